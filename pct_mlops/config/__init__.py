@@ -1,0 +1,33 @@
+"""Recipes, policies, catalogs of names, and the error a user sees: the ground everything stands on."""
+
+from pct_mlops.config.catalog import Catalog, unknown
+from pct_mlops.config.errors import PctError
+from pct_mlops.config.policy import Policy, Rule
+from pct_mlops.config.recipe import (
+    AugmentConfig,
+    DataConfig,
+    EngineConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    OptimConfig,
+    Recipe,
+    SeedConfig,
+    TeacherConfig,
+)
+
+__all__ = [
+    "AugmentConfig",
+    "Catalog",
+    "DataConfig",
+    "EngineConfig",
+    "ModelConfig",
+    "ObjectiveConfig",
+    "OptimConfig",
+    "PctError",
+    "Policy",
+    "Recipe",
+    "Rule",
+    "SeedConfig",
+    "TeacherConfig",
+    "unknown",
+]

@@ -1,0 +1,94 @@
+"""What every configuration object shares: frozen, unknown keys are errors, read from YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pct_mlops.config.catalog import closest_first
+from pct_mlops.config.errors import PctError
+
+
+class Config(BaseModel):
+    """A frozen section of a recipe or policy; a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+C = TypeVar("C", bound=Config)
+
+
+def _describe(kind: type[Config], error: ValidationError) -> str:
+    """Each problem with its dotted key; for an unknown key, the closest keys that exist there."""
+    parts = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"]) or "the file"
+        if item["type"] == "extra_forbidden":
+            names = ", ".join(closest_first(str(item["loc"][-1]), _keys_at(kind, item["loc"][:-1]))[:5])
+            parts.append(f"unknown key '{where}'" + (f" (did you mean {names}?)" if names else ""))
+        else:
+            parts.append(f"{where}: {item['msg'].removeprefix('Value error, ')}")
+    return "; ".join(parts)
+
+
+def _keys_at(kind: Any, path: Iterable[Any]) -> list[str]:
+    for part in path:
+        field = getattr(kind, "model_fields", {}).get(part)
+        if field is None:
+            return []
+        kind = field.annotation
+    return list(getattr(kind, "model_fields", {}))
+
+
+def validate(kind: type[C], data: Any, source: str) -> C:
+    """Check plain data against a configuration; PctError names the source and the key."""
+    if not isinstance(data, dict):
+        raise PctError(f"{source} should hold 'key: value' pairs, but it holds {type(data).__name__}.")
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise PctError(f"{source}: {_describe(kind, error)}.") from error
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML file as a dictionary; missing, unreadable or malformed files raise PctError."""
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PctError(f"There is no file {path}: give the path of a YAML file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PctError(f"{path} cannot be read: {error}.") from error
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        at = f" near line {line + 1}" if line is not None else ""
+        raise PctError(f"{path} is not valid YAML{at}: correct it and try again.") from error
+    if data is None:
+        raise PctError(f"{path} is empty: write at least one 'key: value' line.")
+    if not isinstance(data, dict):
+        raise PctError(f"{path} should hold 'key: value' pairs, but it holds a {type(data).__name__}.")
+    return data
+
+
+def apply_overrides(data: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A copy of `data` with 'dotted.key=value' overrides; values are read as YAML (true, 0.1, [1, 2], null)."""
+    merged = dict(data)
+    for item in overrides:
+        key, equals, text = item.partition("=")
+        if not equals or not key.strip():
+            raise PctError(f"'{item}' is not an override: write key=value, for example optim.lr=0.05.")
+        *parents, last = key.strip().split(".")
+        node = merged
+        for parent in parents:
+            child = node.get(parent)
+            node[parent] = dict(child) if isinstance(child, dict) else {}
+            node = node[parent]
+        try:
+            node[last] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            node[last] = text
+    return merged

@@ -97,7 +97,7 @@ class EngineConfig(Config):
     eval_batch_size: int = Field(1000, ge=1)
     sync_batchnorm: bool = False
     checkpoint_dir: Path | None = None
-    resume: bool = False
+    checkpoint_steps: int = Field(0, ge=0, description="also within an epoch, each so many steps; 0: after epochs only")
 
 
 class Recipe(Config):

@@ -1,0 +1,18 @@
+"""Fit and predict on accelerate: any number of processes and devices, no tracking server needed."""
+
+from pct_mlops.engine.checkpoint import Checkpoints
+from pct_mlops.engine.fit import EpochResult, Evaluation, fit
+from pct_mlops.engine.predict import predict
+from pct_mlops.engine.setup import NUM_PROCESSES, make_accelerator, seed_everything, sync_batchnorm
+
+__all__ = [
+    "NUM_PROCESSES",
+    "Checkpoints",
+    "EpochResult",
+    "Evaluation",
+    "fit",
+    "make_accelerator",
+    "predict",
+    "seed_everything",
+    "sync_batchnorm",
+]

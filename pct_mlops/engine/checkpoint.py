@@ -1,0 +1,104 @@
+"""Checkpoints that survive a kill: written aside, renamed, and complete or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from pct_mlops.config import PctError
+
+STATE = "state.json"  # written last: a folder without it is not a checkpoint
+KEEP = 2
+
+
+@dataclass
+class FitState:
+    """Where training stands. `step` counts optimizer steps within `epoch`; `losses` are those of this epoch so far."""
+
+    epoch: int = 0
+    step: int = 0
+    best_epoch: int = -1
+    best_score: float = -1.0
+    losses: list[float] = field(default_factory=list)
+
+
+class Checkpoints:
+    """The checkpoints of one training run under one folder.
+
+    `fingerprint` ties them to the recipe that made them. One is written after each epoch, and with `every_steps`
+    also within it, each so many optimizer steps.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, every_steps: int = 0) -> None:
+        self.folder = Path(folder)
+        self.fingerprint = fingerprint
+        self.every_steps = every_steps
+
+    def save(self, accelerator: Accelerator, state: FitState) -> Path:
+        """Save weights, optimiser, schedule and generators of every process; call on all processes."""
+        final = self.folder / f"epoch-{state.epoch:04d}-step-{state.step:06d}"
+        aside = self.folder / f".{final.name}.partial"
+        if accelerator.is_main_process:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+        accelerator.wait_for_everyone()
+        accelerator.save_state(str(aside), safe_serialization=True)
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            record = {"fingerprint": self.fingerprint, "num_processes": accelerator.num_processes, **asdict(state)}
+            _write_synced(aside / STATE, json.dumps(record))
+            shutil.rmtree(final, ignore_errors=True)
+            aside.rename(final)
+            for old in self.complete()[:-KEEP]:
+                shutil.rmtree(old, ignore_errors=True)
+        accelerator.wait_for_everyone()
+        return final
+
+    def complete(self) -> list[Path]:
+        """Complete checkpoints, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(path.parent for path in self.folder.glob(f"epoch-*/{STATE}"))
+
+    def load_latest(self, accelerator: Accelerator) -> FitState | None:
+        """Restore the newest complete checkpoint into the prepared objects; None when there is none."""
+        found = self.complete()
+        if not found:
+            return None
+        path = found[-1]
+        try:
+            record = json.loads((path / STATE).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise PctError(
+                f"The checkpoint {path} is damaged ({error}): remove that folder and resume again."
+            ) from error
+        if record.pop("fingerprint", None) != self.fingerprint:
+            raise PctError(
+                f"The checkpoint {path} belongs to another recipe: resume with the recipe that made it, "
+                "or choose another engine.checkpoint_dir."
+            )
+        wanted = record.pop("num_processes")
+        if wanted != accelerator.num_processes:
+            raise PctError(
+                f"The checkpoint {path} was written by {wanted} processes and {accelerator.num_processes} are running: "
+                f"resume with {wanted}, so that the result stays the same."
+            )
+        accelerator.load_state(str(path))
+        return FitState(**record)
+
+    def clear(self) -> None:
+        """Remove all checkpoints of this folder, complete or not; nothing else in it is touched."""
+        for path in [*self.folder.glob("epoch-*"), *self.folder.glob(".epoch-*.partial")]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _write_synced(path: Path, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,41 @@
+"""Optimisers and learning-rate schedules, per optimizer step."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from pct_mlops.config import OptimConfig
+
+
+def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
+    """SGD with momentum or AdamW; vectors (biases, normalisation) are not decayed, as is usual with AdamW and SGD."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.name == "adamw":
+        return torch.optim.AdamW(groups, lr=config.lr)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov)
+
+
+def lr_factor(config: OptimConfig, step: int, steps_per_epoch: int) -> float:
+    """Share of `lr` at an optimizer step: linear warm-up, then cosine to 0, steps of `step_gamma`, or constant."""
+    warmup = config.warmup_epochs * steps_per_epoch
+    total = config.epochs * steps_per_epoch
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if config.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+    if config.schedule == "step":
+        return config.step_gamma ** (step // (config.step_epochs * steps_per_epoch))
+    return 1.0
+
+
+def build_schedule(optimizer: torch.optim.Optimizer, config: OptimConfig, steps_per_epoch: int) -> LambdaLR:
+    """The schedule as a torch scheduler, stepped once per optimizer step."""
+    return LambdaLR(optimizer, lambda step: lr_factor(config, step, steps_per_epoch))

@@ -1,0 +1,59 @@
+"""Logits of every example exactly once, on any number of processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pct_mlops.engine.progress import Progress
+
+if TYPE_CHECKING:
+    from pct_mlops.data import Batch
+
+
+def predict(
+    model: nn.Module, loader: Iterable[Batch], num_examples: int, accelerator: Accelerator, *, title: str = ""
+) -> NDArray[np.float32]:
+    """Logits [num_examples, C] in the order of the split, on every process; the model is left in its mode.
+
+    `loader` yields this process's share. Raises RuntimeError unless the shares together are each example exactly once.
+    """
+    was_training = model.training
+    model = model.to(accelerator.device, memory_format=torch.channels_last).eval()
+    indices: list[Tensor] = []
+    logits: list[Tensor] = []
+    with (
+        torch.inference_mode(),
+        Progress(title or "predict", num_examples, bool(title) and accelerator.is_main_process) as bar,
+    ):
+        for batch in loader:
+            with accelerator.autocast():
+                output = model(batch.images.contiguous(memory_format=torch.channels_last))
+            indices.append(batch.index.to(accelerator.device))
+            logits.append(output.logits.float())
+            bar.advance(len(batch.index))
+        num_classes = _num_classes(model)
+        index = torch.cat(indices) if indices else torch.zeros(0, dtype=torch.int64, device=accelerator.device)
+        values = torch.cat(logits) if logits else torch.zeros(0, num_classes, device=accelerator.device)
+        # Shares differ in length where the count does not divide: pad, gather, and drop the padding by its index.
+        index, values = accelerator.pad_across_processes([index, values], dim=0, pad_index=-1)
+        index, values = accelerator.gather([index, values])
+    model.train(was_training)
+    keep = index >= 0
+    index, values = index[keep], values[keep]
+    if not torch.equal(index.sort().values, torch.arange(num_examples, device=index.device)):
+        raise RuntimeError(f"{len(index)} predictions for {num_examples} examples: some are missing or come twice")
+    ordered = torch.empty_like(values)
+    ordered[index] = values
+    return ordered.cpu().numpy()
+
+
+def _num_classes(model: nn.Module) -> int:
+    inner = getattr(model, "module", model)
+    return int(inner.architecture.num_classes)

@@ -1,0 +1,48 @@
+"""Devices, processes, seeds."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.utils import DistributedType, set_seed
+from torch import nn
+
+from pct_mlops.config import EngineConfig, PctError
+
+NUM_PROCESSES = "PCT_NUM_PROCESSES"  # what the launcher asked for
+
+
+def make_accelerator(config: EngineConfig) -> Accelerator:
+    """The accelerator of this process; PctError when fewer processes run than were asked for."""
+    if config.mixed_precision == "fp16" and (config.cpu or not torch.cuda.is_available()):
+        raise PctError("engine.mixed_precision=fp16 needs a GPU: use bf16 or no.")
+    accelerator = Accelerator(
+        mixed_precision=config.mixed_precision,
+        # None lets accelerate read its own settings; False would switch the CPU setting off.
+        cpu=config.cpu or None,  # type: ignore[arg-type]
+        # The main process exports and uploads models while the others wait.
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=2))],
+    )
+    wanted = int(os.environ.get(NUM_PROCESSES, "0"))
+    # accelerate launch on a CPU has started one process in silence where several were wanted.
+    if wanted and wanted != accelerator.num_processes:
+        raise PctError(
+            f"{wanted} processes were asked for and {accelerator.num_processes} run: "
+            f"start with torchrun --nproc_per_node {wanted} -m pct_mlops train."
+        )
+    return accelerator
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch: initial weights and dropout follow from it. The loaders carry their own seeds."""
+    set_seed(seed)
+
+
+def sync_batchnorm(model: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """BatchNorm over all processes; on GPUs only, as torch offers it there only."""
+    if accelerator.distributed_type != DistributedType.MULTI_GPU:
+        return model
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model)

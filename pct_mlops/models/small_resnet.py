@@ -1,0 +1,59 @@
+"""Residual networks for small images: a 3x3 stem without max-pool (He et al., arXiv 1512.03385, section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+# Blocks per stage; the number in the name counts the weighted layers: two a block, the stem and the head.
+DEPTHS: dict[str, tuple[int, ...]] = {
+    "small_resnet8": (1, 1, 1),
+    "small_resnet14": (2, 2, 2),
+    "small_resnet20": (3, 3, 3),
+    "small_resnet32": (5, 5, 5),
+    "small_resnet56": (9, 9, 9),
+    "small_resnet18": (2, 2, 2, 2),
+    "small_resnet34": (3, 4, 6, 3),
+}
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(min(8, channels), channels)
+
+
+# Batch norm sees the examples of one process only; group norm makes results independent of their number.
+NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "group": _group_norm}
+
+
+class SmallResNet(nn.Module):
+    """Images [N, C_in, H, W] -> features [N, D] with D = width * 2^(stages - 1); every later stage halves H and W."""
+
+    def __init__(
+        self, blocks: Sequence[int], in_channels: int, width: int = 16, norm: str = "batch", stem_stride: int = 1
+    ) -> None:
+        super().__init__()
+        # torchvision takes seconds to import: only who builds a model pays.
+        from torchvision.models.resnet import BasicBlock, conv1x1, conv3x3
+
+        make_norm = NORMS[norm]
+        layers: list[nn.Module] = [conv3x3(in_channels, width, stem_stride), make_norm(width), nn.ReLU(inplace=True)]
+        channels = width
+        for stage, count in enumerate(blocks):
+            planes = width * 2**stage
+            for block in range(count):
+                stride = 2 if stage > 0 and block == 0 else 1
+                shortcut = None
+                if stride != 1 or channels != planes:
+                    shortcut = nn.Sequential(conv1x1(channels, planes, stride), make_norm(planes))
+                layers.append(BasicBlock(channels, planes, stride, shortcut, norm_layer=make_norm))
+                channels = planes
+        self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.num_features = channels
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features [N, D]."""
+        return self.layers(images)

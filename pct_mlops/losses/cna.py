@@ -1,0 +1,81 @@
+"""Contrastive neighbourhood alignment: the new model keeps the neighbours that the old one sees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.nn import functional
+
+from pct_mlops.losses.distance import DISTANCES, Distance
+from pct_mlops.losses.gather import gather_rows, process_rank
+
+if TYPE_CHECKING:
+    from pct_mlops.models.output import ModelOutput
+
+
+@DISTANCES.register("cna")
+@dataclass(frozen=True)
+class CNA(Distance):
+    """How little the new model's features keep each sample close to its nearest neighbours in the old model's.
+
+    Zhu et al., arXiv 2201.01922. Positives of a sample: the top_k other samples of the global batch with the highest
+    cosine between old features (as many as there are, when fewer); supervised: among samples of its class.
+    summation "out": mean over positives of -log softmax_{j != i}(cos_new(i, j) / temperature); "in": -log of their
+    summed probability. A sample without positives counts 0. Feature widths of the two models may differ.
+    Old features stay out of the softmax, so the value is not zero where both models agree.
+    """
+
+    needs_features: ClassVar[bool] = True
+    zero_at_equality: ClassVar[bool] = False
+
+    temperature: float = Field(default=0.01, gt=0, allow_inf_nan=False)
+    top_k: int = Field(default=1, ge=1)
+    supervised: bool = False
+    summation: Literal["out", "in"] = "out"
+
+    def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
+        """Float32 [N] for this process's rows against the columns of all processes; memory N * global batch."""
+        assert new.features is not None
+        assert old.features is not None
+        new_rows, old_rows = _directions(new.features), _directions(old.features)
+        new_columns, old_columns, labels = gather_rows(new_rows), gather_rows(old_rows), gather_rows(target)
+        num_rows, num_columns = len(new_rows), len(new_columns)
+        if num_columns < 2:
+            return new_rows.sum(dim=1) * 0.0
+        own = torch.arange(num_rows, device=target.device) + process_rank() * num_rows
+        itself = own[:, None] == torch.arange(num_columns, device=target.device)
+
+        candidates = ~itself
+        if self.supervised:
+            candidates = candidates & (target[:, None] == labels)
+        closeness = (old_rows @ old_columns.T).masked_fill(~candidates, -torch.inf)
+        nearest = closeness.topk(min(self.top_k, num_columns - 1), dim=1).indices
+        valid = candidates.gather(1, nearest)
+
+        similarity = (new_rows @ new_columns.T / self.temperature).masked_fill(itself, -torch.inf)
+        log_probability = functional.log_softmax(similarity, dim=1).gather(1, nearest)
+        return _out(log_probability, valid) if self.summation == "out" else _in(log_probability, valid)
+
+
+def _directions(features: Tensor) -> Tensor:
+    """Rows [N, D] of length 1; a row of zeros has no direction: it stays zero, with gradient 0, not 1 / epsilon."""
+    length = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+    zero = length < 1e-12
+    return (features / length.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
+
+
+def _out(log_probability: Tensor, valid: Tensor) -> Tensor:
+    """Mean over positives of -log p: [N] from [N, K]; 0 where no positive is valid."""
+    return -log_probability.masked_fill(~valid, 0.0).sum(dim=1) / valid.sum(dim=1).clamp(min=1)
+
+
+def _in(log_probability: Tensor, valid: Tensor) -> Tensor:
+    """-log of the sum over positives of p: [N] from [N, K]; 0 where no positive is valid."""
+    some = valid.any(dim=1)
+    # A row of nothing but -inf has no gradient: such rows get zeros first and are dropped afterwards.
+    terms = log_probability.masked_fill(~valid, -torch.inf).masked_fill(~some[:, None], 0.0)
+    return torch.where(some, -terms.logsumexp(dim=1), torch.zeros_like(terms[:, 0]))

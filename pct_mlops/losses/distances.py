@@ -1,0 +1,119 @@
+"""Distances between logits: kl, l2, ldi, ce."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.nn import functional
+
+from pct_mlops.config import PctError
+from pct_mlops.losses.distance import DISTANCES, Distance
+
+if TYPE_CHECKING:
+    from pct_mlops.models.output import ModelOutput
+
+
+@DISTANCES.register("kl")
+@dataclass(frozen=True)
+class KL(Distance):
+    """Divergence of the new model's softened prediction from the old one's, times temperature squared.
+
+    T^2 * KL(softmax(z_old / T) || softmax(z_new / T)): focal distillation, Yan et al., arXiv 2011.09161, FD-KL.
+    """
+
+    temperature: float = Field(default=100.0, gt=0, allow_inf_nan=False)
+
+    def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
+        """Two formulas for one value: T^2 multiplies rounding errors by 10,000 at the default temperature."""
+        log_old = functional.log_softmax(old.logits / self.temperature, dim=1)
+        log_new = functional.log_softmax(new.logits / self.temperature, dim=1)
+        direct = functional.kl_div(log_new, log_old, reduction="none", log_target=True).sum(dim=1)
+
+        # KL = log E_old[exp(d - E_old[d])] with d = (z_new - z_old) / T. For small d nothing large cancels in it, but
+        # exp overflows for large d; the unused branch gets zeros so that its gradient stays finite.
+        p_old = log_old.exp()
+        difference = (new.logits - old.logits) / self.temperature
+        centred = difference - (p_old * difference).sum(dim=1, keepdim=True)
+        small = centred.detach().abs().amax(dim=1) < 1
+        centred = torch.where(small[:, None], centred, torch.zeros_like(centred))
+        near = torch.log1p((p_old * torch.expm1(centred)).sum(dim=1))
+        return self.temperature**2 * torch.where(small, near, direct)
+
+
+@DISTANCES.register("l2")
+@dataclass(frozen=True)
+class L2(Distance):
+    """Half the squared difference of the logits, averaged over classes.
+
+    1/2 mean_c (z_new - z_old)^2: logit matching, Yan et al., arXiv 2011.09161, FD-LM; the mean keeps it from growing
+    with the number of classes.
+    """
+
+    def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
+        """Float32 [N]."""
+        return 0.5 * (new.logits - old.logits).square().mean(dim=1)
+
+
+@DISTANCES.register("ldi")
+@dataclass(frozen=True)
+class LDI(Distance):
+    """Logit differences beyond a margin: small differences are free, larger ones cost their p-th power.
+
+    mean_c max(|z_new - z_old| - margin, 0)^p: logit difference inhibition, Zhao et al., arXiv 2205.06265.
+    exclude_target: the target class contributes 0, and still counts in the mean.
+    top_k: only each sample's own k classes of highest new logit, and the mean over those k.
+    one_sided: only where the new logit is the higher one.
+    relative_margin: differences are divided by the sample's highest old logit first.
+    norm: the p-norm over classes in place of the mean of p-th powers.
+    """
+
+    margin: float = Field(default=0.5, ge=0, allow_inf_nan=False)
+    p: float = Field(default=2.0, ge=1, allow_inf_nan=False)
+    exclude_target: bool = False
+    top_k: int | None = Field(default=None, ge=1)
+    one_sided: bool = False
+    relative_margin: bool = False
+    norm: bool = False
+
+    def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
+        """Float32 [N]; PctError when top_k is more than there are classes."""
+        num_classes = new.logits.shape[1]
+        if self.top_k is not None and self.top_k > num_classes:
+            raise PctError(f"ldi: top_k is {self.top_k}, but there are {num_classes} classes: lower top_k.")
+        difference = new.logits - old.logits
+        if self.relative_margin:
+            difference = difference / _away_from_zero(old.logits.amax(dim=1, keepdim=True))
+        excess = functional.relu((difference if self.one_sided else difference.abs()) - self.margin)
+        if self.exclude_target:
+            excess = excess.scatter(1, target[:, None], 0.0)
+        if self.top_k is not None:
+            excess = excess.gather(1, new.logits.topk(self.top_k, dim=1).indices)
+        if self.norm:
+            # vector_norm has gradient 0 at 0, where the derivative of sum^(1/p) would be infinite.
+            return torch.linalg.vector_norm(excess, ord=self.p, dim=1)
+        return excess.pow(self.p).mean(dim=1)
+
+
+def _away_from_zero(values: Tensor, smallest: float = 1e-6) -> Tensor:
+    """The values with their sign, but never closer to zero than `smallest`: they are divided by."""
+    return torch.where(values.abs() < smallest, torch.full_like(values, smallest).copysign(values), values)
+
+
+@DISTANCES.register("ce")
+@dataclass(frozen=True)
+class CE(Distance):
+    """Cross-entropy of the new model, for re-weighting alone: with focus old_correct, the naive baseline.
+
+    Yan et al., arXiv 2011.09161. It asks nothing of the old model, so it is not zero where both agree.
+    """
+
+    needs_teacher: ClassVar[bool] = False
+    zero_at_equality: ClassVar[bool] = False
+
+    def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
+        """Float32 [N]."""
+        return functional.cross_entropy(new.logits, target, reduction="none")

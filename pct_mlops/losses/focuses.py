@@ -1,0 +1,198 @@
+"""Focuses: which samples the distance to the old model should weigh more."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from pydantic import ConfigDict, Field, field_validator
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from pct_mlops.config import Catalog, PctError
+from pct_mlops.losses.distance import check_shapes, frozen, name_of
+
+if TYPE_CHECKING:
+    from pct_mlops.models.output import ModelOutput
+
+
+class Focus(ABC):
+    """One weight >= 0 per sample: `focus(new, old, target)` -> float32 [N], without gradient.
+
+    `index` int64 [N] (the samples' rows in the training split) is given only to a focus that declares `needs_index`.
+    Unequal shapes raise ValueError; a missing teacher raises PctError.
+    """
+
+    needs_teacher: ClassVar[bool] = True
+    needs_index: ClassVar[bool] = False
+
+    @torch.no_grad()
+    def __call__(
+        self, new: ModelOutput, old: ModelOutput | None, target: Tensor, index: Tensor | None = None
+    ) -> Tensor:
+        """Float32 [N]."""
+        if self.needs_teacher and old is None:
+            raise PctError(f"The focus {name_of(FOCUSES, self)} needs a teacher: name it in teacher.ref.")
+        check_shapes(new, old, target)
+        return self.weigh(frozen(new), frozen(new if old is None else old), target, index)
+
+    @abstractmethod
+    def weigh(self, new: ModelOutput, old: ModelOutput, target: Tensor, index: Tensor | None) -> Tensor:
+        """Float32 [N] from outputs of equal shapes."""
+
+
+@dataclass(frozen=True)
+class MaskFocus(Focus, ABC):
+    """base + scale * 1[condition]."""
+
+    base: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    scale: float = Field(default=5.0, ge=0, allow_inf_nan=False)
+
+    def weigh(self, new: ModelOutput, old: ModelOutput, target: Tensor, index: Tensor | None) -> Tensor:
+        """Float32 [N]."""
+        return self.base + self.scale * self.mask(new, old, target).float()
+
+    @abstractmethod
+    def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
+        """Bool [N]: the samples that weigh base + scale."""
+
+
+FOCUSES: Catalog[Focus] = Catalog("focus")
+
+
+def _right(output: ModelOutput, target: Tensor) -> Tensor:
+    return output.logits.argmax(dim=1) == target
+
+
+@FOCUSES.register("all")
+@dataclass(frozen=True)
+class All(MaskFocus):
+    """Every sample weighs the same: base."""
+
+    needs_teacher: ClassVar[bool] = False
+
+    def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
+        """Bool [N], false everywhere."""
+        return torch.zeros_like(target, dtype=torch.bool)
+
+
+@FOCUSES.register("old_correct")
+@dataclass(frozen=True)
+class OldCorrect(MaskFocus):
+    """More weight where the old model is right: focal distillation (Yan et al., arXiv 2011.09161)."""
+
+    def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
+        """Bool [N]."""
+        return _right(old, target)
+
+
+@FOCUSES.register("neg_flip")
+@dataclass(frozen=True)
+class NegFlip(MaskFocus):
+    """More weight on present negative flips: the old model is right and the new one is wrong."""
+
+    def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
+        """Bool [N]."""
+        return _right(old, target) & ~_right(new, target)
+
+
+@FOCUSES.register("new_incorrect")
+@dataclass(frozen=True)
+class NewIncorrect(MaskFocus):
+    """More weight where the new model is wrong (MUSCLE, arXiv 2407.09435, table 7)."""
+
+    needs_teacher: ClassVar[bool] = False
+
+    def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
+        """Bool [N]."""
+        return ~_right(new, target)
+
+
+@FOCUSES.register("shuffled")
+@dataclass(frozen=True)
+class Shuffled(MaskFocus):
+    """A control: the condition of another focus, permuted within each class.
+
+    `of` names that focus; each class keeps its number of weighted samples, so a difference in outcome is due to
+    *which* samples weigh more. base and scale belong here, not in `of`.
+    """
+
+    of: Any = Field(default_factory=lambda: {"name": "old_correct"}, validate_default=True)
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("of")
+    @classmethod
+    def _build(cls, spec: Any) -> MaskFocus:
+        if not isinstance(spec, Mapping):
+            raise ValueError("write the focus to shuffle as {name: old_correct}")
+        if {"base", "scale"} & set(spec):
+            raise ValueError("write base and scale beside 'of', not in it")
+        focus = FOCUSES.build(spec)
+        if not isinstance(focus, MaskFocus) or isinstance(focus, Shuffled):
+            raise ValueError(f"the focus {spec['name']} has no condition of its own to shuffle")
+        return focus
+
+    def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
+        """Bool [N]: as many of each class as in the shuffled mask."""
+        original = self.of.mask(new, old, target)
+        # Both orders list the classes alike and differ only within a class.
+        in_batch_order = target.argsort(stable=True)
+        keys = self._keys(original, target)
+        by_key = keys.argsort()
+        at_random = by_key[target[by_key].argsort(stable=True)]
+        return torch.empty_like(original).scatter_(0, at_random, original[in_batch_order])
+
+    def _keys(self, original: Tensor, target: Tensor) -> Tensor:
+        # The permutation depends on the seed and on what is permuted, not on how often it was asked for: a resumed
+        # run, a second look at the same batch and a run on another device see the same weights. Batches differ, so
+        # their permutations do. A counter would have to be part of every checkpoint. The generator lives on the CPU
+        # because devices draw different numbers from one seed; a control may cost that one transfer a step.
+        position = torch.arange(1, len(target) + 1, device=target.device)
+        checksum = int((position * position * (2 * target + original.long() + 1)).sum())
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + checksum) % 2**63)
+        return torch.rand(len(target), generator=generator).to(target.device)
+
+
+@FOCUSES.register("likelihood")
+@dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
+class Likelihood(Focus):
+    """A weight of its own for each training sample, from a table.
+
+    `weights`: numbers >= 0, float32 [number of training samples], in the order of the training split (see
+    `align_weights`); the batch's `index` picks from them.
+    """
+
+    needs_teacher: ClassVar[bool] = False
+    needs_index: ClassVar[bool] = True
+
+    weights: Any
+
+    @field_validator("weights")
+    @classmethod
+    def _to_tensor(cls, values: Any) -> Tensor:
+        try:
+            weights = torch.as_tensor(values, dtype=torch.float32).detach()
+        except (TypeError, ValueError, RuntimeError):
+            raise ValueError("give one number for each training sample, in the order of the training split") from None
+        if weights.ndim != 1 or not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()):
+            raise ValueError("give a flat list of finite numbers >= 0, one for each training sample")
+        return weights
+
+    def weigh(self, new: ModelOutput, old: ModelOutput, target: Tensor, index: Tensor | None) -> Tensor:
+        """Float32 [N]; ValueError without the samples' index, or with one that is not int64 [N]."""
+        if index is None or index.shape != target.shape or index.dtype != torch.int64:
+            raise ValueError(f"focus likelihood needs index int64 {tuple(target.shape)}: pass Batch.index")
+        return self.weights[index.to(self.weights.device)].to(target.device)
+
+
+def align_weights(table: Mapping[str, float], sample_ids: Sequence[str]) -> list[float]:
+    """Weights keyed by sample_id in the order of `sample_ids`, for focus likelihood; PctError when one is missing."""
+    missing = [sample_id for sample_id in sample_ids if sample_id not in table]
+    if missing:
+        raise PctError(
+            f"The table of weights lacks {len(missing)} of {len(sample_ids)} training samples, "
+            f"the first is '{missing[0]}': add them, or train on the samples that it has."
+        )
+    return [table[sample_id] for sample_id in sample_ids]

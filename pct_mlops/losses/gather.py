@@ -1,0 +1,49 @@
+"""Rows of all processes side by side, with a gradient that comes back to each of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+
+def num_processes() -> int:
+    """Processes that train together; 1 where torch.distributed is not in use."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def process_rank() -> int:
+    """This process's number among them, from 0."""
+    return dist.get_rank() if num_processes() > 1 else 0
+
+
+class _GatherRows(Function):
+    # torch.distributed.nn.functional.all_gather does the same, but is deprecated from torch 2.15 on, and its successor
+    # is private. all_gather and all_reduce exist in gloo and nccl alike.
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        pieces = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(num_processes())]
+        dist.all_gather(pieces, rows.contiguous())
+        return torch.cat(pieces)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        # Every process's loss sees these rows, so their gradients add up. Data-parallel training then averages
+        # parameter gradients over processes, which makes them those of the mean loss of one process.
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total.chunk(num_processes())[process_rank()]
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Rows [n, ...] of every process, in rank order: [num_processes * n, ...]; with one process, the rows themselves.
+
+    Every process must bring the same n and call it equally often, forward and backward; the backward pass adds the
+    gradients of all processes' losses.
+    """
+    return _GatherRows.apply(rows) if num_processes() > 1 else rows

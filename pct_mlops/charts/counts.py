@@ -1,0 +1,89 @@
+"""The 2x2 of old and new answers, drawn so that area is the number of examples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import plotly.graph_objects as go
+
+from pct_mlops.charts.palette import BOTH_RIGHT, BOTH_WRONG, NEGATIVE, POSITIVE, plain_layout
+from pct_mlops.charts.text import count, percent
+
+if TYPE_CHECKING:
+    from pct_mlops.comparison import FlipCounts
+
+
+class _Area(NamedTuple):
+    """One of the four groups: its number, its corner, and its box in the unit square."""
+
+    name: str
+    colour: str
+    number: int
+    is_right: bool
+    is_top: bool
+    left: float
+    wide: float
+    base: float
+    tall: float
+
+
+def flip_areas(counts: FlipCounts, height: int = 320) -> go.Figure:
+    """A unit square: width = share old right | old wrong, height = share new right (top) | new wrong within each.
+
+    Each area is the group's share of all examples. Labels stand outside, at the corner of their group, because the
+    flips are often slivers. No examples: an empty figure that says so.
+    """
+    figure = plain_layout(go.Figure(), height)
+    figure.update_xaxes(visible=False, range=[0, 1], fixedrange=True)
+    figure.update_yaxes(visible=False, range=[0, 1], fixedrange=True)
+    if counts.total == 0:
+        return figure.add_annotation(text="No examples", showarrow=False, x=0.5, y=0.5)
+    for area in _areas(counts):
+        _draw(figure, area, counts.total)
+        _label(figure, area, counts.total)
+    return figure.update_layout(margin={"l": 2, "r": 2, "t": 48, "b": 48}, barmode="overlay", bargap=0)
+
+
+def _areas(counts: FlipCounts) -> list[_Area]:
+    old_right = counts.both_right + counts.negative_flips
+    share = old_right / counts.total
+    kept = counts.both_right / old_right if old_right else 0.0
+    gained = counts.positive_flips / (counts.total - old_right) if old_right < counts.total else 0.0
+    return [
+        _Area("Both right", BOTH_RIGHT, counts.both_right, False, True, 0.0, share, 1 - kept, kept),
+        _Area("Negative flips", NEGATIVE, counts.negative_flips, False, False, 0.0, share, 0.0, 1 - kept),
+        _Area("Positive flips", POSITIVE, counts.positive_flips, True, True, share, 1 - share, 1 - gained, gained),
+        _Area("Both wrong", BOTH_WRONG, counts.both_wrong, True, False, share, 1 - share, 0.0, 1 - gained),
+    ]
+
+
+def _draw(figure: go.Figure, area: _Area, total: int) -> None:
+    # The outline keeps a group of few examples visible as a hairline.
+    outline = {"color": area.colour, "width": 1 if area.number else 0}
+    figure.add_bar(
+        x=[area.left + area.wide / 2],
+        width=[area.wide],
+        base=[area.base],
+        y=[area.tall],
+        name=area.name,
+        marker={"color": area.colour, "line": outline},
+        hovertemplate=f"{area.name}: {count(area.number)} of {count(total)} ({percent(area.number / total)})"
+        "<extra></extra>",
+    )
+
+
+def _label(figure: go.Figure, area: _Area, total: int) -> None:
+    side = "right" if area.is_right else "left"
+    figure.add_annotation(
+        xref="paper",
+        yref="paper",
+        x=1 if area.is_right else 0,
+        y=1 if area.is_top else 0,
+        xanchor=side,
+        yanchor="bottom" if area.is_top else "top",
+        yshift=4 if area.is_top else -4,
+        align=side,
+        showarrow=False,
+        text=f"<span style='color:{area.colour}'>■</span> {area.name}<br>"
+        f"<b>{count(area.number)}</b> · {percent(area.number / total)}",
+    )

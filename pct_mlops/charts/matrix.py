@@ -1,0 +1,120 @@
+"""Where negative flips go: target class by the new model's wrong answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from pct_mlops.charts.palette import FLIP_SCALE, NEGATIVE, plain_layout
+from pct_mlops.charts.text import count, escaped, short
+
+if TYPE_CHECKING:
+    from pct_mlops.comparison import FlipCell
+
+CELL_HEIGHT = 26
+MAX_ANNOTATED = 20  # columns; beyond that numbers no longer fit their cells
+
+
+def busiest(
+    cells: Sequence[FlipCell], num_classes: int, limit: int = 30, wanted: Callable[[int], bool] | None = None
+) -> tuple[list[int], list[int]]:
+    """The rows (targets) and columns (wrong new classes) to draw, as class indices in ascending order.
+
+    Up to `limit` classes: all of them. Beyond: the `limit` targets with most flips among those that are `wanted`, and
+    the `limit` wrong answers that take most of these rows' flips.
+    """
+    cells = [cell for cell in cells if wanted is None or wanted(cell.target)]
+    if num_classes <= limit and wanted is None:
+        return list(range(num_classes)), list(range(num_classes))
+    rows = _largest(Counter(), cells, limit, by_target=True)
+    inside = [cell for cell in cells if cell.target in set(rows)]
+    return rows, _largest(Counter(), inside, limit, by_target=False)
+
+
+def _largest(totals: Counter[int], cells: Sequence[FlipCell], limit: int, *, by_target: bool) -> list[int]:
+    for cell in cells:
+        totals[cell.target if by_target else cell.wrong] += cell.count
+    return sorted(sorted(totals, key=lambda index: (-totals[index], index))[:limit])
+
+
+def flip_matrix(
+    cells: Sequence[FlipCell], rows: Sequence[int], columns: Sequence[int], class_names: Sequence[str]
+) -> go.Figure:
+    """A heatmap of counts with a clickable marker on every non-empty cell.
+
+    Heatmaps report no selection, so each marker carries (target, wrong) as customdata. Cells outside `rows` and
+    `columns` are left out. Nothing to draw: an empty figure that says so.
+    """
+    figure = plain_layout(go.Figure(), 150 + CELL_HEIGHT * max(len(rows), 2))
+    place = {(target, wrong): (r, c) for r, target in enumerate(rows) for c, wrong in enumerate(columns)}
+    shown = [cell for cell in cells if cell.count and (cell.target, cell.wrong) in place]
+    if not shown:
+        figure.update_xaxes(visible=False).update_yaxes(visible=False).update_layout(height=120)
+        return figure.add_annotation(text="No negative flips here", showarrow=False, x=0.5, y=0.5)
+    numbers = [[0] * len(columns) for _ in rows]
+    for cell in shown:
+        row, column = place[cell.target, cell.wrong]
+        numbers[row][column] = cell.count
+    top = max(cell.count for cell in shown)
+    figure.add_heatmap(
+        z=numbers,
+        zmin=0,
+        zmax=top,
+        xgap=2,
+        ygap=2,
+        colorscale=[list(stop) for stop in FLIP_SCALE],
+        showscale=False,
+        hoverinfo="skip",
+    )
+    _markers(figure, shown, place, class_names, annotate=len(columns) <= MAX_ANNOTATED)
+    _axes(figure, rows, columns, class_names)
+    return figure
+
+
+def _markers(
+    figure: go.Figure,
+    shown: Sequence[FlipCell],
+    place: dict[tuple[int, int], tuple[int, int]],
+    class_names: Sequence[str],
+    *,
+    annotate: bool,
+) -> None:
+    positions = [place[cell.target, cell.wrong] for cell in shown]
+    figure.add_scatter(
+        x=[column for _, column in positions],
+        y=[row for row, _ in positions],
+        mode="markers+text" if annotate else "markers",
+        text=[count(cell.count) for cell in shown] if annotate else None,
+        customdata=[[cell.target, cell.wrong] for cell in shown],
+        marker={"symbol": "square", "size": CELL_HEIGHT - 2 if annotate else 12, "color": NEGATIVE, "opacity": 0},
+        selected={"marker": {"opacity": 0.5}},
+        unselected={"marker": {"opacity": 0}},
+        hovertext=[
+            f"<b>{count(cell.count)}</b> of class <b>{escaped(short(class_names[cell.target], 40))}</b><br>"
+            f"now answered <b>{escaped(short(class_names[cell.wrong], 40))}</b>"
+            for cell in shown
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+
+
+def _axes(figure: go.Figure, rows: Sequence[int], columns: Sequence[int], class_names: Sequence[str]) -> None:
+    shared = {"showgrid": False, "zeroline": False, "fixedrange": True, "automargin": True}
+    figure.update_xaxes(
+        **shared,
+        tickvals=list(range(len(columns))),
+        ticktext=[escaped(short(class_names[index], 16)) for index in columns],
+        tickangle=-45,
+        range=[-0.5, len(columns) - 0.5],
+        title={"text": "wrong answer of the new model"},
+    )
+    figure.update_yaxes(
+        **shared,
+        tickvals=list(range(len(rows))),
+        ticktext=[escaped(short(class_names[index], 16)) for index in rows],
+        range=[len(rows) - 0.5, -0.5],
+        title={"text": "target class"},
+    )

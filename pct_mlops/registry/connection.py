@@ -1,0 +1,71 @@
+"""The connection to an MLflow server or store, with failures said in one sentence."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# Before mlflow is imported. A user's own settings win.
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # Nothing of ours needs unpickling: a pickled model in the registry must not run code in the gate or the app.
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    # A server that is down should be said within seconds; the default retries for minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+for _key, _value in _SETTINGS.items():
+    os.environ.setdefault(_key, _value)
+
+import mlflow  # noqa: E402
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+
+from pct_mlops.config import PctError  # noqa: E402
+
+for _name in ("mlflow", "alembic"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
+
+
+def connect(tracking_uri: str | None, create: bool) -> MlflowClient:
+    """A client of `tracking_uri` (None: MLflow's own setting); a missing SQLite store is made only with `create`."""
+    if tracking_uri:
+        mlflow.set_tracking_uri(tracking_uri)
+    uri = mlflow.get_tracking_uri()
+    if uri.startswith("sqlite:///") and not create and not Path(uri.removeprefix("sqlite:///")).is_file():
+        raise PctError(
+            f"There is no registry at {uri}: set MLFLOW_TRACKING_URI to yours, "
+            "or train a first baseline with 'mlflow run . -P loss=none'."
+        )
+    with said_plainly(f"opening {uri}"):
+        return MlflowClient(tracking_uri=uri)
+
+
+@contextmanager
+def said_plainly(doing: str) -> Iterator[None]:
+    """Turn what mlflow, its store or the network raise into a PctError that says what was being done."""
+    try:
+        yield
+    except PctError:
+        raise
+    except MlflowException as error:
+        raise PctError(f"MLflow refused {doing}: {_first_line(error)}") from error
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in ("requests", "urllib3", "sqlalchemy", "sqlite3"):
+            raise
+        raise PctError(
+            f"The tracking server {mlflow.get_tracking_uri()} does not answer ({doing}): "
+            "start it, or set MLFLOW_TRACKING_URI to the one that runs."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if "Max retries exceeded" in line or "Connection refused" in line:
+        return f"the server {mlflow.get_tracking_uri()} does not answer; start it, or set MLFLOW_TRACKING_URI."
+    return line

@@ -1,0 +1,200 @@
+"""Reading a model registry: references, versions, and what a version carries."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pct_mlops.config import PctError
+from pct_mlops.config.catalog import closest_first
+from pct_mlops.registry.connection import MlflowException, connect, mlflow, said_plainly
+
+PRODUCTION, PREVIOUS, CANDIDATE = "production", "previous", "candidate"
+IMAGES_TAG = "pct.images."  # + the first digits of an evaluation set's digest
+
+_REFERENCE = re.compile(r"^(?:models:/)?(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))$")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model. `created` is milliseconds since 1970; `source` is where its files lie."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    run_id: str
+    source: str
+    created: int
+    tags: Mapping[str, str]
+
+    @property
+    def uri(self) -> str:
+        """`models:/name/version`: never moves, as an alias does."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def is_reference(text: str) -> bool:
+    """Whether `text` reads as name@alias, name/3, models:/name@alias or models:/name/3, and is no file."""
+    return bool(_REFERENCE.match(text)) and not Path(text).exists()
+
+
+class Registry:
+    """A model registry behind an MLflow tracking URI (None: MLFLOW_TRACKING_URI, or the local store).
+
+    Every failure of the server or store is a PctError. `create` permits making a local store that is not there.
+    """
+
+    def __init__(self, tracking_uri: str | None = None, *, create: bool = False) -> None:
+        self.client = connect(tracking_uri, create)
+        self.tracking_uri: str = mlflow.get_tracking_uri()
+        self._cache = tempfile.TemporaryDirectory(prefix="pct-")
+
+    def models(self) -> list[str]:
+        """Names of all registered models, in alphabetical order."""
+        names: list[str] = []
+        token = None
+        with said_plainly("listing the registered models"):
+            while True:
+                page = self.client.search_registered_models(max_results=1000, page_token=token)
+                names += [model.name for model in page]
+                token = page.token
+                if not token:
+                    return sorted(names)
+
+    def versions(self, name: str) -> list[Version]:
+        """All versions of a model, the newest first."""
+        aliases = self.aliases(name)
+        quoted = name.replace("'", "''")
+        found: list[Version] = []
+        token = None
+        with said_plainly(f"listing the versions of {name}"):
+            while True:
+                page = self.client.search_model_versions(f"name='{quoted}'", max_results=1000, page_token=token)
+                found += [self._version(item, aliases) for item in page]
+                token = page.token
+                if not token:
+                    return sorted(found, key=lambda version: -version.version)
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """Alias -> version number; PctError when there is no such model."""
+        try:
+            with said_plainly(f"reading the model {name}"):
+                return {alias: int(number) for alias, number in self.client.get_registered_model(name).aliases.items()}
+        except PctError as error:
+            if not _is_missing(error):
+                raise
+            raise self._no_model(name) from error
+
+    def find(self, name: str, alias: str) -> Version | None:
+        """The version behind an alias; None when the model or the alias does not exist."""
+        with said_plainly("looking for the model"):
+            try:
+                aliases = self.client.get_registered_model(name).aliases
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return None
+                raise
+        return self.get(name, int(aliases[alias])) if alias in aliases else None
+
+    def get(self, name: str, version: int) -> Version:
+        """One version by number."""
+        aliases = self.aliases(name)
+        try:
+            with said_plainly(f"reading {name}/{version}"):
+                return self._version(self.client.get_model_version(name, str(version)), aliases)
+        except PctError as error:
+            if not _is_missing(error):
+                raise
+            raise PctError(f"{name} has no version {version}: see its versions with 'pct history {name}'.") from error
+
+    def resolve(self, reference: str) -> Version:
+        """The version that name@alias, name/3, models:/name@alias or models:/name/3 means now."""
+        match = _REFERENCE.match(reference)
+        if not match:
+            raise PctError(f"'{reference}' names no version: write name@alias, name/3 or models:/name@alias.")
+        name, alias = match["name"], match["alias"]
+        if alias is None:
+            return self.get(name, int(match["version"]))
+        aliases = self.aliases(name)
+        if alias not in aliases:
+            known = ", ".join(f"@{a}" for a in closest_first(alias, list(aliases))) or "none"
+            raise PctError(f"{name} has no alias '{alias}' (it has {known}): write one of these, or name/VERSION.")
+        return self.get(name, aliases[alias])
+
+    def model_id(self, version: Version) -> str:
+        """The logged model behind a version; copied versions are followed to the version they were copied from."""
+        source = version.source
+        match = re.match(r"^models:/(m-[0-9a-f]+)$", source)
+        if match:
+            return match[1]
+        if _REFERENCE.match(source) and source != version.uri:
+            return self.model_id(self.resolve(source))
+        raise PctError(f"{version.uri} was not registered by pct: its files at {source} carry no predictions.")
+
+    def download(self, version: Version, path: str) -> Path | None:
+        """A file or folder of the version's own artifacts, copied once per process; None when it is not there."""
+        model_id = self.model_id(version)
+        target = Path(self._cache.name) / model_id
+        if (target / path).exists():
+            return target / path
+        with said_plainly(f"reading {path} of {version.uri}"):
+            parent = str(Path(path).parent) if "/" in path else None
+            listed = {item.path for item in self.client.list_logged_model_artifacts(model_id, parent)}
+            if path not in listed:
+                return None
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            uri = f"{self.client.get_logged_model(model_id).artifact_location}/{path}"
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str((target / path).parent)))
+
+    def predictions(self, version: Version, split: str = "test") -> Path:
+        """The version's predictions on a split as a local Parquet file."""
+        path = self.download(version, f"predictions/{split}.parquet")
+        if path is None:
+            raise PctError(
+                f"{version.uri} carries no predictions on {split}: make them with "
+                f"'pct score {version.name}/{version.version} --split {split}'."
+            )
+        return path
+
+    def images(self, name: str, digest: str) -> Path | None:
+        """Thumbnails of the evaluation set with this digest (Parquet: sample_id, png), or None."""
+        with said_plainly(f"reading the model {name}"):
+            uri = self.client.get_registered_model(name).tags.get(IMAGES_TAG + digest[:16])
+        target = Path(self._cache.name) / "images" / f"{digest[:16]}.parquet"
+        if target.is_file() or not uri:
+            return target if target.is_file() else None
+        target.parent.mkdir(exist_ok=True)
+        try:
+            with said_plainly("reading the thumbnails"):
+                return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(target.parent)))
+        except (PctError, OSError):
+            # The run that carried them was deleted: the explorer shows placeholders.
+            return None
+
+    def _version(self, item: object, aliases: Mapping[str, int]) -> Version:
+        number = int(item.version)  # type: ignore[attr-defined]
+        return Version(
+            name=item.name,  # type: ignore[attr-defined]
+            version=number,
+            aliases=tuple(sorted(alias for alias, at in aliases.items() if at == number)),
+            run_id=item.run_id or "",  # type: ignore[attr-defined]
+            source=item.source or "",  # type: ignore[attr-defined]
+            created=int(item.creation_timestamp or 0),  # type: ignore[attr-defined]
+            tags=dict(item.tags or {}),  # type: ignore[attr-defined]
+        )
+
+    def _no_model(self, name: str) -> PctError:
+        known = closest_first(name, self.models())
+        has = ", ".join(known[:5]) or "none yet"
+        return PctError(
+            f"The registry {self.tracking_uri} has no model '{name}' (it has {has}): "
+            "correct the name, or train it with 'mlflow run . -P loss=none'."
+        )
+
+
+def _is_missing(error: PctError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, MlflowException) and cause.error_code == "RESOURCE_DOES_NOT_EXIST"

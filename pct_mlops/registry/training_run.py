@@ -1,0 +1,146 @@
+"""Writing a training run: parameters, metrics, checkpoints as logged models, and a registered version."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pct_mlops.config import PctError
+from pct_mlops.registry.connection import MlflowException, mlflow, said_plainly
+from pct_mlops.registry.registry import CANDIDATE, IMAGES_TAG, Registry, Version
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+MAX_POINTS = 1000  # of one curve and epoch: the limit of one batch to the server
+
+
+@dataclass
+class TrainingRun:
+    """An active MLflow run. Used by the main process only: the others must not touch it."""
+
+    registry: Registry
+    run_id: str
+    experiment_id: str
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log the recipe under `cfg.*`: the project launcher has logged its own spelling of some keys already."""
+        with said_plainly("logging the parameters"):
+            mlflow.log_params({f"cfg.{key}": str(value)[:6000] for key, value in params.items()})
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Log scalars at a step."""
+        with said_plainly("logging metrics"):
+            mlflow.log_metrics({key: float(value) for key, value in metrics.items()}, step=step)
+
+    def log_curve(self, key: str, values: Sequence[float], last_step: int) -> None:
+        """Log one value an optimizer step, ending at `last_step`; long epochs are thinned to MAX_POINTS."""
+        from mlflow.entities import Metric
+
+        first, now, every = last_step - len(values) + 1, int(time.time() * 1000), -(-len(values) // MAX_POINTS)
+        points = [Metric(key, float(v), now, first + i) for i, v in enumerate(values) if i % every == 0]
+        with said_plainly("logging the loss"):
+            self.registry.client.log_batch(self.run_id, metrics=points)
+
+    def log_checkpoint(self, folder: Path, step: int, metrics: Mapping[str, float]) -> None:
+        """Keep the files of `folder` (weights and architecture record) as a logged model with its step."""
+        client = self.registry.client
+        with said_plainly("logging a checkpoint"):
+            model = client.create_logged_model(
+                self.experiment_id,
+                name=f"checkpoint-{step}",
+                source_run_id=self.run_id,
+                model_type="checkpoint",
+                tags={"step": str(step)},
+            )
+            client.log_model_artifacts(model.model_id, str(folder))
+            client.finalize_logged_model(model.model_id, "READY")
+            mlflow.log_metrics(
+                {k: float(v) for k, v in metrics.items()}, step=step, model_id=model.model_id, run_id=self.run_id
+            )
+
+    def register(
+        self,
+        name: str,
+        served: nn.Module,
+        example: NDArray[np.float32],
+        folder: Path,
+        *,
+        step: int,
+        tags: Mapping[str, str],
+    ) -> Version:
+        """Make a version of `name` that carries the served model and everything in `folder`, and call it candidate.
+
+        `served` is on the CPU in eval mode, `example` float32 [2 or more, C_in, H, W]. The version is created last:
+        what fails before leaves none behind.
+        """
+        import torch
+
+        with said_plainly(f"registering {name}"):
+            info = mlflow.pytorch.log_model(
+                served,
+                name="model",
+                input_example=example,
+                step=step,
+                # Given, because finding them out takes half a minute.
+                pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", f"mlflow=={mlflow.__version__}"],
+            )
+            client = self.registry.client
+            client.log_model_artifacts(info.model_id, str(folder))
+            try:
+                client.create_registered_model(name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            made = client.create_model_version(name, f"models:/{info.model_id}", self.run_id, tags=dict(tags))
+            client.set_registered_model_alias(name, CANDIDATE, str(made.version))
+        return self.registry.get(name, int(made.version))
+
+    def store_images(self, name: str, digest: str, file: Path) -> None:
+        """Keep the thumbnails of an evaluation set, once for all versions of the model."""
+        key = IMAGES_TAG + digest[:16]
+        with said_plainly("storing the thumbnails"):
+            if key in self.registry.client.get_registered_model(name).tags:
+                return
+            self.registry.client.log_artifact(self.run_id, str(file), "images")
+            self.registry.client.set_registered_model_tag(name, key, f"runs:/{self.run_id}/images/{file.name}")
+
+
+@contextmanager
+def training_run(registry: Registry, experiment: str, run_name: str) -> Iterator[TrainingRun]:
+    """An MLflow run around a training; inside `mlflow run` it is the run that the launcher made.
+
+    A failure or interruption marks it FAILED or KILLED; nothing stays RUNNING.
+    """
+    import os
+
+    with said_plainly("starting a run"):
+        # Under a launcher the experiment is settled, and naming another one would break start_run.
+        if "MLFLOW_RUN_ID" not in os.environ:
+            mlflow.set_experiment(experiment)
+        active = mlflow.start_run(run_name=run_name, log_system_metrics=True)
+    status = "FAILED"
+    try:
+        yield TrainingRun(registry, active.info.run_id, active.info.experiment_id)
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        try:
+            mlflow.end_run(status)
+        except Exception as error:
+            if status == "FINISHED":
+                raise PctError(f"The run could not be closed: {error}.") from error
+
+
+def add_predictions(registry: Registry, version: Version, file: Path) -> None:
+    """Store a predictions table with a version that exists."""
+    with said_plainly(f"storing predictions with {version.uri}"):
+        registry.client.log_model_artifact(registry.model_id(version), str(file), "predictions")

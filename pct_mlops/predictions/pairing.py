@@ -1,0 +1,152 @@
+"""Two tables side by side: are they comparable, and if not, what differs? All in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from pct_mlops.config import PctError
+from pct_mlops.predictions import sql
+from pct_mlops.predictions.schema import TableInfo, arrow_schema
+
+_ROW_CHECK = """
+SELECT count(*), count(DISTINCT sample_id),
+       count(*) FILTER (WHERE sample_id IS NULL OR sample_id = ''),
+       count(*) FILTER (WHERE NOT coalesce(label BETWEEN 0 AND $last, false)),
+       count(*) FILTER (WHERE NOT coalesce(prediction BETWEEN 0 AND $last, false)),
+       count(*) FILTER (WHERE NOT coalesce(confidence BETWEEN 0 AND 1 AND label_confidence BETWEEN 0 AND 1, false))
+FROM {name}
+"""
+
+
+def check_rows(connection: duckdb.DuckDBPyConnection, name: str, info: TableInfo, what: str) -> None:
+    """PctError naming the first kind of impossible row in the view `name`; NaN lies outside every range."""
+    with sql.reading(what):
+        row = sql.one(connection, _ROW_CHECK.format(name=name), {"last": len(info.class_names) - 1})
+    total, distinct, nameless, labels, predictions, confidences = row
+    problems = {
+        f"{nameless} empty sample_ids": nameless,
+        f"{total - distinct} repeated sample_ids": total - distinct - nameless,
+        f"{labels} labels outside 0 to {len(info.class_names) - 1}": labels,
+        f"{predictions} predictions outside 0 to {len(info.class_names) - 1}": predictions,
+        f"{confidences} confidences outside 0 to 1": confidences,
+        f"{total} rows instead of {info.num_examples}": total != info.num_examples,
+    }
+    for problem, present in problems.items():
+        if present:
+            raise PctError(f"{what} has {problem}: write the table again.")
+
+
+def check_classes(old: TableInfo, new: TableInfo) -> None:
+    """PctError when the class names differ, saying which."""
+    if old.class_names == new.class_names:
+        return
+    gone = [name for name in old.class_names if name not in new.class_names]
+    added = [name for name in new.class_names if name not in old.class_names]
+    parts = [
+        f"class names only in the {side} table: {_some(names)}"
+        for side, names in (("old", gone), ("new", added))
+        if names
+    ]
+    if not parts:
+        index = next(
+            (i for i, pair in enumerate(zip(old.class_names, new.class_names, strict=False)) if pair[0] != pair[1]),
+            min(len(old.class_names), len(new.class_names)),
+        )
+        parts = [f"the class names come in another order (first at index {index})"]
+    raise _not_comparable(parts)
+
+
+def check_same_examples(connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo) -> None:
+    """PctError unless `old_table` and `new_table` hold the same ids with the same labels (ids are unique here)."""
+    query = "SELECT count(*) FROM old_table AS o JOIN new_table AS n ON o.sample_id = n.sample_id AND o.label = n.label"
+    (matched,) = sql.one(connection, query)
+    if matched == old.num_examples == new.num_examples and old.digest == new.digest:
+        return
+    parts = []
+    for side, mine, other in (("old", "old_table", "new_table"), ("new", "new_table", "old_table")):
+        lone = f"FROM {mine} WHERE sample_id NOT IN (SELECT sample_id FROM {other})"
+        (number,) = sql.one(connection, f"SELECT count(*) {lone}")
+        if number:
+            shown = connection.execute(f"SELECT sample_id {lone} ORDER BY 1 LIMIT 3").fetchall()
+            parts.append(f"{_examples(number)} only in the {side} table ({_some([item for (item,) in shown], number)})")
+    both = "FROM old_table AS o JOIN new_table AS n USING (sample_id) WHERE o.label <> n.label"
+    (number,) = sql.one(connection, f"SELECT count(*) {both}")
+    if number:
+        shown = connection.execute(f"SELECT sample_id, o.label, n.label {both} ORDER BY 1 LIMIT 3").fetchall()
+        changes = [f"{key}: {old.class_names[a]} became {new.class_names[b]}" for key, a, b in shown]
+        parts.append(f"{_examples(number)} with another label ({_some(changes, number)})")
+    raise _not_comparable(parts or ["their digests differ although their rows agree, so one file was altered"])
+
+
+def joined(connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo) -> duckdb.DuckDBPyRelation:
+    """The pairs of the views `old_table` and `new_table`, lazily."""
+    known = {name.lower() for name in new.slices}
+    columns = [f"n.{sql.quoted(name)}" for name in new.slices]
+    columns += [f"o.{sql.quoted(name)}" for name in old.slices if name.lower() not in known]
+    sides = [
+        f"{side[0]}.{name} AS {side}_{name}"
+        for name in ("prediction", "confidence", "label_confidence")
+        for side in ("old", "new")
+    ]
+    rights = [f"{side[0]}.prediction = n.label AS {side}_right" for side in ("old", "new")]
+    wanted = ", ".join(["n.sample_id AS sample_id", "n.label AS label", *sides, *rights, *columns])
+    return connection.sql(f"SELECT {wanted} FROM old_table AS o JOIN new_table AS n ON o.sample_id = n.sample_id")
+
+
+Softmax = Callable[[Any, Any], tuple[Any, Any, Any]]
+
+
+def mean_logits(
+    connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo, softmax: Softmax
+) -> tuple[TableInfo, Iterator[pa.RecordBatch]]:
+    """The ensemble of the views `old_table` and `new_table`: its info, and its rows in batches sorted by id."""
+    members = old.num_members + new.num_members
+    schema = arrow_schema(len(new.class_names), 0, new.slices, logits=True)
+    info = replace(
+        new,
+        model_name=" + ".join(part.title for part in (old, new)),
+        model_version="",
+        model_uri="",
+        columns=tuple(schema.names),
+        num_members=members,
+        preprocessing=" + ".join(dict.fromkeys((old.preprocessing, new.preprocessing))),
+    )
+    extra = "".join(f", n.{sql.quoted(name)}" for name in new.slices)
+    query = f"""SELECT n.sample_id, n.label, o.logits, n.logits{extra}
+                FROM old_table AS o JOIN new_table AS n ON o.sample_id = n.sample_id ORDER BY n.sample_id"""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in connection.sql(query).to_arrow_reader(8_192):
+            labels = batch.column(1).to_numpy()
+            parts = [np.asarray(batch.column(i).flatten(), np.float64).reshape(len(labels), -1) for i in (2, 3)]
+            mean = ((parts[0] * old.num_members + parts[1] * new.num_members) / members).astype(np.float32)
+            flat = pa.array(mean.reshape(-1))
+            arrays = [
+                batch.column(0),
+                batch.column(1),
+                *softmax(mean, labels),
+                pa.FixedSizeListArray.from_arrays(flat, type=schema.field("logits").type),
+            ]
+            arrays += [batch.column(4 + i) for i in range(len(new.slices))]
+            yield pa.record_batch([pa.array(a) if isinstance(a, np.ndarray) else a for a in arrays], schema=schema)
+
+    return info, batches()
+
+
+def _examples(number: int) -> str:
+    return f"{number:,} example" + ("" if number == 1 else "s")
+
+
+def _some(names: list[str], total: int | None = None) -> str:
+    total = len(names) if total is None else total
+    return ", ".join(names[:3]) + (f" and {total - 3:,} more" if total > 3 else "")
+
+
+def _not_comparable(parts: list[str]) -> PctError:
+    return PctError(f"The tables are not comparable: {'; '.join(parts)}. Score both models on the same evaluation set.")

@@ -1,0 +1,223 @@
+"""What a prediction table looks like on disk: columns, file metadata, digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pct_mlops.config import PctError
+
+SCHEMA_VERSION = 1
+FIXED_COLUMNS = {
+    "sample_id": pa.string(),
+    "label": pa.int32(),
+    "prediction": pa.int32(),
+    "confidence": pa.float32(),
+    "label_confidence": pa.float32(),
+}
+VECTOR_COLUMNS = ("logits", "features")
+# A slice column may not be called like a column of the table itself or of two joined tables.
+RESERVED = (
+    frozenset(FIXED_COLUMNS)
+    | set(VECTOR_COLUMNS)
+    | {
+        f"{side}_{name}"
+        for side in ("old", "new")
+        for name in ("prediction", "confidence", "label_confidence", "right")
+    }
+)
+_KEY = "pct."
+_TEXT_KEYS = ("model_name", "model_version", "model_uri", "dataset", "split", "preprocessing", "digest")
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What a table says about itself. `num_members` counts the models whose mean logits it holds."""
+
+    schema_version: int
+    model_name: str
+    model_version: str
+    model_uri: str
+    dataset: str
+    split: str
+    class_names: tuple[str, ...]
+    preprocessing: str
+    digest: str
+    num_examples: int
+    columns: tuple[str, ...]
+    slices: tuple[str, ...] = ()
+    num_members: int = 1
+    path: str = ""
+
+    @property
+    def title(self) -> str:
+        """The shortest name a person recognises: model and version, else uri, else file."""
+        if self.model_name:
+            return f"{self.model_name}/{self.model_version}" if self.model_version else self.model_name
+        return self.model_uri or self.path or "unnamed model"
+
+
+def to_metadata(info: TableInfo) -> dict[str, str]:
+    """File key-value metadata of a table."""
+    return {
+        **{_KEY + key: getattr(info, key) for key in _TEXT_KEYS},
+        _KEY + "schema_version": str(info.schema_version),
+        _KEY + "class_names": json.dumps(info.class_names),
+        _KEY + "num_examples": str(info.num_examples),
+        _KEY + "num_members": str(info.num_members),
+    }
+
+
+def arrow_schema(num_classes: int, num_features: int, slices: Sequence[str], *, logits: bool) -> pa.Schema:
+    """Columns in file order; `num_features` 0 leaves features out."""
+    fields = [pa.field(name, kind, nullable=False) for name, kind in FIXED_COLUMNS.items()]
+    if logits:
+        fields.append(pa.field("logits", pa.list_(pa.float32(), num_classes)))
+    if num_features:
+        fields.append(pa.field("features", pa.list_(pa.float32(), num_features)))
+    return pa.schema(fields + [pa.field(name, pa.string()) for name in slices])
+
+
+def check_slices(names: Iterable[str], where: str) -> tuple[str, ...]:
+    """Slice names as they are; PctError for a reserved, empty or repeated one (SQL ignores upper and lower case)."""
+    names = tuple(names)
+    lowered = [name.lower() for name in names]
+    for name, low in zip(names, lowered, strict=True):
+        if not name or low in RESERVED or lowered.count(low) > 1:
+            raise PctError(f"{where}: slice column {name!r} is empty, repeated or reserved: give it another name.")
+    return names
+
+
+def read_info(path: Path) -> TableInfo:
+    """Everything the footer says, without reading rows. PctError names the file and what is wrong with it."""
+    schema, num_rows = _footer(path)
+    raw = {
+        key.decode("utf-8", "replace"): value.decode("utf-8", "replace")
+        for key, value in (schema.metadata or {}).items()
+    }
+    meta = {key[len(_KEY) :]: value for key, value in raw.items() if key.startswith(_KEY)}
+    version = _whole(meta.get("schema_version"))
+    if version is None:
+        raise PctError(f"{path} carries no prediction metadata: write it with `pct score` or Predictions.save.")
+    if version != SCHEMA_VERSION:
+        raise PctError(
+            f"{path} has table version {version}, and this program reads version {SCHEMA_VERSION}: "
+            f"{'update pct-mlops' if version > SCHEMA_VERSION else 'score the model again'}."
+        )
+    missing = [key for key in (*_TEXT_KEYS, "class_names", "num_examples") if key not in meta]
+    if missing:
+        raise PctError(f"{path} lacks the metadata {', '.join(missing)}: write the table again.")
+    class_names = _class_names(meta["class_names"])
+    if class_names is None or len(meta["digest"]) != 64:
+        raise PctError(f"{path} has damaged metadata (class names or digest): write the table again.")
+    if _whole(meta["num_examples"]) != num_rows or num_rows == 0:
+        raise PctError(f"{path} holds {num_rows} rows but says {meta['num_examples']}: write the table again.")
+    slices = _check_columns(path, schema, len(class_names))
+    return TableInfo(
+        schema_version=version,
+        class_names=class_names,
+        num_examples=num_rows,
+        columns=tuple(schema.names),
+        slices=slices,
+        num_members=_whole(meta.get("num_members")) or 1,
+        path=str(path),
+        **{key: meta[key] for key in _TEXT_KEYS},
+    )
+
+
+def _footer(path: Path) -> tuple[pa.Schema, int]:
+    if path.is_dir():
+        raise PctError(f"{path} is a folder: give the path of one .parquet file.")
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except FileNotFoundError:
+        raise PctError(f"There is no prediction table {path}: give the path of a .parquet file.") from None
+    except OSError as error:
+        raise PctError(f"{path} cannot be read: {error.strerror}.") from error
+    if not head:
+        raise PctError(f"{path} is empty: write the table again.")
+    if head != b"PAR1":
+        raise PctError(f"{path} is not a Parquet file: give a table written by `pct score`.")
+    try:
+        meta = pq.read_metadata(path)
+        return meta.schema.to_arrow_schema(), meta.num_rows
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise PctError(f"{path} is cut short or damaged: write the table again.") from error
+
+
+def _check_columns(path: Path, schema: pa.Schema, num_classes: int) -> tuple[str, ...]:
+    """The slice columns; PctError for a missing column or one of another type."""
+    missing = [name for name in FIXED_COLUMNS if name not in schema.names]
+    if missing:
+        raise PctError(f"{path} lacks the column {', '.join(missing)}: write the table again.")
+    slices = []
+    for field in schema:
+        text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+        expected = FIXED_COLUMNS.get(field.name)
+        if expected is not None:
+            right = text if expected == pa.string() else field.type == expected
+        elif field.name in VECTOR_COLUMNS:
+            right = getattr(field.type, "value_type", None) == pa.float32()
+            if field.name == "logits" and pa.types.is_fixed_size_list(field.type):
+                right = right and field.type.list_size == num_classes
+        else:
+            right = text
+            slices.append(field.name)
+        if not right:
+            raise PctError(f"{path}: column {field.name!r} has type {field.type}: write the table again.")
+    return check_slices(slices, str(path))
+
+
+def _class_names(text: str) -> tuple[str, ...] | None:
+    try:
+        names = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        return None
+    return tuple(names)
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None
+
+
+def digest_of(batches: Iterable[pa.RecordBatch], class_names: Sequence[str]) -> str:
+    """sha256 over the (sample_id, label) pairs, which must arrive sorted by the UTF-8 bytes of sample_id.
+
+    Framing: with H = sha256, the digest is H(header + H(lengths) + H(ids) + H(labels)), where `lengths` holds every
+    id's byte length as little-endian uint32, `ids` all bytes of all ids, `labels` every label as little-endian int32,
+    each in sorted order. The header is 'pct-digest-1', the number of pairs and of classes as little-endian uint64,
+    then each class name as its byte length (uint32) and its UTF-8 bytes. Lengths are declared before text everywhere,
+    so no two different tables share the hashed bytes; and the result does not depend on how batches were cut.
+    """
+    lengths, ids, labels = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
+    num_pairs = 0
+    for batch in batches:
+        column = batch.column(0).cast(pa.large_string())
+        size = len(column)
+        if size == 0:
+            continue
+        _, offset_buffer, data = column.buffers()
+        offsets = np.frombuffer(offset_buffer, dtype="<i8")[column.offset : column.offset + size + 1]
+        lengths.update(np.diff(offsets).astype("<u4").tobytes())
+        if data is not None:
+            ids.update(memoryview(data)[offsets[0] : offsets[-1]])
+        labels.update(batch.column(1).to_numpy(zero_copy_only=False).astype("<i4").tobytes())
+        num_pairs += size
+    whole = hashlib.sha256(b"pct-digest-1" + struct.pack("<QQ", num_pairs, len(class_names)))
+    for name in class_names:
+        encoded = name.encode("utf-8")
+        whole.update(struct.pack("<I", len(encoded)) + encoded)
+    for part in (lengths, ids, labels):
+        whole.update(part.digest())
+    return whole.hexdigest()

@@ -1,0 +1,232 @@
+"""A handle on one model's predictions for one evaluation set."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pct_mlops.config import PctError
+from pct_mlops.predictions import pairing, sql
+from pct_mlops.predictions.arrays import checked_columns, softmax_columns, to_arrow
+from pct_mlops.predictions.schema import (
+    SCHEMA_VERSION,
+    TableInfo,
+    arrow_schema,
+    check_slices,
+    digest_of,
+    read_info,
+    to_metadata,
+)
+
+ROW_GROUP = 100_000
+
+
+class Predictions:
+    """Lazy handle on a Parquet file (or, before it is saved, on an Arrow table); one row per example.
+
+    Rows are read through DuckDB, a few columns at a time: a table may be far larger than memory.
+    """
+
+    def __init__(self, info: TableInfo, *, path: Path | None = None, table: pa.Table | None = None) -> None:
+        self.info = info
+        self._path = path
+        self._table = table
+        self._checked = False
+
+    @classmethod
+    def load(cls, path: str | Path) -> Predictions:
+        """Open a table; only its footer is read. PctError names the file and what is wrong with it."""
+        path = Path(path)
+        return cls(read_info(path), path=path)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        sample_ids: Sequence[str],
+        labels: npt.ArrayLike,
+        logits: npt.ArrayLike,
+        *,
+        class_names: Sequence[str],
+        model_name: str = "",
+        model_version: str | int = "",
+        model_uri: str = "",
+        dataset: str = "",
+        split: str = "",
+        preprocessing: str = "",
+        features: npt.ArrayLike | None = None,
+        slices: Mapping[str, Sequence[str | None]] | None = None,
+        keep_logits: bool = True,
+    ) -> Predictions:
+        """Predictions from labels [N], logits [N, C] and optionally features [N, D] and string columns [N].
+
+        Confidences are softmax probabilities computed in float64. PctError for unequal lengths, labels outside
+        [0, C), empty or repeated sample_ids and non-finite numbers.
+        """
+        class_names = tuple(class_names)
+        arrays = {"label": labels, "logits": logits} | ({} if features is None else {"features": features})
+        ids, columns = checked_columns(sample_ids, arrays, slices or {}, len(class_names))
+        values = columns.pop("logits")
+        if keep_logits:
+            columns["logits"] = values
+        prediction, confidence, label_confidence = softmax_columns(values, columns["label"])
+        columns.update(prediction=prediction, confidence=confidence, label_confidence=label_confidence)
+        names = check_slices(slices or {}, "the table")
+        num_features = columns["features"].shape[1] if "features" in columns else 0
+        schema = arrow_schema(len(class_names), num_features, names, logits=keep_logits)
+        columns.update({name: list((slices or {})[name]) for name in names})
+        table = pa.table([ids] + [to_arrow(columns[f.name], f.type) for f in list(schema)[1:]], schema=schema)
+        info = TableInfo(
+            schema_version=SCHEMA_VERSION,
+            model_name=model_name,
+            model_version=str(model_version),
+            model_uri=model_uri,
+            dataset=dataset,
+            split=split,
+            class_names=class_names,
+            preprocessing=preprocessing,
+            digest="",
+            num_examples=table.num_rows,
+            columns=tuple(schema.names),
+            slices=names,
+        )
+        unsigned = cls(info, table=table)
+        return cls(replace(info, digest=unsigned._digest()), table=table)
+
+    @property
+    def path(self) -> Path | None:
+        """Where the table lies, None before it is saved."""
+        return self._path
+
+    def attach(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+        """Make the table visible to SQL on this connection and its cursors as `name`."""
+        with sql.reading(self._what):
+            if self._path is not None:
+                sql.view_parquet(connection, name, self._path)
+            else:
+                sql.view_arrow(connection, name, self._table)
+
+    def save(self, path: str | Path) -> Predictions:
+        """Write the table: aside in the same folder, flushed to disk, then renamed. Returns the handle on the file."""
+        path = Path(path)
+        table = self._table
+        if table is not None:
+            schema = table.schema.with_metadata(to_metadata(self.info))
+            _write_aside(path, lambda aside: _write(aside, schema, table.to_batches()))
+        elif self._path is not None and not (path.exists() and path.samefile(self._path)):
+            source = self._path
+            _write_aside(path, lambda aside: shutil.copyfile(source, aside))
+        return Predictions.load(path)
+
+    def verify(self) -> None:
+        """Recompute the digest from the rows and check every row's values; PctError when the file was altered."""
+        self.check_rows()
+        if self._digest() != self.info.digest:
+            raise PctError(f"{self._what} was altered after it was written (its digest differs): write it again.")
+
+    def check_rows(self) -> None:
+        """Labels and predictions in range, ids unique, confidences in [0, 1]: one pass in SQL, done once a handle."""
+        if not self._checked:
+            with sql.connect() as connection:
+                self.attach(connection, "mine")
+                pairing.check_rows(connection, "mine", self.info, self._what)
+            self._checked = True
+
+    def accuracy(self) -> float:
+        """Share of examples whose prediction is their label."""
+        with sql.connect() as connection:
+            self.attach(connection, "mine")
+            with sql.reading(self._what):
+                (share,) = sql.one(connection, "SELECT avg((prediction = label)::INT) FROM mine")
+        return float(share)
+
+    def pairs(self, old: Predictions, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
+        """This (new) table joined to `old` by sample_id, lazily; PctError says what differs if not comparable.
+
+        Columns: sample_id, label, old_prediction, new_prediction, old_confidence, new_confidence,
+        old_label_confidence, new_label_confidence, old_right, new_right, then the slice columns of both (the new
+        table's where both have one). The views `old_table` and `new_table` appear on `connection`.
+        """
+        connection = connection or sql.connect()
+        pairing.check_classes(old.info, self.info)
+        self.check_rows()
+        old.check_rows()
+        old.attach(connection, "old_table")
+        self.attach(connection, "new_table")
+        with sql.reading(f"{old._what} or {self._what}"):
+            pairing.check_same_examples(connection, old.info, self.info)
+            return pairing.joined(connection, old.info, self.info)
+
+    def nfr(self, old: Predictions) -> float:
+        """Negative flip rate: share of examples that `old` gets right and this table wrong."""
+        return self._share(old, "old_right AND NOT new_right")
+
+    def pfr(self, old: Predictions) -> float:
+        """Positive flip rate: share of examples that `old` gets wrong and this table right."""
+        return self._share(old, "NOT old_right AND new_right")
+
+    def __add__(self, other: Predictions) -> Predictions:
+        """Ensemble: the mean of the members' logits, every member weighing the same, however the sum is nested."""
+        if "logits" not in self.info.columns or "logits" not in other.info.columns:
+            lacking = self if "logits" not in self.info.columns else other
+            raise PctError(f"{lacking._what} holds no logits, which an ensemble averages: score the model again.")
+        connection = sql.connect()
+        other.pairs(self, connection)
+        info, batches = pairing.mean_logits(connection, self.info, other.info, softmax_columns)
+        # The sum may be larger than memory: it lives in a temporary file until the handle is dropped.
+        folder = tempfile.mkdtemp(prefix="pct-mlops-")
+        path = Path(folder) / "ensemble.parquet"
+        schema = arrow_schema(len(info.class_names), 0, info.slices, logits=True).with_metadata(to_metadata(info))
+        with sql.reading(f"{self._what} or {other._what}"):
+            _write(path, schema, batches)
+        result = Predictions.load(path)
+        weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
+        return result
+
+    @property
+    def _what(self) -> str:
+        return str(self._path) if self._path is not None else f"the predictions of {self.info.title}"
+
+    def _share(self, old: Predictions, condition: str) -> float:
+        pairs = self.pairs(old)
+        with sql.reading(self._what):
+            ((share,),) = pairs.aggregate(f"avg(({condition})::INT)").fetchall()
+        return float(share)
+
+    def _digest(self) -> str:
+        with sql.connect() as connection, sql.reading(self._what):
+            self.attach(connection, "mine")
+            ordered = connection.sql("SELECT sample_id, label FROM mine ORDER BY sample_id, label")
+            return digest_of(ordered.to_arrow_reader(65_536), self.info.class_names)
+
+
+def _write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_table(pa.Table.from_batches([batch]).cast(schema), row_group_size=ROW_GROUP)
+
+
+def _write_aside(path: Path, write: Callable[[Path], Any]) -> None:
+    """A reader sees the old file or the whole new one, also after a power cut."""
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(aside)
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        raise PctError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        aside.unlink(missing_ok=True)

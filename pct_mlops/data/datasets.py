@@ -1,0 +1,236 @@
+"""The data sets by name. Each factory takes (config, seed) and returns Splits; `load_data` is the way in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pct_mlops.config import Catalog, DataConfig, PctError
+from pct_mlops.data import folders
+from pct_mlops.data.idx import read_idx
+from pct_mlops.data.pixels import ArrayPixels
+from pct_mlops.data.split import Split, Splits, assemble, check_labels, stratified
+
+DATASETS: Catalog[Splits] = Catalog("dataset")
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel of the training images
+
+DOWNLOADS = Path(".data")
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+TEST_OF_DIGITS, DIGITS_SEED = 3, 20  # a stream and a seed of its own: the test split is the same for every recipe
+FASHION_CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+
+
+def load_data(config: DataConfig, seed: int) -> Splits:
+    """The data set that `config` names, split with `seed`. Unknown, missing or broken data raises PctError."""
+    return DATASETS[config.name](config, seed)
+
+
+def _array_split(name: str, images: np.ndarray, labels: np.ndarray, rows: Sequence[int], size: int | None) -> Split:
+    """A split of uint8 images [N, C, H, W]; `rows` are their places in the data set's own order, which ids keep."""
+    ids = [f"{name}/{row:06d}" for row in rows]
+    return Split(name, ids, torch.from_numpy(labels.astype(np.int64)), ArrayPixels(torch.from_numpy(images), size))
+
+
+def _array_splits(
+    config: DataConfig,
+    seed: int,
+    *,
+    class_names: Sequence[str],
+    statistics: Statistics,
+    train: Split,
+    test: Split,
+) -> Splits:
+    for split in (train, test):
+        check_labels(split, len(class_names))
+    native, shape = train.pixels.read(torch.zeros(1, dtype=torch.int64)).shape[1:], train.pixels.shape
+    parts = assemble(train, None, test, config, seed)
+    resized = "/bilinear" if config.image_size not in (None, *native[1:]) else ""
+    preprocessing = f"{config.name}/{shape[1]}x{shape[2]}/uint8{resized}"
+    return Splits(config.name, tuple(class_names), shape, *statistics, *parts, preprocessing)
+
+
+# Fashion-MNIST -----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _one_process_at_a_time(folder: Path) -> Iterator[None]:
+    """The processes of one machine download one after the other; the later ones then find the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # a system without file locks
+        yield
+        return
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _idx_files(folder: Path) -> dict[str, Path] | None:
+    """The four files in `folder` or in torchvision's subfolder of it, packed or not; None unless all are there."""
+    for where in (folder, folder / "FashionMNIST" / "raw"):
+        found = {}
+        for key in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+            names = (where / f"{key}-ubyte.gz", where / f"{key}-ubyte")
+            path = next((name for name in names if name.is_file()), None)
+            if path is not None:
+                found[key] = path
+        if len(found) == 4:
+            return found
+    return None
+
+
+def _download_fashion(folder: Path) -> None:
+    from torchvision.datasets import FashionMNIST
+
+    FashionMNIST(str(folder), download=True)
+
+
+def _fashion_files(root: Path | None) -> dict[str, Path]:
+    debian = Path(os.environ.get("PCT_FASHION_MNIST", DEBIAN))
+    if root is not None:
+        files = _idx_files(root)
+        if files is None:
+            raise PctError(
+                f"There is no Fashion-MNIST in {root}: put its four idx files there, or leave data.root empty to use "
+                f"Debian's package dataset-fashion-mnist ({debian}) or torchvision's download ({DOWNLOADS})."
+            )
+        return files
+    files = _idx_files(debian)
+    if files is None:
+        reason = "it left no files"
+        with _one_process_at_a_time(DOWNLOADS):
+            files = _idx_files(DOWNLOADS)
+            if files is None:
+                try:
+                    _download_fashion(DOWNLOADS)
+                except (OSError, RuntimeError, ImportError) as error:
+                    reason = str(error).split("\n", 1)[0].rstrip(".:")
+                files = _idx_files(DOWNLOADS)
+        if files is None:
+            raise PctError(
+                f"Fashion-MNIST is not in {debian} and torchvision's download to {DOWNLOADS} failed ({reason}): "
+                "install Debian's package dataset-fashion-mnist, set data.root to a local folder with its four idx "
+                "files, or allow the download."
+            )
+    return files
+
+
+@DATASETS.register("fashion_mnist")
+def fashion_mnist(config: DataConfig, seed: int) -> Splits:
+    """Fashion-MNIST: 60,000 + 10,000 grey images of clothes, 28x28, 10 classes.
+
+    Looked for in this order: `data.root`, and only there when it is given; the folder of Debian's package
+    dataset-fashion-mnist (another one with the environment variable PCT_FASHION_MNIST); torchvision's download into
+    .data. Source: Xiao et al., arXiv 1708.07747.
+    """
+    files = _fashion_files(config.root)
+    parts = []
+    for name, key in (("train", "train"), ("test", "t10k")):
+        images, labels = read_idx(files[f"{key}-images-idx3"], 3), read_idx(files[f"{key}-labels-idx1"], 1)
+        if len(images) != len(labels):
+            raise PctError(
+                f"{files[f'{key}-images-idx3']} holds {len(images)} images and {files[f'{key}-labels-idx1']} "
+                f"{len(labels)} labels: replace them with intact copies."
+            )
+        parts.append(_array_split(name, images[:, None], labels, range(len(images)), config.image_size))
+    statistics = ((0.2860,), (0.3530,))
+    return _array_splits(
+        config, seed, class_names=FASHION_CLASSES, statistics=statistics, train=parts[0], test=parts[1]
+    )
+
+
+# Digits ------------------------------------------------------------------------------------------------------------
+
+
+@DATASETS.register("digits")
+def digits(config: DataConfig, seed: int) -> Splits:
+    """scikit-learn's handwritten digits: 1,797 grey images, 8x8, 10 classes; always at hand, good for tests.
+
+    Test is a fixed stratified third, the same for every recipe. Values 0 to 16 are scaled to 0 to 255.
+    """
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    images = np.rint(data.images * (255 / 16)).astype(np.uint8)[:, None]
+    test = stratified(data.target, 1 / 3, DIGITS_SEED, TEST_OF_DIGITS)
+    train = np.setdiff1d(np.arange(len(images)), test)
+    parts = [
+        _array_split(name, images[rows], data.target[rows], rows.tolist(), config.image_size)
+        for name, rows in (("train", train), ("test", test))
+    ]
+    names, statistics = [str(digit) for digit in range(10)], ((0.3053,), (0.3760,))
+    return _array_splits(config, seed, class_names=names, statistics=statistics, train=parts[0], test=parts[1])
+
+
+# CIFAR -------------------------------------------------------------------------------------------------------------
+
+
+def _cifar(config: DataConfig, seed: int, kind: str, statistics: Statistics) -> Splits:
+    from torchvision import datasets
+
+    root = config.root or DOWNLOADS
+    parts = []
+    class_names: list[str] = []
+    try:
+        with _one_process_at_a_time(root) if config.root is None else contextlib.nullcontext():
+            for name in ("train", "test"):
+                data = getattr(datasets, kind)(str(root), train=name == "train", download=config.root is None)
+                images, class_names = np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)), list(data.classes)
+                parts.append(_array_split(name, images, np.array(data.targets), range(len(images)), config.image_size))
+    except (OSError, RuntimeError, EOFError) as error:
+        reason = str(error).split("\n", 1)[0].rstrip(".")
+        raise PctError(
+            f"{kind} cannot be read from {root} ({reason}): set data.root to the folder that holds torchvision's copy, "
+            "or leave it empty and allow the download."
+        ) from error
+    return _array_splits(config, seed, class_names=class_names, statistics=statistics, train=parts[0], test=parts[1])
+
+
+@DATASETS.register("cifar10")
+def cifar10(config: DataConfig, seed: int) -> Splits:
+    """CIFAR-10: 50,000 + 10,000 colour images, 32x32, 10 classes, through torchvision.
+
+    Read from `data.root` when it is given, else downloaded into .data. Source: Krizhevsky, 2009.
+    """
+    return _cifar(config, seed, "CIFAR10", ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)))
+
+
+@DATASETS.register("cifar100")
+def cifar100(config: DataConfig, seed: int) -> Splits:
+    """CIFAR-100: 50,000 + 10,000 colour images, 32x32, 100 classes, through torchvision.
+
+    Read from `data.root` when it is given, else downloaded into .data. Source: Krizhevsky, 2009.
+    """
+    return _cifar(config, seed, "CIFAR100", ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)))
+
+
+# Files -------------------------------------------------------------------------------------------------------------
+
+
+@DATASETS.register("image_folder")
+def image_folder(config: DataConfig, seed: int) -> Splits:
+    """Your own images in ImageNet's layout: data.root/train/<class>/*, and the same under val and test.
+
+    With train and val only, as ImageNet comes, val is the evaluation set: it becomes test, and our val is carved from
+    train. With all three, each is used as it is. Images of different sizes are resized to `data.image_size` (224)
+    on the shortest side and cut at the centre; training crops are taken from that.
+    """
+    return folders.image_folder(config, seed)
+
+
+@DATASETS.register("image_list")
+def image_list(config: DataConfig, seed: int) -> Splits:
+    """Your own images as `path label` lines: data.root/train.txt, test.txt and, if you like, val.txt and classes.txt.
+
+    Paths are relative to data.root; a label is an integer or a class name (after a tab when it holds spaces).
+    classes.txt has one name per line. With train.txt and val.txt only, val becomes test, as for image_folder.
+    """
+    return folders.image_list(config, seed)

@@ -1,0 +1,253 @@
+"""Image files on disk: one folder per class, or lists of paths with labels."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from pct_mlops.config import DataConfig, PctError
+from pct_mlops.config.catalog import closest_first
+from pct_mlops.data.pixels import FilePixels, corrupt_files, output_size
+from pct_mlops.data.split import Split, Splits, assemble, check_labels
+
+log = logging.getLogger(__name__)
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif")
+# ImageNet's, which the published weights expect.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Listing(NamedTuple):
+    """The files of one split, in the order of their ids."""
+
+    sample_ids: list[str]
+    paths: list[str]
+    labels: list[int]
+
+
+def data_root(config: DataConfig) -> Path:
+    """The folder that data.root names; PctError when it is not given or not there."""
+    if config.root is None:
+        raise PctError(f"The data set {config.name} needs its folder: set data.root.")
+    if not config.root.is_dir():
+        raise PctError(f"There is no folder {config.root}: set data.root to the folder of the {config.name} data.")
+    return config.root
+
+
+def _three(found: dict[str, Listing | None], root: Path, what: str) -> tuple[Listing, Listing | None, Listing]:
+    """(train, val or None, test). With val alone beside train, val is the official evaluation set: it becomes test."""
+    train, val, test = found["train"], found["val"], found["test"]
+    if train is None:
+        raise PctError(f"{root} has no {what.format('train')}: data.root should be the folder that holds it.")
+    if test is None:
+        if val is None:
+            raise PctError(
+                f"{root} has neither {what.format('test')} nor {what.format('val')}: add one, because the gate needs "
+                "images that training never saw."
+            )
+        return train, None, val
+    return train, val, test
+
+
+# image_folder ------------------------------------------------------------------------------------------------------
+
+
+def _class_files(folder: Path) -> list[str]:
+    found = []
+    for where, folders, names in os.walk(folder):
+        folders.sort()
+        found += [os.path.join(where, name) for name in sorted(names) if name.lower().endswith(EXTENSIONS)]
+    return found
+
+
+def _class_folders(folder: Path) -> list[str]:
+    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    if not names:
+        raise PctError(f"{folder} has no class folders: put the images of each class into a folder of its own.")
+    return names
+
+
+def _walk(root: Path, split: str, class_names: list[str]) -> Listing:
+    folder = root / split
+    found = Listing([], [], [])
+    for name in _class_folders(folder):
+        if name not in class_names:
+            raise PctError(
+                f"The class folder {folder / name} is not among the classes of {root / 'train'}: rename or remove it "
+                f"(closest: {closest_first(name, class_names)[0]})."
+            )
+        files = _class_files(folder / name)
+        if not files:
+            raise PctError(f"The class folder {folder / name} has no images: add some, or remove the folder.")
+        found.paths.extend(files)
+        found.sample_ids.extend(Path(os.path.relpath(path, root)).as_posix() for path in files)
+        found.labels.extend([class_names.index(name)] * len(files))
+    return found
+
+
+def image_folder(config: DataConfig, seed: int) -> Splits:
+    """root/train/<class>/*, root/val/<class>/*, root/test/<class>/*: classes are the folders of train, sorted."""
+    root = data_root(config)
+    if not (root / "train").is_dir():
+        raise PctError(f"{root} has no folder train: data.root should be the folder that holds it.")
+    names = _class_folders(root / "train")
+    found = {
+        split: _walk(root, split, names) if (root / split).is_dir() else None for split in ("train", "val", "test")
+    }
+    return _from_files(config, seed, names, _three(found, root, "folder {}"))
+
+
+# image_list --------------------------------------------------------------------------------------------------------
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Numbered lines that are not blank; PctError when there are none or the file is not text."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise PctError(f"{path} is not UTF-8 text: write one 'path label' line per image.") from None
+    except OSError as error:
+        raise PctError(f"{path} cannot be read ({error.strerror}): check that it is a readable file.") from error
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not lines:
+        raise PctError(f"{path} is empty: write one line per image or class.")
+    return lines
+
+
+def _entries(path: Path) -> list[tuple[int, str, str]]:
+    """(line number, image path, label as written)."""
+    entries = []
+    for number, line in _lines(path):
+        # A tab allows labels with spaces; otherwise the last word is the label, so that paths may hold spaces.
+        parts = line.rsplit("\t", 1) if "\t" in line else line.rsplit(None, 1)
+        if len(parts) != 2:
+            raise PctError(f"{path}, line {number}: '{line}' has no label, so write 'path label'.")
+        entries.append((number, parts[0].strip(), parts[1].strip()))
+    return entries
+
+
+def _integer(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def _class_names(root: Path, train: list[tuple[int, str, str]]) -> list[str]:
+    """classes.txt if there is one; else the labels of train.txt: 0 .. K - 1, or their sorted names."""
+    listed = root / "classes.txt"
+    if listed.is_file():
+        names = [name for _, name in _lines(listed)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise PctError(f"{listed} has the class '{twice}' twice: each line should name another class.")
+        return names
+    numbers = [_integer(label) for _, _, label in train]
+    if any(number is None for number in numbers):
+        return sorted({label for _, _, label in train})
+    used = {number for number in numbers if number is not None}
+    count = len(used)
+    if used != set(range(count)):
+        wrong = min(used - set(range(count)))
+        line = next(line for (line, _, _), number in zip(train, numbers, strict=True) if number == wrong)
+        raise PctError(
+            f"{root / 'train.txt'}, line {line}: the label {wrong} is out of range, because the {count} labels in use "
+            f"should be 0 to {count - 1}; correct it, or list the classes in classes.txt."
+        )
+    return [str(number) for number in range(count)]
+
+
+def _label_reader(class_names: list[str]) -> Callable[[Path, int, str], int]:
+    by_name = {name: index for index, name in enumerate(class_names)}
+
+    def read(path: Path, line: int, text: str) -> int:
+        if text in by_name:
+            return by_name[text]
+        number = _integer(text)
+        if number is None:
+            near = closest_first(text, class_names)[0]
+            raise PctError(f"{path}, line {line}: there is no class '{text}' (closest: {near}), so correct the label.")
+        if not 0 <= number < len(class_names):
+            raise PctError(
+                f"{path}, line {line}: the label {number} is outside 0 to {len(class_names) - 1}, so correct it."
+            )
+        return number
+
+    return read
+
+
+def _listing(root: Path, path: Path, entries: list[tuple[int, str, str]], class_names: list[str]) -> Listing:
+    read, found = _label_reader(class_names), Listing([], [], [])
+    for line, name, label in entries:
+        file = os.path.join(root, name)
+        if not os.path.isfile(file):
+            raise PctError(f"{path}, line {line}: there is no file {file}, so correct the path or remove the line.")
+        found.sample_ids.append(Path(os.path.normpath(name)).as_posix())
+        found.paths.append(file)
+        found.labels.append(read(path, line, label))
+    return found
+
+
+def image_list(config: DataConfig, seed: int) -> Splits:
+    """train.txt, val.txt, test.txt in root: lines `path label`; the label is an integer or a class name."""
+    root = data_root(config)
+    files = {split: root / f"{split}.txt" for split in ("train", "val", "test")}
+    entries = {split: _entries(path) for split, path in files.items() if path.is_file()}
+    if "train" not in entries:
+        raise PctError(f"{root} has no file train.txt: data.root should be the folder that holds it.")
+    names = _class_names(root, entries["train"])
+    found = {
+        split: _listing(root, path, entries[split], names) if split in entries else None
+        for split, path in files.items()
+    }
+    return _from_files(config, seed, names, _three(found, root, "file {}.txt"))
+
+
+# both --------------------------------------------------------------------------------------------------------------
+
+
+def _without_corrupt(found: Listing, class_names: list[str]) -> tuple[Listing, list[str]]:
+    bad = corrupt_files(found.paths)
+    skipped = [name for name, is_bad in zip(found.sample_ids, bad, strict=True) if is_bad]
+    rows = [row for row, is_bad in enumerate(bad) if not is_bad]
+    kept = Listing(
+        [found.sample_ids[row] for row in rows],
+        [found.paths[row] for row in rows],
+        [found.labels[row] for row in rows],
+    )
+    lost = sorted(set(found.labels) - set(kept.labels))
+    if lost:
+        raise PctError(
+            f"All images of the class {class_names[lost[0]]} are corrupt (the first is {skipped[0]}): replace them."
+        )
+    for name in skipped:
+        log.warning("skipped the corrupt image %s", name)
+    return kept, skipped
+
+
+def _from_files(
+    config: DataConfig, seed: int, class_names: list[str], found: tuple[Listing, Listing | None, Listing]
+) -> Splits:
+    skipped: list[str] = []
+    listings: dict[str, Listing] = {}
+    for name, part in zip(("train", "val", "test"), found, strict=True):
+        if part is not None:
+            listings[name], bad = _without_corrupt(part, class_names) if config.skip_corrupt else (part, [])
+            skipped += bad
+    height, width = output_size((path for part in listings.values() for path in part.paths), config.image_size)
+    splits: dict[str, Split] = {}
+    for name, part in listings.items():
+        pixels = FilePixels(part.paths, (height, width))
+        splits[name] = Split(name, part.sample_ids, torch.tensor(part.labels, dtype=torch.int64), pixels)
+        check_labels(splits[name], len(class_names))
+    train, val, test = assemble(splits["train"], splits.get("val"), splits["test"], config, seed)
+    # A change of the filter or of the cut in pixels.py must change this string too.
+    preprocessing = f"{config.name}/{height}x{width}/uint8/rgb-bilinear-centre"
+    return Splits(
+        config.name, tuple(class_names), (3, height, width), MEAN, STD, train, val, test, preprocessing, tuple(skipped)
+    )

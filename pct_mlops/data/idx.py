@@ -1,0 +1,39 @@
+"""The idx format of MNIST and Fashion-MNIST: two zero bytes, a type, the number of axes, their sizes, the values."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from pct_mlops.config import PctError
+
+UNSIGNED_BYTE = 0x08
+
+
+def read_idx(path: Path, num_axes: int) -> np.ndarray:
+    """An idx file of unsigned bytes (plain or .gz) as a uint8 array with `num_axes` axes.
+
+    A file that is missing, truncated, too long or of another type raises PctError with its name.
+    """
+    try:
+        packed = path.read_bytes()
+        raw = gzip.decompress(packed) if path.suffix == ".gz" else packed
+    except FileNotFoundError:
+        raise PctError(f"There is no file {path}: put the data set's idx files in that folder.") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise PctError(f"{path} cannot be read ({error}): replace it with an intact copy.") from error
+    header = 4 + 4 * num_axes
+    if len(raw) < header or raw[:4] != bytes((0, 0, UNSIGNED_BYTE, num_axes)):
+        raise PctError(f"{path} is not an idx file of bytes with {num_axes} axes: replace it with an intact copy.")
+    shape = struct.unpack(f">{num_axes}I", raw[4:header])
+    if len(raw) - header != math.prod(shape):
+        raise PctError(
+            f"{path} holds {len(raw) - header} values where its header promises {math.prod(shape)}: "
+            "replace it with an intact copy."
+        )
+    return np.frombuffer(raw, dtype=np.uint8, offset=header).reshape(shape).copy()

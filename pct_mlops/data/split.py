@@ -1,0 +1,145 @@
+"""Three splits with three jobs: train is learnt from, val selects the epoch, test is what the gate reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pct_mlops.config import DataConfig, PctError
+from pct_mlops.data.pixels import Pixels, num_bytes
+
+VAL, FRACTION = 1, 2  # separate random streams of one seed
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Examples of one job. `labels` is int64 [N]; `sample_ids` outlive every seed, fraction and order of rows."""
+
+    name: str
+    sample_ids: list[str]
+    labels: Tensor
+    pixels: Pixels
+    _all: list[Tensor] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        if not len(self.sample_ids) == len(self.labels) == len(self.pixels):
+            raise ValueError(
+                f"{self.name}: {len(self.sample_ids)} ids, {len(self.labels)} labels, {len(self.pixels)} images"
+            )
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all images as uint8."""
+        return num_bytes(self.pixels)
+
+    def images(self, indices: Tensor | Sequence[int]) -> Tensor:
+        """uint8 [n, C, H, W] of the given rows, on the CPU, without augmentation."""
+        rows = torch.as_tensor(indices, dtype=torch.int64)
+        return self._all[0][rows] if self._all else self.pixels.read(rows)
+
+    def all_images(self) -> Tensor:
+        """uint8 [N, C, H, W] on the CPU; files are decoded once and kept."""
+        if not self._all:
+            self._all.append(self.pixels.read_all())
+        return self._all[0]
+
+    def select(self, rows: np.ndarray, name: str | None = None) -> Split:
+        """Only the given rows, under their old ids."""
+        kept = torch.from_numpy(rows)
+        ids = [self.sample_ids[row] for row in rows.tolist()]
+        return Split(name or self.name, ids, self.labels[kept], self.pixels.select(kept))
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """A data set: its splits, what its labels mean, and how its pixels are normalised (mean and std of [0, 1])."""
+
+    name: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    train: Split
+    val: Split
+    test: Split
+    preprocessing_id: str
+    skipped: tuple[str, ...] = ()  # ids of corrupt images that were left out because data.skip_corrupt asked for it
+
+
+def stratified(labels: np.ndarray, fraction: float, seed: int, stream: int) -> np.ndarray:
+    """Ascending rows: of each class n_k, round(fraction * n_k) at random (halves up), at least 1 and at most n_k.
+
+    The rows of a smaller fraction are among those of a larger one. NumPy promises that RandomState never changes its
+    stream, so a seed keeps its meaning across versions.
+    """
+    random = np.random.RandomState([stream, seed % 2**32, seed // 2**32 % 2**32])
+    rows = [np.empty(0, dtype=np.int64)]
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = min(max(int(np.floor(fraction * len(members) + 0.5)), 1), len(members))
+        rows.append(random.permutation(members)[:count])
+    return np.sort(np.concatenate(rows))
+
+
+def carve(train: Split, val_fraction: float, seed: int) -> tuple[Split, Split]:
+    """Train without val, and val: stratified and seeded. A class with one example keeps it in train."""
+    labels = train.labels.numpy()
+    mask = np.zeros(len(labels), dtype=bool)
+    mask[stratified(labels, val_fraction, seed, VAL)] = True
+    for label in np.unique(labels[mask]):
+        members = np.flatnonzero(labels == label)
+        if mask[members].all():
+            mask[members[0]] = False
+    if not mask.any():
+        raise PctError(
+            "Every class has a single training example, so none can be set aside to select the epoch: "
+            "add images, or give the data set a val split of its own."
+        )
+    return train.select(np.flatnonzero(~mask)), train.select(np.flatnonzero(mask), "val")
+
+
+def assemble(train: Split, val: Split | None, test: Split, config: DataConfig, seed: int) -> tuple[Split, Split, Split]:
+    """(train, val, test), checked; val is carved from train where the data set has none.
+
+    `train_fraction` is taken of what is left of train, so val and test stay the same for every fraction.
+    """
+    if val is None:
+        train, val = carve(train, config.val_fraction, seed)
+    if config.train_fraction < 1:
+        train = train.select(stratified(train.labels.numpy(), config.train_fraction, seed, FRACTION))
+    _check_ids((train, val, test))
+    return train, val, test
+
+
+def check_labels(split: Split, num_classes: int) -> None:
+    """PctError names the first example whose label is no class."""
+    wrong = ((split.labels < 0) | (split.labels >= num_classes)).nonzero()
+    if len(wrong):
+        row = int(wrong[0])
+        raise PctError(
+            f"{split.sample_ids[row]} has the label {int(split.labels[row])}, outside 0 to {num_classes - 1}: "
+            "correct the data set's labels."
+        )
+
+
+def _check_ids(splits: Sequence[Split]) -> None:
+    owner: dict[str, str] = {}
+    for split in splits:
+        if not len(split):
+            raise PctError(f"The {split.name} split has no examples: add images to it.")
+        for sample_id in split.sample_ids:
+            if sample_id in owner:
+                where = (
+                    f"twice in {split.name}"
+                    if owner[sample_id] == split.name
+                    else f"in {owner[sample_id]} and {split.name}"
+                )
+                raise PctError(f"The example {sample_id} is listed {where}: list it once.")
+            owner[sample_id] = split.name

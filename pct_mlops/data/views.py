@@ -1,0 +1,145 @@
+"""Random views: drawn as numbers for a whole global batch, applied in one go or image by image, with equal results."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pct_mlops.config import AugmentConfig
+
+# Random resized crops after Szegedy et al., arXiv 1409.4842, section 6.
+AREA = (0.08, 1.0)
+RATIO = (3 / 4, 4 / 3)
+ATTEMPTS = 10
+
+
+def generator(*key: int | str) -> torch.Generator:
+    """A CPU generator that depends on `key` alone: randomness is a function of its place, not of what ran before."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+class View(NamedTuple):
+    """The view of one image: cut (top, left, height, width) out of the padded image, maybe mirrored."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    flip: bool
+
+
+@dataclass(frozen=True)
+class ViewParams:
+    """Views of n images. `box` is int64 [n, 4] (top, left, height, width, in the padded image), `flip` bool [n]."""
+
+    box: Tensor
+    flip: Tensor
+    padding: int
+    resized: bool
+
+    @property
+    def top(self) -> Tensor:
+        """int64 [n], pixels."""
+        return self.box[:, 0]
+
+    @property
+    def left(self) -> Tensor:
+        """int64 [n], pixels."""
+        return self.box[:, 1]
+
+    def __len__(self) -> int:
+        return len(self.flip)
+
+    def part(self, start: int, stop: int) -> ViewParams:
+        """Rows start to stop."""
+        return ViewParams(self.box[start:stop], self.flip[start:stop], self.padding, self.resized)
+
+    def to(self, device: torch.device) -> ViewParams:
+        """The same views on another device."""
+        box, flip = self.box.to(device, non_blocking=True), self.flip.to(device, non_blocking=True)
+        return ViewParams(box, flip, self.padding, self.resized)
+
+    def row(self, index: int) -> View:
+        """One image's view."""
+        top, left, height, width = self.box[index].tolist()
+        return View(top, left, height, width, bool(self.flip[index]))
+
+
+def draw(augment: AugmentConfig, n: int, random: torch.Generator, height: int, width: int) -> ViewParams:
+    """Views of `n` images of height x width.
+
+    "pad": offsets uniform over 0 .. 2 * padding on both axes; "random_resized": area 8 to 100 %, aspect ratio 3/4 to
+    4/3; a mirror image with probability 1/2 when `flip`. Padding is black.
+    """
+    padding = augment.padding if augment.crop == "pad" else 0
+    if augment.crop == "random_resized":
+        box = _draw_resized(n, random, height, width)
+    else:
+        box = torch.empty((n, 4), dtype=torch.int64)
+        box[:, :2] = torch.randint(2 * padding + 1, (n, 2), generator=random) if padding else 0
+        box[:, 2], box[:, 3] = height, width
+    flip = torch.rand(n, generator=random) < 0.5 if augment.flip else torch.zeros(n, dtype=torch.bool)
+    return ViewParams(box, flip, padding, augment.crop == "random_resized")
+
+
+def _draw_resized(n: int, random: torch.Generator, height: int, width: int) -> Tensor:
+    """The first of ten tries that fits; else the largest centred box of an allowed aspect ratio. int64 [n, 4]."""
+    tries = torch.rand((2, n, ATTEMPTS), generator=random, dtype=torch.float64)
+    area = height * width * (AREA[0] + (AREA[1] - AREA[0]) * tries[0])
+    low, high = math.log(RATIO[0]), math.log(RATIO[1])
+    ratio = torch.exp(low + (high - low) * tries[1])
+    heights, widths = (area / ratio).sqrt().round().long(), (area * ratio).sqrt().round().long()
+    fits = (heights >= 1) & (heights <= height) & (widths >= 1) & (widths <= width)
+    first = fits.int().argmax(dim=1, keepdim=True)
+    chosen = torch.cat([heights.gather(1, first), widths.gather(1, first)], dim=1)
+    place = torch.rand((n, 2), generator=random, dtype=torch.float64)
+    corner = (place * (torch.tensor([height, width]) - chosen + 1)).long()
+    none = ~fits.any(dim=1)
+    largest = torch.tensor([min(height, round(width / RATIO[0])), min(width, round(height * RATIO[1]))])
+    chosen[none] = largest
+    corner[none] = (torch.tensor([height, width]) - largest) // 2
+    return torch.cat([corner, chosen], dim=1)
+
+
+def pad(images: Tensor, padding: int) -> Tensor:
+    """uint8 [N, C, H, W] with `padding` black pixels on each side."""
+    return functional.pad(images, (padding,) * 4) if padding else images
+
+
+def cut(padded: Tensor, rows: Tensor, params: ViewParams) -> Tensor:
+    """Views [n, C, H, W] of `rows` of images that are already padded [N, C, H + 2p, W + 2p]."""
+    if params.resized:
+        raise ValueError("random_resized views are made image by image: apply_one")
+    if params.padding:
+        spare = 2 * params.padding
+        # Every window of every image, as strides over the same memory: indexing copies only the chosen ones.
+        windows = padded.unfold(2, padded.shape[2] - spare, 1).unfold(3, padded.shape[3] - spare, 1)
+        images = windows[rows, :, params.top, params.left]
+    else:
+        images = padded[rows]
+    return torch.where(params.flip[:, None, None, None], images.flip(-1), images)
+
+
+def apply_batch(images: Tensor, params: ViewParams) -> Tensor:
+    """Views uint8 [n, C, H, W] of images uint8 [n, C, H, W], all at once, on the images' device."""
+    rows = torch.arange(len(images), device=images.device)
+    return cut(pad(images, params.padding), rows, params.to(images.device))
+
+
+def apply_one(image: Tensor, view: View, padding: int, resized: bool = False) -> Tensor:
+    """The view uint8 [C, H, W] of one image uint8 [C, H, W], through torchvision.transforms.v2."""
+    from torchvision.transforms.v2 import functional as v2
+
+    size = list(image.shape[-2:])
+    if resized:
+        image = v2.resized_crop(image, view.top, view.left, view.height, view.width, size, antialias=True)
+    else:
+        image = v2.crop(v2.pad(image, [padding]), view.top, view.left, view.height, view.width)
+    return v2.horizontal_flip(image) if view.flip else image

@@ -1,0 +1,91 @@
+"""Random model outputs, and the parameter variants that every property and every reference is tried on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pct_mlops.models.output import ModelOutput
+
+# Every parameter of every registered distance takes a value other than its default in some case:
+# test_every_parameter_has_a_case fails and names the one that does not.
+DISTANCE_CASES: dict[str, list[dict[str, Any]]] = {
+    "kl": [{}, {"temperature": 1.0}, {"temperature": 4.0}],
+    "l2": [{}],
+    "ce": [{}],
+    "ldi": [
+        {},
+        {"margin": 0.0},
+        {"p": 1.0},
+        {"p": 3.5},
+        {"exclude_target": True},
+        {"top_k": 3},
+        {"top_k": 1},
+        {"one_sided": True},
+        {"relative_margin": True, "margin": 0.1},
+        {"norm": True},
+        {"norm": True, "p": 1.0},
+        {"norm": True, "p": 3.0, "top_k": 4},
+        {"exclude_target": True, "top_k": 2, "one_sided": True, "margin": 0.0},
+    ],
+    "cna": [
+        {},
+        {"temperature": 0.2},
+        {"temperature": 0.2, "top_k": 3},
+        {"temperature": 0.2, "top_k": 3, "summation": "in"},
+        {"temperature": 0.2, "supervised": True},
+        {"temperature": 0.2, "supervised": True, "top_k": 3},
+        {"temperature": 0.2, "supervised": True, "top_k": 3, "summation": "in"},
+        {"temperature": 0.2, "top_k": 500},
+    ],
+}
+
+FOCUS_CASES: dict[str, list[dict[str, Any]]] = {
+    "all": [{}, {"base": 0.5, "scale": 3.0}],
+    "old_correct": [{}, {"base": 0.5, "scale": 3.0}, {"base": 0.0, "scale": 0.0}],
+    "neg_flip": [{}, {"base": 0.0, "scale": 2.0}],
+    "new_incorrect": [{}, {"base": 2.0, "scale": 0.0}, {"base": 0.0, "scale": 1.0}],
+    "shuffled": [{}, {"base": 0.5, "scale": 3.0, "seed": 3, "of": {"name": "neg_flip"}}],
+    "likelihood": [{"weights": [i / 7 for i in range(64)]}],
+}
+
+
+def params(cases: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Every case as the specification that a catalog builds from."""
+    return [{"name": name, **case} for name, variants in cases.items() for case in variants]
+
+
+def case_id(spec: dict[str, Any]) -> str:
+    return "-".join([spec["name"], *(f"{k}={v}" for k, v in spec.items() if k not in ("name", "weights"))])
+
+
+def make(
+    num_samples: int = 12, num_classes: int = 7, num_features: int = 5, *, seed: int = 0, scale: float = 2.0
+) -> tuple[ModelOutput, ModelOutput, Tensor]:
+    """(new, old, target): two models that agree in part, of more than chance accuracy; new takes gradients."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    target = torch.randint(num_classes, (num_samples,), generator=generator)
+    shared = scale * draw(num_samples, num_classes) + 3.0 * torch.nn.functional.one_hot(target, num_classes)
+    features = draw(num_samples, num_features)
+    outputs = [
+        ModelOutput(
+            (shared + scale * draw(num_samples, num_classes)).requires_grad_(),
+            (features + 0.7 * draw(num_samples, num_features)).requires_grad_(),
+        )
+        for _ in range(2)
+    ]
+    return outputs[0], outputs[1], target
+
+
+def take(output: ModelOutput, rows: Tensor) -> ModelOutput:
+    return output._replace(logits=output.logits[rows], features=output.features[rows])
+
+
+def cast(output: ModelOutput, dtype: torch.dtype) -> ModelOutput:
+    return output._replace(logits=output.logits.to(dtype), features=output.features.to(dtype))

@@ -19,16 +19,19 @@ import pyarrow as pa
 from pct_mlops.config import PctError
 
 
+def connection_config() -> dict[str, Any]:
+    """Settings of a database that spills into a temporary folder and loads no extensions."""
+    return {
+        # A folder of its own: two processes that spill into one folder overwrite each other's blocks.
+        "temp_directory": str(Path(tempfile.gettempdir()) / f"pct-mlops-{uuid.uuid4().hex}"),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }
+
+
 def connect() -> duckdb.DuckDBPyConnection:
-    """A private in-memory database that spills into a temporary folder and loads no extensions."""
-    return duckdb.connect(
-        config={
-            # A folder of its own: two processes that spill into one folder overwrite each other's blocks.
-            "temp_directory": str(Path(tempfile.gettempdir()) / f"pct-mlops-{uuid.uuid4().hex}"),
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
-    )
+    """A private in-memory database."""
+    return duckdb.connect(config=connection_config())
 
 
 def quoted(name: str) -> str:

@@ -109,6 +109,11 @@ class Predictions:
         """Where the table lies, None before it is saved."""
         return self._path
 
+    @staticmethod
+    def connection_config() -> dict[str, Any]:
+        """DuckDB settings for a connection on which tables are joined."""
+        return sql.connection_config()
+
     def attach(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
         """Make the table visible to SQL on this connection and its cursors as `name`."""
         with sql.reading(self._what):

@@ -1,0 +1,1 @@
+"""The flip explorer: a thin Streamlit page over stored predictions."""

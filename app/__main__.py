@@ -1,0 +1,31 @@
+"""Start the explorer: `python -m app [OLD NEW] [--model NAME] [--tracking-uri URI] [--policy FILE]`.
+
+Streamlit's own settings (port, address) are read from its environment variables, for example STREAMLIT_SERVER_PORT.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from app.options import read_options
+
+FLAGS = (
+    "--browser.gatherUsageStats=false",
+    "--client.toolbarMode=viewer",
+    "--theme.light.primaryColor=#1F6FB2",
+    "--theme.dark.primaryColor=#6BB2E8",
+)
+
+
+def main() -> None:
+    """Check the arguments, so that a mistake is told in the terminal, and become Streamlit."""
+    read_options(sys.argv[1:])
+    script = str(Path(__file__).with_name("main.py"))
+    command = [sys.executable, "-m", "streamlit", "run", *FLAGS, script, "--", *sys.argv[1:]]
+    os.execv(sys.executable, command)
+
+
+if __name__ == "__main__":
+    main()

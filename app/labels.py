@@ -1,0 +1,45 @@
+"""Classes on screen: titles that are unique, orders, and what a click on a chart meant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pct_mlops.charts import printable
+
+if TYPE_CHECKING:
+    from pct_mlops.comparison import ClassCounts
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """One title per class index: the name, with the index behind it where the name is empty or occurs again."""
+    shown = [printable(name).strip() for name in names]
+    times = Counter(shown)
+    titles = [name if name and times[name] == 1 else f"{name} #{i}".strip() for i, name in enumerate(shown)]
+    # A name may itself end like an index; then only the numbered form is safe for all.
+    return titles if len(set(titles)) == len(titles) else [f"{name} #{i}".strip() for i, name in enumerate(shown)]
+
+
+def matching(names: Sequence[str], needle: str) -> Callable[[int], bool] | None:
+    """Whether a class's name contains the text, whatever its case; None when no text is given."""
+    wanted = needle.strip().casefold()
+    return (lambda index: wanted in names[index].casefold()) if wanted else None
+
+
+def ordered(rows: Sequence[ClassCounts], order: str, needle: str = "") -> list[ClassCounts]:
+    """Classes whose name contains the text, the largest first (names: alphabetically)."""
+    wanted = needle.strip().casefold()
+    keys: dict[str, Callable[[ClassCounts], Any]] = {
+        "nfr": lambda row: -(row.counts.negative_flips / row.counts.total if row.counts.total else -1),
+        "pfr": lambda row: -(row.counts.positive_flips / row.counts.total if row.counts.total else -1),
+        "support": lambda row: -row.counts.total,
+        "name": lambda row: row.name.casefold(),
+    }
+    return sorted((row for row in rows if wanted in row.name.casefold()), key=keys[order])
+
+
+def clicked(point: Mapping[str, Any]) -> list[int]:
+    """The class indices that a chart's point carries."""
+    data = point["customdata"]
+    return [int(value) for value in data] if isinstance(data, (list, tuple)) else [int(data)]

@@ -1,0 +1,58 @@
+"""The page frame: what is compared, which view, and failures as one sentence."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+# Streamlit puts this folder on the path, not the one above it that holds the packages.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+# A server that is down should be said at once: a reader waits in front of the page.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+import streamlit as st
+
+from app import selection, store
+from app.markup import plain
+from app.options import Options, read_options
+from pct_mlops.config import PctError
+
+VIEWS = Path(__file__).with_name("views")
+
+
+def main() -> None:
+    """Draw the frame, then the view that the address names."""
+    st.set_page_config(page_title="Flip explorer", page_icon=":material/compare_arrows:", layout="wide")
+    page = st.navigation(
+        [
+            st.Page(VIEWS / "overview.py", title="Overview", icon=":material/dashboard:", default=True),
+            st.Page(VIEWS / "classes.py", title="Classes", icon=":material/category:"),
+            st.Page(VIEWS / "examples.py", title="Examples", icon=":material/photo_library:"),
+        ],
+        position="top",
+    )
+    try:
+        options = _options()
+        selection.choose_pair(options)
+        page.run()
+    except PctError as error:
+        _problem(error)
+
+
+def _options() -> Options:
+    try:
+        return read_options(sys.argv[1:])
+    except SystemExit:
+        raise PctError("The explorer was started with wrong arguments: 'pct explore --help' lists them.") from None
+
+
+def _problem(error: PctError) -> None:
+    st.error(plain(str(error)), icon=":material/error:")
+    if st.button("Try again", icon=":material/refresh:"):
+        store.forget()
+        st.rerun()
+
+
+main()

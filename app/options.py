@@ -1,0 +1,34 @@
+"""What the explorer is started with."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """`old` and `new` fix the pair (files or registry references); otherwise the reader picks versions of `model`."""
+
+    old: str | None = None
+    new: str | None = None
+    model: str | None = None
+    tracking_uri: str | None = None
+    policy: str | None = None
+    images: str | None = None
+
+
+def read_options(arguments: Sequence[str]) -> Options:
+    """Command line to Options; a usage error prints one line and exits with code 2."""
+    parser = argparse.ArgumentParser(prog="pct explore", description="See every flip between two models.")
+    parser.add_argument("old", nargs="?", metavar="OLD", help="Parquet file, models:/name@alias, name@alias or name/3")
+    parser.add_argument("new", nargs="?", metavar="NEW", help="the same for the new model")
+    parser.add_argument("--model", metavar="NAME", help="registered model to open first")
+    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking server or database")
+    parser.add_argument("--policy", metavar="FILE", help="promotion policy whose verdict is shown")
+    parser.add_argument("--images", metavar="FILE", help="Parquet file of sample_id and png, for OLD and NEW files")
+    options = Options(**vars(parser.parse_args(list(arguments))))
+    if options.old and not options.new:
+        parser.error("give OLD and NEW, or neither")
+    return options

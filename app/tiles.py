@@ -1,0 +1,96 @@
+"""The gallery of examples as one responsive grid. Everything that comes from data is escaped."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pct_mlops.charts import percent, printable
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_SMALL = 96  # pixels; images up to here are enlarged without blurring
+
+# Colours of text and lines derive from the theme's own text colour, so that light and dark both work.
+STYLE = """<style>
+.pct-grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(168px,1fr));gap:14px;margin:0}
+.pct-tile{margin:0;border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-radius:10px;
+overflow:hidden;min-width:0;display:flex;flex-direction:column}
+.pct-image{aspect-ratio:4/3;display:flex;align-items:center;justify-content:center;
+background:color-mix(in srgb,currentColor 7%,transparent)}
+.pct-image img{width:100%;height:100%;object-fit:contain;padding:8px;box-sizing:border-box}
+.pct-image img.pct-small{image-rendering:pixelated}
+.pct-none{font-size:.78rem;opacity:.7;text-align:center;padding:0 12px;line-height:1.4}
+.pct-text{padding:9px 11px 11px;font-size:.84rem;line-height:1.35}
+.pct-cut{overflow:hidden;text-overflow:ellipsis;white-space:nowrap;min-width:0}
+.pct-target{font-weight:600;font-size:.92rem}
+.pct-id{opacity:.65;font-size:.74rem;margin-bottom:6px}
+.pct-row{display:grid;grid-template-columns:auto auto minmax(0,1fr) auto;gap:6px;align-items:baseline;margin-top:5px}
+.pct-who{opacity:.7;font-size:.74rem;width:2.1em}
+.pct-conf{font-variant-numeric:tabular-nums;font-size:.78rem;white-space:nowrap}
+.pct-bar{height:3px;border-radius:2px;margin-top:3px;background:color-mix(in srgb,currentColor 14%,transparent)}
+.pct-bar i{display:block;height:3px;border-radius:2px}
+.pct-right{color:#2F86C9}.pct-wrong{color:#DD6A1F}
+.pct-bar .pct-right{background:#2F86C9}.pct-bar .pct-wrong{background:#DD6A1F}
+</style>"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model said: class name, confidence as a fraction, and whether it is the target."""
+
+    name: str
+    confidence: float
+    is_right: bool
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One example; `png` None when no image is stored."""
+
+    sample_id: str
+    target: str
+    old: Answer
+    new: Answer
+    png: bytes | None = None
+
+
+def text(value: str) -> str:
+    """Data as HTML text or attribute: shown literally, on one line."""
+    return html.escape(printable(value), quote=True)
+
+
+def gallery(tiles: Sequence[Tile]) -> str:
+    """All tiles as one HTML grid that wraps with the window."""
+    return STYLE + '<div class="pct-grid">' + "".join(_tile(tile) for tile in tiles) + "</div>"
+
+
+def _tile(tile: Tile) -> str:
+    return (
+        f'<figure class="pct-tile"><div class="pct-image">{_image(tile)}</div><figcaption class="pct-text">'
+        f'<div class="pct-target pct-cut" title="target: {text(tile.target)}">{text(tile.target)}</div>'
+        f'<div class="pct-id pct-cut" title="{text(tile.sample_id)}">{text(tile.sample_id)}</div>'
+        f"{_answer('old', tile.old)}{_answer('new', tile.new)}</figcaption></figure>"
+    )
+
+
+def _image(tile: Tile) -> str:
+    if tile.png is None or not tile.png.startswith(_PNG) or len(tile.png) < 24:
+        return '<div class="pct-none">image not stored</div>'
+    width = int.from_bytes(tile.png[16:20], "big")
+    small = ' class="pct-small"' if width <= _SMALL else ""
+    data = base64.b64encode(tile.png).decode("ascii")
+    return f'<img{small} src="data:image/png;base64,{data}" alt="{text(tile.target)} ({text(tile.sample_id)})">'
+
+
+def _answer(who: str, answer: Answer) -> str:
+    kind, mark = ("right", "✓") if answer.is_right else ("wrong", "✗")
+    width = 100 * min(max(answer.confidence, 0.0), 1.0)
+    return (
+        f'<div class="pct-row"><span class="pct-who">{who}</span>'
+        f'<span class="pct-{kind}" title="{kind}" role="img" aria-label="{kind}">{mark}</span>'
+        f'<span class="pct-cut" title="{text(answer.name)}">{text(answer.name)}</span>'
+        f'<span class="pct-conf">{percent(answer.confidence)}</span></div>'
+        f'<div class="pct-bar"><i class="pct-{kind}" style="width:{width:.1f}%"></i></div>'
+    )

@@ -1,0 +1,75 @@
+"""Bars per class: signs, bounds, order and the class that a click means."""
+
+from __future__ import annotations
+
+import pytest
+
+from pct_mlops.charts import ClassRates, class_bars
+from pct_mlops.comparison import Estimate
+
+
+def rate(metric, value, lower, upper):
+    return Estimate(
+        metric=metric, value=value, lower=lower, upper=upper, confidence=0.95, numerator=None, denominator=None
+    )
+
+
+@pytest.fixture
+def figure():
+    rows = [
+        ClassRates(7, "cat", 100, rate("nfr", 0.05, 0.02, 0.11), rate("pfr", 0.02, 0.01, 0.06)),
+        ClassRates(2, "dog", 50, rate("nfr", 0.0, 0.0, 0.06), rate("pfr", 0.10, 0.04, 0.2)),
+    ]
+    return class_bars(rows)
+
+
+def bars(figure, name):
+    return next(trace for trace in figure.data if trace.name == name)
+
+
+def test_negative_flips_go_right_and_positive_left(figure):
+    assert list(bars(figure, "NFR").x) == [0.05, 0.0]
+    assert list(bars(figure, "PFR").x) == [-0.02, -0.10]
+
+
+def test_error_bars_end_at_the_bounds_on_both_sides(figure):
+    for name, bounds in (("NFR", [(0.02, 0.11), (0.0, 0.06)]), ("PFR", [(-0.06, -0.01), (-0.2, -0.04)])):
+        trace = bars(figure, name)
+        ends = [
+            (x - minus, x + plus)
+            for x, plus, minus in zip(trace.x, trace.error_x.array, trace.error_x.arrayminus, strict=True)
+        ]
+        assert ends == [pytest.approx(pair) for pair in bounds]
+
+
+def test_bars_carry_the_class_index_and_stay_in_order_from_the_top(figure):
+    assert list(bars(figure, "NFR").customdata) == [7, 2]
+    assert list(figure.layout.yaxis.ticktext) == ["cat", "dog"]
+    top, bottom = figure.layout.yaxis.range[1], figure.layout.yaxis.range[0]
+    assert top < bottom
+
+
+def test_bounds_fit_the_axis(figure):
+    left, right = figure.layout.xaxis.range
+    assert left <= -0.2
+    assert right >= 0.11
+
+
+def test_an_undefined_rate_is_written_as_undefined_and_not_as_zero():
+    figure = class_bars([ClassRates(0, "none", 0, rate("nfr", None, None, None), rate("pfr", None, None, None))])
+
+    assert "undefined" in bars(figure, "NFR").hovertext[0]
+    assert "0.00" not in bars(figure, "NFR").hovertext[0]
+
+
+def test_markup_in_a_class_name_is_shown_and_not_interpreted():
+    name = "<a href='x'>a</a>"
+    figure = class_bars([ClassRates(0, name, 9, rate("nfr", 0.1, 0.0, 0.3), rate("pfr", 0.1, 0.0, 0.3))])
+
+    assert "<a" not in figure.layout.yaxis.ticktext[0]
+    assert "<a" not in bars(figure, "NFR").hovertext[0]
+    assert "&lt;a" in figure.layout.yaxis.ticktext[0]
+
+
+def test_no_classes_give_an_empty_figure():
+    assert not class_bars([]).data

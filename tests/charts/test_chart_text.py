@@ -1,0 +1,39 @@
+"""Numbers and names as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from pct_mlops.charts import count, escaped, interval, percent, points, printable, short
+
+
+@pytest.mark.parametrize(("rate", "shown"), [(0.0123, "1.23\u00a0%"), (0.0, "0.00\u00a0%"), (None, "undefined")])
+def test_percent(rate, shown):
+    assert percent(rate) == shown
+
+
+def test_points_are_signed():
+    assert points(0.0042) == "+0.42\u00a0points"
+    assert points(-0.0042) == "\u22120.42\u00a0points"
+
+
+def test_interval_names_both_ends_and_says_undefined_once():
+    assert interval(0.01, 0.02) == "1.00\u00a0% to 2.00\u00a0%"
+    assert interval(None, None) == "undefined"
+
+
+def test_count_has_thousands_separators():
+    assert count(1234567) == "1,234,567"
+
+
+def test_names_cannot_break_lines_or_reverse_text():
+    assert printable("a\nb\u202ec\x00") == "a\ufffdb\ufffdc\ufffd"
+
+
+def test_short_keeps_the_limit():
+    assert short("abcdefghij", 5) == "abcd…"
+    assert short("abcde", 5) == "abcde"
+
+
+def test_escaped_leaves_no_markup():
+    assert escaped("<b>&'\"") == "&lt;b&gt;&amp;&#x27;&quot;"

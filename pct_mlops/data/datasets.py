@@ -29,7 +29,15 @@ FASHION_CLASSES = (
 
 def load_data(config: DataConfig, seed: int) -> Splits:
     """The data set that `config` names, split with `seed`. Unknown, missing or broken data raises PctError."""
-    return DATASETS[config.name](config, seed)
+    factory = DATASETS[config.name]
+    try:
+        return factory(config, seed)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise PctError(
+            f"The data of {config.name} cannot be read ({where}{error.strerror or error}): check data.root and its "
+            "permissions."
+        ) from error
 
 
 def _array_split(name: str, images: np.ndarray, labels: np.ndarray, rows: Sequence[int], size: int | None) -> Split:
@@ -49,9 +57,9 @@ def _array_splits(
 ) -> Splits:
     for split in (train, test):
         check_labels(split, len(class_names))
-    native, shape = train.pixels.read(torch.zeros(1, dtype=torch.int64)).shape[1:], train.pixels.shape
+    shape = train.pixels.shape
     parts = assemble(train, None, test, config, seed)
-    resized = "/bilinear" if config.image_size not in (None, *native[1:]) else ""
+    resized = "/bilinear" if isinstance(train.pixels, ArrayPixels) and train.pixels.resizes else ""
     preprocessing = f"{config.name}/{shape[1]}x{shape[2]}/uint8{resized}"
     return Splits(config.name, tuple(class_names), shape, *statistics, *parts, preprocessing)
 
@@ -106,14 +114,14 @@ def _fashion_files(root: Path | None) -> dict[str, Path]:
     files = _idx_files(debian)
     if files is None:
         reason = "it left no files"
-        with _one_process_at_a_time(DOWNLOADS):
-            files = _idx_files(DOWNLOADS)
-            if files is None:
-                try:
-                    _download_fashion(DOWNLOADS)
-                except (OSError, RuntimeError, ImportError) as error:
-                    reason = str(error).split("\n", 1)[0].rstrip(".:")
+        try:
+            with _one_process_at_a_time(DOWNLOADS):
                 files = _idx_files(DOWNLOADS)
+                if files is None:
+                    _download_fashion(DOWNLOADS)
+                    files = _idx_files(DOWNLOADS)
+        except (OSError, RuntimeError, ImportError) as error:
+            reason = str(error).split("\n", 1)[0].rstrip(".:")
         if files is None:
             raise PctError(
                 f"Fashion-MNIST is not in {debian} and torchvision's download to {DOWNLOADS} failed ({reason}): "

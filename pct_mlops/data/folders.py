@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -143,9 +144,9 @@ def _class_names(root: Path, train: list[tuple[int, str, str]]) -> list[str]:
     listed = root / "classes.txt"
     if listed.is_file():
         names = [name for _, name in _lines(listed)]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise PctError(f"{listed} has the class '{twice}' twice: each line should name another class.")
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise PctError(f"{listed} has the class '{twice[0]}' twice: each line should name another class.")
         return names
     numbers = [_integer(label) for _, _, label in train]
     if any(number is None for number in numbers):

@@ -50,6 +50,11 @@ class ArrayPixels:
         self._size = None if size in (None, data.shape[-1]) else size
 
     @property
+    def resizes(self) -> bool:
+        """Whether images leave with another size than they came with."""
+        return self._size is not None
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) after resizing."""
         _, channels, height, width = self._data.shape

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from pct_mlops.comparison.flips import CREATE_CHANGED, FlipRow, condition, page_query
-from pct_mlops.comparison.metrics import Metric, Totals, metric
+from pct_mlops.comparison.metrics import METRICS, Metric, Totals, metric
 from pct_mlops.config import PctError
 
 if TYPE_CHECKING:
@@ -134,6 +134,10 @@ class Comparison:
     def metric(self, name: str) -> Metric:
         """What a metric is; PctError for an unknown name."""
         return metric(name)
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """Every metric there is, in the order in which people read them."""
+        return tuple(METRICS.values())
 
     def estimate(
         self, name: str, confidence: float = 0.95, class_index: int | None = None, *, scale: float = 1.0

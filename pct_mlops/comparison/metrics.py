@@ -107,64 +107,64 @@ def _num(totals: Totals) -> float:
     return totals.num
 
 
-_share("accuracy_old", "examples that the old model gets right", lambda t: t.both_right + t.negative_flips, _num)
-_share("accuracy_new", "examples that the new model gets right", lambda t: t.both_right + t.positive_flips, _num)
+_share("accuracy_old", "what the old model gets right", lambda t: t.both_right + t.negative_flips, _num)
+_share("accuracy_new", "what the new model gets right", lambda t: t.both_right + t.positive_flips, _num)
 METRICS["accuracy_change"] = Metric(
-    "accuracy_change", "accuracy of the new model minus that of the old", "signed share", _accuracy_change
+    "accuracy_change", "new accuracy minus old accuracy", "signed share", _accuracy_change
 )
-_share("nfr", "negative flip rate: old right, new wrong", lambda t: t.negative_flips, _num)
-_share("pfr", "positive flip rate: old wrong, new right", lambda t: t.positive_flips, _num)
+_share("nfr", "negative flips: old right, new wrong", lambda t: t.negative_flips, _num)
+_share("pfr", "positive flips: old wrong, new right", lambda t: t.positive_flips, _num)
 _share("class_nfr", "negative flip rate within one target class", lambda t: t.negative_flips, _num, per_class=True)
 _number(
     "relative_nfr",
-    "negative flips as a multiple of what independent errors would give (PCT, arXiv 2011.09161, eq. 11)",
+    "NFR relative to independent errors",  # PCT, arXiv 2011.09161, eq. 11: nfr / (accuracy_old * error_new)
     "ratio",
     lambda t: t.negative_flips * t.num,
     lambda t: (t.both_right + t.negative_flips) * (t.negative_flips + t.both_wrong),
 )
 _share(
     "nfi",
-    "negative flip impact: the new model's errors that are negative flips (arXiv 2202.02976)",
+    "new errors that are negative flips",  # negative flip impact, Cai et al., arXiv 2202.02976
     lambda t: t.negative_flips,
     lambda t: t.negative_flips + t.both_wrong,
 )
 _share(
     "pfi",
-    "positive flip impact: the new model's right answers that are positive flips (arXiv 2202.02976)",
+    "new right answers that are positive flips",  # positive flip impact, the same
     lambda t: t.positive_flips,
     lambda t: t.both_right + t.positive_flips,
 )
 _share(
     "btc",
-    "backward trust compatibility: the old model's right answers that stay right (Bansal et al. 2019)",
+    "old right answers that stay right",  # backward trust compatibility, Bansal et al. 2019
     lambda t: t.both_right,
     lambda t: t.both_right + t.negative_flips,
 )
 _share(
     "bec_new",
-    "backward error compatibility: the new model's errors that the old one made too (Bansal et al. 2019)",
+    "new errors that the old model made too",  # backward error compatibility, Bansal et al. 2019
     lambda t: t.both_wrong,
     lambda t: t.negative_flips + t.both_wrong,
 )
 _share(
     "bec_old",
-    "the old model's errors that the new one makes too (as in the BackwardCompatibilityML code)",
+    "old errors that the new model makes too",  # as the code of microsoft/BackwardCompatibilityML has it
     lambda t: t.both_wrong,
     lambda t: t.positive_flips + t.both_wrong,
 )
 _share(
     "churn",
-    "examples whose prediction changed",
+    "predictions that changed",
     lambda t: t.negative_flips + t.positive_flips + t.both_wrong_changed,
     _num,
 )
-_share("nfr_mc", "new wrong, and not as the old model was", lambda t: t.negative_flips + t.both_wrong_changed, _num)
+_share("nfr_mc", "new wrong, and not as the old was", lambda t: t.negative_flips + t.both_wrong_changed, _num)
 _number(
     "fractional_nfr",
-    "negative flips weighted by how far the new model prefers its wrong answer to the target",
+    "negative flips, weighted by confidence",  # each weighs confidence in the answer minus that in the target
     "mean confidence",
     lambda t: t.excess_confidence,
     _num,
 )
-_share("type_1_flips", "negative flips whose target confidence fell by at most 0.1", lambda t: t.type_1, _num)
-_share("type_2_flips", "negative flips whose target confidence fell by at least 0.5", lambda t: t.type_2, _num)
+_share("type_1_flips", "flips; target confidence fell <= 0.1", lambda t: t.type_1, _num)
+_share("type_2_flips", "flips; target confidence fell >= 0.5", lambda t: t.type_2, _num)

@@ -1,0 +1,6 @@
+"""May the candidate replace the baseline? A policy, a comparison, one decision."""
+
+from pct_mlops.gate.decide import decide, is_same_model
+from pct_mlops.gate.decision import EXIT_CODES, Check, Decision, NotJudged, Verdict
+
+__all__ = ["EXIT_CODES", "Check", "Decision", "NotJudged", "Verdict", "decide", "is_same_model"]

@@ -1,0 +1,95 @@
+"""What a gate says: verdicts, exit codes, checks, and the decision they add up to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pct_mlops.config import Policy
+    from pct_mlops.predictions import TableInfo
+
+
+class Verdict(str, Enum):
+    """Of a check or of the whole; BOOTSTRAP only of the whole."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    ERROR = "ERROR"
+    BOOTSTRAP = "BOOTSTRAP"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+# The worst verdict of any check is the verdict of the whole.
+WORST_FIRST = (Verdict.ERROR, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
+EXIT_CODES = {
+    Verdict.PASS: 0,
+    Verdict.BOOTSTRAP: 0,
+    Verdict.FAIL: 1,
+    Verdict.ERROR: 2,
+    Verdict.INCONCLUSIVE: 3,
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule, for one class if the rule is about classes.
+
+    value, lower, upper: as observed, with one-sided bounds; None where undefined. `support` counts the examples behind
+    it, `examples_needed` is about how many would decide an INCONCLUSIVE check (None: no number within reach).
+    """
+
+    metric: str
+    class_name: str | None
+    value: float | None
+    lower: float | None
+    upper: float | None
+    limit: float | None
+    bound: str
+    verdict: Verdict
+    sentence: str
+    support: int | None = None
+    examples_needed: int | None = None
+
+
+@dataclass(frozen=True)
+class NotJudged:
+    """A class with fewer examples than the rule asks for."""
+
+    metric: str
+    class_name: str
+    support: int
+    min_support: int
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The gate's answer; `sentence` says in a line why."""
+
+    verdict: Verdict
+    sentence: str
+    checks: tuple[Check, ...]
+    policy: Policy
+    not_judged: tuple[NotJudged, ...] = ()
+    num_examples: int | None = None
+    candidate: TableInfo | None = None
+    baseline: TableInfo | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 PASS or BOOTSTRAP, 1 FAIL, 2 ERROR, 3 INCONCLUSIVE."""
+        return EXIT_CODES[self.verdict]
+
+    @property
+    def policy_digest(self) -> str:
+        """Which policy decided."""
+        return self.policy.digest
+
+    @property
+    def confidence(self) -> float:
+        """Of every one-sided bound."""
+        return self.policy.confidence

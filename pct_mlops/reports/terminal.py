@@ -1,0 +1,105 @@
+"""Decisions and comparisons for a terminal of 80 columns. Names from outside are shown as text, never as markup."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from pct_mlops.comparison import Comparison
+    from pct_mlops.gate import Check, Decision
+
+_STYLES = {
+    "PASS": ("✓", "green"),
+    "BOOTSTRAP": ("✓", "green"),
+    "FAIL": ("✗", "red"),
+    "INCONCLUSIVE": ("?", "yellow"),
+    "ERROR": ("!", "red"),
+}
+# A model may have thousands of classes: the worst are shown, the JSON report has all.
+_MAX_ROWS = 20
+_WORST = ("ERROR", "FAIL", "INCONCLUSIVE", "PASS")
+
+
+def render_decision(decision: Decision, comparison: Comparison | None = None) -> RenderableType:
+    """Verdict, what was compared, every check with its sentence (at most 20, worst first)."""
+    mark, style = _STYLES[str(decision.verdict)]
+    parts: list[RenderableType] = [
+        Text.assemble((f"{mark} {decision.verdict}", f"bold {style}"), "  ", _clean(decision.sentence))
+    ]
+    if decision.candidate is not None:
+        against = f" against {decision.baseline.title}" if decision.baseline else ""
+        parts.append(Text(_clean(f"{decision.candidate.title}{against}"), style="dim"))
+    if comparison is not None:
+        counts = comparison.counts
+        parts.append(
+            Text(
+                f"{counts.total:,} examples: {counts.negative_flips:,} negative flips, "
+                f"{counts.positive_flips:,} positive flips, {counts.both_right:,} both right, "
+                f"{counts.both_wrong:,} both wrong",
+                style="dim",
+            )
+        )
+    if decision.checks:
+        parts += [Text(""), _checks_table(decision)]
+    hidden = len(decision.checks) - _MAX_ROWS
+    if hidden > 0:
+        parts.append(Text(f"{hidden:,} more checks, none worse than the last one shown: see the JSON report."))
+    if decision.not_judged:
+        names = ", ".join(f"{item.class_name} ({item.support:,})" for item in decision.not_judged[:5])
+        more = len(decision.not_judged) - 5
+        text = f"Not judged, too few examples: {names}" + (f" and {more:,} more" if more > 0 else "")
+        parts.append(Text(_clean(text), style="dim"))
+    return Group(*parts)
+
+
+def render_metrics(comparison: Comparison, confidence: float = 0.95) -> RenderableType:
+    """Every overall metric with its one-sided bounds."""
+    table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
+    table.add_column("metric", no_wrap=True)
+    for name in ("value", "lower", "upper"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    for metric in comparison.metrics():
+        if metric.per_class:
+            continue
+        estimate = comparison.estimate(metric.name, confidence)
+        numbers = [_number(value, metric.unit) for value in (estimate.value, estimate.lower, estimate.upper)]
+        table.add_row(metric.name, *numbers, Text(metric.summary, style="dim"))
+    title = f"{comparison.new.title} against {comparison.old.title}, {comparison.counts.total:,} examples"
+    note = (
+        f"Lower and upper are one-sided bounds, each at {confidence:.4g} confidence; – is undefined or without bounds."
+    )
+    return Group(Text(_clean(title), style="bold"), Padding(table, (1, 0)), Text(note, style="dim"))
+
+
+def _checks_table(decision: Decision) -> Table:
+    table = Table(box=None, pad_edge=False, show_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    ordered = sorted(decision.checks, key=lambda check: _WORST.index(str(check.verdict)))
+    for check in ordered[:_MAX_ROWS]:
+        table.add_row(*_row(check))
+    return table
+
+
+def _row(check: Check) -> tuple[Text, Text]:
+    mark, style = _STYLES[str(check.verdict)]
+    return Text(f"{mark} {check.verdict}", style=style), Text(_clean(check.sentence))
+
+
+def _number(value: float | None, unit: str) -> str:
+    if value is None:
+        return "–"
+    if unit == "signed share":
+        return f"{value:+.2%}"
+    return f"{value:.2%}" if unit == "share" else f"{value:.4f}"
+
+
+def _clean(text: str) -> str:
+    """Names may hold escape sequences that would repaint a terminal: unprintable characters are shown as �."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -14,6 +14,9 @@ from app.options import read_options
 FLAGS = (
     "--browser.gatherUsageStats=false",
     "--client.toolbarMode=viewer",
+    "--client.showErrorDetails=type",
+    "--client.showErrorLinks=false",
+    '--theme.headingFontSizes=["2rem", "1.4rem", "1.2rem"]',
     "--theme.light.primaryColor=#1F6FB2",
     "--theme.dark.primaryColor=#6BB2E8",
 )

@@ -19,12 +19,19 @@ from app.markup import plain
 from app.options import Options, read_options
 from pct_mlops.config import PctError
 
+# Less empty space above the title, and links to the next view that look like something to click.
+STYLE = """<style>
+.stMainBlockContainer{padding-top:4.5rem}
+[class*="st-key-onward"] a{border:1px solid rgba(128,128,128,.45);border-radius:8px;
+padding:.4rem .9rem}
+</style>"""
 VIEWS = Path(__file__).with_name("views")
 
 
 def main() -> None:
     """Draw the frame, then the view that the address names."""
     st.set_page_config(page_title="Flip explorer", page_icon=":material/compare_arrows:", layout="wide")
+    st.html(STYLE)
     page = st.navigation(
         [
             st.Page(VIEWS / "overview.py", title="Overview", icon=":material/dashboard:", default=True),

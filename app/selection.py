@@ -65,6 +65,11 @@ def policy() -> str | None:
     return st.session_state[OPTIONS].policy
 
 
+def is_dark() -> bool:
+    """Whether the page is drawn in a dark theme."""
+    return st.context.theme.type == "dark"
+
+
 def link_params(**extra: str | None) -> dict[str, str]:
     """The address of another page on the same pair."""
     kept = {name: st.query_params[name] for name in ("model", "old", "new") if name in st.query_params}
@@ -80,14 +85,7 @@ def choose_pair(options: Options) -> Pair:
 
 
 def _given(options: Options) -> Pair:
-    tables = []
-    for text in (options.old or "", options.new or ""):
-        is_version = not text.endswith(".parquet") and ("@" in text or text.startswith("models:/") or "/" in text)
-        if is_version and not Path(text).exists():
-            tables.append(store.reference(options.tracking_uri, text))
-        else:
-            tables.append(store.file_table(text))
-    old, new = tables
+    old, new = (store.table(options.tracking_uri, text) for text in (options.old or "", options.new or ""))
     if old == new:
         raise PctError("Old and new are the same table: give two different ones to 'pct explore OLD NEW'.")
     return Pair(old, new, _title(old), _title(new), options.images)

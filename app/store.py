@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import duckdb
 import streamlit as st
 
+from app import labels
 from pct_mlops.charts import ClassRates
 from pct_mlops.comparison import ClassCounts, Comparison, Estimate, FlipCell, FlipCounts, FlipRow, compare
 from pct_mlops.config import PctError, Policy
+from pct_mlops.gate import Decision, decide
 from pct_mlops.predictions import Predictions
 
 if TYPE_CHECKING:
-    from pct_mlops.gate import Decision
     from pct_mlops.registry import Registry, Version
 
 PER_PAGE = 24
@@ -94,8 +95,11 @@ def versions(tracking_uri: str | None, name: str) -> list[Version]:
     return registry(tracking_uri).versions(name)
 
 
-def reference(tracking_uri: str | None, text: str) -> VersionTable:
-    """The version that name@alias or name/3 means now."""
+def table(tracking_uri: str | None, text: str) -> Table:
+    """A file, or the version that name@alias or name/3 means now."""
+    # Without loading mlflow, which two local files do not need.
+    if Path(text).exists() or Path(text).suffix == ".parquet":
+        return file_table(text)
     version = registry(tracking_uri).resolve(text)
     return VersionTable(tracking_uri, version.name, version.version)
 
@@ -115,9 +119,9 @@ def _comparison(old: Table, new: Table) -> Comparison:
 
 
 @st.cache_data
-def class_names(pair: Pair) -> tuple[str, ...]:
-    """Class names by index."""
-    return predictions(pair.new).info.class_names
+def class_titles(pair: Pair) -> list[str]:
+    """How to call each class, by index; no two alike."""
+    return labels.unique(predictions(pair.new).info.class_names)
 
 
 @st.cache_data
@@ -143,10 +147,11 @@ def class_counts(pair: Pair) -> list[ClassCounts]:
 def class_rates(pair: Pair, classes: tuple[ClassCounts, ...]) -> list[ClassRates]:
     """NFR and PFR with bounds, in the order given."""
     comparison = _comparison(pair.old, pair.new)
+    titles = class_titles(pair)
     return [
         ClassRates(
             index=row.index,
-            name=row.name,
+            name=titles[row.index],
             support=row.counts.total,
             nfr=comparison.estimate("nfr", class_index=row.index),
             pfr=comparison.estimate("pfr", class_index=row.index),
@@ -214,8 +219,6 @@ def _images_file(pair: Pair) -> Path | None:
 
 @st.cache_data
 def _decision(pair: Pair, policy: FileTable) -> Decision:
-    from pct_mlops.gate import decide
-
     return decide(Policy.read(policy.path), _comparison(pair.old, pair.new))
 
 

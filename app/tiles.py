@@ -26,9 +26,9 @@ background:color-mix(in srgb,currentColor 7%,transparent)}
 .pct-cut{overflow:hidden;text-overflow:ellipsis;white-space:nowrap;min-width:0}
 .pct-target{font-weight:600;font-size:.92rem}
 .pct-id{opacity:.65;font-size:.74rem;margin-bottom:6px}
-.pct-row{display:grid;grid-template-columns:auto auto minmax(0,1fr) auto;gap:6px;align-items:baseline;margin-top:5px}
-.pct-who{opacity:.7;font-size:.74rem;width:2.1em}
-.pct-conf{font-variant-numeric:tabular-nums;font-size:.78rem;white-space:nowrap}
+.pct-row{display:flex;gap:5px;align-items:baseline;margin-top:7px;font-size:.76rem}
+.pct-who{opacity:.75}
+.pct-conf{font-variant-numeric:tabular-nums;white-space:nowrap;margin-left:auto}
 .pct-bar{height:3px;border-radius:2px;margin-top:3px;background:color-mix(in srgb,currentColor 14%,transparent)}
 .pct-bar i{display:block;height:3px;border-radius:2px}
 .pct-right{color:#2F86C9}.pct-wrong{color:#DD6A1F}
@@ -90,7 +90,7 @@ def _answer(who: str, answer: Answer) -> str:
     return (
         f'<div class="pct-row"><span class="pct-who">{who}</span>'
         f'<span class="pct-{kind}" title="{kind}" role="img" aria-label="{kind}">{mark}</span>'
-        f'<span class="pct-cut" title="{text(answer.name)}">{text(answer.name)}</span>'
         f'<span class="pct-conf">{percent(answer.confidence)}</span></div>'
+        f'<div class="pct-cut" title="{text(answer.name)}">{text(answer.name)}</div>'
         f'<div class="pct-bar"><i class="pct-{kind}" style="width:{width:.1f}%"></i></div>'
     )

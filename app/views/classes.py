@@ -19,17 +19,16 @@ BOUNDS = "The thin lines are bounds; each bound alone holds with 95 % confidence
 def classes() -> None:
     """Draw the page."""
     pair = selection.current()
-    names = store.class_names(pair)
-    titles = labels.unique(names)
+    titles = store.class_titles(pair)
     st.title("Which classes lose?", anchor=False)
-    st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)}, {count(len(names))} classes")
-    order, needle = controls(len(names))
+    st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)}, {count(len(titles))} classes")
+    order, needle = controls(len(titles))
     rows = labels.ordered(store.class_counts(pair), order, needle)
     if not rows:
         st.info(plain(f"No class name contains '{needle}'."), icon=":material/search_off:")
         return
     draw_bars(pair, rows[:SHOWN], len(rows), titles)
-    draw_matrix(pair, names, titles, needle)
+    draw_matrix(pair, titles, needle)
 
 
 def controls(num_classes: int) -> tuple[str, str]:
@@ -56,11 +55,19 @@ def controls(num_classes: int) -> tuple[str, str]:
 def draw_bars(pair: Pair, rows: list[Any], num_found: int, titles: list[str]) -> None:
     """Diverging bars; a click leads to the examples of a class."""
     rates = store.class_rates(pair, tuple(rows))
-    st.subheader("Flips per class", anchor=False, help=f"Share of the class's own examples. {BOUNDS}")
+    st.subheader(
+        "Flips per class",
+        anchor=False,
+        help=f"Share of the class's own examples, whose number stands in brackets. {BOUNDS}",
+    )
     if num_found > len(rows):
         st.caption(f"The first {len(rows)} of {count(num_found)} classes in this order.")
     picked = st.plotly_chart(
-        class_bars(rates), key="bars", on_select="rerun", selection_mode="points", config={"displayModeBar": False}
+        class_bars(rates, dark=selection.is_dark()),
+        key="bars",
+        on_select="rerun",
+        selection_mode="points",
+        config={"displayModeBar": False},
     )
     points = picked["selection"]["points"]
     if points:
@@ -84,7 +91,7 @@ def table(rates: list[ClassRates]) -> dict[str, list[Any]]:
     }
 
 
-def draw_matrix(pair: Pair, names: tuple[str, ...], titles: list[str], needle: str) -> None:
+def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
     """Target class by wrong new answer; a click leads to the examples of a cell."""
     st.subheader(
         "What they are now taken for",
@@ -95,12 +102,12 @@ def draw_matrix(pair: Pair, names: tuple[str, ...], titles: list[str], needle: s
     if not cells:
         st.info("There are no negative flips: nothing that worked was broken.", icon=":material/celebration:")
         return
-    wanted = labels.matching(names, needle)
-    rows, columns = busiest(cells, len(names), SHOWN, wanted)
-    if len(names) > len(rows):
+    wanted = labels.matching(titles, needle)
+    rows, columns = busiest(cells, len(titles), SHOWN, wanted)
+    if len(titles) > len(rows):
         st.caption(f"The {len(rows)} targets and {len(columns)} answers with most negative flips.")
     picked = st.plotly_chart(
-        flip_matrix(cells, rows, columns, names),
+        flip_matrix(cells, rows, columns, titles, dark=selection.is_dark()),
         key="matrix",
         on_select="rerun",
         selection_mode="points",
@@ -116,12 +123,13 @@ def draw_matrix(pair: Pair, names: tuple[str, ...], titles: list[str], needle: s
 
 def link(label: str, **chosen: str) -> None:
     """A link to the examples of what was clicked."""
-    st.page_link(
-        "views/examples.py",
-        label=plain(label),
-        icon=":material/photo_library:",
-        query_params=selection.link_params(**chosen),
-    )
+    with st.container(key=f"onward_{len(chosen)}"):
+        st.page_link(
+            "views/examples.py",
+            label=plain(label),
+            icon=":material/photo_library:",
+            query_params=selection.link_params(**chosen),
+        )
 
 
 classes()

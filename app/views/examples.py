@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import labels, selection, store
+from app import selection, store
 from app.markup import plain
 from app.store import Filter, Pair
 from app.tiles import Answer, Tile, gallery
@@ -27,7 +27,7 @@ SORTS = {
 def examples() -> None:
     """Draw the page."""
     pair = selection.current()
-    titles = labels.unique(store.class_names(pair))
+    titles = store.class_titles(pair)
     st.title("Which inputs flipped?", anchor=False)
     st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)}")
     chosen, sort = controls(titles)

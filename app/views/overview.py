@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from app import selection, store, verdict
@@ -9,6 +12,9 @@ from app.markup import plain
 from app.store import Pair
 from pct_mlops.charts import count, flip_areas, interval, percent, points
 from pct_mlops.config import PctError
+
+if TYPE_CHECKING:
+    from pct_mlops.gate import Check
 
 HINTS = {
     "accuracy": "Share of examples that the model answers right.",
@@ -24,7 +30,7 @@ def overview() -> None:
     counts = store.counts(pair)
     st.title("Did it get better everywhere?", anchor=False)
     st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)} on {count(counts.total)} test examples")
-    draw_verdict(pair)
+    checks = draw_verdict(pair)
     left, right = st.columns([1.15, 1], gap="large")
     with left:
         st.subheader(
@@ -32,13 +38,14 @@ def overview() -> None:
             anchor=False,
             help="Area is the number of examples. Left: the old model was right. Top: the new model is right.",
         )
-        st.plotly_chart(flip_areas(counts), key="areas", config={"displayModeBar": False})
+        st.plotly_chart(flip_areas(counts, dark=selection.is_dark()), key="areas", config={"displayModeBar": False})
     with right:
         st.subheader("In numbers", anchor=False, help=HINTS["bounds"])
         draw_metrics(pair)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, key="onward"):
         go_on("examples.py", f"See the {count(counts.negative_flips)} negative flips", ":material/photo_library:")
         go_on("classes.py", "Which classes lose", ":material/category:")
+    draw_checks(checks)
 
 
 def go_on(view: str, label: str, icon: str) -> None:
@@ -71,7 +78,7 @@ def draw_metrics(pair: Pair) -> None:
         )
 
 
-def draw_verdict(pair: Pair) -> None:
+def draw_verdict(pair: Pair) -> Sequence[Check]:
     """The gate's decision under the given policy, and the one on record when it judged this very pair."""
     recorded = store.recorded_verdict(pair)
     try:
@@ -81,17 +88,28 @@ def draw_verdict(pair: Pair) -> None:
         decision = None
     if decision is None:
         if recorded:
-            verdict.banner(recorded, "Recorded by the gate when it judged these two versions.")
+            verdict.banner(
+                recorded, "as the gate recorded when it judged these two versions.", "No policy was given here."
+            )
         elif not selection.policy():
             st.info(
                 "No verdict: no policy was given. Start the explorer with `--policy FILE` to see one.",
                 icon=":material/policy:",
             )
-        return
+        return ()
     note = f" The gate recorded {recorded} for these two versions." if recorded else ""
-    verdict.banner(str(decision.verdict), f"Judged now under {selection.policy()}.{note}")
-    with st.expander(f"The {len(decision.checks)} rules", expanded=True, icon=":material/checklist:"):
-        st.html(verdict.rules_table(decision.checks))
+    verdict.banner(str(decision.verdict), decision.sentence, f"Judged now under {selection.policy()}.{note}")
+    return decision.checks
+
+
+def draw_checks(checks: Sequence[Check]) -> None:
+    """What the verdict rests on, the worst first."""
+    if not checks:
+        return
+    st.subheader("What the verdict rests on", anchor=False, help="Each rule of the policy; class rules once per class.")
+    st.html(verdict.rules_table(checks))
+    if more := verdict.left_out(checks):
+        st.caption(f"{count(more)} more checks, none worse than those shown.")
 
 
 overview()

@@ -3,7 +3,7 @@
 from pct_mlops.charts.classes import ClassRates, class_bars
 from pct_mlops.charts.counts import flip_areas
 from pct_mlops.charts.matrix import busiest, flip_matrix
-from pct_mlops.charts.text import UNDEFINED, count, escaped, interval, percent, points, printable, short
+from pct_mlops.charts.text import UNDEFINED, count, escaped, interval, number, percent, points, printable, short
 
 __all__ = [
     "UNDEFINED",
@@ -15,6 +15,7 @@ __all__ = [
     "flip_areas",
     "flip_matrix",
     "interval",
+    "number",
     "percent",
     "points",
     "printable",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from pct_mlops.charts.palette import NEGATIVE, NEUTRAL, POSITIVE, plain_layout
+from pct_mlops.charts.palette import NEGATIVE, POSITIVE, axis_text, ink, plain_layout
 from pct_mlops.charts.text import count, escaped, interval, percent, short
 
 if TYPE_CHECKING:
@@ -28,34 +28,37 @@ class ClassRates:
     pfr: Estimate
 
 
-def class_bars(rows: Sequence[ClassRates]) -> go.Figure:
+def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
     """A diverging bar per class, in the given order from the top. Bars carry the class index as customdata."""
-    figure = plain_layout(go.Figure(), 64 + ROW_HEIGHT * max(len(rows), 1))
+    figure = plain_layout(go.Figure(), 64 + ROW_HEIGHT * max(len(rows), 1), dark)
     if not rows:
         figure.update_xaxes(visible=False).update_yaxes(visible=False)
         return figure.add_annotation(text="No classes", showarrow=False)
-    _bars(figure, rows, "PFR", POSITIVE, -1)
-    _bars(figure, rows, "NFR", NEGATIVE, +1)
-    reach = max(max(rate.upper or rate.value or 0.0 for rate in (row.nfr, row.pfr)) for row in rows) or 0.01
-    step = _nice_step(reach)
-    ticks = [step * i for i in range(-int(reach / step) - 1, int(reach / step) + 2)]
+    _bars(figure, rows, "PFR", ink(dark))
+    _bars(figure, rows, "NFR", ink(dark))
+    # One scale for both directions, each as long as its data need.
+    left, right = (_reach([getattr(row, metric) for row in rows]) for metric in ("pfr", "nfr"))
+    step = _nice_step(left + right)
+    ticks = [step * i for i in range(-int(left / step), int(right / step) + 1)]
     figure.update_xaxes(
         tickvals=ticks,
         ticktext=[f"{abs(100 * tick):g} %" for tick in ticks],
-        range=[-reach * 1.05, reach * 1.05],
+        range=[-1.04 * left, 1.04 * right],
+        **axis_text(dark),
         zeroline=True,
         zerolinewidth=1,
-        zerolinecolor=NEUTRAL,
+        zerolinecolor=ink(dark),
         fixedrange=True,
     )
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[escaped(short(row.name)) for row in rows],
+        ticktext=[f"{escaped(short(row.name))} ({count(row.support)})" for row in rows],
         range=[len(rows) - 0.5, -0.5],
         showgrid=False,
         fixedrange=True,
         automargin=True,
         ticklabelstandoff=6,
+        **axis_text(dark),
     )
     for side, text, colour in ((0, "◀ positive flips", POSITIVE), (1, "negative flips ▶", NEGATIVE)):
         figure.add_annotation(
@@ -73,7 +76,8 @@ def class_bars(rows: Sequence[ClassRates]) -> go.Figure:
     return figure.update_layout(barmode="overlay", bargap=0.35, margin={"l": 8, "r": 8, "t": 32, "b": 32})
 
 
-def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, colour: str, sign: int) -> None:
+def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, line: str) -> None:
+    sign, colour = (1, NEGATIVE) if metric == "NFR" else (-1, POSITIVE)
     rates = [row.nfr if metric == "NFR" else row.pfr for row in rows]
     values = [rate.value or 0.0 for rate in rates]
     up = [(rate.upper if rate.upper is not None else value) - value for rate, value in zip(rates, values, strict=True)]
@@ -93,8 +97,8 @@ def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, colour: st
             "symmetric": False,
             "array": up if sign > 0 else down,
             "arrayminus": down if sign > 0 else up,
-            "color": NEUTRAL,
-            "thickness": 1.5,
+            "color": line,
+            "thickness": 1.2,
             "width": 3,
         },
         hovertext=[
@@ -108,11 +112,16 @@ def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, colour: st
     )
 
 
+def _reach(rates: Sequence[Estimate]) -> float:
+    """How far an axis must go to hold every bound; a little even when all are 0, so that the label has room."""
+    return max([rate.upper if rate.upper is not None else rate.value or 0.0 for rate in rates] + [0.01])
+
+
 def _nice_step(reach: float) -> float:
-    """A tick distance of 1, 2 or 5 times a power of ten that gives two to four ticks up to `reach`."""
+    """A tick distance of 1, 2 or 5 times a power of ten that gives up to eight ticks over `reach`."""
     power: float = 10.0**-6
     while True:
         for factor in (1, 2, 5):
-            if reach / (factor * power) <= 4:
+            if reach / (factor * power) <= 8:
                 return factor * power
         power *= 10

@@ -27,13 +27,13 @@ class _Area(NamedTuple):
     tall: float
 
 
-def flip_areas(counts: FlipCounts, height: int = 320) -> go.Figure:
+def flip_areas(counts: FlipCounts, height: int = 320, *, dark: bool = False) -> go.Figure:
     """A unit square: width = share old right | old wrong, height = share new right (top) | new wrong within each.
 
     Each area is the group's share of all examples. Labels stand outside, at the corner of their group, because the
     flips are often slivers. No examples: an empty figure that says so.
     """
-    figure = plain_layout(go.Figure(), height)
+    figure = plain_layout(go.Figure(), height, dark)
     figure.update_xaxes(visible=False, range=[0, 1], fixedrange=True)
     figure.update_yaxes(visible=False, range=[0, 1], fixedrange=True)
     if counts.total == 0:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from pct_mlops.charts.palette import FLIP_SCALE, NEGATIVE, plain_layout
+from pct_mlops.charts.palette import FLIP_SCALE, INK, NEGATIVE, axis_text, ink, plain_layout
 from pct_mlops.charts.text import count, escaped, short
 
 if TYPE_CHECKING:
@@ -41,14 +41,19 @@ def _largest(totals: Counter[int], cells: Sequence[FlipCell], limit: int, *, by_
 
 
 def flip_matrix(
-    cells: Sequence[FlipCell], rows: Sequence[int], columns: Sequence[int], class_names: Sequence[str]
+    cells: Sequence[FlipCell],
+    rows: Sequence[int],
+    columns: Sequence[int],
+    class_names: Sequence[str],
+    *,
+    dark: bool = False,
 ) -> go.Figure:
     """A heatmap of counts with a clickable marker on every non-empty cell.
 
     Heatmaps report no selection, so each marker carries (target, wrong) as customdata. Cells outside `rows` and
     `columns` are left out. Nothing to draw: an empty figure that says so.
     """
-    figure = plain_layout(go.Figure(), 150 + CELL_HEIGHT * max(len(rows), 2))
+    figure = plain_layout(go.Figure(), 160 + CELL_HEIGHT * max(len(rows), 2), dark)
     place = {(target, wrong): (r, c) for r, target in enumerate(rows) for c, wrong in enumerate(columns)}
     shown = [cell for cell in cells if cell.count and (cell.target, cell.wrong) in place]
     if not shown:
@@ -69,8 +74,12 @@ def flip_matrix(
         showscale=False,
         hoverinfo="skip",
     )
-    _markers(figure, shown, place, class_names, annotate=len(columns) <= MAX_ANNOTATED)
-    _axes(figure, rows, columns, class_names)
+    _markers(figure, shown, place, class_names)
+    if len(columns) <= MAX_ANNOTATED:
+        # A strong orange is bright in either theme; a faint one is as bright as the page behind it.
+        colours = [INK if cell.count > 0.75 * top else ink(dark) for cell in shown]
+        figure.data[-1].update(mode="markers+text", text=[count(c.count) for c in shown], textfont_color=colours)
+    _axes(figure, rows, columns, class_names, dark)
     return figure
 
 
@@ -79,17 +88,14 @@ def _markers(
     shown: Sequence[FlipCell],
     place: dict[tuple[int, int], tuple[int, int]],
     class_names: Sequence[str],
-    *,
-    annotate: bool,
 ) -> None:
     positions = [place[cell.target, cell.wrong] for cell in shown]
     figure.add_scatter(
         x=[column for _, column in positions],
         y=[row for row, _ in positions],
-        mode="markers+text" if annotate else "markers",
-        text=[count(cell.count) for cell in shown] if annotate else None,
+        mode="markers",
         customdata=[[cell.target, cell.wrong] for cell in shown],
-        marker={"symbol": "square", "size": CELL_HEIGHT - 2 if annotate else 12, "color": NEGATIVE, "opacity": 0},
+        marker={"symbol": "square", "size": CELL_HEIGHT - 6, "color": NEGATIVE, "opacity": 0},
         selected={"marker": {"opacity": 0.5}},
         unselected={"marker": {"opacity": 0}},
         hovertext=[
@@ -101,13 +107,21 @@ def _markers(
     )
 
 
-def _axes(figure: go.Figure, rows: Sequence[int], columns: Sequence[int], class_names: Sequence[str]) -> None:
-    shared = {"showgrid": False, "zeroline": False, "fixedrange": True, "automargin": True}
+def _axes(
+    figure: go.Figure, rows: Sequence[int], columns: Sequence[int], class_names: Sequence[str], dark: bool
+) -> None:
+    shared: dict[str, Any] = {
+        "showgrid": False,
+        "zeroline": False,
+        "fixedrange": True,
+        "automargin": True,
+        **axis_text(dark),
+    }
     figure.update_xaxes(
         **shared,
         tickvals=list(range(len(columns))),
         ticktext=[escaped(short(class_names[index], 16)) for index in columns],
-        tickangle=-45,
+        tickangle=-45 if len(columns) <= MAX_ANNOTATED else -90,
         range=[-0.5, len(columns) - 0.5],
         title={"text": "wrong answer of the new model"},
     )

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 NEGATIVE = "#DD6A1F"
 POSITIVE = "#2F86C9"
-BOTH_RIGHT = "#A9BDCB"
+BOTH_RIGHT = "rgba(134,160,182,0.5)"  # the bulk: quiet in both themes
 BOTH_WRONG = "#74808C"
 NEUTRAL = "#8A929A"
 _NEGATIVE_RGB = "221,106,31"
@@ -22,8 +22,17 @@ FLIP_SCALE = (
 )
 
 
-def plain_layout(figure: go.Figure, height: int) -> go.Figure:
-    """Transparent, quiet, without zooming: the page's theme supplies fonts and text colour."""
+# Of text and thin lines on the page: in a light and in a dark theme.
+INK, INK_ON_DARK = "#2F2D2B", "#EDEBE8"
+
+
+def ink(dark: bool) -> str:
+    """Colour of text and thin lines."""
+    return INK_ON_DARK if dark else INK
+
+
+def plain_layout(figure: go.Figure, height: int, dark: bool) -> go.Figure:
+    """Transparent, quiet, without zooming, with text that is legible on the page; fonts are the page's own."""
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
@@ -32,5 +41,12 @@ def plain_layout(figure: go.Figure, height: int) -> go.Figure:
         showlegend=False,
         dragmode=False,
         hoverlabel={"align": "left"},
+        font={"color": ink(dark)},
     )
     return figure
+
+
+def axis_text(dark: bool) -> dict[str, dict[str, str | int]]:
+    """Tick labels and titles of an axis, stronger than a theme's usual grey."""
+    font: dict[str, str | int] = {"color": ink(dark), "size": 12}
+    return {"tickfont": font, "title_font": font}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+import re
 
 UNDEFINED = "undefined"
+_NUMBERED = re.compile(r" #\d{1,6}$")
 _NBSP = "\u00a0"
 
 
@@ -16,6 +18,11 @@ def percent(rate: float | None) -> str:
 def points(change: float | None) -> str:
     """A signed difference of two fractions in percentage points, two decimals."""
     return UNDEFINED if change is None else f"{100 * change:+.2f}{_NBSP}points".replace("-", "\u2212")
+
+
+def number(value: float | None) -> str:
+    """A number that is no share, with four significant digits."""
+    return UNDEFINED if value is None else f"{value:.4g}".replace("-", "\u2212")
 
 
 def interval(lower: float | None, upper: float | None) -> str:
@@ -36,9 +43,13 @@ def printable(name: str) -> str:
 
 
 def short(name: str, width: int = 22) -> str:
-    """A printable name of at most `width` characters, the rest as an ellipsis."""
+    """A printable name of at most `width` characters, the rest as an ellipsis; a closing '#3' is kept."""
     name = printable(name)
-    return name if len(name) <= width else name[: width - 1].rstrip() + "…"
+    if len(name) <= width:
+        return name
+    found = _NUMBERED.search(name)
+    tail = found[0] if found else ""
+    return name[: width - 1 - len(tail)].rstrip() + "…" + tail
 
 
 def escaped(name: str) -> str:

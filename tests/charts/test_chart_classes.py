@@ -44,7 +44,7 @@ def test_error_bars_end_at_the_bounds_on_both_sides(figure):
 
 def test_bars_carry_the_class_index_and_stay_in_order_from_the_top(figure):
     assert list(bars(figure, "NFR").customdata) == [7, 2]
-    assert list(figure.layout.yaxis.ticktext) == ["cat", "dog"]
+    assert list(figure.layout.yaxis.ticktext) == ["cat (100)", "dog (50)"]
     top, bottom = figure.layout.yaxis.range[1], figure.layout.yaxis.range[0]
     assert top < bottom
 

@@ -12,7 +12,7 @@ from pct_mlops.config.base import Config, apply_overrides, read_yaml, validate
 
 
 class AugmentConfig(Config):
-    """Training views. Crop "pad" adds `padding` black pixels and cuts back; "random_resized" jitters scale and aspect."""
+    """Training views. Crop "pad" adds `padding` black pixels and cuts back; "random_resized" jitters the scale."""
 
     crop: Literal["none", "pad", "random_resized"] = "pad"
     padding: int = Field(4, ge=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +15,7 @@ from pct_mlops.config import OptimConfig, PctError
 from pct_mlops.engine.checkpoint import Checkpoints, FitState
 from pct_mlops.engine.optim import build_optimizer, build_schedule
 from pct_mlops.engine.progress import Progress
+from pct_mlops.engine.setup import to_device
 
 if TYPE_CHECKING:
     from pct_mlops.data import Batch
@@ -73,14 +75,14 @@ def fit(
     The same seeds, data and number of processes give the same weights, also over a kill and a resume.
     Errors: PctError with step and learning rate when the loss stops being finite; the last checkpoint stays.
     """
-    model = model.to(accelerator.device, memory_format=torch.channels_last)
+    model = to_device(model, accelerator)
     optimizer = build_optimizer(model, optim)
     schedule = build_schedule(optimizer, optim, len(loader))
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     # Not prepared: a prepared schedule steps once per process.
     accelerator.register_for_checkpointing(schedule)
     if teacher is not None:
-        teacher = teacher.to(accelerator.device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        teacher = to_device(teacher, accelerator).eval().requires_grad_(False)
     state = FitState()
     if checkpoints is not None:
         state = (checkpoints.load_latest(accelerator) if resume else None) or state
@@ -132,7 +134,7 @@ def _run_epoch(
     title = f"epoch {state.epoch + 1}/{run.optim.epochs}"
     with Progress(title, num_batches, run.accelerator.is_main_process) as bar:
         for step, batch in enumerate(loader.epoch(state.epoch, start), start=start + 1):
-            pending.append(run(batch.images, batch.labels))
+            pending.append(run(batch))
             bar.advance(run.optim.global_batch_size, pending[-1])
             # One transfer and one reduction for many steps: reading each loss as it comes would stall a GPU.
             if step == len(loader) or step % read_every == 0:
@@ -168,35 +170,33 @@ class _Step:
     accelerator: Accelerator
     last_lr: float = 0.0
 
-    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Images [n, C_in, H, W], labels [n] -> this process's mean loss, a detached scalar."""
-        parts = self.optim.gradient_accumulation
+    def __call__(self, batch: Batch) -> Tensor:
+        """Images [n, C_in, H, W], labels [n], index [n] -> this process's mean loss, a detached scalar."""
+        parts, labels = self.optim.gradient_accumulation, batch.labels
         if len(labels) % parts:
             raise PctError(
                 f"{len(labels)} examples per process do not divide into optim.gradient_accumulation={parts} parts: "
                 "choose a number that divides them."
             )
         total = torch.zeros((), device=labels.device)
-        for part, (x, y) in enumerate(zip(images.chunk(parts), labels.chunk(parts), strict=True)):
-            if part < parts - 1:
-                # Gradients are averaged over processes once per optimizer step, with its last part.
-                with self.accelerator.no_sync(self.model):
-                    total += self._forward_backward(x, y) / parts
-            else:
-                total += self._forward_backward(x, y) / parts
-        self.last_lr = self.schedule.get_last_lr()[0]
+        pieces = zip(*(tensor.chunk(parts) for tensor in batch), strict=True)
+        for part, (images, target, index) in enumerate(pieces, start=1):
+            # Gradients are averaged over processes once per optimizer step, with its last part.
+            with self.accelerator.no_sync(self.model) if part < parts else nullcontext():
+                total += self._forward_backward(images, target, index) / parts
+        self.last_lr = float(self.schedule.get_last_lr()[0])
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)
         return total
 
-    def _forward_backward(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _forward_backward(self, images: Tensor, target: Tensor, index: Tensor) -> Tensor:
         images = images.contiguous(memory_format=torch.channels_last)
         new = self.model(images)
         old = None
         if self.teacher is not None:
             with torch.no_grad(), self.accelerator.autocast():
                 old = self.teacher(images)
-        loss = self.objective(new, old, labels).total
+        loss = self.objective(new, old, target, index=index).total
         self.accelerator.backward(loss / self.optim.gradient_accumulation)
         return loss.detach()

@@ -12,20 +12,27 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pct_mlops.engine.progress import Progress
+from pct_mlops.engine.setup import to_device
 
 if TYPE_CHECKING:
     from pct_mlops.data import Batch
 
 
 def predict(
-    model: nn.Module, loader: Iterable[Batch], num_examples: int, accelerator: Accelerator, *, title: str = ""
+    model: nn.Module,
+    loader: Iterable[Batch],
+    num_examples: int,
+    accelerator: Accelerator,
+    *,
+    image_shape: tuple[int, int, int],
+    title: str = "",
 ) -> NDArray[np.float32]:
     """Logits [num_examples, C] in the order of the split, on every process; the model is left in its mode.
 
     `loader` yields this process's share. Raises RuntimeError unless the shares together are each example exactly once.
     """
     was_training = model.training
-    model = model.to(accelerator.device, memory_format=torch.channels_last).eval()
+    model = to_device(model, accelerator).eval()
     indices: list[Tensor] = []
     logits: list[Tensor] = []
     with (
@@ -38,9 +45,12 @@ def predict(
             indices.append(batch.index.to(accelerator.device))
             logits.append(output.logits.float())
             bar.advance(len(batch.index))
-        num_classes = _num_classes(model)
-        index = torch.cat(indices) if indices else torch.zeros(0, dtype=torch.int64, device=accelerator.device)
-        values = torch.cat(logits) if logits else torch.zeros(0, num_classes, device=accelerator.device)
+        if not indices:
+            # More processes than examples: this one's share is empty, and takes its width from a blank image.
+            width = model(torch.zeros(1, *image_shape, device=accelerator.device)).logits.shape[1]
+            indices.append(torch.zeros(0, dtype=torch.int64, device=accelerator.device))
+            logits.append(torch.zeros(0, width, device=accelerator.device))
+        index, values = torch.cat(indices), torch.cat(logits)
         # Shares differ in length where the count does not divide: pad, gather, and drop the padding by its index.
         index, values = accelerator.pad_across_processes([index, values], dim=0, pad_index=-1)
         index, values = accelerator.gather([index, values])
@@ -52,8 +62,3 @@ def predict(
     ordered = torch.empty_like(values)
     ordered[index] = values
     return ordered.cpu().numpy()
-
-
-def _num_classes(model: nn.Module) -> int:
-    inner = getattr(model, "module", model)
-    return int(inner.architecture.num_classes)

@@ -21,14 +21,16 @@ class Progress:
         self._images = 0
         self._start = self._shown = time.perf_counter()
         self._bar: RichProgress | None = None
-        if visible:
+        console = Console(stderr=True)
+        # In a log a bar is noise: there the caller's line per epoch says what happened.
+        if visible and console.is_terminal:
             self._bar = RichProgress(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[facts]}"),
                 TimeRemainingColumn(),
-                console=Console(stderr=True),
+                console=console,
                 transient=True,
                 refresh_per_second=4,
             )

@@ -22,7 +22,7 @@ def make_accelerator(config: EngineConfig) -> Accelerator:
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision,
         # None lets accelerate read its own settings; False would switch the CPU setting off.
-        cpu=config.cpu or None,  # type: ignore[arg-type]
+        cpu=config.cpu or None,
         # The main process exports and uploads models while the others wait.
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=2))],
     )
@@ -46,3 +46,8 @@ def sync_batchnorm(model: nn.Module, accelerator: Accelerator) -> nn.Module:
     if accelerator.distributed_type != DistributedType.MULTI_GPU:
         return model
     return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+
+
+def to_device(model: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """The model on this process's device, channels last: convolutions are several times faster that way."""
+    return model.to(accelerator.device).to(memory_format=torch.channels_last)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from pydantic import Field
 from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load, save_model
 from torch import Tensor, nn
 
 from pct_mlops.config import PctError, unknown
@@ -103,13 +103,21 @@ def load_classifier(folder: Path) -> Classifier:
     """Rebuild what `save_classifier` wrote; nothing is unpickled. Damaged or foreign files raise PctError."""
     record, weights = folder / "architecture.json", folder / "model.safetensors"
     try:
-        data = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PctError(f"{record} cannot be read as an architecture record: {error}.") from error
-    model = build_model(validate(Architecture, data, str(record)))
+        return classifier_from_bytes(record.read_bytes(), weights.read_bytes(), str(folder))
+    except OSError as error:
+        raise PctError(f"{folder} does not hold a classifier: {error}.") from error
+
+
+def classifier_from_bytes(record: bytes, weights: bytes, source: str) -> Classifier:
+    """The same from the contents of the two files; `source` names them in errors."""
     try:
-        load_model(model, str(weights))
-    except (OSError, RuntimeError, SafetensorError) as error:
+        architecture = validate(Architecture, json.loads(record), f"The architecture record of {source}")
+    except ValueError as error:
+        raise PctError(f"The architecture record of {source} is not JSON: {error}.") from error
+    model = build_model(architecture)
+    try:
+        model.load_state_dict(load(weights))
+    except (RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
-        raise PctError(f"{weights} does not hold the weights of {model.architecture.name}: {reason}.") from error
+        raise PctError(f"{source} does not hold the weights of a {architecture.name}: {reason}") from error
     return model

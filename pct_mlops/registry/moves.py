@@ -104,8 +104,8 @@ def record_decision(
         registry.client.log_dict(version.run_id, dict(report), path)
         for key, value in metrics.items():
             registry.client.log_metric(version.run_id, key, float(value))
-        for key, value in tags.items():
-            registry.client.set_model_version_tag(version.name, str(version.version), key, value)
+        for key, text in tags.items():
+            registry.client.set_model_version_tag(version.name, str(version.version), key, text)
     return f"runs:/{version.run_id}/{path}"
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pct_mlops.config import PctError
@@ -36,6 +38,14 @@ class Version:
         return f"models:/{self.name}/{self.version}"
 
 
+@cache
+def _downloads() -> Path:
+    """Where artifacts are copied to, once per process; removed when it ends. Logged models never change their id."""
+    folder = tempfile.TemporaryDirectory(prefix="pct-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
 def is_reference(text: str) -> bool:
     """Whether `text` reads as name@alias, name/3, models:/name@alias or models:/name/3, and is no file."""
     return bool(_REFERENCE.match(text)) and not Path(text).exists()
@@ -50,7 +60,6 @@ class Registry:
     def __init__(self, tracking_uri: str | None = None, *, create: bool = False) -> None:
         self.client = connect(tracking_uri, create)
         self.tracking_uri: str = mlflow.get_tracking_uri()
-        self._cache = tempfile.TemporaryDirectory(prefix="pct-")
 
     def models(self) -> list[str]:
         """Names of all registered models, in alphabetical order."""
@@ -137,7 +146,7 @@ class Registry:
     def download(self, version: Version, path: str) -> Path | None:
         """A file or folder of the version's own artifacts, copied once per process; None when it is not there."""
         model_id = self.model_id(version)
-        target = Path(self._cache.name) / model_id
+        target = _downloads() / model_id
         if (target / path).exists():
             return target / path
         with said_plainly(f"reading {path} of {version.uri}"):
@@ -163,7 +172,7 @@ class Registry:
         """Thumbnails of the evaluation set with this digest (Parquet: sample_id, png), or None."""
         with said_plainly(f"reading the model {name}"):
             uri = self.client.get_registered_model(name).tags.get(IMAGES_TAG + digest[:16])
-        target = Path(self._cache.name) / "images" / f"{digest[:16]}.parquet"
+        target = _downloads() / "images" / f"{digest[:16]}.parquet"
         if target.is_file() or not uri:
             return target if target.is_file() else None
         target.parent.mkdir(exist_ok=True)

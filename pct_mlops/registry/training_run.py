@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,11 +84,14 @@ class TrainingRun:
         """
         import torch
 
-        with said_plainly(f"registering {name}"):
+        with said_plainly(f"registering {name}"), warnings.catch_warnings():
+            # torch warns of weights that are not on the CPU, also where they are.
+            warnings.filterwarnings("ignore", message="No complete tensor found in the group")
             info = mlflow.pytorch.log_model(
                 served,
                 name="model",
                 input_example=example,
+                serialization_format="pt2",
                 step=step,
                 # Given, because finding them out takes half a minute.
                 pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", f"mlflow=={mlflow.__version__}"],
@@ -118,8 +123,6 @@ def training_run(registry: Registry, experiment: str, run_name: str) -> Iterator
 
     A failure or interruption marks it FAILED or KILLED; nothing stays RUNNING.
     """
-    import os
-
     with said_plainly("starting a run"):
         # Under a launcher the experiment is settled, and naming another one would break start_run.
         if "MLFLOW_RUN_ID" not in os.environ:

@@ -1,0 +1,55 @@
+"""pct explore, pct demo."""
+
+from __future__ import annotations
+
+import click
+
+from pct_mlops.cli.options import empty_is_none, tracking_uri
+
+
+@click.command()
+@click.argument("old", required=False)
+@click.argument("new", required=False)
+@click.option("--model", callback=empty_is_none, metavar="NAME", help="Registered model to open first.")
+@click.option("--policy", callback=empty_is_none, metavar="FILE", help="Judge with this policy, as the gate does.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
+@click.option("--headless", is_flag=True, help="Do not open a browser.")
+@tracking_uri
+def explore(
+    *,
+    old: str | None,
+    new: str | None,
+    model: str | None,
+    policy: str | None,
+    port: int,
+    headless: bool,
+    tracking_uri: str | None,
+) -> None:
+    """Open the explorer: which classes and which examples flip.
+
+    \b
+    Examples:
+      pct explore                                   over the registry
+      pct explore --model fashion-mnist --policy projects/fashion_mnist/policy.yaml
+      pct explore old.parquet new.parquet           two files, no registry
+    """
+    from pct_mlops.pipeline.explore import start
+
+    code = start(old=old, new=new, model=model, policy=policy, port=port, headless=headless, tracking_uri=tracking_uri)
+    click.get_current_context().exit(code)
+
+
+@click.command()
+@click.option("--folder", default="demo", show_default=True, metavar="DIR", help="Where the demo's registry lives.")
+def demo(folder: str) -> None:
+    """Tell the whole story on Fashion-MNIST: a baseline, three candidates, the gate's verdicts, a promotion.
+
+    Run in a checkout: the trainings go through 'mlflow run .', as a user would launch them.
+
+    \b
+    Example:
+      pct demo
+    """
+    from pct_mlops.pipeline.demo import tell
+
+    tell(folder, say=click.echo)

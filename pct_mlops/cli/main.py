@@ -1,0 +1,82 @@
+"""The `pct` command: verbs, errors, exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from pct_mlops import __version__
+from pct_mlops.cli import explore, judge, listing, tables, training
+from pct_mlops.config import PctError
+from pct_mlops.pipeline.processes import is_main_process
+
+ERROR, INTERRUPTED = 2, 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="pct")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def pct(debug: bool) -> None:
+    """Train classifiers that flip less, refuse those that flip too much, and look at what flipped.
+
+    \b
+    A first baseline, a candidate trained against it, and the decision:
+      pct train projects/fashion_mnist/recipe.yaml --loss none
+      pct gate fashion-mnist@candidate --policy projects/fashion_mnist/policy.yaml --promote
+      pct train projects/fashion_mnist/recipe.yaml --loss cna
+      pct gate fashion-mnist@candidate --policy projects/fashion_mnist/policy.yaml --promote
+
+    A model is written name@alias, name/3 or models:/name@alias, or is a predictions file (.parquet). The registry is
+    MLflow's: set MLFLOW_TRACKING_URI, or leave it for mlflow.db in the current folder.
+
+    Exit codes: 0 passed or done, 1 refused by the gate, 2 error, 3 inconclusive.
+    """
+
+
+for _command in (
+    training.train,
+    training.score,
+    tables.compare,
+    judge.gate,
+    judge.rollback,
+    judge.history,
+    tables.ensemble,
+    listing.list_names,
+    explore.explore,
+    explore.demo,
+):
+    pct.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `pct ARGUMENTS` (None: those of the process) and return its exit code; never a traceback without --debug."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # Wherever it stands, so that it can be added to the end of the line that failed.
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        code = pct.main(args=words, prog_name="pct", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return ERROR
+    except PctError as error:
+        if debug:
+            traceback.print_exc()
+        # Under torchrun every process fails alike: one of them speaks.
+        elif is_main_process():
+            click.echo(f"Error: {error}", err=True)
+        return ERROR
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted; what was complete is kept, and 'pct train --resume' goes on from there.", err=True)
+        return INTERRUPTED
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        else:
+            what = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            click.echo(f"Error: unexpected {what}; run it again with --debug to see where.", err=True)
+        return ERROR
+    return code if isinstance(code, int) else 0

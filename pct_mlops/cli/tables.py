@@ -1,0 +1,58 @@
+"""pct compare, pct ensemble: prediction tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pct_mlops.cli.options import tracking_uri
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new")
+@click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the metrics here too."
+)
+@tracking_uri
+def compare(old: str, new: str, split: str, json_file: Path | None, tracking_uri: str | None) -> None:
+    """Show what changes when NEW replaces OLD: accuracy, flips, and their bounds.
+
+    \b
+    Examples:
+      pct compare fashion-mnist@production fashion-mnist@candidate
+      pct compare old.parquet new.parquet --json metrics.json
+    """
+    from pct_mlops.pipeline.compare import compare_sources, write_json
+    from pct_mlops.reports import comparison_to_json, render_metrics
+
+    comparison = compare_sources(old, new, split=split, tracking_uri=tracking_uri)
+    if json_file is not None:
+        write_json(json_file, comparison_to_json(comparison))
+    _print(render_metrics(comparison))
+
+
+@click.command()
+@click.argument("output", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
+@tracking_uri
+def ensemble(output: Path, inputs: tuple[str, ...], split: str, tracking_uri: str | None) -> None:
+    """Write the mean of the logits of all INPUTS to OUTPUT (.parquet).
+
+    \b
+    Example:
+      pct ensemble mean.parquet old.parquet new.parquet
+    """
+    from pct_mlops.pipeline.compare import mean_of
+
+    table = mean_of(inputs, split=split, tracking_uri=tracking_uri).save(output)
+    click.echo(f"Mean of {len(inputs)} models: accuracy {table.accuracy():.2%}, written to {output}")
+
+
+def _print(renderable: object) -> None:
+    from rich.console import Console
+
+    Console().print(renderable)

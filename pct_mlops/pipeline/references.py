@@ -1,0 +1,52 @@
+"""What a person types for a model: a registry reference or a predictions file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pct_mlops.config import PctError
+from pct_mlops.predictions import Predictions
+
+if TYPE_CHECKING:
+    from pct_mlops.registry import Registry, Version
+
+SUFFIXES = (".parquet",)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Predictions and where they came from; `uri` is `models:/name/version` or the file's path."""
+
+    predictions: Predictions
+    uri: str
+
+
+def is_file(reference: str) -> bool:
+    """Whether the reference is meant as a file: it exists, or it ends like one."""
+    return Path(reference).exists() or Path(reference).suffix in SUFFIXES
+
+
+def open_source(reference: str, *, split: str = "test", tracking_uri: str | None = None) -> Source:
+    """Predictions behind `name@alias`, `name/3`, `models:/...` or a Parquet file; PctError when there are none."""
+    if is_file(reference):
+        return Source(Predictions.load(reference), reference)
+    # mlflow takes seconds to import: files are compared without it.
+    from pct_mlops.registry import Registry, is_reference
+
+    if not is_reference(reference):
+        raise PctError(
+            f"'{reference}' is neither a predictions file nor a registered model: "
+            "write name@alias, name/3, models:/name@alias or the path of a .parquet file."
+        )
+    registry = Registry(tracking_uri)
+    version = registry.resolve(reference)
+    return Source(version_predictions(registry, version, split), version.uri)
+
+
+def version_predictions(registry: Registry, version: Version, split: str) -> Predictions:
+    """The stored predictions of a version, under the version's own name: the table is older than its number."""
+    path = registry.predictions(version, split)
+    info = replace(Predictions.load(path).info, model_version=str(version.version), model_uri=version.uri)
+    return Predictions(info, path=path)

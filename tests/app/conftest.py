@@ -1,0 +1,108 @@
+"""Two small tables with known flips, as files and in a real registry, and the explorer opened on them."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from pct_mlops.predictions import Predictions
+
+MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
+HOSTILE = "<img src=x onerror=alert(1)> **b** [a](http://evil.invalid) $x$"
+NAMES = ("ant", "bee", HOSTILE, "a class with a name that is far too long for any tile or axis of a chart")
+NUM = 400
+NUM_IMAGES = 300
+
+
+class Answers(NamedTuple):
+    """The truth behind the tables, for expectations."""
+
+    ids: list[str]
+    labels: np.ndarray
+    old: np.ndarray
+    new: np.ndarray
+
+
+def answers() -> Answers:
+    rng = np.random.default_rng(7)
+    labels = np.arange(NUM) % len(NAMES)
+    old = np.where(rng.random(NUM) < 0.1, (labels + 1) % len(NAMES), labels)
+    new = np.where(rng.random(NUM) < 0.16, (labels + 2) % len(NAMES), labels)
+    return Answers([f"test/{i:04d}" for i in range(NUM)], labels, old, new)
+
+
+def table(ids, labels, predicted, version, names=NAMES, split="test") -> Predictions:
+    rng = np.random.default_rng(int(version))
+    logits = rng.normal(0, 0.3, (len(labels), len(names))).astype(np.float32)
+    logits[np.arange(len(labels)), predicted] += 3
+    return Predictions.from_arrays(
+        ids, labels, logits, class_names=names, model_name="pets", model_version=version, split=split
+    )
+
+
+def png(shade: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8), shade).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def truth() -> Answers:
+    return answers()
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory, truth) -> Path:
+    """old.parquet, new.parquet, images.parquet (the first 300 examples), policies."""
+    folder = tmp_path_factory.mktemp("explorer")
+    table(truth.ids, truth.labels, truth.old, 1).save(folder / "old.parquet")
+    table(truth.ids, truth.labels, truth.new, 2).save(folder / "new.parquet")
+    pictures = pa.array([png(i % 256) for i in range(NUM_IMAGES)], pa.binary())
+    pq.write_table(pa.table({"sample_id": truth.ids[:NUM_IMAGES], "png": pictures}), folder / "images.parquet")
+    (folder / "strict.yaml").write_text("rules: [{metric: nfr, max: 0.01}, {metric: class_nfr, max: 0.9}]")
+    (folder / "lenient.yaml").write_text("rules: [{metric: nfr, max: 0.5}]")
+    return folder
+
+
+@pytest.fixture
+def explore(monkeypatch):
+    """Open a view of the explorer with command-line arguments and an address."""
+
+    def open_view(*arguments: object, view: str = "overview", **query: str) -> AppTest:
+        monkeypatch.setattr(sys, "argv", [str(MAIN), *map(str, arguments)])
+        app = AppTest.from_file(str(MAIN), default_timeout=60)
+        if view != "overview":
+            app.run()
+            app.switch_page(f"views/{view}.py")
+        app.query_params.update(query)
+        return app.run()
+
+    return open_view
+
+
+@pytest.fixture
+def files(folder) -> tuple[Path, Path]:
+    return folder / "old.parquet", folder / "new.parquet"
+
+
+def shown_html(app: AppTest) -> str:
+    return "".join(element.proto.body for element in app.get("html"))
+
+
+@pytest.fixture
+def html_of():
+    return shown_html
+
+
+@pytest.fixture
+def make_table():
+    return table

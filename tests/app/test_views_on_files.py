@@ -1,0 +1,180 @@
+"""The three views over two local files: the numbers, the filters, the address, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from pct_mlops.comparison import compare
+from pct_mlops.config import Policy
+from pct_mlops.gate import decide
+from pct_mlops.predictions import Predictions
+
+
+def figure(app, index=0):
+    return json.loads(app.get("plotly_chart")[index].proto.spec)
+
+
+def negative(truth):
+    return (truth.old == truth.labels) & (truth.new != truth.labels)
+
+
+def test_overview_shows_the_counts_and_the_rates(explore, files, truth):
+    app = explore(*files)
+
+    assert not app.exception
+    rate = f"{100 * negative(truth).mean():.2f}\u00a0%"
+    assert {metric.label: metric.value for metric in app.metric}["NFR"] == rate
+    labels = " ".join(note["text"] for note in figure(app)["layout"]["annotations"])
+    assert f"<b>{negative(truth).sum()}</b> · {rate}" in labels
+    assert "no policy was given" in app.info[0].value
+
+
+@pytest.mark.parametrize("name", ["strict", "lenient"])
+def test_overview_shows_what_the_gate_decides(explore, files, folder, html_of, name):
+    policy = folder / f"{name}.yaml"
+    decision = decide(Policy.read(policy), compare(*map(Predictions.load, files)))
+
+    app = explore(*files, "--policy", policy)
+
+    banner = (app.success if str(decision.verdict) == "PASS" else app.error)[0]
+    assert str(decision.verdict) in banner.value
+    assert all(f"{check.value:.2%}".replace("%", "\u00a0%") in html_of(app) for check in decision.checks)
+
+
+def test_a_broken_policy_is_one_sentence_and_the_rest_stays(explore, files, folder):
+    (folder / "broken.yaml").write_text("rules: [{metrik: nfr}]")
+
+    app = explore(*files, "--policy", folder / "broken.yaml")
+
+    assert not app.exception
+    assert "metrik" in app.error[0].value
+    assert app.metric
+
+
+def test_classes_draw_both_figures_and_keep_the_order_in_the_address(explore, files):
+    app = explore(*files, view="classes", order="name")
+
+    assert not app.exception
+    names = figure(app)["layout"]["yaxis"]["ticktext"]
+    assert names[-1] == "bee (100)"
+    assert app.query_params["order"] == "name"
+    app.button_group(key="order").set_value("pfr").run()
+    assert app.query_params["order"] == "pfr"
+
+
+def test_a_class_name_is_never_markup(explore, files, html_of):
+    for view in ("classes", "examples"):
+        app = explore(*files, view=view)
+        shown = html_of(app) + "".join(
+            app.get("plotly_chart")[i].proto.spec for i in range(len(app.get("plotly_chart")))
+        )
+        assert "<img src=x" not in shown
+        assert "onerror=alert(1)&gt;" in shown or "&lt;img" in shown
+
+
+def test_a_clicked_cell_links_to_its_examples(explore, files, truth):
+    app = explore(*files, view="classes")
+    point = next(p for p in figure(app, 1)["data"][1]["customdata"])
+    app.session_state["matrix"] = {"selection": {"points": [{"customdata": point}], "point_indices": []}}
+
+    app.run()
+
+    link = app.get("page_link")[0].proto
+    assert "target=" in link.query_string
+    assert "answer=" in link.query_string
+
+
+def test_examples_show_a_page_of_negative_flips_with_their_images(explore, files, folder, truth, html_of):
+    app = explore(*files, "--images", folder / "images.parquet", view="examples")
+
+    html = html_of(app)
+    ids = {truth.ids[i] for i in np.flatnonzero(negative(truth))}
+    assert html.count("<figure") == 24
+    assert sum(f'title="{sample}"' in html for sample in ids) == 24
+    with_image = html.count("data:image/png;base64,")
+    assert 0 < with_image < 24
+    assert html.count("image not stored") == 24 - with_image
+    assert f"**{negative(truth).sum()}** found" in [text.value for text in app.markdown]
+
+
+def test_examples_without_any_images_say_so(explore, files, html_of):
+    app = explore(*files, view="examples")
+
+    assert html_of(app).count("image not stored") == 24
+    assert any("No images are stored" in caption.value for caption in app.caption)
+
+
+def test_the_address_restores_filters_and_page(explore, files, truth, html_of):
+    app = explore(*files, view="examples", kind="positive", target="bee", sort="sample_id")
+
+    wanted = (truth.old != truth.labels) & (truth.new == truth.labels) & (truth.labels == 1)
+    assert html_of(app).count("<figure") == wanted.sum()
+    app = explore(*files, view="examples", sort="sample_id", page="2")
+    second = np.array(truth.ids)[negative(truth)][24]
+    assert html_of(app).index("<figure") < html_of(app).index(f'title="{second}"')
+    assert app.query_params["page"] == "2"
+
+
+def test_a_filter_goes_to_the_address_and_back_to_page_one(explore, files, truth, html_of):
+    app = explore(*files, view="examples", page="2")
+
+    app.selectbox(key="target").select("bee").run()
+
+    assert app.query_params["target"] == "bee"
+    assert "page" not in app.query_params
+    assert html_of(app).count("<figure") == min((negative(truth) & (truth.labels == 1)).sum(), 24)
+
+
+@pytest.mark.parametrize(
+    ("view", "query"),
+    [
+        ("examples", {"kind": "bogus"}),
+        ("examples", {"target": "zebra"}),
+        ("examples", {"answer": "<b>"}),
+        ("examples", {"sort": "'; DROP TABLE"}),
+        ("examples", {"page": "99"}),
+        ("examples", {"page": "-1"}),
+        ("classes", {"order": "bogus"}),
+    ],
+)
+def test_an_address_that_names_nothing_gives_a_notice_and_the_default(explore, files, view, query):
+    app = explore(*files, view=view, **query)
+
+    assert not app.exception
+    assert "which is not here" in app.warning[0].value
+    assert not app.error
+    assert app.query_params.get(next(iter(query))) != next(iter(query.values()))
+
+
+def test_no_flips_are_good_news(explore, files, folder):
+    same = folder / "same.parquet"
+    Predictions.load(files[0]).save(same)
+
+    assert "no negative flips" in explore(files[0], same, view="classes").info[0].value
+    assert "No negative flips" in explore(files[0], same, view="examples").info[0].value
+    assert not explore(files[0], same).exception
+
+
+def test_tables_of_other_examples_are_one_sentence_and_a_retry(explore, files, folder, make_table, truth):
+    other = folder / "other.parquet"
+    make_table(truth.ids[:50], truth.labels[:50], truth.labels[:50], 3).save(other)
+
+    app = explore(files[0], other)
+
+    assert not app.exception
+    assert len(app.error) == 1
+    assert app.button[0].label == "Try again"
+
+
+def test_a_missing_file_is_one_sentence(explore, files, folder):
+    app = explore(files[0], folder / "nowhere.parquet")
+
+    assert not app.exception
+    assert "nowhere" in app.error[0].value
+
+
+def test_the_same_table_twice_is_one_sentence(explore, files):
+    assert "same table" in explore(files[0], files[0]).error[0].value

@@ -136,13 +136,13 @@ def classes_comparison():
 
 
 def test_class_rules_judge_every_class_with_support():
-    decision = decide(policy({"metric": "class_nfr", "max": 0.05, "min_support": 100}), classes_comparison())
+    decision = decide(policy({"metric": "class_nfr", "max": 0.05, "min_support": 150}), classes_comparison())
     assert [(check.class_name, str(check.verdict), check.support) for check in decision.checks] == [
         ("cat", "FAIL", 200),
         ("dog", "PASS", 150),
     ]
     assert decision.verdict is Verdict.FAIL
-    assert [(item.class_name, item.support, item.min_support) for item in decision.not_judged] == [("owl", 20, 100)]
+    assert [(item.class_name, item.support, item.min_support) for item in decision.not_judged] == [("owl", 20, 150)]
     assert "class_nfr of 'cat'" in decision.checks[0].sentence
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -80,12 +81,17 @@ def explore(monkeypatch):
     def open_view(*arguments: object, view: str = "overview", **query: str) -> AppTest:
         monkeypatch.setattr(sys, "argv", [str(MAIN), *map(str, arguments)])
         app = AppTest.from_file(str(MAIN), default_timeout=60)
-        if view != "overview":
-            app.run()
-            app.switch_page(f"views/{view}.py")
         app.query_params.update(query)
-        return app.run()
+        app.run()
+        if view != "overview":
+            app.switch_page(f"views/{view}.py")
+            app.query_params.update(query)
+            app.run()
+        return app
 
+    # Each test is a fresh process as far as the app can tell; mlflow's tracking URI is global to one.
+    st.cache_data.clear()
+    st.cache_resource.clear()
     return open_view
 
 
@@ -106,3 +112,75 @@ def html_of():
 @pytest.fixture
 def make_table():
     return table
+
+
+class Shelf:
+    """A registry in a folder: SQLite and artifacts, nothing of the data set."""
+
+    def __init__(self, folder: Path) -> None:
+        import mlflow
+
+        from pct_mlops.registry import Registry
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.uri = f"sqlite:///{folder / 'registry.db'}"
+        Registry(self.uri, create=True)
+        self.client = mlflow.MlflowClient(self.uri)
+        self.experiment = self.client.create_experiment("pets", artifact_location=(folder / "artifacts").as_uri())
+        self.folder = folder
+
+    def add(self, name: str, predictions: Predictions | None, *aliases: str, **tags: str) -> int:
+        """A version that carries these predictions, as a training run registers it."""
+        from mlflow.exceptions import MlflowException
+
+        run = self.client.create_run(self.experiment)
+        model = self.client.create_logged_model(self.experiment, name="model", source_run_id=run.info.run_id)
+        if predictions is not None:
+            place = self.folder / "upload" / model.model_id / "predictions"
+            place.mkdir(parents=True)
+            predictions.save(place / "test.parquet")
+            self.client.log_model_artifacts(model.model_id, str(place.parent))
+        self.client.finalize_logged_model(model.model_id, "READY")
+        try:
+            self.client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        named = {key.replace("__", "."): value for key, value in tags.items()}
+        version = self.client.create_model_version(
+            name, f"models:/{model.model_id}", run.info.run_id, tags=named
+        ).version
+        for alias in aliases:
+            self.client.set_registered_model_alias(name, alias, str(version))
+        return int(version)
+
+    def add_images(self, name: str, digest: str, file: Path) -> None:
+        """Thumbnails of an evaluation set, kept with a run and named by a tag of the model."""
+        from pct_mlops.registry.registry import IMAGES_TAG
+
+        run = self.client.create_run(self.experiment).info.run_id
+        self.client.log_artifact(run, str(file), "images")
+        self.client.set_registered_model_tag(name, IMAGES_TAG + digest[:16], f"runs:/{run}/images/{file.name}")
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory, truth, folder) -> Shelf:
+    """Models: pets (four versions, images), single (one version), bare (two without predictions), settled."""
+    shelf = Shelf(tmp_path_factory.mktemp("registry"))
+    old, new = (Predictions.load(folder / f"{which}.parquet") for which in ("old", "new"))
+    shelf.add("pets", old, "previous")
+    shelf.add("pets", old, "production")
+    shelf.add("pets", new, "candidate", gate__verdict="FAIL", gate__baseline_version="2")
+    shelf.add("pets", table(truth.ids, truth.labels, truth.labels, 4))
+    shelf.add_images("pets", new.info.digest, folder / "images.parquet")
+    shelf.add("single", old)
+    shelf.add("bare", None)
+    shelf.add("bare", None)
+    shelf.add("settled", old, "previous")
+    shelf.add("settled", new, "production", "candidate")
+    return shelf
+
+
+@pytest.fixture
+def make_shelf(tmp_path):
+    return lambda: Shelf(tmp_path / "shelf")

@@ -1,0 +1,139 @@
+"""The pieces below the views: arguments, titles, defaults, tiles and escaped text."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.labels import clicked, matching, ordered, unique
+from app.markup import plain
+from app.options import Options, read_options
+from app.selection import default_versions
+from app.tiles import Answer, Tile, gallery
+from app.verdict import SHOWN, left_out, rules_table
+from pct_mlops.comparison import ClassCounts, FlipCounts
+from pct_mlops.gate import Check, Verdict
+
+
+def test_arguments():
+    assert read_options(["a@b", "a/3", "--policy", "p.yaml"]) == Options("a@b", "a/3", policy="p.yaml")
+    assert read_options([]) == Options()
+
+
+def test_one_table_alone_is_a_usage_error():
+    with pytest.raises(SystemExit) as stop:
+        read_options(["old.parquet"])
+    assert stop.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "names", [["a", "b"], ["crane", "crane"], ["", ""], ["a", "a", "a #0"], ["a\u202e", "a\ufffd"], ["x", "x #0", "x"]]
+)
+def test_titles_are_unique_and_keep_names_that_already_are(names):
+    titles = unique(names)
+
+    assert len(set(titles)) == len(names)
+    assert all(titles)
+    if len(set(names)) == len(names) == 2 and all(name.isprintable() for name in names):
+        assert titles == names
+
+
+def test_orders():
+    rows = [
+        ClassCounts(0, "b", FlipCounts(8, 1, 1, 0)),
+        ClassCounts(1, "a", FlipCounts(5, 3, 0, 0)),
+        ClassCounts(2, "C", FlipCounts(0, 0, 0, 0)),
+    ]
+
+    def order(by):
+        return [row.index for row in ordered(rows, by)]
+
+    assert order("nfr") == [1, 0, 2]
+    assert order("pfr") == [0, 1, 2]
+    assert order("support") == [0, 1, 2]
+    assert order("name") == [1, 0, 2]
+    assert [row.index for row in ordered(rows, "name", "c")] == [2]
+
+
+def test_matching_ignores_case_and_no_text_matches_all():
+    assert matching(["Cat", "dog"], " CA ")(0)
+    assert not matching(["Cat", "dog"], "ca")(1)
+    assert matching(["Cat"], " ") is None
+
+
+def test_clicked_reads_one_index_or_two():
+    assert clicked({"customdata": 3}) == [3]
+    assert clicked({"customdata": [3, 5]}) == [3, 5]
+
+
+class Fake:
+    def __init__(self, version, *aliases):
+        self.version, self.aliases = version, aliases
+
+
+@pytest.mark.parametrize(
+    ("versions", "expected"),
+    [
+        ([Fake(3, "candidate"), Fake(2, "production"), Fake(1, "previous")], (2, 3)),
+        ([Fake(3, "candidate", "production"), Fake(2), Fake(1, "previous")], (1, 3)),
+        ([Fake(3), Fake(2), Fake(1, "production")], (1, 3)),
+        ([Fake(2), Fake(1)], (1, 2)),
+        ([Fake(2), Fake(1, "candidate")], (2, 1)),
+        ([Fake(2, "production", "candidate"), Fake(1)], (1, 2)),
+    ],
+)
+def test_default_versions(versions, expected):
+    assert default_versions(versions) == expected
+
+
+def tile(**changes):
+    values = {"sample_id": "s", "target": "t", "old": Answer("a", 0.5, True), "new": Answer("b", 0.25, False)}
+    return Tile(**{**values, **changes})
+
+
+@pytest.mark.parametrize("hostile", ["<script>x</script>", "\"onload='x", "a\nb", "</figure>"])
+def test_tiles_escape_every_text(hostile):
+    html = gallery([tile(sample_id=hostile, target=hostile, old=Answer(hostile, 0.5, True))])
+
+    assert hostile not in html.replace("</figcaption></figure>", "")
+    assert html.count("<figure") == html.count("</figure>") == 1
+
+
+def test_tiles_show_both_answers_with_confidence_and_whether_they_are_right():
+    html = gallery([tile()])
+
+    assert html.index("50.00\u00a0%") < html.index("25.00\u00a0%")
+    assert html.index('aria-label="right"') < html.index('aria-label="wrong"')
+
+
+def test_what_is_no_png_is_not_embedded():
+    assert "image not stored" in gallery([tile(png=b"<svg onload=x>")])
+
+
+def test_plain_text_cannot_link_format_or_load():
+    shown = plain("![x](http://evil.invalid) **b** $x$ :red[y] `c` <b>")
+
+    for active in "![]()*$:`<>":
+        assert all(shown[i - 1] == "\\" for i, char in enumerate(shown) if char == active)
+
+
+def check(verdict, **changes):
+    values = {"class_name": None, "value": 0.1, "lower": 0.0, "upper": 0.2, "limit": 0.05, "bound": "upper"}
+    return Check(**{"metric": "nfr", "sentence": "s <b>", **values, **changes}, verdict=verdict)
+
+
+def test_the_worst_checks_come_first_and_long_lists_are_cut():
+    checks = [check(Verdict.PASS)] * SHOWN + [check(Verdict.FAIL)]
+
+    html = rules_table(checks)
+
+    assert html.index("FAIL") < html.index("PASS")
+    assert html.count("<td>") == SHOWN
+    assert left_out(checks) == 1
+    assert "<b>" not in html
+
+
+def test_numbers_are_written_in_their_unit():
+    assert "10.00\u00a0%" in rules_table([check(Verdict.PASS)])
+    assert "+10.00\u00a0points" in rules_table([check(Verdict.PASS, metric="accuracy_change")])
+    assert "1.234" in rules_table([check(Verdict.PASS, metric="relative_nfr", value=1.2341)])
+    assert "undefined" in rules_table([check(Verdict.ERROR, value=None)])

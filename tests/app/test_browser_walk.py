@@ -1,0 +1,144 @@
+"""One walk through the explorer in a real browser, over a registry and no data set: it ends on a copied address."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+]
+SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until_healthy(process: subprocess.Popen, address: str, log: Path) -> None:
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=1):
+                return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"the explorer did not start within {SECONDS} s:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture
+def address(shelf, tmp_path):
+    """The explorer as its own process, started in a folder that holds nothing."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "STREAMLIT_SERVER_PORT": str(port),
+        "STREAMLIT_SERVER_ADDRESS": "127.0.0.1",
+        "STREAMLIT_SERVER_HEADLESS": "true",
+    }
+    log = tmp_path / "explorer.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "--tracking-uri", shelf.uri, "--model", "pets"],
+            cwd=tmp_path,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_until_healthy(process, f"http://127.0.0.1:{port}", log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+@pytest.fixture
+def browser():
+    chromium = shutil.which("chromium")
+    assert chromium, "This walk needs a browser: install Chromium so that 'chromium' is on the PATH."
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def new_page(browser: Browser) -> tuple[Page, list[str]]:
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.set_default_timeout(SECONDS * 1000)
+    failures: list[str] = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    return page, failures
+
+
+def tiles(page: Page) -> list[str]:
+    expect(page.locator("figure.pct-tile").first).to_be_visible(timeout=SECONDS * 1000)
+    return page.locator("figure.pct-tile .pct-id").all_inner_texts()
+
+
+def click_a_matrix_cell(page: Page) -> None:
+    """Click a non-empty cell; the chart may not have attached its listener when it first appears."""
+    link = page.get_by_test_id("stPageLink").filter(has_text="Flips from")
+    point = page.locator(".st-key-matrix .scatterlayer .point").first
+    expect(point).to_be_attached(timeout=SECONDS * 1000)
+    page.locator(".st-key-matrix").scroll_into_view_if_needed()
+    for _ in range(10):
+        box = point.bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        try:
+            expect(link).to_be_visible(timeout=2000)
+            return
+        except AssertionError:
+            continue
+    pytest.fail("a click on a cell of the flip matrix leads nowhere")
+
+
+def test_walk_from_the_overview_to_a_copied_address(address, browser):
+    page, failures = new_page(browser)
+    page.goto(address)
+    expect(page.get_by_test_id("stMetric").filter(has_text="NFR")).to_be_visible(timeout=SECONDS * 1000)
+    expect(page.get_by_text("FAIL", exact=False).first).to_be_visible()
+
+    page.get_by_role("link", name="Which classes lose").click()
+    expect(page.get_by_role("heading", name="Which classes lose?")).to_be_visible()
+    click_a_matrix_cell(page)
+    page.get_by_test_id("stPageLink").filter(has_text="Flips from").get_by_role("link").click()
+
+    expect(page.get_by_role("heading", name="Which inputs flipped?")).to_be_visible()
+    seen = tiles(page)
+    assert seen
+    assert page.evaluate("[...document.querySelectorAll('.pct-image img')].some(i => i.complete && i.naturalWidth > 0)")
+    assert page.evaluate("document.querySelectorAll('img[src=\"x\"]').length") == 0
+    expect(page.get_by_text("found")).to_be_visible()
+    copied = page.url
+    assert all(f"{key}=" in copied for key in ("model", "old", "new", "target", "answer"))
+
+    other, other_failures = new_page(browser)
+    other.goto(copied)
+    assert tiles(other) == seen
+    assert other.url == copied
+    for width in (1280, 768):
+        other.set_viewport_size({"width": width, "height": 900})
+        assert other.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert failures + other_failures == []

@@ -1,0 +1,112 @@
+"""The explorer over a registry alone: pickers, defaults, images, and every state in which there is nothing to show."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def open_on(explore, shelf, *arguments, **query):
+    return explore("--tracking-uri", shelf.uri, *arguments, **query)
+
+
+def test_production_against_candidate_is_the_default_and_stands_in_the_address(explore, shelf):
+    app = open_on(explore, shelf, "--model", "pets")
+
+    assert not app.exception
+    assert (app.selectbox(key="old").value, app.selectbox(key="new").value) == ("2", "3")
+    assert app.selectbox(key="old").options[2] == "2 · production"
+    assert dict(app.query_params) == {"model": "pets", "old": "2", "new": "3"}
+
+
+def test_when_the_candidate_is_production_the_version_before_it_is_old(explore, shelf):
+    app = open_on(explore, shelf, model="settled")
+
+    assert (app.selectbox(key="old").value, app.selectbox(key="new").value) == ("1", "2")
+
+
+def test_images_come_from_the_registry(explore, shelf, html_of):
+    app = open_on(explore, shelf, view="examples", model="pets")
+
+    assert html_of(app).count("data:image/png;base64,") > 0
+
+
+def test_the_recorded_verdict_shows_only_for_the_baseline_it_was_given_on(explore, shelf):
+    app = open_on(explore, shelf, model="pets", old="2", new="3")
+    assert "FAIL" in app.error[0].value
+
+    app = open_on(explore, shelf, model="pets", old="1", new="3")
+    assert not app.error
+    assert "no policy was given" in app.info[0].value
+
+
+def test_choosing_another_model_starts_with_its_own_versions(explore, shelf):
+    app = open_on(explore, shelf, model="pets", old="1", new="4")
+
+    app.selectbox(key="model").select("settled").run()
+
+    assert not app.exception
+    assert dict(app.query_params) == {"model": "settled", "old": "1", "new": "2"}
+
+
+def test_versions_stay_chosen_on_the_next_view(explore, shelf):
+    app = open_on(explore, shelf, model="pets", old="1", new="4")
+
+    app.switch_page("views/classes.py").run()
+
+    assert (app.selectbox(key="old").value, app.selectbox(key="new").value) == ("1", "4")
+
+
+def test_references_on_the_command_line_fix_the_pair(explore, shelf):
+    app = open_on(explore, shelf, "pets@production", "pets/4")
+
+    assert not app.exception
+    assert not app.selectbox
+    assert "pets version 2" in app.caption[0].value.replace("\\", "")
+
+
+@pytest.mark.parametrize("query", [{"model": "nothing"}, {"model": "pets", "old": "77"}, {"model": "pets", "new": "x"}])
+def test_an_address_of_what_is_gone_gives_a_notice(explore, shelf, query):
+    app = open_on(explore, shelf, **query)
+
+    assert not app.exception
+    assert "which is not here" in app.warning[0].value
+
+
+def test_one_version_says_that_two_are_needed(explore, shelf):
+    app = open_on(explore, shelf, model="single")
+
+    assert not app.exception
+    assert "needs two" in app.error[0].value
+
+
+def test_versions_without_predictions_name_the_command(explore, shelf):
+    app = open_on(explore, shelf, model="bare")
+
+    assert not app.exception
+    assert "pct score bare/" in app.error[0].value.replace("\\", "")
+
+
+def test_the_same_version_twice_asks_for_another(explore, shelf):
+    app = open_on(explore, shelf, model="pets", old="3", new="3")
+
+    assert not app.exception
+    assert "same version" in app.error[0].value
+    assert app.selectbox(key="old")
+
+
+def test_an_empty_registry_says_how_to_begin(explore, make_shelf):
+    app = open_on(explore, make_shelf())
+
+    assert not app.exception
+    assert "no models yet" in app.error[0].value
+
+
+def test_a_server_that_is_down_is_one_sentence_and_a_retry(explore, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    app = explore("--tracking-uri", "http://127.0.0.1:9")
+
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "127.0.0.1:9" in app.error[0].value.replace("\\", "")
+    app.button[0].click().run()
+    assert len(app.error) == 1

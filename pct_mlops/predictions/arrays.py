@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from pct_mlops.config import PctError
 
-SLAB = 100_000
+SLAB = 1_000_000  # numbers, 8 MB of float64
 
 
 def checked_columns(
@@ -78,8 +78,9 @@ def softmax_columns(
     """Prediction, its softmax probability, and the label's [N]; in slabs, so that float64 copies stay small."""
     prediction = np.argmax(logits, axis=1).astype(np.int32)
     confidence = np.empty((2, len(logits)), np.float32)
-    for start in range(0, len(logits), SLAB):
-        part = slice(start, start + SLAB)
+    step = max(SLAB // logits.shape[1], 1)
+    for start in range(0, len(logits), step):
+        part = slice(start, start + step)
         scores = logits[part].astype(np.float64)
         scores = np.exp(scores - scores.max(axis=1, keepdims=True))
         scores /= scores.sum(axis=1, keepdims=True)

@@ -22,6 +22,7 @@ from pct_mlops.predictions import pairing, sql
 from pct_mlops.predictions.arrays import checked_columns, softmax_columns, to_arrow
 from pct_mlops.predictions.schema import (
     SCHEMA_VERSION,
+    VECTOR_COLUMNS,
     TableInfo,
     arrow_schema,
     check_slices,
@@ -114,13 +115,17 @@ class Predictions:
         """DuckDB settings for a connection on which tables are joined."""
         return sql.connection_config()
 
-    def attach(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
-        """Make the table visible to SQL on this connection and its cursors as `name`."""
+    def attach(self, connection: duckdb.DuckDBPyConnection, name: str, *, vectors: bool = False) -> None:
+        """Make the table visible to SQL on this connection and its cursors as `name`.
+
+        A table in memory is copied, and without its `vectors` (logits, features) unless they are asked for.
+        """
         with sql.reading(self._what):
             if self._path is not None:
                 sql.view_parquet(connection, name, self._path)
             else:
-                sql.view_arrow(connection, name, self._table)
+                table = self._table
+                sql.view_arrow(connection, name, table if vectors else _without_vectors(table))
 
     def save(self, path: str | Path) -> Predictions:
         """Write the table: aside in the same folder, flushed to disk, then renamed. Returns the handle on the file."""
@@ -188,6 +193,8 @@ class Predictions:
             raise PctError(f"{lacking._what} holds no logits, which an ensemble averages: score the model again.")
         connection = sql.connect()
         other.pairs(self, connection)
+        self.attach(connection, "old_table", vectors=True)
+        other.attach(connection, "new_table", vectors=True)
         info, batches = pairing.mean_logits(connection, self.info, other.info, softmax_columns)
         # The sum may be larger than memory: it lives in a temporary file until the handle is dropped.
         folder = tempfile.mkdtemp(prefix="pct-mlops-")
@@ -214,6 +221,10 @@ class Predictions:
             self.attach(connection, "mine")
             ordered = connection.sql("SELECT sample_id, label FROM mine ORDER BY sample_id, label")
             return digest_of(ordered.to_arrow_reader(65_536), self.info.class_names)
+
+
+def _without_vectors(table: pa.Table) -> pa.Table:
+    return table.drop_columns([name for name in VECTOR_COLUMNS if name in table.column_names])
 
 
 def _write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:

@@ -225,3 +225,16 @@ def test_failed_save_keeps_the_old_file_and_no_rubbish(tmp_path, monkeypatch):
         table([0, 1], [1, 0]).save(path)
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ["t.parquet"]
+
+
+def test_softmax_in_slabs_is_softmax(tmp_path, monkeypatch):
+    monkeypatch.setattr("pct_mlops.predictions.arrays.SLAB", 10)
+    logits = np.random.default_rng(2).normal(scale=5, size=(11, 3)).astype(np.float32)
+    labels = np.arange(11) % 3
+    made = Predictions.from_arrays([str(i) for i in range(11)], labels, logits, class_names=CLASSES)
+    rows = pq.read_table(made.save(tmp_path / "t.parquet").path)
+    shares = np.exp(logits.astype(np.float64))
+    shares /= shares.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(rows["confidence"], shares.max(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(rows["label_confidence"], shares[np.arange(11), labels], rtol=1e-6)
+    np.testing.assert_array_equal(rows["prediction"], shares.argmax(axis=1))

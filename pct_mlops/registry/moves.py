@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -13,7 +14,8 @@ from pct_mlops.config import PctError
 from pct_mlops.registry.connection import said_plainly
 from pct_mlops.registry.registry import PREVIOUS, PRODUCTION, Registry, Version
 
-HISTORY_TAG = "pct.history."  # + a running number; MLflow keeps no history of aliases itself
+# + a running number and, for moves made at the same moment, a random part; MLflow keeps no history of aliases itself.
+HISTORY_TAG = "pct.history."
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ def promote(
         if baseline is not None:
             client.set_registered_model_alias(version.name, PREVIOUS, str(baseline.version))
         client.set_registered_model_alias(version.name, PRODUCTION, str(version.version))
-        number = len(history(registry, version.name)) + 1
-        client.set_registered_model_tag(version.name, f"{HISTORY_TAG}{number:06d}", json.dumps(asdict(move)))
+        key = _next_key(client.get_registered_model(version.name).tags)
+        client.set_registered_model_tag(version.name, key, json.dumps(asdict(move)))
     moved = registry.find(version.name, PRODUCTION)
     if moved is None or moved.version != version.version:
         raise PctError(f"Production of {version.name} did not stay on version {version.version}: judge again.")
@@ -107,6 +109,12 @@ def record_decision(
         for key, text in tags.items():
             registry.client.set_model_version_tag(version.name, str(version.version), key, text)
     return f"runs:/{version.run_id}/{path}"
+
+
+def _next_key(tags: Mapping[str, str]) -> str:
+    """A key after all others: no record is written over, also where one was deleted or another process is as fast."""
+    numbers = [int(key.removeprefix(HISTORY_TAG)[:6]) for key in tags if key.startswith(HISTORY_TAG)]
+    return f"{HISTORY_TAG}{max(numbers, default=0) + 1:06d}-{uuid.uuid4().hex[:8]}"
 
 
 def _user() -> str:

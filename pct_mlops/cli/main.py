@@ -53,12 +53,13 @@ for _command in (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `pct ARGUMENTS` (None: those of the process) and return its exit code; never a traceback without --debug."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
     # Wherever it stands, so that it can be added to the end of the line that failed.
-    debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    debug = "--debug" in given
+    words = [word for word in given if word != "--debug"]
     try:
-        code = pct.main(args=words, prog_name="pct", standalone_mode=False)
+        # `obj` is what a verb needs to start itself again in other processes.
+        code = pct.main(args=words, prog_name="pct", standalone_mode=False, obj=given)
     except click.ClickException as error:
         error.show()
         return ERROR

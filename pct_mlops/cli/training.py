@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -58,7 +59,8 @@ def train(
     read = Recipe.read(recipe, [f"{key}={value}" for key, value in given.items() if value] + overrides)
     processes = _positive(num_processes, "--num-processes")
     if processes > 1 and not inside_launcher():
-        click.get_current_context().exit(relaunch(_without_processes(), processes))
+        context = click.get_current_context()
+        context.exit(relaunch(_without_processes(context.obj), processes))
     from pct_mlops.pipeline.train import train as run
 
     run(read, tracking_uri=tracking_uri, resume=resume, say=click.echo)
@@ -97,11 +99,8 @@ def _positive(text: str | None, name: str) -> int:
     return int(text)
 
 
-def _without_processes() -> list[str]:
-    """This command line without --num-processes: what each of the processes runs."""
-    import sys
-
-    words = sys.argv[1:]
+def _without_processes(words: Sequence[str]) -> list[str]:
+    """The command line without --num-processes: what each of the processes runs."""
     kept, skip = [], False
     for word in words:
         if skip or word == "--num-processes":

@@ -34,7 +34,7 @@ def relaunch(arguments: Sequence[str], num_processes: int) -> int:
     command = [
         sys.executable,
         "-m",
-        "torch.distributed.run",
+        "pct_mlops.pipeline.torchrun",
         "--standalone",
         "--nproc_per_node",
         str(num_processes),

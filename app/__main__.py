@@ -13,6 +13,7 @@ from app.options import read_options
 
 FLAGS = (
     "--browser.gatherUsageStats=false",
+    "--server.showEmailPrompt=false",
     "--client.toolbarMode=viewer",
     "--client.showErrorDetails=type",
     "--client.showErrorLinks=false",
@@ -25,6 +26,8 @@ FLAGS = (
 def main() -> None:
     """Check the arguments, so that a mistake is told in the terminal, and become Streamlit."""
     read_options(sys.argv[1:])
+    # Predictions and images may be confidential: other machines see them only when asked for.
+    os.environ.setdefault("STREAMLIT_SERVER_ADDRESS", "localhost")
     script = str(Path(__file__).with_name("main.py"))
     command = [sys.executable, "-m", "streamlit", "run", *FLAGS, script, "--", *sys.argv[1:]]
     os.execv(sys.executable, command)

@@ -1,9 +1,9 @@
-"""Classes on screen: titles that are unique, orders, and what a click on a chart meant."""
+"""Classes on screen: titles that are unique, and orders."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.charts import printable
@@ -37,9 +37,3 @@ def ordered(rows: Sequence[ClassCounts], order: str, needle: str = "") -> list[C
         "name": lambda row: row.name.casefold(),
     }
     return sorted((row for row in rows if wanted in row.name.casefold()), key=keys[order])
-
-
-def clicked(point: Mapping[str, Any]) -> list[int]:
-    """The class indices that a chart's point carries."""
-    data = point["customdata"]
-    return [int(value) for value in data] if isinstance(data, (list, tuple)) else [int(data)]

@@ -40,6 +40,7 @@ def main() -> None:
         ],
         position="top",
     )
+    selection.open_notices()
     try:
         options = _options()
         selection.choose_pair(options)
@@ -56,7 +57,10 @@ def _options() -> Options:
 
 
 def _problem(error: PctError) -> None:
-    st.error(plain(str(error)), icon=":material/error:")
+    if isinstance(error, selection.NothingToShow):
+        st.info(plain(str(error)), icon=":material/info:")
+    else:
+        st.error(plain(str(error)), icon=":material/error:")
     if st.button("Try again", icon=":material/refresh:"):
         store.forget()
         st.rerun()

@@ -22,30 +22,60 @@ if TYPE_CHECKING:
     from pct_mlops.registry import Version
 
 PAIR = "chosen_pair"
+NOTICES = "place_of_notices"
 OPTIONS = "started_with"
 _SEEN = "address:"
 
 
-def restore(name: str, options: Collection[str], default: str | None) -> None:
-    """Before the widget with key `name` is drawn: take over the address, or say that it names what is not there."""
+class NothingToShow(PctError):
+    """No failure: there is only too little to compare yet, and the message says what to do."""
+
+
+def open_notices() -> None:
+    """Everything that a wrong address calls for stands here, at the top, and not between the widgets."""
+    st.session_state[NOTICES] = st.container()
+
+
+def _notice(sentence: str) -> None:
+    st.session_state[NOTICES].warning(plain(sentence), icon=":material/link_off:")
+
+
+def _address_changed(name: str) -> bool:
+    """Whether the address says something else than this page last wrote: a link, or the browser's back button."""
+    return name not in st.session_state or st.query_params.get(name) != st.session_state.get(_SEEN + name)
+
+
+def restore(name: str, options: Collection[str], default: str | None, *, is_sticky: bool = False) -> None:
+    """Before the widget with key `name` is drawn: take over the address, or say that it names what is not there.
+
+    A value missing from the address means the default; if `is_sticky`, it means what was chosen before: the menu
+    of views leads to addresses without any selection.
+    """
     asked = st.query_params.get(name)
-    is_news = name not in st.session_state or asked != st.session_state.get(_SEEN + name)
-    if asked is not None and is_news:
-        known = asked in options
+    if asked is None and is_sticky:
+        if st.session_state.get(name) not in options:
+            st.session_state[name] = default
+    elif _address_changed(name):
+        known = asked is None or asked in options
         if not known:
-            st.warning(plain(f"The link asks for {name} '{asked[:80]}', which is not here: showing the default."))
-        st.session_state[name] = asked if known else default
-    elif name not in st.session_state or (st.session_state[name] not in options and default != st.session_state[name]):
+            _notice(f"The link asks for {name} '{str(asked)[:80]}', which is not here: showing the default.")
+        st.session_state[name] = asked if asked in options else default
+    elif st.session_state[name] not in options:
         st.session_state[name] = default
 
 
-def remember(name: str, value: str | None) -> None:
-    """After the widget: let the address say what it shows; None or empty leaves it out."""
-    if not value:
-        st.query_params.pop(name, None)
-    elif st.query_params.get(name) != value:
-        st.query_params[name] = value
-    st.session_state[_SEEN + name] = value or None
+def remember(default: str | None = None, **shown: str | None) -> None:
+    """After the widgets: let the address say what they show; nothing and `default` are left out.
+
+    Several at once are one step of the browser's history, which "back" should undo as one.
+    """
+    kept = {name: value for name, value in shown.items() if value and value != default}
+    for name in shown:
+        st.session_state[_SEEN + name] = kept.get(name)
+        if name not in kept:
+            st.query_params.pop(name, None)
+    if any(st.query_params.get(name) != value for name, value in kept.items()):
+        st.query_params.update(kept)
 
 
 def forget(*names: str) -> None:
@@ -100,15 +130,15 @@ def _title(table: store.Table) -> str:
 def _picked(options: Options) -> Pair:
     names = store.models(options.tracking_uri)
     if not names:
-        raise PctError(
+        raise NothingToShow(
             "The registry has no models yet: train a first one with 'mlflow run . -P loss=none', "
             "or open two prediction files with 'pct explore OLD NEW'."
         )
     if options.model and options.model not in names:
-        st.warning(plain(f"The registry has no model '{options.model}': showing another one."))
+        _notice(f"The registry has no model '{options.model}': showing another one.")
     first = options.model if options.model in names else names[0]
     left, middle, right = st.columns([2, 1.4, 1.4])
-    restore("model", names, first)
+    restore("model", names, first, is_sticky=True)
     name = left.selectbox(
         "Model",
         names,
@@ -117,10 +147,10 @@ def _picked(options: Options) -> Pair:
         args=("old", "new"),
         help="A registered model: one classifier with all its versions.",
     )
-    remember("model", name)
     found = store.versions(options.tracking_uri, name)
     if len(found) < 2:
-        raise PctError(
+        remember(model=name)
+        raise NothingToShow(
             f"Model {name} has {len(found)} version: a comparison needs two, so train another one "
             "with 'mlflow run . -P loss=cna'."
         )
@@ -130,25 +160,22 @@ def _picked(options: Options) -> Pair:
         old = _pick_version("old", titles, old_default, "What runs now, or ran before.")
     with right:
         new = _pick_version("new", titles, new_default, "What would replace the old version.")
+    remember(model=name, old=old, new=new)
     if old == new:
-        raise PctError("Old and new are the same version: choose two different ones above.")
+        raise NothingToShow("Old and new are the same version: choose two different ones above.")
     uri = options.tracking_uri
     return Pair(
         VersionTable(uri, name, int(old)),
         VersionTable(uri, name, int(new)),
         f"{name} version {old}",
-        f"{name} version {new}",
+        f"version {new}",
         options.images,
     )
 
 
 def _pick_version(key: str, titles: Mapping[str, str], default: int, hint: str) -> str:
-    restore(key, titles, str(default))
-    value = st.selectbox(
-        f"{key.capitalize()} version", list(titles), format_func=titles.__getitem__, key=key, help=hint
-    )
-    remember(key, value)
-    return value
+    restore(key, titles, str(default), is_sticky=True)
+    return st.selectbox(f"{key.capitalize()} version", list(titles), format_func=titles.__getitem__, key=key, help=hint)
 
 
 def default_versions(found: Sequence[Version]) -> tuple[int, int]:
@@ -167,17 +194,16 @@ def default_versions(found: Sequence[Version]) -> tuple[int, int]:
 
 def restore_number(name: str, options: Mapping[str, int]) -> None:
     """`restore` for a widget whose value is a number, 1 by default."""
-    asked = st.query_params.get(name)
-    if asked is not None and (name not in st.session_state or asked != st.session_state.get(_SEEN + name)):
+    asked = st.query_params.get(name, "1")
+    if _address_changed(name):
         if asked not in options:
-            st.warning(plain(f"The link asks for {name} '{asked[:80]}', which is not here: showing the first."))
+            _notice(f"The link asks for {name} '{asked[:80]}', which is not here: showing the first.")
         st.session_state[name] = options.get(asked, 1)
-    elif st.session_state.get(name, 1) not in options.values():
+    elif st.session_state[name] not in options.values():
         st.session_state[name] = 1
 
 
 def restore_text(name: str) -> None:
     """`restore` for a text that may be anything."""
-    asked = st.query_params.get(name)
-    if asked is not None and (name not in st.session_state or asked != st.session_state.get(_SEEN + name)):
-        st.session_state[name] = asked[:200]
+    if _address_changed(name):
+        st.session_state[name] = st.query_params.get(name, "")[:200]

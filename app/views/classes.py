@@ -43,12 +43,12 @@ def controls(num_classes: int) -> tuple[str, str]:
         required=True,
         help="NFR: negative flips per example of the class. PFR: positive flips. Support: examples of the class.",
     )
-    selection.remember("order", order)
+    selection.remember("nfr", order=order)
     if num_classes <= SHOWN:
         return order or "nfr", ""
     selection.restore_text("find")
     needle = right.text_input("Find classes", key="find", placeholder="part of a name", icon=":material/search:")
-    selection.remember("find", needle)
+    selection.remember(find=needle)
     return order or "nfr", needle
 
 
@@ -64,15 +64,15 @@ def draw_bars(pair: Pair, rows: list[Any], num_found: int, titles: list[str]) ->
         st.caption(f"The first {len(rows)} of {count(num_found)} classes in this order.")
     picked = st.plotly_chart(
         class_bars(rates, dark=selection.is_dark()),
+        alt="Negative and positive flip rate of each class with bounds; the table below holds the same numbers.",
         key="bars",
         on_select="rerun",
         selection_mode="points",
         config={"displayModeBar": False},
     )
-    points = picked["selection"]["points"]
-    if points:
-        index = labels.clicked(points[0])[0]
-        link(f"Flips of class {titles[index]}", target=titles[index])
+    if chosen := clicked(picked, len(titles)):
+        index, kind = chosen
+        link(f"{kind.capitalize()} flips of class {titles[index]}", kind=kind, target=titles[index])
     else:
         st.caption("Click a bar to get to the class's examples.")
     with st.expander("The same as a table", icon=":material/table:"):
@@ -108,22 +108,29 @@ def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
         st.caption(f"The {len(rows)} targets and {len(columns)} answers with most negative flips.")
     picked = st.plotly_chart(
         flip_matrix(cells, rows, columns, titles, dark=selection.is_dark()),
+        alt="Number of negative flips by target class and wrong answer of the new model.",
         key="matrix",
         on_select="rerun",
         selection_mode="points",
         config={"displayModeBar": False},
     )
-    points = picked["selection"]["points"]
-    if points:
-        target, answer = labels.clicked(points[0])
+    if chosen := clicked(picked, len(titles)):
+        target, answer = chosen
         link(f"Flips from {titles[target]} to {titles[answer]}", target=titles[target], answer=titles[answer])
     else:
         st.caption("Click a cell to get to its examples.")
 
 
+def clicked(event: Any, num_classes: int) -> list[Any] | None:
+    """What the clicked point carries; None without a click, or when it was on the chart of another model."""
+    points = event["selection"]["points"]
+    data = points[0]["customdata"] if points else []
+    return data if data and all(item < num_classes for item in data if isinstance(item, int)) else None
+
+
 def link(label: str, **chosen: str) -> None:
     """A link to the examples of what was clicked."""
-    with st.container(key=f"onward_{len(chosen)}"):
+    with st.container(key="onward_" + "_".join(chosen)):
         st.page_link(
             "views/examples.py",
             label=plain(label),

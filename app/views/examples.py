@@ -55,7 +55,7 @@ def controls(titles: list[str]) -> tuple[Filter, str]:
         args=("page",),
         help="Negative flip: the old model was right, the new one is wrong. Positive flip: the reverse.",
     )
-    selection.remember("kind", kind)
+    selection.remember("negative", kind=kind)
     left, middle, right = st.columns(3)
     with left:
         target = pick_class("target", "Target class", titles)
@@ -71,7 +71,7 @@ def controls(titles: list[str]) -> tuple[Filter, str]:
         args=("page",),
         help="Target confidence lost: how much probability of the target the new model gave up.",
     )
-    selection.remember("sort", sort)
+    selection.remember("confidence_lost", sort=sort)
     return Filter(kind or "negative", target, answer), sort
 
 
@@ -81,7 +81,7 @@ def pick_class(key: str, label: str, titles: list[str]) -> int | None:
     title = st.selectbox(
         label, titles, index=None, key=key, placeholder="any", on_change=selection.forget, args=("page",)
     )
-    selection.remember(key, title)
+    selection.remember(**{key: title})
     return None if title is None else titles.index(title)
 
 
@@ -93,7 +93,7 @@ def pages(total: int) -> int:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(f"**{count(total)}** found")
         page = st.pagination(num_pages, key="page") if num_pages > 1 else 1
-    selection.remember("page", str(page) if page > 1 else None)
+    selection.remember("1", page=str(page))
     return page
 
 

@@ -38,7 +38,12 @@ def overview() -> None:
             anchor=False,
             help="Area is the number of examples. Left: the old model was right. Top: the new model is right.",
         )
-        st.plotly_chart(flip_areas(counts, dark=selection.is_dark()), key="areas", config={"displayModeBar": False})
+        st.plotly_chart(
+            flip_areas(counts, dark=selection.is_dark()),
+            key="areas",
+            alt="Both right, negative flips, positive flips and both wrong, as areas.",
+            config={"displayModeBar": False},
+        )
     with right:
         st.subheader("In numbers", anchor=False, help=HINTS["bounds"])
         draw_metrics(pair)

@@ -29,7 +29,7 @@ class ClassRates:
 
 
 def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
-    """A diverging bar per class, in the given order from the top. Bars carry the class index as customdata."""
+    """A diverging bar per class, in the given order from the top; customdata is (class index, kind of flip)."""
     figure = plain_layout(go.Figure(), 64 + ROW_HEIGHT * max(len(rows), 1), dark)
     if not rows:
         figure.update_xaxes(visible=False).update_yaxes(visible=False)
@@ -89,7 +89,7 @@ def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, line: str)
         name=metric,
         x=[sign * value for value in values],
         y=list(range(len(rows))),
-        customdata=[row.index for row in rows],
+        customdata=[[row.index, "negative" if sign > 0 else "positive"] for row in rows],
         marker={"color": colour},
         # For the bars that grow to the left, the upper bound lies on the minus side.
         error_x={

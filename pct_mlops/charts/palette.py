@@ -40,7 +40,7 @@ def plain_layout(figure: go.Figure, height: int, dark: bool) -> go.Figure:
         plot_bgcolor="rgba(0,0,0,0)",
         showlegend=False,
         dragmode=False,
-        hoverlabel={"align": "left"},
+        hoverlabel={"align": "left", "font": {"color": ink(dark)}},
         font={"color": ink(dark)},
     )
     return figure

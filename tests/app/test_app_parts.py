@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.labels import clicked, matching, ordered, unique
+from app.labels import matching, ordered, unique
 from app.markup import plain
 from app.options import Options, read_options
 from app.selection import default_versions
@@ -58,11 +58,6 @@ def test_matching_ignores_case_and_no_text_matches_all():
     assert matching(["Cat", "dog"], " CA ")(0)
     assert not matching(["Cat", "dog"], "ca")(1)
     assert matching(["Cat"], " ") is None
-
-
-def test_clicked_reads_one_index_or_two():
-    assert clicked({"customdata": 3}) == [3]
-    assert clicked({"customdata": [3, 5]}) == [3, 5]
 
 
 class Fake:

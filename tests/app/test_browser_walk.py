@@ -134,6 +134,9 @@ def test_walk_from_the_overview_to_a_copied_address(address, browser):
     copied = page.url
     assert all(f"{key}=" in copied for key in ("model", "old", "new", "target", "answer"))
 
+    page.go_back()
+    expect(page.get_by_role("heading", name="Which classes lose?")).to_be_visible()
+
     other, other_failures = new_page(browser)
     other.goto(copied)
     assert tiles(other) == seen

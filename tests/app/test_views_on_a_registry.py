@@ -76,7 +76,7 @@ def test_one_version_says_that_two_are_needed(explore, shelf):
     app = open_on(explore, shelf, model="single")
 
     assert not app.exception
-    assert "needs two" in app.error[0].value
+    assert "needs two" in app.info[0].value
 
 
 def test_versions_without_predictions_name_the_command(explore, shelf):
@@ -90,7 +90,7 @@ def test_the_same_version_twice_asks_for_another(explore, shelf):
     app = open_on(explore, shelf, model="pets", old="3", new="3")
 
     assert not app.exception
-    assert "same version" in app.error[0].value
+    assert "same version" in app.info[0].value
     assert app.selectbox(key="old")
 
 
@@ -98,7 +98,7 @@ def test_an_empty_registry_says_how_to_begin(explore, make_shelf):
     app = open_on(explore, make_shelf())
 
     assert not app.exception
-    assert "no models yet" in app.error[0].value
+    assert "no models yet" in app.info[0].value
 
 
 def test_a_server_that_is_down_is_one_sentence_and_a_retry(explore, monkeypatch):

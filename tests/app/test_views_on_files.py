@@ -87,6 +87,18 @@ def test_a_clicked_cell_links_to_its_examples(explore, files, truth):
     assert "answer=" in link.query_string
 
 
+def test_a_clicked_bar_links_to_its_kind_of_flips(explore, files):
+    app = explore(*files, view="classes")
+    app.session_state["bars"] = {"selection": {"points": [{"customdata": [1, "positive"]}], "point_indices": []}}
+
+    app.run()
+
+    link = app.get("page_link")[0].proto
+    assert link.label == "Positive flips of class bee"
+    assert "kind=positive" in link.query_string
+    assert "target=bee" in link.query_string
+
+
 def test_examples_show_a_page_of_negative_flips_with_their_images(explore, files, folder, truth, html_of):
     app = explore(*files, "--images", folder / "images.parquet", view="examples")
 
@@ -178,3 +190,13 @@ def test_a_missing_file_is_one_sentence(explore, files, folder):
 
 def test_the_same_table_twice_is_one_sentence(explore, files):
     assert "same table" in explore(files[0], files[0]).error[0].value
+
+
+def test_a_click_left_over_from_a_larger_model_is_ignored(explore, files):
+    app = explore(*files, view="classes")
+    app.session_state["matrix"] = {"selection": {"points": [{"customdata": [900, 1]}], "point_indices": []}}
+
+    app.run()
+
+    assert not app.exception
+    assert not app.get("page_link")

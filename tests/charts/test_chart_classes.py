@@ -43,7 +43,8 @@ def test_error_bars_end_at_the_bounds_on_both_sides(figure):
 
 
 def test_bars_carry_the_class_index_and_stay_in_order_from_the_top(figure):
-    assert list(bars(figure, "NFR").customdata) == [7, 2]
+    assert [list(item) for item in bars(figure, "NFR").customdata] == [[7, "negative"], [2, "negative"]]
+    assert [list(item) for item in bars(figure, "PFR").customdata] == [[7, "positive"], [2, "positive"]]
     assert list(figure.layout.yaxis.ticktext) == ["cat (100)", "dog (50)"]
     top, bottom = figure.layout.yaxis.range[1], figure.layout.yaxis.range[0]
     assert top < bottom

@@ -12,6 +12,8 @@ from pathlib import Path
 from app.options import read_options
 
 FLAGS = (
+    # The page number has a default and is also set from the address, on purpose.
+    "--global.disableWidgetStateDuplicationWarning=true",
     "--browser.gatherUsageStats=false",
     "--server.showEmailPrompt=false",
     "--client.toolbarMode=viewer",

@@ -71,6 +71,9 @@ def address(shelf, tmp_path):
         finally:
             process.terminate()
             process.wait(timeout=20)
+    said = log.read_text()
+    assert "Traceback" not in said, said
+    assert "WARNING" not in said.upper(), said
 
 
 @pytest.fixture

@@ -103,7 +103,10 @@ class TrainingRun:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            made = client.create_model_version(name, f"models:/{info.model_id}", self.run_id, tags=dict(tags))
+            # A server, unlike a local store, refuses a logged model that is not also named by its id.
+            made = client.create_model_version(
+                name, f"models:/{info.model_id}", self.run_id, tags=dict(tags), model_id=info.model_id
+            )
             client.set_registered_model_alias(name, CANDIDATE, str(made.version))
         return self.registry.get(name, int(made.version))
 

@@ -1,0 +1,113 @@
+"""The same conventions over a real server on loopback, and what is said when there is none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+from tiny_store import NAME
+
+from pct_mlops.cli import main
+from pct_mlops.config import PctError, Recipe
+from pct_mlops.predictions import Predictions
+from pct_mlops.registry import Registry, history
+
+NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def server(empty):
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{empty.folder / 'server.db'}"),
+        *("--artifacts-destination", str(empty.folder / "artifacts")),
+    ]
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    with (empty.folder / "server.log").open("w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_until_healthy(address, process, empty.folder / "server.log")
+            yield address
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(20)
+
+
+def wait_until_healthy(address, process, log):
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"the server did not start: {log.read_text()[-2000:]}")
+
+
+def test_train_copy_gate_promote_and_read_over_a_server(server, empty, capsys):
+    """Who trains writes to one model only, and CI copies from it into the one whose production it may move."""
+    from pct_mlops.pipeline.train import train
+
+    def gate(candidate):
+        words = ("--policy", empty.policy("lenient"), "--promote", "--tracking-uri", server)
+        return main(["gate", candidate, *words])
+
+    registry = Registry(server)
+    first = train(Recipe.read(empty.recipe, ["optim.epochs=1"]), tracking_uri=server)
+    assert first.version == 1
+    assert gate(f"{NAME}@candidate") == 0
+    assert registry.aliases(NAME) == {"candidate": 1, "production": 1}
+
+    elsewhere = ["model_name=candidates", "objective.loss=ldi", f"teacher.ref={NAME}@production", "optim.epochs=1"]
+    train(Recipe.read(empty.recipe, elsewhere), tracking_uri=server)
+    registry.client.copy_model_version("models:/candidates/1", NAME)
+    registry.client.copy_model_version(f"models:/{NAME}/1", NAME)
+    capsys.readouterr()
+    assert gate(f"{NAME}/3") == 2
+    assert "same model" in capsys.readouterr().out, "a copy of production is no candidate"
+    assert gate(f"{NAME}/2") == 0
+    assert [(move.from_version, move.to_version, move.verdict) for move in history(registry, NAME)] == [
+        (None, 1, "BOOTSTRAP"),
+        (1, 2, "PASS"),
+    ]
+    version = registry.resolve(f"{NAME}@production")
+    assert version.tags["gate.baseline_version"] == "1"
+    assert Predictions.load(registry.predictions(version, "val")).info.split == "val"
+    assert not (empty.folder / "mlflow.db").exists(), "everything went to the server"
+    assert not (empty.folder / "mlruns").exists()
+
+
+def test_a_server_that_is_down_is_said_within_seconds(empty, capsys):
+    started = time.monotonic()
+    assert main(["gate", "digits@candidate", "--policy", empty.policy("lenient"), "--tracking-uri", NOBODY]) == 2
+    assert time.monotonic() - started < 20
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith("Error: ")
+    assert NOBODY in line
+    assert "does not answer" in line
+    assert "MLFLOW_TRACKING_URI" in line
+
+
+def test_every_question_to_it_says_so(empty, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    registry = Registry(NOBODY)
+    for ask in (registry.models, lambda: registry.find(NAME, "production"), lambda: registry.versions(NAME)):
+        with pytest.raises(PctError, match="does not answer"):
+            ask()

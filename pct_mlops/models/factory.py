@@ -80,13 +80,13 @@ def build_model(architecture: Architecture) -> Classifier:
     if name in small_resnet.DEPTHS:
         try:
             backbone: nn.Module = small_resnet.SmallResNet(small_resnet.DEPTHS[name], channels, **kwargs)
-        except (TypeError, KeyError, ValueError) as error:
+        except (TypeError, KeyError, ValueError, RuntimeError, ZeroDivisionError) as error:
             raise PctError(
-                f"Invalid model.kwargs for {name}: {error}; it takes width, norm (batch or group) and stem_stride."
+                f"Invalid model.kwargs for {name} ({error}): it takes width, norm (batch or group) and stem_stride."
             ) from error
         num_features = int(backbone.num_features)  # type: ignore[arg-type]
     elif name in torchvision_zoo.names():
-        backbone, num_features = torchvision_zoo.build_backbone(name, channels, kwargs)
+        backbone, num_features = torchvision_zoo.build_backbone(name, architecture.image_shape, kwargs)
     else:
         raise unknown("architecture", name, model_names())
     return Classifier(architecture, backbone, num_features)
@@ -118,6 +118,10 @@ def classifier_from_bytes(record: bytes, weights: bytes, source: str) -> Classif
     try:
         model.load_state_dict(load(weights))
     except (RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise PctError(f"{source} does not hold the weights of a {architecture.name}: {reason}") from error
+        # torch heads its list of keys with a line that names none.
+        reason = str(error).strip().split("\n")[:2][-1].strip().rstrip(".:")
+        raise PctError(
+            f"{source} does not hold the weights of its {architecture.name} ({reason}): "
+            "use files that one training wrote together."
+        ) from error
     return model

@@ -36,6 +36,8 @@ class SmallResNet(nn.Module):
         # torchvision takes seconds to import: only who builds a model pays.
         from torchvision.models.resnet import BasicBlock, conv1x1, conv3x3
 
+        if min(width, stem_stride) < 1:
+            raise ValueError("width and stem_stride should be 1 or more")
         make_norm = NORMS[norm]
         layers: list[nn.Module] = [conv3x3(in_channels, width, stem_stride), make_norm(width), nn.ReLU(inplace=True)]
         channels = width

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 
 from accelerate import Accelerator
+from accelerate.utils import RNG_STATE_NAME, load
+from safetensors import SafetensorError
 
 from pct_mlops.config import PctError
 
 STATE = "state.json"  # written last: a folder without it is not a checkpoint
+PARTIAL = ".epoch-*.partial"
 KEEP = 2
 
 
@@ -44,7 +49,7 @@ class Checkpoints:
         final = self.folder / f"epoch-{state.epoch:04d}-step-{state.step:06d}"
         aside = self.folder / f".{final.name}.partial"
         if accelerator.is_main_process:
-            shutil.rmtree(aside, ignore_errors=True)
+            _remove(self.folder.glob(PARTIAL))  # what a kill left behind, under this name or another
             aside.mkdir(parents=True)
         accelerator.wait_for_everyone()
         accelerator.save_state(str(aside), safe_serialization=True)
@@ -54,8 +59,7 @@ class Checkpoints:
             _write_synced(aside / STATE, json.dumps(record))
             shutil.rmtree(final, ignore_errors=True)
             aside.rename(final)
-            for old in self.complete()[:-KEEP]:
-                shutil.rmtree(old, ignore_errors=True)
+            _remove(self.complete()[:-KEEP])
         accelerator.wait_for_everyone()
         return final
 
@@ -71,30 +75,39 @@ class Checkpoints:
         if not found:
             return None
         path = found[-1]
+        damaged = f"The checkpoint {path} is damaged (%s): remove that folder and resume again."
         try:
             record = json.loads((path / STATE).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise PctError(
-                f"The checkpoint {path} is damaged ({error}): remove that folder and resume again."
-            ) from error
-        if record.pop("fingerprint", None) != self.fingerprint:
+            fingerprint, wanted = record.pop("fingerprint"), record.pop("num_processes")
+            state = FitState(**record)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PctError(damaged % f"{STATE}: {error}") from error
+        if fingerprint != self.fingerprint:
             raise PctError(
                 f"The checkpoint {path} belongs to another recipe: resume with the recipe that made it, "
                 "or choose another engine.checkpoint_dir."
             )
-        wanted = record.pop("num_processes")
         if wanted != accelerator.num_processes:
             raise PctError(
                 f"The checkpoint {path} was written by {wanted} processes and {accelerator.num_processes} are running: "
                 f"resume with {wanted}, so that the result stays the same."
             )
-        accelerator.load_state(str(path))
-        return FitState(**record)
+        try:
+            accelerator.load_state(str(path))
+            # load_state is silent about generators that it cannot read, and training would go on with other noise.
+            load(path / f"{RNG_STATE_NAME}_{accelerator.process_index}.pkl")
+        except (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
+            raise PctError(damaged % str(error).split("\n")[0]) from error
+        return state
 
     def clear(self) -> None:
         """Remove all checkpoints of this folder, complete or not; nothing else in it is touched."""
-        for path in [*self.folder.glob("epoch-*"), *self.folder.glob(".epoch-*.partial")]:
-            shutil.rmtree(path, ignore_errors=True)
+        _remove([*self.folder.glob("epoch-*"), *self.folder.glob(PARTIAL)])
+
+
+def _remove(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_synced(path: Path, text: str) -> None:

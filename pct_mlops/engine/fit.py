@@ -15,7 +15,7 @@ from pct_mlops.config import OptimConfig, PctError
 from pct_mlops.engine.checkpoint import Checkpoints, FitState
 from pct_mlops.engine.optim import build_optimizer, build_schedule
 from pct_mlops.engine.progress import Progress
-from pct_mlops.engine.setup import to_device
+from pct_mlops.engine.setup import share_buffers, to_device
 
 if TYPE_CHECKING:
     from pct_mlops.data import Batch
@@ -100,6 +100,7 @@ def fit(
     for epoch in range(state.epoch, optim.epochs):
         wrapped.train()
         losses, speed = _run_epoch(step_runner, loader, state, read_every, within_epoch)
+        share_buffers(model, accelerator)
         evaluation = evaluate(accelerator.unwrap_model(wrapped))
         improved = evaluation.score > state.best_score
         if improved:
@@ -132,7 +133,7 @@ def _run_epoch(
     losses = list(state.losses)
     num_batches, start = len(loader) - state.step, state.step
     title = f"epoch {state.epoch + 1}/{run.optim.epochs}"
-    with Progress(title, num_batches, run.accelerator.is_main_process) as bar:
+    with Progress(title, num_batches * run.optim.global_batch_size, run.accelerator.is_main_process) as bar:
         for step, batch in enumerate(loader.epoch(state.epoch, start), start=start + 1):
             pending.append(run(batch))
             bar.advance(run.optim.global_batch_size, pending[-1])

@@ -44,7 +44,7 @@ def predict(
                 output = model(batch.images.contiguous(memory_format=torch.channels_last))
             indices.append(batch.index.to(accelerator.device))
             logits.append(output.logits.float())
-            bar.advance(len(batch.index))
+            bar.advance(len(batch.index) * accelerator.num_processes)
         if not indices:
             # More processes than examples: this one's share is empty, and takes its width from a blank image.
             width = model(torch.zeros(1, *image_shape, device=accelerator.device)).logits.shape[1]

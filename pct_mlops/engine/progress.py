@@ -14,7 +14,7 @@ REFRESH_SECONDS = 0.5  # reading a loss waits for the device: not at every step
 
 
 class Progress:
-    """Context manager around one epoch; `images_per_second` is that of the whole epoch once it has ended."""
+    """Context manager around `total` images; `images_per_second` is that of all of them once it has ended."""
 
     def __init__(self, title: str, total: int, visible: bool) -> None:
         self.images_per_second = 0.0
@@ -35,7 +35,6 @@ class Progress:
                 refresh_per_second=4,
             )
             self._task = self._bar.add_task(title, total=total, facts="")
-        self._pending = 0
 
     def __enter__(self) -> Progress:
         if self._bar:
@@ -46,15 +45,14 @@ class Progress:
     def advance(self, num_images: int, loss: Tensor | None = None) -> None:
         """One step over `num_images` images of all processes."""
         self._images += num_images
-        self._pending += 1
         now = time.perf_counter()
         if self._bar is None or now - self._shown < REFRESH_SECONDS:
             return
         facts = f"{self._images / (now - self._start):,.0f} images/s"
         if loss is not None:
             facts = f"loss {float(loss):.4f}  {facts}"
-        self._bar.update(self._task, advance=self._pending, facts=facts)
-        self._pending, self._shown = 0, now
+        self._bar.update(self._task, completed=self._images, facts=facts)
+        self._shown = now
 
     def __exit__(self, *exc: Any) -> None:
         self.images_per_second = self._images / max(time.perf_counter() - self._start, 1e-9)

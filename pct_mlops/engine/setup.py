@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
-from accelerate.utils import DistributedType, set_seed
+from accelerate.utils import DistributedType, broadcast, set_seed
 from torch import nn
 
 from pct_mlops.config import EngineConfig, PctError
@@ -46,6 +46,13 @@ def sync_batchnorm(model: nn.Module, accelerator: Accelerator) -> nn.Module:
     if accelerator.distributed_type != DistributedType.MULTI_GPU:
         return model
     return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+
+
+def share_buffers(model: nn.Module, accelerator: Accelerator) -> None:
+    """Give every process the main one's BatchNorm statistics: those are saved, so those are what is to be evaluated."""
+    if accelerator.num_processes > 1:
+        for buffer in model.buffers():
+            broadcast(buffer)
 
 
 def to_device(model: nn.Module, accelerator: Accelerator) -> nn.Module:

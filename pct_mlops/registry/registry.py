@@ -158,6 +158,10 @@ class Registry:
             uri = f"{self.client.get_logged_model(model_id).artifact_location}/{path}"
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str((target / path).parent)))
 
+    def forget(self, version: Version, path: str) -> None:
+        """Read this file anew the next time: it was replaced."""
+        (_downloads() / self.model_id(version) / path).unlink(missing_ok=True)
+
     def predictions(self, version: Version, split: str = "test") -> Path:
         """The version's predictions on a split as a local Parquet file."""
         path = self.download(version, f"predictions/{split}.parquet")

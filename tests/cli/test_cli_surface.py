@@ -1,0 +1,119 @@
+"""What a person can type, frozen: scripts and CI pipelines of others depend on it."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from pct_mlops import __version__
+from pct_mlops.cli import main
+from pct_mlops.cli.main import pct
+
+SURFACE = """
+pct --version --debug
+compare OLD NEW
+  --split test|val
+  --json FILE
+  --tracking-uri URI
+demo
+  --folder DIR
+ensemble OUTPUT INPUTS...
+  --split test|val
+  --tracking-uri URI
+explore [OLD] [NEW]
+  --model NAME
+  --policy FILE
+  --port INTEGER RANGE
+  --headless
+  --tracking-uri URI
+gate CANDIDATE
+  --baseline REF
+  --policy FILE
+  --promote
+  --reason TEXT
+  --json FILE
+  --tracking-uri URI
+history NAME
+  --tracking-uri URI
+list losses|models|datasets|metrics
+rollback NAME
+  --reason TEXT required
+  --tracking-uri URI
+score MODEL
+  --split test|val|train
+  --output PATH
+  --set KEY=VALUE repeatable
+  --tracking-uri URI
+train [RECIPE]
+  --loss NAME
+  --arch NAME
+  --epochs N
+  --model-name NAME
+  --num-processes N
+  --resume
+  --set KEY=VALUE repeatable
+  --tracking-uri URI
+"""
+
+
+def surface():
+    lines = ["pct " + " ".join(_option(item) for item in pct.params)]
+    for name, command in sorted(pct.commands.items()):
+        arguments = [_argument(item) for item in command.params if isinstance(item, click.Argument)]
+        lines.append(" ".join([name, *arguments]))
+        lines += [f"  {_option(item)}" for item in command.params if isinstance(item, click.Option)]
+    return "\n".join(lines)
+
+
+def _argument(item):
+    name = item.name.upper() if not isinstance(item.type, click.Choice) else "|".join(item.type.choices)
+    return (name if item.required else f"[{name}]") + ("..." if item.nargs == -1 else "")
+
+
+def _option(item):
+    value = ""
+    if not item.is_flag:
+        choices = "|".join(item.type.choices) if isinstance(item.type, click.Choice) else ""
+        value = " " + (choices or item.make_metavar(click.Context(pct)))
+    marks = "".join([" required" if item.required else "", " repeatable" if item.multiple else ""])
+    return ", ".join(item.opts) + value + marks
+
+
+def test_the_surface_is_frozen():
+    assert surface() == SURFACE.strip()
+
+
+@pytest.mark.parametrize("name", sorted(pct.commands))
+def test_help_of_every_verb_says_what_it_does_and_shows_an_example(name, capsys):
+    assert main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "Example" in text
+    assert f"\n    pct {name}" in text, "an example that can be copied"
+    assert all(option.help or option.name == "port" for option in _options(name)), "an option without a word of help"
+    assert len(text.splitlines()) < 60
+
+
+def _options(name):
+    return [item for item in pct.commands[name].params if isinstance(item, click.Option) and not _is_choice(item)]
+
+
+def _is_choice(item):
+    return isinstance(item.type, click.Choice)
+
+
+def test_help_of_the_whole_lists_verbs_and_exit_codes(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {name} " in text for name in pct.commands)
+    assert "0 passed or done, 1 refused by the gate, 2 error, 3 inconclusive" in " ".join(text.split())
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert __version__ in capsys.readouterr().out
+
+
+def test_no_verb_shows_the_help(capsys):
+    assert main([]) == 2
+    captured = capsys.readouterr()
+    assert "Usage: pct" in captured.out + captured.err

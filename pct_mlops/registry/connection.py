@@ -24,7 +24,10 @@ for _key, _value in _SETTINGS.items():
 
 import mlflow  # noqa: E402
 from mlflow import MlflowClient  # noqa: E402
+from mlflow.entities import Metric  # noqa: E402, F401
 from mlflow.exceptions import MlflowException  # noqa: E402
+from mlflow.utils.file_utils import local_file_uri_to_path  # noqa: E402
+from mlflow.utils.uri import is_local_uri  # noqa: E402
 
 from pct_mlops.config import PctError  # noqa: E402
 
@@ -62,6 +65,12 @@ def said_plainly(doing: str) -> Iterator[None]:
             f"The tracking server {mlflow.get_tracking_uri()} does not answer ({doing}): "
             "start it, or set MLFLOW_TRACKING_URI to the one that runs."
         ) from error
+
+
+def local_folder(location: str) -> Path | None:
+    """The folder behind an artifact location on this machine's own disk, else None."""
+    local = is_local_uri(location, is_tracking_or_registry_uri=False)
+    return Path(local_file_uri_to_path(location)) if local else None
 
 
 def _first_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pct_mlops.config import PctError
-from pct_mlops.registry.connection import said_plainly
+from pct_mlops.registry.connection import Metric, said_plainly
 from pct_mlops.registry.registry import PREVIOUS, PRODUCTION, Registry, Version
 
 # + a running number and, for moves made at the same moment, a random part; MLflow keeps no history of aliases itself.
@@ -35,7 +36,7 @@ class Move:
 def history(registry: Registry, name: str) -> list[Move]:
     """All moves of production, oldest first."""
     with said_plainly(f"reading the history of {name}"):
-        registry.aliases(name)
+        registry.aliases(name)  # says so when there is no such model
         tags = registry.client.get_registered_model(name).tags
     return [Move(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(HISTORY_TAG)]
 
@@ -104,8 +105,9 @@ def record_decision(
     path = f"gate/version-{version.version}-against-{baseline}.json"
     with said_plainly(f"recording the decision on {version.uri}"):
         registry.client.log_dict(version.run_id, dict(report), path)
-        for key, value in metrics.items():
-            registry.client.log_metric(version.run_id, key, float(value))
+        now = int(time.time() * 1000)
+        points = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
+        registry.client.log_batch(version.run_id, metrics=points)
         for key, text in tags.items():
             registry.client.set_model_version_tag(version.name, str(version.version), key, text)
     return f"runs:/{version.run_id}/{path}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pct_mlops.config import PctError
 from pct_mlops.config.catalog import closest_first
-from pct_mlops.registry.connection import MlflowException, connect, mlflow, said_plainly
+from pct_mlops.registry.connection import MlflowException, connect, local_folder, mlflow, said_plainly
 
 PRODUCTION, PREVIOUS, CANDIDATE = "production", "previous", "candidate"
 IMAGES_TAG = "pct.images."  # + the first digits of an evaluation set's digest
@@ -106,11 +106,14 @@ class Registry:
                 if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                     return None
                 raise
-        return self.get(name, int(aliases[alias])) if alias in aliases else None
+        numbers = {key: int(number) for key, number in aliases.items()}
+        return self._get(name, numbers[alias], numbers) if alias in numbers else None
 
     def get(self, name: str, version: int) -> Version:
         """One version by number."""
-        aliases = self.aliases(name)
+        return self._get(name, version, self.aliases(name))
+
+    def _get(self, name: str, version: int, aliases: Mapping[str, int]) -> Version:
         try:
             with said_plainly(f"reading {name}/{version}"):
                 return self._version(self.client.get_model_version(name, str(version)), aliases)
@@ -131,7 +134,7 @@ class Registry:
         if alias not in aliases:
             known = ", ".join(f"@{a}" for a in closest_first(alias, list(aliases))) or "none"
             raise PctError(f"{name} has no alias '{alias}' (it has {known}): write one of these, or name/VERSION.")
-        return self.get(name, aliases[alias])
+        return self._get(name, aliases[alias], aliases)
 
     def model_id(self, version: Version) -> str:
         """The logged model behind a version; copied versions are followed to the version they were copied from."""
@@ -144,18 +147,22 @@ class Registry:
         raise PctError(f"{version.uri} was not registered by pct: its files at {source} carry no predictions.")
 
     def download(self, version: Version, path: str) -> Path | None:
-        """A file or folder of the version's own artifacts, copied once per process; None when it is not there."""
+        """A file or folder of the version's own artifacts, or None; what lies elsewhere is copied once per process."""
         model_id = self.model_id(version)
         target = _downloads() / model_id
         if (target / path).exists():
             return target / path
         with said_plainly(f"reading {path} of {version.uri}"):
+            location = self.client.get_logged_model(model_id).artifact_location
+            here = local_folder(location)
+            if here is not None:
+                return here / path if (here / path).exists() else None
             parent = str(Path(path).parent) if "/" in path else None
             listed = {item.path for item in self.client.list_logged_model_artifacts(model_id, parent)}
             if path not in listed:
                 return None
             (target / path).parent.mkdir(parents=True, exist_ok=True)
-            uri = f"{self.client.get_logged_model(model_id).artifact_location}/{path}"
+            uri = f"{location}/{path}"
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str((target / path).parent)))
 
     def forget(self, version: Version, path: str) -> None:

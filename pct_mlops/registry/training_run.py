@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.config import PctError
-from pct_mlops.registry.connection import MlflowException, mlflow, said_plainly
+from pct_mlops.registry.connection import Metric, MlflowException, mlflow, said_plainly
 from pct_mlops.registry.registry import CANDIDATE, IMAGES_TAG, Registry, Version
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ class TrainingRun:
 
     def log_curve(self, key: str, values: Sequence[float], last_step: int) -> None:
         """Log one value an optimizer step, ending at `last_step`; long epochs are thinned to MAX_POINTS."""
-        from mlflow.entities import Metric
-
         first, now, every = last_step - len(values) + 1, int(time.time() * 1000), -(-len(values) // MAX_POINTS)
         points = [Metric(key, float(v), now, first + i) for i, v in enumerate(values) if i % every == 0]
         with said_plainly("logging the loss"):

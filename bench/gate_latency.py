@@ -79,6 +79,9 @@ def prepare(folder: Path, num_examples: int, classes: list[int]) -> dict[str, li
     pct = [sys.executable, "-m", "pct_mlops", "gate"]
     words = ["--policy", str(folder / "policy.yaml")]
     commands = {"import mlflow": [sys.executable, "-c", "import mlflow"]}
+    # What a registry in SQLite costs before the gate has done anything: the least that any program could take.
+    opened = f"import mlflow; mlflow.MlflowClient('{uri}').get_registered_model('bench{classes[0]}')"
+    commands["mlflow opens the registry"] = [sys.executable, "-c", opened]
     for number in classes:
         files = []
         for version, alias in ((1, "production"), (2, "candidate")):
@@ -128,7 +131,7 @@ def main() -> None:
     for name, median in medians.items():
         spread = f"{min(times[name]):.2f} to {max(times[name]):.2f}"
         print(f"{name:<30} {median:6.2f} s  ({spread})  {median / base:5.2f} x import mlflow")
-    worst = max(medians.values()) / base
+    worst = max(median for name, median in medians.items() if name.startswith("gate")) / base
     print(f"target: at most {TARGET} x; worst {worst:.2f} x: {'met' if worst <= TARGET else 'missed'}")
 
 

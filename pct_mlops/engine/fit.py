@@ -75,18 +75,10 @@ def fit(
     The same seeds, data and number of processes give the same weights, also over a kill and a resume.
     Errors: PctError with step and learning rate when the loss stops being finite; the last checkpoint stays.
     """
-    model = to_device(model, accelerator)
-    optimizer = build_optimizer(model, optim)
-    schedule = build_schedule(optimizer, optim, len(loader))
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
-    # Not prepared: a prepared schedule steps once per process.
-    accelerator.register_for_checkpointing(schedule)
-    if teacher is not None:
-        teacher = to_device(teacher, accelerator).eval().requires_grad_(False)
+    run = _prepare(model, teacher, objective, num_steps=len(loader), optim=optim, accelerator=accelerator)
     state = FitState()
     if checkpoints is not None:
         state = (checkpoints.load_latest(accelerator) if resume else None) or state
-    step_runner = _Step(wrapped, teacher, objective, optimizer, schedule, optim, accelerator)
 
     read_every = LOSSES_AT_ONCE
     if checkpoints is not None and checkpoints.every_steps:
@@ -98,14 +90,15 @@ def fit(
             checkpoints.save(accelerator, state)
 
     for epoch in range(state.epoch, optim.epochs):
-        wrapped.train()
-        losses, speed = _run_epoch(step_runner, loader, state, read_every, within_epoch)
-        share_buffers(model, accelerator)
-        evaluation = evaluate(accelerator.unwrap_model(wrapped))
+        run.model.train()
+        losses, speed = _run_epoch(run, loader, state, read_every, within_epoch)
+        plain = accelerator.unwrap_model(run.model)
+        share_buffers(plain, accelerator)
+        evaluation = evaluate(plain)
         improved = evaluation.score > state.best_score
         if improved:
             state.best_epoch, state.best_score = epoch, evaluation.score
-            on_improved(accelerator.unwrap_model(wrapped), epoch)
+            on_improved(plain, epoch)
         state.epoch, state.step, state.losses = epoch + 1, 0, []
         if checkpoints is not None:
             checkpoints.save(accelerator, state)
@@ -113,12 +106,33 @@ def fit(
             epoch=epoch,
             step=(epoch + 1) * len(loader),
             losses=tuple(losses),
-            lr=step_runner.last_lr,
+            lr=run.last_lr,
             images_per_second=speed,
             score=evaluation.score,
             metrics=evaluation.metrics,
             improved=improved,
         )
+
+
+def _prepare(
+    model: nn.Module,
+    teacher: nn.Module | None,
+    objective: Objective,
+    *,
+    num_steps: int,
+    optim: OptimConfig,
+    accelerator: Accelerator,
+) -> _Step:
+    """Everything on its device and wrapped for the processes; `num_steps` an epoch."""
+    model = to_device(model, accelerator)
+    optimizer = build_optimizer(model, optim)
+    schedule = build_schedule(optimizer, optim, num_steps)
+    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    # Not prepared: a prepared schedule steps once per process.
+    accelerator.register_for_checkpointing(schedule)
+    if teacher is not None:
+        teacher = to_device(teacher, accelerator).eval().requires_grad_(False)
+    return _Step(wrapped, teacher, objective, optimizer, schedule, optim, accelerator)
 
 
 def _run_epoch(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pct_mlops.cli.options import empty_is_none, tracking_uri
+from pct_mlops.cli.options import empty_is_none, overrides, tracking_uri
 
 
 @click.command()
@@ -41,15 +41,20 @@ def explore(
 
 @click.command()
 @click.option("--folder", default="demo", show_default=True, metavar="DIR", help="Where the demo's registry lives.")
-def demo(folder: str) -> None:
-    """Tell the whole story on Fashion-MNIST: a baseline, three candidates, the gate's verdicts, a promotion.
+@overrides
+def demo(folder: str, overrides: list[str]) -> None:
+    """Tell the whole story on Fashion-MNIST.
 
-    Run in a checkout: the trainings go through 'mlflow run .', as a user would launch them.
+    A baseline becomes production, three candidates are trained and judged, the best that passes is promoted. Run in a
+    checkout: the trainings go through 'mlflow run .', as a user would launch them.
 
     \b
-    Example:
+    Examples:
       pct demo
+      pct demo --folder quick --set optim.epochs=1      a minute, and worse models
     """
+    from rich.console import Console
+
     from pct_mlops.pipeline.demo import tell
 
-    tell(folder, say=click.echo)
+    tell(folder or "demo", Console(highlight=False, markup=False).print, overrides)

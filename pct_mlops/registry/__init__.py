@@ -2,7 +2,7 @@
 
 from pct_mlops.registry.moves import Move, history, promote, record_decision, rollback
 from pct_mlops.registry.registry import CANDIDATE, PREVIOUS, PRODUCTION, Registry, Version, is_reference
-from pct_mlops.registry.training_run import TrainingRun, add_predictions, training_run
+from pct_mlops.registry.training_run import TrainingRun, add_predictions, make_experiment, training_run
 
 __all__ = [
     "CANDIDATE",
@@ -15,6 +15,7 @@ __all__ = [
     "add_predictions",
     "history",
     "is_reference",
+    "make_experiment",
     "promote",
     "record_decision",
     "rollback",

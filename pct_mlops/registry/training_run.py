@@ -144,6 +144,16 @@ def training_run(registry: Registry, experiment: str, run_name: str) -> Iterator
                 raise PctError(f"The run could not be closed: {error}.") from error
 
 
+def make_experiment(registry: Registry, name: str, folder: Path) -> None:
+    """Make an experiment whose artifacts lie in `folder`; one that is there stays as it is.
+
+    MLflow would put them beside the working directory of whoever touched the store first.
+    """
+    with said_plainly(f"making the experiment {name}"):
+        if registry.client.get_experiment_by_name(name) is None:
+            registry.client.create_experiment(name, artifact_location=folder.as_uri())
+
+
 def add_predictions(registry: Registry, version: Version, file: Path) -> None:
     """Store a predictions table with a version that exists."""
     with said_plainly(f"storing predictions with {version.uri}"):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison
     from pct_mlops.gate import Check, Decision
 
-_STYLES = {
+STYLES = {
     "PASS": ("✓", "green"),
     "BOOTSTRAP": ("✓", "green"),
     "FAIL": ("✗", "red"),
@@ -27,13 +27,13 @@ _WORST = ("ERROR", "FAIL", "INCONCLUSIVE", "PASS")
 
 def render_decision(decision: Decision, comparison: Comparison | None = None) -> RenderableType:
     """Verdict, what was compared, every check with its sentence (at most 20, worst first)."""
-    mark, style = _STYLES[str(decision.verdict)]
+    mark, style = STYLES[str(decision.verdict)]
     parts: list[RenderableType] = [
-        Text.assemble((f"{mark} {decision.verdict}", f"bold {style}"), "  ", _clean(decision.sentence))
+        Text.assemble((f"{mark} {decision.verdict}", f"bold {style}"), "  ", clean(decision.sentence))
     ]
     if decision.candidate is not None:
         against = f" against {decision.baseline.title}" if decision.baseline else ""
-        parts.append(Text(_clean(f"{decision.candidate.title}{against}"), style="dim"))
+        parts.append(Text(clean(f"{decision.candidate.title}{against}"), style="dim"))
     if comparison is not None:
         counts = comparison.counts
         parts.append(
@@ -53,7 +53,7 @@ def render_decision(decision: Decision, comparison: Comparison | None = None) ->
         names = ", ".join(f"{item.class_name} ({item.support:,})" for item in decision.not_judged[:5])
         more = len(decision.not_judged) - 5
         text = f"Not judged, too few examples: {names}" + (f" and {more:,} more" if more > 0 else "")
-        parts.append(Text(_clean(text), style="dim"))
+        parts.append(Text(clean(text), style="dim"))
     return Group(*parts)
 
 
@@ -68,13 +68,13 @@ def render_metrics(comparison: Comparison, confidence: float = 0.95) -> Renderab
         if metric.per_class:
             continue
         estimate = comparison.estimate(metric.name, confidence)
-        numbers = [_number(value, metric.unit) for value in (estimate.value, estimate.lower, estimate.upper)]
+        numbers = [number(value, metric.unit) for value in (estimate.value, estimate.lower, estimate.upper)]
         table.add_row(metric.name, *numbers, Text(metric.summary, style="dim"))
     title = f"{comparison.new.title} against {comparison.old.title}, {comparison.counts.total:,} examples"
     note = (
         f"Lower and upper are one-sided bounds, each at {confidence:.4g} confidence; – is undefined or without bounds."
     )
-    return Group(Text(_clean(title), style="bold"), Padding(table, (1, 0)), Text(note, style="dim"))
+    return Group(Text(clean(title), style="bold"), Padding(table, (1, 0)), Text(note, style="dim"))
 
 
 def _checks_table(decision: Decision) -> Table:
@@ -88,11 +88,12 @@ def _checks_table(decision: Decision) -> Table:
 
 
 def _row(check: Check) -> tuple[Text, Text]:
-    mark, style = _STYLES[str(check.verdict)]
-    return Text(f"{mark} {check.verdict}", style=style), Text(_clean(check.sentence))
+    mark, style = STYLES[str(check.verdict)]
+    return Text(f"{mark} {check.verdict}", style=style), Text(clean(check.sentence))
 
 
-def _number(value: float | None, unit: str) -> str:
+def number(value: float | None, unit: str) -> str:
+    """A metric as people read it; `unit` as in the metric's definition, – where undefined."""
     if value is None:
         return "–"
     if unit == "signed share":
@@ -100,6 +101,6 @@ def _number(value: float | None, unit: str) -> str:
     return f"{value:.2%}" if unit == "share" else f"{value:.4f}"
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Names may hold escape sequences that would repaint a terminal: unprintable characters are shown as �."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import gc
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -15,7 +19,7 @@ from pct_mlops.config import PctError
 from pct_mlops.pipeline.processes import is_main_process
 
 ERROR, INTERRUPTED = 2, 130
-# Over within seconds, a third of which Python would spend collecting garbage while mlflow is imported and at the end.
+# Over within seconds, a third of which Python would spend collecting garbage: while mlflow is imported, and at the end.
 SHORT_VERBS = {"compare", "gate", "history", "list", "rollback"}
 
 
@@ -64,8 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gc.disable()
     code = _run(given)
     if short:
-        gc.freeze()
+        _leave(code)
     return code
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process without taking every imported module apart; what was registered to run at the end still runs."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        # A pipe may be closed already: `pct list models | head`.
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def _run(given: list[str]) -> int:

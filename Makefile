@@ -9,6 +9,8 @@ BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 export GIT_PYTHON_REFRESH := quiet
+# Compiled once and kept: without it every process of a training or test compiles torch and mlflow anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 STORE := sqlite:///$(CURDIR)/demo/mlflow.db
 READY := $(VENV)/.ready
 # Installing system packages needs root; where neither holds, the message says what to install by hand.

@@ -5,31 +5,23 @@ from __future__ import annotations
 import html
 import re
 
-UNDEFINED = "undefined"
+from pct_mlops.config.numbers import UNDEFINED, percent, points
+
+__all__ = ["UNDEFINED", "count", "escaped", "interval", "number", "percent", "points", "printable", "short"]
+
 _NUMBERED = re.compile(r" #\d{1,6}$")
-_NBSP = "\u00a0"
-
-
-def percent(rate: float | None) -> str:
-    """A fraction as percent with two decimals; None is 'undefined', never 0."""
-    return UNDEFINED if rate is None else f"{100 * rate:.2f}{_NBSP}%"
-
-
-def points(change: float | None) -> str:
-    """A signed difference of two fractions in percentage points, two decimals."""
-    return UNDEFINED if change is None else f"{100 * change:+.2f}{_NBSP}points".replace("-", "\u2212")
 
 
 def number(value: float | None) -> str:
     """A number that is no share, with four significant digits."""
-    return UNDEFINED if value is None else f"{value:.4g}".replace("-", "\u2212")
+    return UNDEFINED if value is None else f"{value:.4g}"
 
 
 def interval(lower: float | None, upper: float | None) -> str:
     """Two fractions as 'a to b' in percent; an unknown end is 'undefined'."""
     if lower is None and upper is None:
         return UNDEFINED
-    return f"{percent(lower)} to {percent(upper)}".replace("-", "\u2212")
+    return f"{percent(lower)} to {percent(upper)}"
 
 
 def count(value: int) -> str:

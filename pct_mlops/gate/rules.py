@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pct_mlops.config import PctError
+from pct_mlops.config.numbers import UNDEFINED, percent, points
 from pct_mlops.gate.decision import Check, NotJudged, Verdict
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _sentence(check: Check, rule: Rule, unit: str, confidence: float) -> str:
     upper = (rule.max is not None) == (check.verdict is not Verdict.FAIL)
     side, reached = ("upper", check.upper) if upper else ("lower", check.lower)
     head = (
-        f"{subject} is {_text(check.value, unit)}, its {side} bound at {confidence:.4g} confidence "
+        f"{subject} is {_text(check.value, unit)}, its {side} bound at {100 * confidence:.4g}% confidence "
         f"is {_apart(reached, check.limit, unit)}, and {demand} is allowed"
     )
     if check.verdict is Verdict.PASS:
@@ -166,9 +167,11 @@ def _sentence(check: Check, rule: Rule, unit: str, confidence: float) -> str:
 
 
 def _text(value: float | None, unit: str, digits: int = 2) -> str:
-    if value is None:
-        return "undefined"
-    return f"{value:.{digits}%}" if unit.endswith("share") else f"{value:.{digits + 2}g}"
+    if unit == "share":
+        return percent(value, digits)
+    if unit == "signed share":
+        return points(value, digits)
+    return UNDEFINED if value is None else f"{value:.{digits + 2}g}"
 
 
 def _apart(value: float | None, limit: float | None, unit: str) -> str:

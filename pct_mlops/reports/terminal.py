@@ -9,6 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from pct_mlops.config.numbers import percent, points
+
 if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison
     from pct_mlops.gate import Check, Decision
@@ -71,9 +73,8 @@ def render_metrics(comparison: Comparison, confidence: float = 0.95) -> Renderab
         numbers = [number(value, metric.unit) for value in (estimate.value, estimate.lower, estimate.upper)]
         table.add_row(metric.name, *numbers, Text(metric.summary, style="dim"))
     title = f"{comparison.new.title} against {comparison.old.title}, {comparison.counts.total:,} examples"
-    note = (
-        f"Lower and upper are one-sided bounds, each at {confidence:.4g} confidence; – is undefined or without bounds."
-    )
+    level = f"{100 * confidence:.4g}%"
+    note = f"Lower and upper are one-sided bounds, each at {level} confidence; – is undefined or unbounded."
     return Group(Text(clean(title), style="bold"), Padding(table, (1, 0)), Text(note, style="dim"))
 
 
@@ -97,8 +98,8 @@ def number(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
     if unit == "signed share":
-        return f"{value:+.2%}"
-    return f"{value:.2%}" if unit == "share" else f"{value:.4f}"
+        return points(value)
+    return percent(value) if unit == "share" else f"{value:.4f}"
 
 
 def clean(text: str) -> str:

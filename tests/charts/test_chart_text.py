@@ -7,18 +7,18 @@ import pytest
 from pct_mlops.charts import count, escaped, interval, percent, points, printable, short
 
 
-@pytest.mark.parametrize(("rate", "shown"), [(0.0123, "1.23\u00a0%"), (0.0, "0.00\u00a0%"), (None, "undefined")])
+@pytest.mark.parametrize(("rate", "shown"), [(0.0123, "1.23%"), (0.0, "0.00%"), (None, "undefined")])
 def test_percent(rate, shown):
     assert percent(rate) == shown
 
 
 def test_points_are_signed():
-    assert points(0.0042) == "+0.42\u00a0points"
-    assert points(-0.0042) == "\u22120.42\u00a0points"
+    assert points(0.0042) == "+0.42 points"
+    assert points(-0.0042) == "-0.42 points"
 
 
 def test_interval_names_both_ends_and_says_undefined_once():
-    assert interval(0.01, 0.02) == "1.00\u00a0% to 2.00\u00a0%"
+    assert interval(0.01, 0.02) == "1.00% to 2.00%"
     assert interval(None, None) == "undefined"
 
 

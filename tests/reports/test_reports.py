@@ -89,7 +89,7 @@ def test_metrics_table_fits_80_columns(comparison):
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
     assert "…" not in text
     row = next(line for line in text.splitlines() if line.startswith("accuracy_change"))
-    assert "+3.00%" in row
+    assert "+3.00 points" in row
     for metric in comparison.metrics():
         assert (metric.name in text) is (not metric.per_class)
 

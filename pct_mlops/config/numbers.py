@@ -1,0 +1,15 @@
+"""Rates and differences as people read them, the same in terminal, reports, charts and app."""
+
+from __future__ import annotations
+
+UNDEFINED = "undefined"
+
+
+def percent(rate: float | None, digits: int = 2) -> str:
+    """A fraction as percent; None is 'undefined', never 0."""
+    return UNDEFINED if rate is None else f"{rate:.{digits}%}"
+
+
+def points(change: float | None, digits: int = 2) -> str:
+    """A difference of two fractions in percentage points, with its sign."""
+    return UNDEFINED if change is None else f"{100 * change:+.{digits}f} points"

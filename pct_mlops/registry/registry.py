@@ -163,7 +163,7 @@ class Registry:
                 return None
             (target / path).parent.mkdir(parents=True, exist_ok=True)
             uri = f"{location}/{path}"
-            return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str((target / path).parent)))
+            return self._fetch(uri, (target / path).parent)
 
     def forget(self, version: Version, path: str) -> None:
         """Read this file anew the next time: it was replaced."""
@@ -189,10 +189,17 @@ class Registry:
         target.parent.mkdir(exist_ok=True)
         try:
             with said_plainly("reading the thumbnails"):
-                return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(target.parent)))
+                return self._fetch(uri, target.parent)
         except (PctError, OSError):
             # The run that carried them was deleted: the explorer shows placeholders.
             return None
+
+    def _fetch(self, uri: str, folder: Path) -> Path:
+        # The store is named: another registry may have been opened since, and mlflow remembers the last one.
+        fetched = mlflow.artifacts.download_artifacts(
+            artifact_uri=uri, dst_path=str(folder), tracking_uri=self.tracking_uri
+        )
+        return Path(fetched)
 
     def _version(self, item: object, aliases: Mapping[str, int]) -> Version:
         number = int(item.version)  # type: ignore[attr-defined]

@@ -30,7 +30,9 @@ def gate(
     json_file: Path | None,
     tracking_uri: str | None,
 ) -> None:
-    """Decide whether CANDIDATE may replace production: exit code 0 yes, 1 no, 2 error, 3 inconclusive.
+    """Decide whether CANDIDATE may replace production.
+
+    Exit code 0: yes (PASS, or BOOTSTRAP where nothing is in production), 1: no, 2: error, 3: inconclusive.
 
     \b
     Examples:
@@ -67,7 +69,7 @@ def gate(
 @click.option("--reason", required=True, metavar="TEXT", help="Kept in the history.")
 @tracking_uri
 def rollback(name: str, reason: str, tracking_uri: str | None) -> None:
-    """Put the previous production version of the model NAME back.
+    """Put the previous production version of NAME back.
 
     \b
     Example:
@@ -84,7 +86,9 @@ def rollback(name: str, reason: str, tracking_uri: str | None) -> None:
 @click.argument("name")
 @tracking_uri
 def history(name: str, tracking_uri: str | None) -> None:
-    """Show every move of production of the model NAME: from, to, verdict, who, when, why.
+    """Show every move of production of the model NAME.
+
+    From, to, verdict, who, when and why; nothing is ever removed.
 
     \b
     Example:
@@ -98,7 +102,8 @@ def history(name: str, tracking_uri: str | None) -> None:
 
     moves = read(Registry(tracking_uri), name)
     if not moves:
-        click.echo(f"Production of {name} has never moved: 'pct gate {name}@candidate --promote' makes the first.")
+        first = f"pct gate {name}@candidate --policy FILE --promote"
+        click.echo(f"Production of {name} has never moved: '{first}' makes the first.")
         return
     table = Table("when (UTC)", "from", "to", "verdict", "who", "reason", box=None, pad_edge=False, header_style="dim")
     for move in moves:
@@ -106,6 +111,27 @@ def history(name: str, tracking_uri: str | None) -> None:
         when = move.when[:19].replace("T", " ")
         table.add_row(when, start, str(move.to_version), move.verdict, move.who, move.reason)
     Console().print(table)
+
+
+@click.command()
+@click.argument("name")
+@tracking_uri
+def verify(name: str, tracking_uri: str | None) -> None:
+    """Check that production of NAME went through the gate.
+
+    Exit code 0: the last recorded move (PASS, BOOTSTRAP or a rollback) is what production points at; 1: somebody or
+    something moved it otherwise.
+
+    \b
+    Example:
+      pct verify fashion-mnist
+    """
+    from pct_mlops.registry import Registry
+    from pct_mlops.registry import verify as run
+
+    problem = run(Registry(tracking_uri), name)
+    click.echo(problem or f"Production of {name} is where its last recorded move put it.")
+    click.get_current_context().exit(1 if problem else 0)
 
 
 def _read_policy(path: str) -> Policy:

@@ -20,7 +20,7 @@ from pct_mlops.pipeline.processes import is_main_process
 
 ERROR, INTERRUPTED = 2, 130
 # Over within seconds, a third of which Python would spend collecting garbage: while mlflow is imported, and at the end.
-SHORT_VERBS = {"compare", "gate", "history", "list", "rollback"}
+SHORT_VERBS = {"compare", "gate", "history", "list", "rollback", "verify"}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -50,6 +50,7 @@ for _command in (
     judge.gate,
     judge.rollback,
     judge.history,
+    judge.verify,
     tables.ensemble,
     listing.list_names,
     explore.explore,

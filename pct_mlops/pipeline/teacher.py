@@ -34,7 +34,7 @@ def find_teacher(recipe: Recipe, registry: Registry) -> Version:
         raise PctError(
             f"loss={recipe.objective.loss} trains against the production version of {recipe.model_name}, and there is "
             f"none: make a first baseline with 'mlflow run . -P loss=none' and then "
-            f"'pct gate {recipe.model_name}@candidate --promote'."
+            f"'pct gate {recipe.model_name}@candidate --policy FILE --promote'."
         )
     return version
 

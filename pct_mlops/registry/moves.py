@@ -93,6 +93,24 @@ def rollback(registry: Registry, name: str, reason: str) -> Move:
     return promote(registry, before, now, verdict="ROLLBACK", policy_digest="", reason=reason)
 
 
+def verify(registry: Registry, name: str) -> str | None:
+    """None when production is where the last recorded move put it (or never moved), else what is wrong, in a sentence.
+
+    An alias can be moved by anyone who may edit the model; only what goes through `promote` leaves a record.
+    """
+    moves, now = history(registry, name), registry.find(name, PRODUCTION)
+    at = f"version {now.version}" if now else "nothing"
+    if not moves:
+        return None if now is None else f"Production of {name} is {at}, and no move was ever recorded: judge it anew."
+    last = moves[-1]
+    if now is None or now.version != last.to_version:
+        return (
+            f"Production of {name} is {at}, but the last recorded move ({last.when}, {last.verdict}) put version "
+            f"{last.to_version} there: it was moved past the gate."
+        )
+    return None
+
+
 def record_decision(
     registry: Registry,
     version: Version,

@@ -17,6 +17,7 @@ compare OLD NEW
   --tracking-uri URI
 demo
   --folder DIR
+  --set KEY=VALUE repeatable
 ensemble OUTPUT INPUTS...
   --split test|val
   --tracking-uri URI
@@ -52,6 +53,8 @@ train [RECIPE]
   --num-processes N
   --resume
   --set KEY=VALUE repeatable
+  --tracking-uri URI
+verify NAME
   --tracking-uri URI
 """
 

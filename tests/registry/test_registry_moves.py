@@ -8,7 +8,7 @@ import pytest
 from tiny_store import NAME
 
 from pct_mlops.config import PctError
-from pct_mlops.registry import history, promote, rollback
+from pct_mlops.registry import history, promote, rollback, verify
 from pct_mlops.registry.moves import HISTORY_TAG
 
 
@@ -94,3 +94,27 @@ def test_a_deleted_previous_version_is_said(store):
     with pytest.raises(PctError, match="no previous production"):
         rollback(store.registry, NAME, "why")
     assert store.registry.aliases(NAME)["production"] == 2
+
+
+def test_verify_is_content_with_what_went_through_the_gate(store):
+    assert verify(store.registry, NAME) is None
+    move(store, 2, 1)
+    assert verify(store.registry, NAME) is None
+    rollback(store.registry, NAME, "why")
+    assert verify(store.registry, NAME) is None
+
+
+def test_verify_notices_an_alias_moved_past_the_gate(store):
+    store.registry.client.set_registered_model_alias(NAME, "production", "2")
+    assert "version 2, but the last recorded move" in verify(store.registry, NAME)
+    store.registry.client.delete_registered_model_alias(NAME, "production")
+    assert "is nothing, but the last recorded move" in verify(store.registry, NAME)
+
+
+def test_verify_notices_production_without_any_record(store):
+    client = store.registry.client
+    for key in client.get_registered_model(NAME).tags:
+        client.delete_registered_model_tag(NAME, key)
+    assert "no move was ever recorded" in verify(store.registry, NAME)
+    client.delete_registered_model_alias(NAME, "production")
+    assert verify(store.registry, NAME) is None

@@ -8,7 +8,7 @@ import click
 @click.command("list")
 @click.argument("kind", type=click.Choice(["losses", "models", "datasets", "metrics"]))
 def list_names(kind: str) -> None:
-    """Show the losses, models, datasets or metrics that can be named in a recipe or policy.
+    """Show what can be named in a recipe or policy.
 
     \b
     Example:

@@ -18,7 +18,9 @@ from pct_mlops.cli.options import tracking_uri
 )
 @tracking_uri
 def compare(old: str, new: str, split: str, json_file: Path | None, tracking_uri: str | None) -> None:
-    """Show what changes when NEW replaces OLD: accuracy, flips, and their bounds.
+    """Show what changes when NEW replaces OLD.
+
+    Accuracy, flips and every other metric with its bounds.
 
     \b
     Examples:
@@ -40,7 +42,7 @@ def compare(old: str, new: str, split: str, json_file: Path | None, tracking_uri
 @click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
 @tracking_uri
 def ensemble(output: Path, inputs: tuple[str, ...], split: str, tracking_uri: str | None) -> None:
-    """Write the mean of the logits of all INPUTS to OUTPUT (.parquet).
+    """Write the mean of the logits of INPUTS to OUTPUT.
 
     \b
     Example:

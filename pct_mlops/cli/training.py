@@ -38,7 +38,9 @@ def train(
     overrides: list[str],
     tracking_uri: str | None,
 ) -> None:
-    """Train a candidate against production, score it on val and test, register it as @candidate.
+    """Train a candidate against production.
+
+    It is scored on val and test and registered as a version with the alias @candidate.
 
     \b
     Examples:
@@ -73,7 +75,7 @@ def train(
 @overrides
 @tracking_uri
 def score(model: str, split: str, output: Path | None, overrides: list[str], tracking_uri: str | None) -> None:
-    """Predict with a registered MODEL on an evaluation set, and store the predictions with it.
+    """Predict with a registered MODEL, and store that with it.
 
     The data are those of the model's own recipe; --set data.root=... points elsewhere.
 

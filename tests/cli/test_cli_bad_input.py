@@ -119,7 +119,7 @@ def test_the_same_in_a_registry_without_the_model(store, capsys):
     before = store.state()
     line = refused(capsys, "train", store.recipe, "--loss", "cna", "--model-name", "letters")
     assert "loss=cna trains against the production version of letters, and there is none" in line
-    assert "pct gate letters@candidate --promote" in line
+    assert "pct gate letters@candidate --policy FILE --promote" in line
     assert store.state() == before
     assert not (store.folder / "checkpoints").exists()
 

@@ -194,7 +194,7 @@ def test_a_parameter_alone_changes_the_preset():
 
 def test_the_preset_s_own_name_merges_too():
     objective = build(loss="cna", distance={"name": "cna", "top_k": 4})
-    assert (objective.distance.top_k, objective.distance.temperature) == (4, 0.01)
+    assert (objective.distance.top_k, objective.distance.temperature) == (4, PRESETS["cna"]["distance"]["temperature"])
     objective = build(loss="kl", focus={"name": "old_correct", "scale": 1})
     assert (objective.focus.base, objective.focus.scale) == (1.0, 1.0)
 

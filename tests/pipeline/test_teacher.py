@@ -78,7 +78,7 @@ def test_without_production_it_says_how_to_make_one(store, loss):
         find_teacher(Recipe.read(store.recipe, [f"objective.loss={loss}"]), store.registry)
     assert f"loss={loss}" in str(caught.value)
     assert "mlflow run . -P loss=none" in str(caught.value)
-    assert "pct gate digits@candidate --promote" in str(caught.value)
+    assert "pct gate digits@candidate --policy FILE --promote" in str(caught.value)
 
 
 def test_a_version_without_weights_is_refused(store):

@@ -13,7 +13,7 @@ from pct_mlops.charts import ClassRates, busiest, class_bars, count, flip_matrix
 
 SHOWN = 30
 ORDERS = {"nfr": "NFR", "pfr": "PFR", "support": "support", "name": "name"}
-BOUNDS = "The thin lines are bounds; each bound alone holds with 95 % confidence."
+BOUNDS = "The thin lines are bounds; each bound alone holds with 95% confidence."
 
 
 def classes() -> None:

@@ -20,7 +20,7 @@ HINTS = {
     "accuracy": "Share of examples that the model answers right.",
     "nfr": "Negative flip rate: share of all examples that the old model got right and the new one gets wrong.",
     "pfr": "Positive flip rate: share of all examples that the old model got wrong and the new one gets right.",
-    "bounds": "Each bound alone holds with 95 % confidence.",
+    "bounds": "Each bound alone holds with 95% confidence.",
 }
 
 

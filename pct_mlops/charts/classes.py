@@ -42,7 +42,7 @@ def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
     ticks = [step * i for i in range(-int(left / step), int(right / step) + 1)]
     figure.update_xaxes(
         tickvals=ticks,
-        ticktext=[f"{abs(100 * tick):g} %" for tick in ticks],
+        ticktext=[f"{abs(100 * tick):g}%" for tick in ticks],
         range=[-1.04 * left, 1.04 * right],
         **axis_text(dark),
         zeroline=True,

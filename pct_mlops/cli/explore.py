@@ -54,7 +54,10 @@ def demo(folder: str, overrides: list[str]) -> None:
       pct demo --folder quick --set optim.epochs=1      a minute, and worse models
     """
     from rich.console import Console
+    from rich.text import Text
 
     from pct_mlops.pipeline.demo import tell
 
-    tell(folder or "demo", Console(highlight=False, markup=False).print, overrides)
+    console = Console(highlight=False, markup=False)
+    # Lines stay whole, however narrow the terminal, so that a command can be copied; tables fit themselves.
+    tell(folder or "demo", lambda item: console.print(item, soft_wrap=isinstance(item, str | Text)), overrides)

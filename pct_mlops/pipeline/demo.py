@@ -43,7 +43,7 @@ class Stage:
             parameters["set"] = shlex.join(self.overrides)
         words = [word for key, value in parameters.items() for word in ("-P", f"{key}={value}")]
         command = ["run", ".", "--env-manager", "local", *words]
-        self.show(Text(f"$ mlflow {shlex.join(command)}", style="bold"))
+        self.show(_command(["mlflow", *command]))
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
         environment |= {
             "MLFLOW_TRACKING_URI": self.registry.tracking_uri,
@@ -98,6 +98,10 @@ def tell(folder: str, show: Callable[[Any], None], overrides: Sequence[str] = ()
     _farewell(stage, f"{minutes} min {seconds} s")
 
 
+def _command(words: Sequence[str]) -> Text:
+    return Text(f"$ {shlex.join(words)}", style="bold")
+
+
 def _checkout() -> Path:
     root = Path(__file__).resolve().parents[2]
     if not (root / "MLproject").is_file():
@@ -123,7 +127,7 @@ def _candidate(stage: Stage, policy: Policy, loss: str) -> Judgement:
 def _gate(stage: Stage, policy: Policy, candidate: str, *, promote: bool = False, reason: str = "") -> Judgement:
     """What `pct gate` does and prints."""
     words = ["pct", "gate", candidate, "--policy", str(PROJECT / "policy.yaml"), *(["--promote"] if promote else [])]
-    stage.show(Text(f"$ {shlex.join(words)}", style="bold"))
+    stage.show(_command(words))
     judged = judge(candidate, policy, promote=promote, reason=reason, tracking_uri=stage.registry.tracking_uri)
     stage.show(render_decision(judged.decision, judged.comparison))
     if judged.move is not None:

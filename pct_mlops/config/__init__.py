@@ -13,6 +13,7 @@ from pct_mlops.config.recipe import (
     Recipe,
     SeedConfig,
     TeacherConfig,
+    TeacherMember,
 )
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "Rule",
     "SeedConfig",
     "TeacherConfig",
+    "TeacherMember",
     "unknown",
 ]

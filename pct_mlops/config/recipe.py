@@ -12,15 +12,24 @@ from pct_mlops.config.base import Config, apply_overrides, read_yaml, validate
 
 
 class AugmentConfig(Config):
-    """Training views. Crop "pad" adds `padding` black pixels and cuts back; "random_resized" jitters the scale."""
+    """Training views. Crop "pad" adds `padding` black pixels and cuts back; "random_resized" jitters the scale.
+
+    `mixup`, `cutmix`: the alpha of their Beta(alpha, alpha), 0 is off; with both, each batch gets one of them.
+    """
 
     crop: Literal["none", "pad", "random_resized"] = "pad"
     padding: int = Field(4, ge=0)
     flip: bool = True
+    mixup: float = Field(0.0, ge=0, allow_inf_nan=False)
+    cutmix: float = Field(0.0, ge=0, allow_inf_nan=False)
 
 
 class DataConfig(Config):
-    """Which data set, where it lies, and how it is split and fed."""
+    """Which data set, where it lies, and how it is split and fed.
+
+    `views`: so many fixed views per example, drawn once from the seed (empty: fresh ones every epoch), which is what
+    a teacher's logits can be stored for. `ten_crop`: evaluate by the mean logits of four corners, centre and mirrors.
+    """
 
     name: str = "fashion_mnist"
     root: Path | None = None
@@ -29,27 +38,58 @@ class DataConfig(Config):
     augment: AugmentConfig = AugmentConfig()
     memory_cap_gb: float = Field(2.0, ge=0)
     num_workers: int = Field(2, ge=0)
+    views: int | None = Field(None, ge=1, le=1000)
+    ten_crop: bool = False
     image_size: int | None = Field(None, ge=1)
     skip_corrupt: bool = False
     thumbnail_size: int = Field(64, ge=0, le=256)
 
 
 class ModelConfig(Config):
-    """Architecture by name with its keyword arguments, and the registered model it belongs to."""
+    """Architecture by name with its keyword arguments, its head, and the weights it starts from.
+
+    `weights`: torchvision's published ones, by their name there ("DEFAULT", "IMAGENET1K_V1"). `init`: another model to
+    start from, as in teacher.ref; `new_head` then draws the head anew. `train: head` freezes everything else.
+    """
 
     name: str = "small_resnet14"
     kwargs: dict[str, Any] = Field(default_factory=dict)
+    embedding_dim: int | None = Field(None, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    classifier: Literal["linear", "cosine"] = "linear"
+    temperature: float = Field(0.05, gt=0, allow_inf_nan=False, description="of the cosine classifier")
+    aux_eval: Literal["main", "avg", "max"] = "main"
+    weights: str | None = None
+    init: str | None = None
+    new_head: bool = False
+    train: Literal["all", "head"] = "all"
+
+    @model_validator(mode="after")
+    def _one_start(self) -> ModelConfig:
+        if self.weights and self.init:
+            raise ValueError("give either 'weights' or 'init', not both: the second would overwrite the first")
+        if self.train == "head" and not (self.weights or self.init):
+            raise ValueError("train 'head' keeps all else as it starts: say from what, with 'init' or 'weights'")
+        if self.weights and self.train == "head" and self.embedding_dim:
+            raise ValueError("train 'head' would freeze an embedding that published weights do not have")
+        return self
 
 
 class OptimConfig(Config):
-    """Optimiser, schedule and batch. `lr` is per optimizer step of `global_batch_size` examples over all processes."""
+    """Optimiser, schedule and batch. `lr` is per optimizer step of `global_batch_size` examples over all processes.
+
+    `reference_batch`: `lr` is meant for a batch of this size and scaled linearly to the global batch (Goyal et al.,
+    arXiv 1706.02677). `start_epoch`: epochs before it are taken as done, schedule and all.
+    """
 
     name: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(0.1, gt=0, allow_inf_nan=False)
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(5e-4, ge=0)
+    reference_batch: int | None = Field(None, ge=1)
     epochs: int = Field(4, ge=1)
+    start_epoch: int = Field(0, ge=0)
     global_batch_size: int = Field(128, ge=1)
     gradient_accumulation: int = Field(1, ge=1)
     schedule: Literal["cosine", "step", "constant"] = "cosine"
@@ -57,9 +97,19 @@ class OptimConfig(Config):
     step_epochs: int = Field(30, ge=1)
     step_gamma: float = Field(0.1, gt=0)
 
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> OptimConfig:
+        if self.name == "sgd" and self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
 
 class ObjectiveConfig(Config):
-    """`loss` names a preset; the other keys override its parts."""
+    """`loss` names a preset; the other keys override its parts.
+
+    `class_weights`: one per class, or "balanced" (inverse to frequency, mean 1). `cross_entropy: binary` is BCE with
+    logits on one-hot targets. `ce_weights`: a table (CSV or Parquet: sample_id, weight) of weights of each example.
+    """
 
     loss: str = "none"
     distance: dict[str, Any] | None = None
@@ -67,6 +117,9 @@ class ObjectiveConfig(Config):
     weight: float | None = Field(None, ge=0)
     mix: float | None = Field(None, ge=0, le=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_weights: Literal["balanced"] | tuple[float, ...] | None = None
+    cross_entropy: Literal["softmax", "binary"] = "softmax"
+    ce_weights: Path | None = None
 
     @model_validator(mode="after")
     def _weight_or_mix(self) -> ObjectiveConfig:
@@ -75,10 +128,49 @@ class ObjectiveConfig(Config):
         return self
 
 
-class TeacherConfig(Config):
-    """The frozen old model. `ref` empty: the registered model's production alias."""
+class TeacherMember(Config):
+    """One of several teachers, and how much its logits weigh in the mean. `arch`: of a .pth.tar, which does not say."""
 
+    ref: str
+    weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    arch: str | None = None
+
+
+class TeacherConfig(Config):
+    """The frozen old model: the production version of the registered model, unless something else is named.
+
+    `ref`, or several `refs` with weights: "production" (or another alias of the model itself), name@alias, name/3,
+    models:/..., a checkpoint folder, or a .pth.tar / .pt of torchvision's layout. `num_members`: so many models of the
+    new architecture are trained first, with seeds 1, 2, ..., each a member of weight 1 beside the `refs` (ELODI).
+    What is named here replaces what the loss brings: `refs` alone its members too, `num_members` alone only these.
+    `kind: stored`: the logits of `table`, predictions on the training split. `kind: self_ema`: the mean of the new
+    model's own past logits of each example, which keeps `momentum` of what was there. `store`: the logits of every one
+    of data.views are computed once, kept on disk and reused.
+    """
+
+    kind: Literal["models", "stored", "self_ema"] = "models"
     ref: str | None = None
+    refs: tuple[TeacherMember, ...] = ()
+    num_members: int | None = Field(None, ge=0, le=1000)
+    store: bool = False
+    table: Path | None = None
+    momentum: float = Field(0.9, ge=0, lt=1)
+
+    @property
+    def names_old_models(self) -> bool:
+        """Whether some model must be there already: not for members trained first, a table, or its own past."""
+        return self.kind == "models" and bool(self.ref or self.refs or not self.num_members)
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> TeacherConfig:
+        models = self.ref or self.refs or self.num_members or self.store
+        if self.ref and self.refs:
+            raise ValueError("give either 'ref' or 'refs', not both: refs may hold a single one")
+        if self.kind != "models" and models:
+            raise ValueError(f"kind '{self.kind}' has no 'ref', 'refs', 'num_members' or 'store': these name models")
+        if (self.kind == "stored") != (self.table is not None):
+            raise ValueError("kind 'stored' goes with 'table', the predictions on the training split")
+        return self
 
 
 class SeedConfig(Config):
@@ -90,7 +182,10 @@ class SeedConfig(Config):
 
 
 class EngineConfig(Config):
-    """How to run, never what to compute."""
+    """How to run, never what to compute.
+
+    `epochs_per_save`: every so many epochs a checkpoint is kept as a logged model; `save_init`: the untrained one too.
+    """
 
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     cpu: bool = False
@@ -98,6 +193,8 @@ class EngineConfig(Config):
     sync_batchnorm: bool = False
     checkpoint_dir: Path | None = None
     checkpoint_steps: int = Field(0, ge=0, description="also within an epoch, each so many steps; 0: after epochs only")
+    epochs_per_save: int = Field(1, ge=1)
+    save_init: bool = False
 
 
 class Recipe(Config):
@@ -111,6 +208,17 @@ class Recipe(Config):
     optim: OptimConfig = OptimConfig()
     seed: SeedConfig = SeedConfig()
     engine: EngineConfig = EngineConfig()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Recipe:
+        mixed = self.data.augment.mixup or self.data.augment.cutmix
+        if self.teacher.store and self.data.views is None:
+            raise ValueError("teacher.store needs a finite number of views per example: set data.views, for example 8")
+        if mixed and (self.teacher.store or self.teacher.kind != "models"):
+            raise ValueError("mixup and cutmix make images that no stored logits belong to: leave one of them out")
+        if self.optim.start_epoch >= self.optim.epochs:
+            raise ValueError("optim.start_epoch should be below optim.epochs: nothing would be trained")
+        return self
 
     @classmethod
     def read(cls, path: str | Path, overrides: Iterable[str] = ()) -> Recipe:

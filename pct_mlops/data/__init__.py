@@ -1,11 +1,13 @@
 """Data sets as three splits with three jobs, and loaders whose batches are the same on any number of processes."""
 
 from pct_mlops.data.datasets import DATASETS, load_data
-from pct_mlops.data.loaders import Batch, EvalLoader, TrainLoader, eval_loader, train_loader
+from pct_mlops.data.loaders import EvalLoader, TrainLoader, eval_loader, train_loader, view_loader
+from pct_mlops.data.sources import FRESH, Batch
 from pct_mlops.data.split import Split, Splits
 
 __all__ = [
     "DATASETS",
+    "FRESH",
     "Batch",
     "EvalLoader",
     "Split",
@@ -14,4 +16,5 @@ __all__ = [
     "eval_loader",
     "load_data",
     "train_loader",
+    "view_loader",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from pct_mlops.config import Catalog, DataConfig, PctError
 from pct_mlops.data import folders
 from pct_mlops.data.idx import read_idx
+from pct_mlops.data.locking import one_process_at_a_time
 from pct_mlops.data.pixels import ArrayPixels
 from pct_mlops.data.split import Split, Splits, assemble, check_labels, stratified
 
@@ -31,13 +33,15 @@ def load_data(config: DataConfig, seed: int) -> Splits:
     """The data set that `config` names, split with `seed`. Unknown, missing or broken data raises PctError."""
     factory = DATASETS[config.name]
     try:
-        return factory(config, seed)
+        splits = factory(config, seed)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise PctError(
             f"The data of {config.name} cannot be read ({where}{error.strerror or error}): check data.root and its "
             "permissions."
         ) from error
+    # Part of what the answers depend on, so part of what a table says of itself.
+    return replace(splits, preprocessing_id=f"{splits.preprocessing_id}/ten-crop") if config.ten_crop else splits
 
 
 def _array_split(name: str, images: np.ndarray, labels: np.ndarray, rows: Sequence[int], size: int | None) -> Split:
@@ -65,20 +69,6 @@ def _array_splits(
 
 
 # Fashion-MNIST -----------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _one_process_at_a_time(folder: Path) -> Iterator[None]:
-    """The processes of one machine download one after the other; the later ones then find the files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:  # a system without file locks
-        yield
-        return
-    with open(folder / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _idx_files(folder: Path) -> dict[str, Path] | None:
@@ -115,7 +105,7 @@ def _fashion_files(root: Path | None) -> dict[str, Path]:
     if files is None:
         reason = "it left no files"
         try:
-            with _one_process_at_a_time(DOWNLOADS):
+            with one_process_at_a_time(DOWNLOADS):
                 files = _idx_files(DOWNLOADS)
                 if files is None:
                     _download_fashion(DOWNLOADS)
@@ -188,7 +178,7 @@ def _cifar(config: DataConfig, seed: int, kind: str, statistics: Statistics) -> 
     parts = []
     class_names: list[str] = []
     try:
-        with _one_process_at_a_time(root) if config.root is None else contextlib.nullcontext():
+        with one_process_at_a_time(root) if config.root is None else contextlib.nullcontext():
             for name in ("train", "test"):
                 data = getattr(datasets, kind)(str(root), train=name == "train", download=config.root is None)
                 images, class_names = np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)), list(data.classes)

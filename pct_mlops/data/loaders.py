@@ -1,116 +1,37 @@
 """Batches: from memory on the training device, or streamed through worker processes. Both give the same views.
 
 Order and views are functions of (seed, epoch, step), drawn for the whole global batch, of which every process takes
-its own part: one process and many see the same examples, and a resume needs no stored generator.
+its own part: one process and many see the same examples, and a resume needs no stored generator. With data.views, a
+view is a function of (seed, example, number of the view).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pct_mlops.config import DataConfig, PctError
-from pct_mlops.data.pixels import Pixels
+from pct_mlops.data.fixed_views import fixed_views, view_numbers
+from pct_mlops.data.mixing import Mixing
+from pct_mlops.data.sources import FRESH, Batch, Job, MemorySource, StreamSource
 from pct_mlops.data.split import Split
-from pct_mlops.data.views import ViewParams, apply_one, cut, draw, generator, pad
+from pct_mlops.data.ten_crop import NUM_CROPS, ten_crops
+from pct_mlops.data.views import draw, generator
+
+Way = Literal["memory", "streaming"]
 
 
-class Batch(NamedTuple):
-    """Images float32 [n, C, H, W] in [0, 1], labels int64 [n], index int64 [n]: rows of the split. On one device."""
-
-    images: Tensor
-    labels: Tensor
-    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody asks of a batch
+def _path(split: Split, config: DataConfig, *, augmented: bool) -> Way:
+    fits = config.memory_cap_gb > 0 and split.num_bytes <= config.memory_cap_gb * 1e9
+    # Boxes of different sizes cannot be cut from a batch at once, so random_resized is always streamed.
+    return "memory" if fits and not (augmented and config.augment.crop == "random_resized") else "streaming"
 
 
-class Job(NamedTuple):
-    """What a batch is made of: rows of the split, and their views (None: the images as they are)."""
-
-    rows: Tensor
-    views: ViewParams | None
-
-
-def _to_unit(images: Tensor) -> Tensor:
-    return images.to(torch.float32).div_(255)
-
-
-class MemorySource:
-    """The whole split as uint8 on the device, padded once; a batch is cut out by index arithmetic."""
-
-    def __init__(self, split: Split, padding: int, device: torch.device) -> None:
-        self._images = pad(split.all_images().to(device), padding)
-        self._labels = split.labels.to(device)
-        self._device = device
-
-    def batches(self, jobs: Iterable[Job]) -> Iterator[Batch]:
-        """One batch a job."""
-        for job in jobs:
-            index = job.rows.to(self._device, non_blocking=True)
-            views = job.views
-            images = self._images[index] if views is None else cut(self._images, index, views.to(self._device))
-            yield Batch(_to_unit(images), self._labels[index], index)
-
-
-class _JobSampler(Sampler[Job]):
-    """Hands the loader the jobs of the epoch that is due."""
-
-    def __init__(self) -> None:
-        self.jobs: Iterable[Job] = []
-
-    def __iter__(self) -> Iterator[Job]:
-        return iter(self.jobs)
-
-
-class _JobDataset(Dataset[Any]):
-    """Does a job: reads a batch's images and cuts their views. Runs inside the workers."""
-
-    def __init__(self, pixels: Pixels, labels: Tensor) -> None:
-        self._pixels, self._labels = pixels, labels
-
-    def __getitem__(self, job: Job) -> tuple[Tensor, Tensor, Tensor] | str:
-        try:
-            images = self._pixels.read(job.rows)
-        except PctError as error:
-            # As a value: an exception would come out of the worker wrapped in a traceback.
-            return str(error)
-        views = job.views
-        if views is not None:
-            for row, image in enumerate(images):
-                images[row] = apply_one(image, views.row(row), views.padding, views.resized)
-        return images, self._labels[job.rows], job.rows
-
-
-class StreamSource:
-    """Reads and transforms in `num_workers` processes (0: in this one), some batches ahead."""
-
-    def __init__(self, split: Split, num_workers: int, device: torch.device, keep_workers: bool) -> None:
-        self._sampler, self._device = _JobSampler(), device
-        self._loader: DataLoader[Any] = DataLoader(
-            _JobDataset(split.pixels, split.labels),
-            batch_size=None,  # a job is a batch already
-            sampler=self._sampler,
-            num_workers=num_workers,
-            persistent_workers=keep_workers and num_workers > 0,
-            pin_memory=device.type == "cuda",
-            generator=torch.Generator(),  # or the loader would draw from, and so change, the global one
-        )
-
-    def batches(self, jobs: Iterable[Job]) -> Iterator[Batch]:
-        """One batch a job; PctError names a file that cannot be read."""
-        self._sampler.jobs = jobs
-        for result in self._loader:
-            if isinstance(result, str):
-                raise PctError(result)
-            images, labels, index = (part.to(self._device, non_blocking=True) for part in result)
-            yield Batch(_to_unit(images), labels, index)
-
-
-def _fits_in_memory(split: Split, config: DataConfig) -> bool:
-    return config.memory_cap_gb > 0 and split.num_bytes <= config.memory_cap_gb * 1e9
+def _import_transforms() -> None:
+    import torchvision.transforms.v2  # noqa: F401  # once, before the workers fork: it takes seconds
 
 
 class TrainLoader:
@@ -127,6 +48,7 @@ class TrainLoader:
         global_batch_size: int,
         seed_sampler: int,
         seed_data: int,
+        num_classes: int | None,
         rank: int,
         world_size: int,
         device: torch.device,
@@ -136,16 +58,19 @@ class TrainLoader:
         self._stop = self._start + global_batch_size // world_size
         self._seed_sampler, self._seed_data = seed_sampler, seed_data
         self._augment, (_, self._height, self._width) = config.augment, split.pixels.shape
-        self.path: Literal["memory", "streaming"] = "streaming"
+        self._num_views = config.views
+        self._mixing, self._shared = None, world_size > 1
+        if config.augment.mixup or config.augment.cutmix:
+            if num_classes is None:
+                raise ValueError("mixup and cutmix need num_classes")
+            self._mixing = Mixing(config.augment, num_classes, seed_data, self._shared)
+        self.path = _path(split, config, augmented=True)
         self._source: MemorySource | StreamSource
-        # Boxes of different sizes cannot be cut from a batch at once, so random_resized is always streamed.
-        if _fits_in_memory(split, config) and config.augment.crop != "random_resized":
-            self.path = "memory"
+        if self.path == "memory":
             padding = config.augment.padding if config.augment.crop == "pad" else 0
             self._source = MemorySource(split, padding, device)
         else:
-            import torchvision.transforms.v2  # noqa: F401  # once, before the workers fork: it takes seconds
-
+            _import_transforms()
             self._source = StreamSource(split, config.num_workers, device, keep_workers=True)
 
     def __len__(self) -> int:
@@ -155,41 +80,75 @@ class TrainLoader:
         """Batches start_step .. len - 1 of an epoch: the same ones that an uninterrupted epoch has there."""
         if not 0 <= start_step <= len(self):
             raise ValueError(f"start_step {start_step} is outside 0 to {len(self)}")
-        return self._source.batches(self._jobs(epoch, start_step))
+        batches = self._source.batches(self._jobs(epoch, start_step))
+        mixing = self._mixing
+        if mixing is None:
+            return batches
+        return (mixing(batch, epoch, step) for step, batch in enumerate(batches, start_step))
 
     def _jobs(self, epoch: int, start_step: int) -> Iterator[Job]:
         order = torch.randperm(self._num_examples, generator=generator("order", self._seed_sampler, epoch))
+        own = torch.arange(self._start, self._stop)
+        if self._mixing is not None and self._shared:
+            own = torch.cat([(own[:1] - 1) % self._global, own])  # what its first example is mixed with
         for step in range(start_step, len(self)):
             index = order[step * self._global : (step + 1) * self._global]
-            random = generator("views", self._seed_data, epoch, step)
-            views = draw(self._augment, self._global, random, self._height, self._width)
-            yield Job(index[self._start : self._stop].clone(), views.part(self._start, self._stop))
+            yield self._fixed_job(epoch, index[own]) if self._num_views else self._fresh_job(epoch, step, index, own)
+
+    def _fixed_job(self, epoch: int, index: Tensor) -> Job:
+        numbers = view_numbers(self._seed_data, epoch, index, self._num_views or 1)
+        views = fixed_views(self._augment, self._seed_data, index, numbers, (self._height, self._width))
+        return Job(index, views, numbers)
+
+    def _fresh_job(self, epoch: int, step: int, index: Tensor, own: Tensor) -> Job:
+        random = generator("views", self._seed_data, epoch, step)
+        views = draw(self._augment, self._global, random, self._height, self._width)
+        return Job(index[own], views.rows(own), torch.full_like(own, FRESH))
 
 
 class EvalLoader:
-    """This process's contiguous share of a split, as it is, in order, each example once; may be iterated again.
+    """This process's contiguous share of a split, in order, each example once; may be iterated again.
 
-    `len()` is the number of batches, `path` is "memory" or "streaming".
+    Images are as they are, or one fixed view of each, or ten crops [n, 10, C, H, W]. `len()` is the number of batches,
+    `path` is "memory" or "streaming".
     """
 
     def __init__(
-        self, split: Split, config: DataConfig, *, batch_size: int, rank: int, world_size: int, device: torch.device
+        self,
+        split: Split,
+        config: DataConfig,
+        job: Callable[[Tensor], Job],
+        *,
+        batch_size: int,
+        ten_crop: bool,
+        rank: int,
+        world_size: int,
+        device: torch.device,
     ) -> None:
         share = -(-len(split) // world_size)
-        rows = torch.arange(min(rank * share, len(split)), min((rank + 1) * share, len(split)))
-        self._jobs = [Job(part.clone(), None) for part in rows.split(batch_size) if len(part)]
-        self.path: Literal["memory", "streaming"] = "memory" if _fits_in_memory(split, config) else "streaming"
+        self._rows = torch.arange(min(rank * share, len(split)), min((rank + 1) * share, len(split)))
+        self._batch_size, self._job, self._ten_crop = batch_size, job, ten_crop
+        augmented = job is not _plain_job
+        self.path = _path(split, config, augmented=augmented)
         self._source: MemorySource | StreamSource
         if self.path == "memory":
             self._source = MemorySource(split, 0, device)
         else:
+            if augmented:
+                _import_transforms()
             self._source = StreamSource(split, config.num_workers, device, keep_workers=False)
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return (len(self._rows) + self._batch_size - 1) // self._batch_size
 
     def __iter__(self) -> Iterator[Batch]:
-        return self._source.batches(self._jobs)
+        jobs = (self._job(rows.clone()) for rows in self._rows.split(self._batch_size) if len(rows))
+        for batch in self._source.batches(jobs):
+            yield batch._replace(images=ten_crops(batch.images)) if self._ten_crop else batch
+
+
+def _plain_job(rows: Tensor) -> Job:
+    return Job(rows, None, torch.full_like(rows, FRESH))
 
 
 def train_loader(
@@ -199,12 +158,14 @@ def train_loader(
     global_batch_size: int,
     seed_sampler: int,
     seed_data: int,
+    num_classes: int | None = None,
     rank: int = 0,
     world_size: int = 1,
     device: torch.device | str = "cpu",
 ) -> TrainLoader:
     """Shuffled, augmented batches of global_batch_size / world_size examples on `device`.
 
+    `num_classes` is the width of `Batch.soft`, needed where the config asks for mixup or cutmix.
     PctError when the global batch does not divide by the number of processes, or is larger than the split.
     """
     _check_place(rank, world_size)
@@ -226,6 +187,7 @@ def train_loader(
         global_batch_size=global_batch_size,
         seed_sampler=seed_sampler,
         seed_data=seed_data,
+        num_classes=num_classes,
         rank=rank,
         world_size=world_size,
         device=torch.device(device),
@@ -241,13 +203,62 @@ def eval_loader(
     world_size: int = 1,
     device: torch.device | str = "cpu",
 ) -> EvalLoader:
-    """Batches of up to `batch_size` examples of this process's share on `device`, without augmentation."""
+    """Batches of up to `batch_size` images of this process's share on `device`, without augmentation.
+
+    With data.ten_crop each example is ten images [n, 10, C, H, W], and a batch holds a tenth of the examples.
+    """
     _check_place(rank, world_size)
+    _check_batch(batch_size)
+    return EvalLoader(
+        split,
+        config,
+        _plain_job,
+        batch_size=max(1, batch_size // NUM_CROPS) if config.ten_crop else batch_size,
+        ten_crop=config.ten_crop,
+        rank=rank,
+        world_size=world_size,
+        device=torch.device(device),
+    )
+
+
+def view_loader(
+    split: Split,
+    config: DataConfig,
+    view: int,
+    *,
+    batch_size: int,
+    seed_data: int,
+    rank: int = 0,
+    world_size: int = 1,
+    device: torch.device | str = "cpu",
+) -> EvalLoader:
+    """Like `eval_loader`, without ten crops, with view number `view` of each example, as training with data.views has.
+
+    On a GPU each loader holds its own copy of the split: make one after the other.
+    """
+    _check_place(rank, world_size)
+    _check_batch(batch_size)
+    _, height, width = split.pixels.shape
+
+    def job(rows: Tensor) -> Job:
+        numbers = torch.full_like(rows, view)
+        return Job(rows, fixed_views(config.augment, seed_data, rows, numbers, (height, width)), numbers)
+
+    return EvalLoader(
+        split,
+        config,
+        job,
+        batch_size=batch_size,
+        ten_crop=False,
+        rank=rank,
+        world_size=world_size,
+        device=torch.device(device),
+    )
+
+
+def _check_batch(batch_size: int) -> None:
     if batch_size < 1:
         raise PctError(f"The evaluation batch is {batch_size}: set engine.eval_batch_size to 1 or more.")
-    return EvalLoader(
-        split, config, batch_size=batch_size, rank=rank, world_size=world_size, device=torch.device(device)
-    )
 
 
 def _check_place(rank: int, world_size: int) -> None:

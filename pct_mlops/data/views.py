@@ -57,9 +57,9 @@ class ViewParams:
     def __len__(self) -> int:
         return len(self.flip)
 
-    def part(self, start: int, stop: int) -> ViewParams:
-        """Rows start to stop."""
-        return ViewParams(self.box[start:stop], self.flip[start:stop], self.padding, self.resized)
+    def rows(self, rows: Tensor) -> ViewParams:
+        """The views of some rows, int64 [m]."""
+        return ViewParams(self.box[rows], self.flip[rows], self.padding, self.resized)
 
     def to(self, device: torch.device) -> ViewParams:
         """The same views on another device."""
@@ -80,7 +80,9 @@ def draw(augment: AugmentConfig, n: int, random: torch.Generator, height: int, w
     """
     padding = augment.padding if augment.crop == "pad" else 0
     if augment.crop == "random_resized":
-        box = _draw_resized(n, random, height, width)
+        tries = torch.rand((2, n, ATTEMPTS), generator=random, dtype=torch.float64)
+        place = torch.rand((n, 2), generator=random, dtype=torch.float64)
+        box = resized_boxes(tries, place, height, width)
     else:
         box = torch.empty((n, 4), dtype=torch.int64)
         box[:, :2] = torch.randint(2 * padding + 1, (n, 2), generator=random) if padding else 0
@@ -89,9 +91,11 @@ def draw(augment: AugmentConfig, n: int, random: torch.Generator, height: int, w
     return ViewParams(box, flip, padding, augment.crop == "random_resized")
 
 
-def _draw_resized(n: int, random: torch.Generator, height: int, width: int) -> Tensor:
-    """The first of ten tries that fits; else the largest centred box of an allowed aspect ratio. int64 [n, 4]."""
-    tries = torch.rand((2, n, ATTEMPTS), generator=random, dtype=torch.float64)
+def resized_boxes(tries: Tensor, place: Tensor, height: int, width: int) -> Tensor:
+    """Boxes of random resized crops, int64 [n, 4], from values in [0, 1): `tries` [2, n, 10] and `place` [n, 2].
+
+    The first of ten tries (area, aspect ratio) that fits; else the largest centred box of an allowed ratio.
+    """
     area = height * width * (AREA[0] + (AREA[1] - AREA[0]) * tries[0])
     low, high = math.log(RATIO[0]), math.log(RATIO[1])
     ratio = torch.exp(low + (high - low) * tries[1])
@@ -99,7 +103,6 @@ def _draw_resized(n: int, random: torch.Generator, height: int, width: int) -> T
     fits = (heights >= 1) & (heights <= height) & (widths >= 1) & (widths <= width)
     first = fits.int().argmax(dim=1, keepdim=True)
     chosen = torch.cat([heights.gather(1, first), widths.gather(1, first)], dim=1)
-    place = torch.rand((n, 2), generator=random, dtype=torch.float64)
     corner = (place * (torch.tensor([height, width]) - chosen + 1)).long()
     none = ~fits.any(dim=1)
     largest = torch.tensor([min(height, round(width / RATIO[0])), min(width, round(height * RATIO[1]))])

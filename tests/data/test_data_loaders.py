@@ -20,13 +20,19 @@ def make_loader(split, config: DataConfig = MEMORY, *, batch: int = 8, **options
 def equal(one: list[Batch], other: list[Batch]) -> bool:
     assert one
     return len(one) == len(other) and all(
-        torch.equal(a, b) for left, right in zip(one, other, strict=True) for a, b in zip(left, right, strict=True)
+        (a is b is None) or torch.equal(a, b)
+        for left, right in zip(one, other, strict=True)
+        for a, b in zip(left, right, strict=True)
     )
 
 
 def joined(parts: list[list[Batch]]) -> list[Batch]:
     """The global batches of several processes."""
-    return [Batch(*map(torch.cat, zip(*step, strict=True))) for step in zip(*parts, strict=True)]
+
+    def cat(tensors: tuple) -> torch.Tensor | None:
+        return None if all(tensor is None for tensor in tensors) else torch.cat(tensors)
+
+    return [Batch(*map(cat, zip(*step, strict=True))) for step in zip(*parts, strict=True)]
 
 
 def test_a_batch_has_the_promised_types(make_split) -> None:
@@ -38,6 +44,20 @@ def test_a_batch_has_the_promised_types(make_split) -> None:
         assert float(batch.images.max()) <= 1.0
         assert batch.labels.dtype == batch.index.dtype == torch.int64
         assert torch.equal(batch.labels, split.labels[batch.index])
+        assert batch.view.tolist() == [-1] * 8
+        assert batch.view.dtype == torch.int64
+        assert batch.soft is None
+
+
+def test_a_batch_of_three_tensors_is_cut_into_parts() -> None:
+    batch = Batch(torch.arange(6.0).view(6, 1, 1, 1), torch.arange(6), torch.arange(6) + 10)
+    first, second = batch.chunk(2)
+    assert (first.labels.tolist(), second.index.tolist()) == ([0, 1, 2], [13, 14, 15])
+    assert first.view is first.soft is second.view is second.soft is None
+    soft = batch._replace(soft=torch.eye(6), view=torch.arange(6)).chunk(3)[1]
+    assert torch.equal(soft.soft, torch.eye(6)[2:4])
+    assert soft.view.tolist() == [2, 3]
+    assert batch.chunk(1)[0] is batch
 
 
 def test_an_epoch_shows_each_example_at_most_once_and_drops_the_ragged_rest(make_split) -> None:

@@ -1,0 +1,139 @@
+"""Where batches come from: memory on the training device, or worker processes that read and cut ahead of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from pct_mlops.config import PctError
+from pct_mlops.data.pixels import Pixels
+from pct_mlops.data.split import Split
+from pct_mlops.data.views import ViewParams, apply_batch, apply_one, cut, pad
+
+FRESH = -1  # the view number of what is drawn anew every epoch, or not augmented at all
+
+
+class Batch(NamedTuple):
+    """Examples on one device.
+
+    `images` float32 [n, C, H, W] in [0, 1] ([n, 10, C, H, W] from an evaluation by ten crops); `labels` int64 [n];
+    `index` int64 [n], rows of the split; `view` int64 [n], which of the data.views fixed views this is, FRESH where
+    there are none (loaders always give it); `soft` float32 [n, num_classes], the mixed one-hot targets of mixup and
+    cutmix, else None, and then `labels` holds the label with the larger share.
+    """
+
+    images: Tensor
+    labels: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which nobody asks of a batch
+    view: Tensor | None = None
+    soft: Tensor | None = None
+
+    def chunk(self, parts: int) -> list[Batch]:
+        """Equal parts, in order; n must divide by `parts`."""
+        if parts == 1:
+            return [self]
+        size = len(self.labels) // parts
+        return [self.rows(start, start + size) for start in range(0, size * parts, size)]
+
+    def rows(self, start: int, stop: int | None = None) -> Batch:
+        """Rows start to stop; what is None stays None."""
+        return Batch(*(None if part is None else part[start:stop] for part in self))  # type: ignore[arg-type]
+
+
+class Job(NamedTuple):
+    """What a batch is made of: rows of the split, their views (None: the images as they are), their view numbers."""
+
+    rows: Tensor
+    views: ViewParams | None
+    numbers: Tensor
+
+
+def _to_unit(images: Tensor) -> Tensor:
+    return images.to(torch.float32).div_(255)
+
+
+class MemorySource:
+    """The whole split as uint8 on the device; a batch is cut out by index arithmetic.
+
+    Images that are padded once, by `padding`, are cut fastest; views of another padding are padded as they come.
+    """
+
+    def __init__(self, split: Split, padding: int, device: torch.device) -> None:
+        self._images = pad(split.all_images().to(device), padding)
+        self._labels = split.labels.to(device)
+        self._padding, self._device = padding, device
+
+    def batches(self, jobs: Iterable[Job]) -> Iterator[Batch]:
+        """One batch a job."""
+        for job in jobs:
+            index = job.rows.to(self._device, non_blocking=True)
+            numbers = job.numbers.to(self._device, non_blocking=True)
+            yield Batch(_to_unit(self._cut(index, job.views)), self._labels[index], index, numbers)
+
+    def _cut(self, index: Tensor, views: ViewParams | None) -> Tensor:
+        if views is None:
+            return self._images[index]
+        views = views.to(self._device)
+        return (
+            cut(self._images, index, views)
+            if views.padding == self._padding
+            else apply_batch(self._images[index], views)
+        )
+
+
+class _JobSampler(Sampler[Job]):
+    """Hands the loader the jobs of the epoch that is due."""
+
+    def __init__(self) -> None:
+        self.jobs: Iterable[Job] = []
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self.jobs)
+
+
+class _JobDataset(Dataset[Any]):
+    """Does a job: reads a batch's images and cuts their views. Runs inside the workers."""
+
+    def __init__(self, pixels: Pixels, labels: Tensor) -> None:
+        self._pixels, self._labels = pixels, labels
+
+    def __getitem__(self, job: Job) -> tuple[Tensor, Tensor, Tensor, Tensor] | str:
+        try:
+            images = self._pixels.read(job.rows)
+        except PctError as error:
+            # As a value: an exception would come out of the worker wrapped in a traceback.
+            return str(error)
+        views = job.views
+        if views is not None:
+            for row, image in enumerate(images):
+                images[row] = apply_one(image, views.row(row), views.padding, views.resized)
+        return images, self._labels[job.rows], job.rows, job.numbers
+
+
+class StreamSource:
+    """Reads and transforms in `num_workers` processes (0: in this one), some batches ahead."""
+
+    def __init__(self, split: Split, num_workers: int, device: torch.device, keep_workers: bool) -> None:
+        self._sampler, self._device = _JobSampler(), device
+        self._loader: DataLoader[Any] = DataLoader(
+            _JobDataset(split.pixels, split.labels),
+            batch_size=None,  # a job is a batch already
+            sampler=self._sampler,
+            num_workers=num_workers,
+            persistent_workers=keep_workers and num_workers > 0,
+            pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # or the loader would draw from, and so change, the global one
+        )
+
+    def batches(self, jobs: Iterable[Job]) -> Iterator[Batch]:
+        """One batch a job; PctError names a file that cannot be read."""
+        self._sampler.jobs = jobs
+        for result in self._loader:
+            if isinstance(result, str):
+                raise PctError(result)
+            images, *others = (part.to(self._device, non_blocking=True) for part in result)
+            yield Batch(_to_unit(images), *others)

@@ -1,25 +1,45 @@
 """Classifiers: every architecture out of one factory, each returning logits and penultimate features."""
 
-from pct_mlops.models.factory import (
-    Architecture,
-    Classifier,
-    LogitsOnly,
-    build_model,
-    classifier_from_bytes,
-    load_classifier,
-    model_names,
-    save_classifier,
-)
+from pct_mlops.models.architecture import Architecture
+from pct_mlops.models.classifier import Classifier, LogitsOnly
+from pct_mlops.models.ensemble import Ensemble, common_classes
+from pct_mlops.models.factory import build_model
+from pct_mlops.models.families import model_names, summary
+from pct_mlops.models.files import classifier_from_bytes, load_classifier, load_weights_into, save_classifier
+from pct_mlops.models.legacy import read_checkpoint
 from pct_mlops.models.output import ModelOutput
+from pct_mlops.models.published import load_pretrained
+from pct_mlops.models.surgery import (
+    batchnorm_layers,
+    fold_old_head,
+    freeze_backbone,
+    interpolate,
+    reset_batchnorm,
+    reset_head,
+    use_old_head,
+)
 
 __all__ = [
     "Architecture",
     "Classifier",
+    "Ensemble",
     "LogitsOnly",
     "ModelOutput",
+    "batchnorm_layers",
     "build_model",
     "classifier_from_bytes",
+    "common_classes",
+    "fold_old_head",
+    "freeze_backbone",
+    "interpolate",
     "load_classifier",
+    "load_pretrained",
+    "load_weights_into",
     "model_names",
+    "read_checkpoint",
+    "reset_batchnorm",
+    "reset_head",
     "save_classifier",
+    "summary",
+    "use_old_head",
 ]

@@ -6,6 +6,10 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from pct_mlops.config import PctError
+from pct_mlops.models.architecture import Architecture
+from pct_mlops.models.classifier import Body
+
 # Blocks per stage; the number in the name counts the weighted layers: two a block, the stem and the head.
 DEPTHS: dict[str, tuple[int, ...]] = {
     "small_resnet8": (1, 1, 1),
@@ -27,7 +31,10 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "group"
 
 
 class SmallResNet(nn.Module):
-    """Images [N, C_in, H, W] -> features [N, D] with D = width * 2^(stages - 1); every later stage halves H and W."""
+    """Images [N, C_in, H, W] -> features [N, D] with D = width * 2^(stages - 1); every later stage halves H and W.
+
+    After `return_maps()` the features are followed by the maps of the last two stages, [N, D / 2, ...] and [N, D, ...].
+    """
 
     def __init__(
         self, blocks: Sequence[int], in_channels: int, width: int = 16, norm: str = "batch", stem_stride: int = 1
@@ -41,6 +48,8 @@ class SmallResNet(nn.Module):
         make_norm = NORMS[norm]
         layers: list[nn.Module] = [conv3x3(in_channels, width, stem_stride), make_norm(width), nn.ReLU(inplace=True)]
         channels = width
+        self.stage_ends: list[int] = []
+        self.map_layers: tuple[int, ...] = ()
         for stage, count in enumerate(blocks):
             planes = width * 2**stage
             for block in range(count):
@@ -50,12 +59,48 @@ class SmallResNet(nn.Module):
                     shortcut = nn.Sequential(conv1x1(channels, planes, stride), make_norm(planes))
                 layers.append(BasicBlock(channels, planes, stride, shortcut, norm_layer=make_norm))
                 channels = planes
+            self.stage_ends.append(len(layers) - 1)
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.num_features = channels
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Features [N, D]."""
-        return self.layers(images)
+    def return_maps(self) -> None:
+        """From now on `forward` gives the maps as well."""
+        self.map_layers = tuple(self.stage_ends[-2:])
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Features [N, D], alone or followed by the maps."""
+        if not self.map_layers:
+            return self.layers(images)
+        values, maps = images, []
+        for index, layer in enumerate(self.layers):
+            values = layer(values)
+            if index in self.map_layers:
+                maps.append(values)
+        return values, *maps
+
+
+def build_body(base: str, variant: str, architecture: Architecture) -> Body:
+    """The named network, plain or as one of families.VARIANTS; wrong arguments raise PctError."""
+    kwargs = dict(architecture.kwargs)
+    options = {"dropout": kwargs.pop("dropout_aux")} if variant == "aux" and "dropout_aux" in kwargs else {}
+    aux_heads: tuple[nn.Module, ...] = ()
+    try:
+        network = SmallResNet(DEPTHS[base], architecture.image_shape[0], **kwargs)
+        if variant == "aux":
+            from pct_mlops.models.residual import inception_heads
+
+            network.return_maps()
+            # With group norm nothing may look at the rest of the batch, the auxiliary heads neither.
+            norm = _group_norm if kwargs.get("norm") == "group" else None
+            aux_heads = inception_heads(network.num_features, architecture.num_classes, norm=norm, **options)
+        elif variant == "stodepth":
+            from pct_mlops.models.residual import add_stochastic_depth
+
+            add_stochastic_depth(network)
+    except (TypeError, KeyError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        takes = "width, norm (batch or group)" + (", dropout_aux" if variant == "aux" else "") + " and stem_stride"
+        raise PctError(f"Invalid model.kwargs for {architecture.name} ({error}): it takes {takes}.") from error
+    return Body(network, network.num_features, aux_heads, num_branches=2 if variant == "mb" else 0)

@@ -2,86 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pct_mlops.config import PctError
+from pct_mlops.models.architecture import Architecture
+from pct_mlops.models.classifier import Body, Classifier
 
 LARGE_INPUT = {"inception_v3": 299}
+# Auxiliary classifiers that torchvision's weights bring along, in the order in which their maps arise.
+OWN_AUX = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 
 
-def names() -> list[str]:
+@lru_cache
+def names() -> tuple[str, ...]:
     """Classification models that the installed torchvision offers."""
     from torchvision import models
 
-    return models.list_models(module=models)
+    return tuple(models.list_models(module=models))
 
 
-def build_backbone(name: str, image_shape: tuple[int, int, int], kwargs: dict[str, Any]) -> tuple[nn.Module, int]:
-    """The named model with its classifier's last layer removed: images -> features [N, D], and D."""
+@lru_cache
+def residual_names() -> tuple[str, ...]:
+    """Those among them that are residual networks of torchvision's ResNet class."""
     from torchvision import models
 
-    if image_shape[0] != 3:
+    return tuple(name for name in names() if models.get_model_builder(name).__module__ == models.resnet.__name__)
+
+
+def build_body(base: str, variant: str, architecture: Architecture) -> Body:
+    """The named model without its classifier's last layer, plain or as one of families.VARIANTS."""
+    name, channels = architecture.name, architecture.image_shape[0]
+    if channels != 3:
         raise PctError(
-            f"{name} takes colour images, but the data set has {image_shape[0]} channel: "
+            f"{name} takes colour images, but the data set has {channels} channel: "
             "use a small_resnet, for example model.name=small_resnet14."
         )
-    if kwargs.get("aux_logits"):
-        raise PctError(f"{name} is trained here without its auxiliary heads: leave aux_logits out of model.kwargs.")
-    if name.startswith(("googlenet", "inception")):
-        # torchvision's slow truncated-normal initialisation is opt-in; aux heads come with the training options.
-        kwargs = {"aux_logits": False, "init_weights": False, **kwargs}
     try:
-        network = models.get_model(name, weights=None, **kwargs)
+        return _variant(base, variant, architecture.num_classes, dict(architecture.kwargs))
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise PctError(f"Invalid model.kwargs for {name} ({error}): give what torchvision's {name} takes.") from error
-    backbone, num_features = _without_head(network)
-    _check_image(name, backbone, image_shape)
-    return backbone, num_features
+        raise PctError(f"Invalid model.kwargs for {name} ({error}): give what torchvision's {base} takes.") from error
 
 
-def _check_image(name: str, backbone: nn.Module, image_shape: tuple[int, int, int]) -> None:
+def _variant(base: str, variant: str, num_classes: int, kwargs: dict[str, Any]) -> Body:
+    from pct_mlops.models import residual
+
+    if base in OWN_AUX:
+        return _inception(base, num_classes, kwargs)
+    options = {"dropout": kwargs.pop("dropout_aux")} if variant == "aux" and "dropout_aux" in kwargs else {}
+    network, num_features, dropout, names = _without_head(_network(base, kwargs))
+    if variant == "aux":
+        heads = residual.inception_heads(num_features, num_classes, **options)
+        # The names of the research code's files.
+        names |= {"aux3": "aux_heads.0", "aux4": "aux_heads.1"}
+        return Body(residual.TappedResNet(network), num_features, heads, dropout=dropout, names=names)
+    if variant == "mb":
+        names |= {"fc1": "aux_heads.0", "fc2": "aux_heads.1"}
+    elif variant == "stodepth":
+        residual.add_stochastic_depth(network)
+    return Body(network, num_features, num_branches=2 if variant == "mb" else 0, dropout=dropout, names=names)
+
+
+def _network(name: str, kwargs: dict[str, Any]) -> Any:
+    from torchvision import models
+
+    return models.get_model(name, weights=None, **kwargs)
+
+
+def _inception(name: str, num_classes: int, kwargs: dict[str, Any]) -> Body:
+    """GoogLeNet and Inception v3: with `aux_logits` their own auxiliary classifiers become heads."""
+    from pct_mlops.models.inception import tapped
+
+    # torchvision's slow truncated-normal initialisation is opt-in; aux heads come with the training options.
+    kwargs = {"aux_logits": False, "init_weights": False, **kwargs}
+    network, heads = tapped(name, num_classes, kwargs) if kwargs["aux_logits"] else (_network(name, kwargs), ())
+    network, num_features, dropout, names = _without_head(network)
+    places = [f"aux_heads.{index}" if heads else None for index in range(len(OWN_AUX[name]))]
+    names |= dict(zip(OWN_AUX[name], places, strict=True))
+    return Body(network, num_features, heads, dropout=dropout, names=names)
+
+
+def check_images(name: str, model: Classifier, image_shape: tuple[int, int, int]) -> None:
     """PctError when images of this size do not pass through; on the meta device, where nothing is computed."""
-    state = {key: value.to("meta") for key, value in [*backbone.named_parameters(), *backbone.named_buffers()]}
-    image = torch.empty(1, *image_shape, device="meta")
+    state = {key: value.to("meta") for key, value in [*model.named_parameters(), *model.named_buffers()]}
+    images = torch.empty(2, *image_shape, device="meta")
+    # Evaluation is the quicker look; auxiliary heads take part in training only, and may need more pixels.
+    model.train(bool(model.aux_heads))
     try:
-        with torch.no_grad(), _evaluating(backbone):
-            torch.func.functional_call(backbone, state, (image,))
+        with torch.no_grad():
+            torch.func.functional_call(model, state, (images,))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise PctError(
             f"{name} does not take images of {image_shape[1]}x{image_shape[2]} ({reason}): set data.image_size to a "
             f"size that it takes; most were made for {LARGE_INPUT.get(name, 224)}."
         ) from error
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    network.eval()
-    try:
-        yield
     finally:
-        network.train()
+        model.train()
 
 
-def _without_head(network: nn.Module) -> tuple[nn.Module, int]:
+def _without_head(network: nn.Module) -> tuple[Any, int, float, dict[str, str | None]]:
+    """The network without last layer and the dropout before it, D, that dropout, and where its files' head belongs.
+
+    Dropout moves to the classifier's head, so that the features are those before it.
+    """
     if type(network).__name__ == "SqueezeNet":
-        return _SqueezeFeatures(network), 512
+        # Its classifier takes a ReLU before the mean, which a linear head on the mean cannot reproduce.
+        squeeze = _SqueezeFeatures(network)
+        return squeeze, 512, squeeze.dropout, {"classifier": None}
     path, last = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
-    parent = network.get_submodule(path.rpartition(".")[0])
-    _replace(parent, path.rpartition(".")[2])
-    return network, last.in_features
-
-
-def _replace(parent: nn.Module, child: str) -> None:
-    if isinstance(parent, nn.Sequential):
-        parent[int(child) if child.isdigit() else list(dict(parent.named_children())).index(child)] = nn.Identity()
-    else:
-        setattr(parent, child, nn.Identity())
+    parent_path, _, child = path.rpartition(".")
+    parent = network.get_submodule(parent_path)
+    children = list(dict(parent.named_children()))
+    before = children[children.index(child) - 1] if child != children[0] else child
+    setattr(parent, child, nn.Identity())
+    dropout = getattr(parent, before)
+    if not isinstance(dropout, nn.Dropout):
+        return network, last.in_features, 0.0, {path: "head"}
+    setattr(parent, before, nn.Identity())
+    return network, last.in_features, dropout.p, {path: "head"}
 
 
 class _SqueezeFeatures(nn.Module):
@@ -90,8 +133,8 @@ class _SqueezeFeatures(nn.Module):
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.features: Callable[[Tensor], Tensor] = network.features
-        self.dropout = network.classifier[0]
+        self.dropout: float = network.classifier[0].p
         self.pool = nn.AdaptiveAvgPool2d(1)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.pool(self.dropout(self.features(images))).flatten(1)
+        return self.pool(self.features(images)).flatten(1)

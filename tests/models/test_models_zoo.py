@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,9 +10,10 @@ import pytest
 import torch
 from accelerate import init_empty_weights
 from torch.nn.functional import cross_entropy
+from torchvision.ops import StochasticDepth
 
 from pct_mlops.config import PctError
-from pct_mlops.models import build_model, model_names
+from pct_mlops.models import build_model, load_weights_into, model_names
 from pct_mlops.models.torchvision_zoo import LARGE_INPUT, names
 
 
@@ -29,18 +31,62 @@ def test_torchvision_offers_what_is_known_to_work() -> None:
     assert set(names()) <= set(model_names())
 
 
-@pytest.mark.parametrize("name", model_names())
+# The architectures of the research code under its own names ("swin" alone is a family of torchvision's now).
+ORIGINAL = {
+    "alexnet": ["alexnet"],
+    "vgg11..19(_bn)": [f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")],
+    "resnet18..152": [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)],
+    "resnext": ["resnext50_32x4d", "resnext101_32x8d"],
+    "wide_resnet": ["wide_resnet50_2", "wide_resnet101_2"],
+    "densenet": ["densenet121", "densenet161", "densenet169", "densenet201"],
+    "inception": ["googlenet", "inception_v3"],
+    "mnasnet0_5..1_3": ["mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"],
+    "mobilenet_v2": ["mobilenet_v2"],
+    "shufflenet_v2_x0_5..x2_0": [f"shufflenet_v2_x{width}" for width in ("0_5", "1_0", "1_5", "2_0")],
+    "squeezenet": ["squeezenet1_0", "squeezenet1_1"],
+    "swin": ["swin_t", "swin_s", "swin_b"],
+    "ResNets for small images": ["small_resnet14", "small_resnet18"],
+    "aux_resnet18..152": [f"aux_resnet{depth}" for depth in (18, 34, 50, 101, 152)],
+    "mb_resnet18..152": [f"mb_resnet{depth}" for depth in (18, 34, 50, 101, 152)],
+    "stochastic depth": [f"resnet{depth}_StoDepth_lineardecay" for depth in (18, 34, 50, 101, 152)],
+}
+
+
+@pytest.mark.parametrize("row", ORIGINAL)
+def test_every_architecture_of_the_research_code_has_its_place(architecture, row: str) -> None:
+    for name in ORIGINAL[row]:
+        ours = name.replace("_StoDepth_lineardecay", "_stodepth")
+        # Each of our names is built, and its outputs are looked at, in the test below; here the other spelling too.
+        assert ours in model_names(), name
+        if name != ours:
+            with torch.device("meta"):
+                model = build_model(architecture(name, 64))
+            assert model.architecture.name == name
+            assert [part.p for part in model.modules() if isinstance(part, StochasticDepth)][-1] == 0.5
+
+
+# Variants of the wide networks are resnet50's with other numbers: one of each kind stands for all.
+WIDE_VARIANT = re.compile(r"(aux|mb)_(resnext|wide_).*|(resnext|wide_).*_stodepth")
+NAMES = [name for name in model_names() if not WIDE_VARIANT.fullmatch(name)]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "aux_resnext50_32x4d", "mb_wide_resnet50_2", "wide_resnet50_2_stodepth"])
 def test_every_name_gives_logits_and_features(architecture, name: str) -> None:
-    size = 28 if name.startswith("small_") else LARGE_INPUT.get(name, 224)
+    size = 28 if "small_resnet" in name else LARGE_INPUT.get(name, 224)
     with no_memory(name):
         model = build_model(architecture(name, size)).to("meta")
     output = model(torch.empty(2, 3, size, size, device="meta"))
     assert output.logits.shape == (2, 10)
     assert output.features.shape == (2, model.head.in_features)
-    assert output.aux == ()
+    if name.startswith(("aux_", "mb_")):
+        assert [logits.shape for logits in output.aux] == [(2, 10), (2, 10)]
+    else:
+        assert output.aux == ()
     # Nothing of the thousand ImageNet classes is left behind.
     assert not any(1000 in parameter.shape for key, parameter in model.named_parameters() if "gamma" not in key)
     assert model.training
+    # Weights come back by their names alone, which is all that a file of tensors keeps.
+    load_weights_into(model, dict(model.state_dict()), "itself")
 
 
 @pytest.mark.parametrize(
@@ -50,8 +96,9 @@ def test_every_name_gives_logits_and_features(architecture, name: str) -> None:
         ("small_resnet8", 28, 1, {"width": 8, "norm": "group"}),
         ("small_resnet14", 16, 3, {"width": 4, "stem_stride": 2}),
         ("resnet18", 64, 3, {}),
-        ("mobilenet_v3_small", 64, 3, {}),
-        ("squeezenet1_1", 64, 3, {}),
+        # Without the dropout of their own between features and head.
+        ("mobilenet_v3_small", 64, 3, {"dropout": 0.0}),
+        ("squeezenet1_1", 64, 3, {"dropout": 0.0}),
     ],
 )
 def test_gradients_reach_every_parameter(architecture, name: str, size: int, channels: int, kwargs: dict) -> None:
@@ -88,7 +135,19 @@ def test_group_norm_does_not_look_at_the_rest_of_the_batch(architecture) -> None
         ("resnet18", 64, 3, {"foo": 1}, r"Invalid model\.kwargs for resnet18 .*'foo'"),
         ("resnet18", 64, 3, {"norm_layer": "group"}, r"Invalid model\.kwargs for resnet18 .*not callable"),
         ("resnet50", 64, 3, {"replace_stride_with_dilation": [1]}, r"Invalid model\.kwargs for resnet50"),
-        ("googlenet", 64, 3, {"aux_logits": True}, r"without its auxiliary heads: leave aux_logits out"),
+        ("resnet18", 64, 3, {"aux_logits": True}, r"Invalid model\.kwargs for resnet18 .*'aux_logits'"),
+        ("inception_v3", 224, 3, {"aux_logits": True}, r"does not take images of 224x224 .*made for 299\.$"),
+        ("aux_squeezenet1_1", 64, 3, {}, r"^Unknown architecture 'aux_squeezenet1_1': choose one of "),
+        ("vgg11_stodepth", 64, 3, {}, r"^Unknown architecture 'vgg11_stodepth': choose one of "),
+        ("mb_aux_resnet18", 64, 3, {}, r"^Unknown architecture 'mb_aux_resnet18': choose one of aux_resnet18, "),
+        (
+            "aux_small_resnet8",
+            8,
+            1,
+            {"dropout_aux": 2},
+            r"Invalid model\.kwargs for aux_small_resnet8 .*dropout_aux and",
+        ),
+        ("mb_resnet18", 64, 1, {}, r"^mb_resnet18 takes colour images"),
         ("alexnet", 28, 3, {}, r"^alexnet does not take images of 28x28 .*set data\.image_size .*made for 224\.$"),
         ("vit_b_32", 64, 3, {}, r"^vit_b_32 does not take images of 64x64 .*Expected 224"),
     ],

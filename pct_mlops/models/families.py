@@ -1,0 +1,55 @@
+"""Variants of residual networks, by a prefix or suffix on the name of any of them."""
+
+from __future__ import annotations
+
+from pct_mlops.config import unknown
+from pct_mlops.models import small_resnet, torchvision_zoo
+
+# Variant -> what `pct list models` says of it.
+VARIANTS = {"aux": "auxiliary heads", "mb": "three heads", "stodepth": "stochastic depth"}
+ORIGINAL_STODEPTH = "_StoDepth_lineardecay"
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Base and variant: aux_resnet18 -> (resnet18, aux), resnet18_stodepth -> (resnet18, stodepth), a -> (a, "").
+
+    The research code's spelling resnet18_StoDepth_lineardecay is understood too. Unknown names raise PctError.
+    """
+    plain = name.replace(ORIGINAL_STODEPTH, "_stodepth")
+    prefix, _, rest = plain.partition("_")
+    base, variant = plain, ""
+    if prefix in ("aux", "mb"):
+        base, variant = rest, prefix
+    elif plain.endswith("_stodepth"):
+        base, variant = plain.removesuffix("_stodepth"), "stodepth"
+    known = residual_names() if variant else plain_names()
+    if base not in known:
+        raise unknown("architecture", name, model_names())
+    return base, variant
+
+
+def residual_names() -> list[str]:
+    """The networks that have variants."""
+    return [*small_resnet.DEPTHS, *torchvision_zoo.residual_names()]
+
+
+def plain_names() -> list[str]:
+    """The networks without the variants."""
+    return [*small_resnet.DEPTHS, *torchvision_zoo.names()]
+
+
+def model_names() -> list[str]:
+    """Every name that `build_model` knows."""
+    variants = [name for base in residual_names() for name in (f"aux_{base}", f"mb_{base}", f"{base}_stodepth")]
+    return sorted([*plain_names(), *variants])
+
+
+def summary(name: str) -> str:
+    """A short line about an architecture: where it comes from, and what is special about it."""
+    base, variant = split_name(name)
+    parts = ["small images" if base in small_resnet.DEPTHS else "torchvision"]
+    if variant:
+        parts.append(VARIANTS[variant])
+    if base in torchvision_zoo.LARGE_INPUT:
+        parts.append(f"made for {torchvision_zoo.LARGE_INPUT[base]} pixels")
+    return ", ".join(parts)

@@ -1,0 +1,114 @@
+"""State dicts in torchvision's layout, and the weights that torchvision publishes."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pct_mlops.config import PctError
+from pct_mlops.models.classifier import Classifier
+from pct_mlops.models.families import split_name
+from pct_mlops.models.files import heads_of, is_head, load_weights_into
+
+# What torchvision itself renames while it loads: parts of DenseNet and of vision transformers had other names.
+DENSE = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
+TRANSFORMER = re.compile(r"^(.*\.mlp)\.linear_([12])(\..*)$")
+
+
+def to_our_names(model: Classifier, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a torchvision network under the names that they have in `model`.
+
+    The last linear layer becomes `head`, all else is below `backbone`. `module.` of data-parallel training is taken
+    off. Normalisation is the model's own, and a head that was trained without bias gets one of zeros.
+    """
+    if state and all(key.startswith("module.") for key in state):
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+    own = model.state_dict()
+    if not any(key.startswith("backbone.") for key in state):
+        state = {name: value for key, value in state.items() if (name := _our_name(model, key)) is not None}
+    filled = {"mean": own["mean"], "std": own["std"], **state}
+    if "head.weight" in filled and "head.bias" in own and "head.bias" not in filled:
+        filled["head.bias"] = torch.zeros_like(own["head.bias"])
+    return filled
+
+
+def _our_name(model: Classifier, key: str) -> str | None:
+    """Where a weight belongs, None when this model has no place for the part that it is of."""
+    key = DENSE.sub(r"\1\2", key)
+    key = TRANSFORMER.sub(lambda found: f"{found[1]}.{3 * int(found[2]) - 3}{found[3]}", key)
+    places = dict(model.names)
+    if model.architecture.embedding_dim:
+        places["feat"] = "embedding"  # the research code's name
+    for part, place in places.items():
+        if key.startswith(part + "."):
+            return None if place is None else place + key.removeprefix(part)
+    return f"backbone.{key}"
+
+
+def load_pretrained(model: Classifier, weights_name: str) -> bool:
+    """Fill the model with weights that torchvision publishes; True when its head came along.
+
+    `weights_name`: torchvision's, for example DEFAULT or IMAGENET1K_V1. The head is loaded when the model has exactly
+    the classes that the weights know, in their order, and a plain linear head on the backbone's features; otherwise it
+    stays as it is. The model then normalises images as the weights were trained, whatever its statistics were.
+    PctError for unknown names, and where the file is not at hand and cannot be fetched.
+    """
+    architecture = model.architecture
+    weights = _find(model, weights_name)
+    state = to_our_names(model, _fetch(weights, architecture.name))
+    own = model.state_dict()
+    whole = architecture.class_names == tuple(weights.meta["categories"]) and "head.weight" in state
+    whole = whole and architecture.classifier == "linear" and architecture.embedding_dim is None
+    if not whole:
+        state = {key: value for key, value in state.items() if not is_head(key)}
+    embedding = {key: value for key, value in own.items() if key.startswith("embedding.")}
+    advice = "set model.kwargs and data.image_size as these weights need them"
+    load_weights_into(model, {**embedding, **heads_of(own), **state}, f"The file of {weights}", advice)
+    _normalise_like(model, weights)
+    return whole
+
+
+def _find(model: Classifier, weights_name: str) -> Any:
+    """The member of torchvision's enumeration for this network."""
+    from torchvision import models
+
+    name = model.architecture.name
+    base, _ = split_name(name)
+    if base not in models.list_models(module=models):
+        raise PctError(f"There are no published weights of {name}: leave model.weights out to train from scratch.")
+    known = models.get_model_weights(base).__members__
+    member = weights_name.rpartition(".")[2]
+    if member not in known:
+        raise PctError(f"There are no weights '{weights_name}' of {name}: choose one of {', '.join(known)}.")
+    return known[member]
+
+
+def _fetch(weights: Any, name: str) -> Mapping[str, Tensor]:
+    """Read from where torch.hub keeps files, downloaded if need be; nothing but tensors is unpickled."""
+    try:
+        return weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        file = weights.url.rpartition("/")[2]
+        raise PctError(
+            f"The weights {weights.name} of {name} cannot be fetched ({reason}): download {file} on a machine with "
+            f"network and put it into {torch.hub.get_dir()}/checkpoints (the folder is $TORCH_HOME/hub/checkpoints), "
+            "or leave model.weights out to train from scratch."
+        ) from error
+
+
+def _normalise_like(model: Classifier, weights: Any) -> None:
+    """Take over mean and standard deviation of the images that the weights were trained on."""
+    preset = weights.transforms()
+    mean, std = tuple(preset.mean), tuple(preset.std)
+    if getattr(model.backbone, "transform_input", None) is False:
+        # torchvision has published GoogLeNet and Inception v3 shift such images to (image - 0.5) / 0.5.
+        mean = std = (0.5, 0.5, 0.5)
+    model.architecture = model.architecture.model_copy(update={"mean": mean, "std": std})
+    model.mean.copy_(torch.tensor(mean).view_as(model.mean))
+    model.std.copy_(torch.tensor(std).view_as(model.std))

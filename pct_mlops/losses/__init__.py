@@ -3,28 +3,42 @@
 A new distance is one file with one class registered in DISTANCES, imported below, and its reference in the tests.
 """
 
+from pct_mlops.losses.build import build_objective
 from pct_mlops.losses.cna import CNA
-from pct_mlops.losses.distance import DISTANCES, Distance
-from pct_mlops.losses.distances import CE, KL, L2, LDI
-from pct_mlops.losses.focuses import FOCUSES, Focus, align_weights
+from pct_mlops.losses.combined import Sum, Term
+from pct_mlops.losses.distance import DISTANCES, Binding, Distance
+from pct_mlops.losses.distances import CE, KL, L2, LDI, RCE, Renyi
+from pct_mlops.losses.features import FA, RP
+from pct_mlops.losses.focuses import FOCUSES, Focus
 from pct_mlops.losses.gather import gather_rows
-from pct_mlops.losses.objective import LossTerms, Objective, build_objective
+from pct_mlops.losses.heads import BCT
+from pct_mlops.losses.objective import LossTerms, Objective
 from pct_mlops.losses.presets import PRESETS
+from pct_mlops.losses.weights import align_weights, balanced_weights
 
 __all__ = [
+    "BCT",
     "CE",
     "CNA",
     "DISTANCES",
+    "FA",
     "FOCUSES",
     "KL",
     "L2",
     "LDI",
     "PRESETS",
+    "RCE",
+    "RP",
+    "Binding",
     "Distance",
     "Focus",
     "LossTerms",
     "Objective",
+    "Renyi",
+    "Sum",
+    "Term",
     "align_weights",
+    "balanced_weights",
     "build_objective",
     "gather_rows",
 ]

@@ -26,10 +26,12 @@ class CNA(Distance):
     cosine between old features (as many as there are, when fewer); supervised: among samples of its class.
     summation "out": mean over positives of -log softmax_{j != i}(cos_new(i, j) / temperature); "in": -log of their
     summed probability. A sample without positives counts 0. Feature widths of the two models may differ.
+    Samples that take no part (target -1) are nobody's neighbours, positive or negative.
     Old features stay out of the softmax, so the value is not zero where both models agree.
     """
 
     needs_features: ClassVar[bool] = True
+    across_samples: ClassVar[bool] = True
     zero_at_equality: ClassVar[bool] = False
 
     temperature: float = Field(default=0.01, gt=0, allow_inf_nan=False)
@@ -49,14 +51,17 @@ class CNA(Distance):
         own = torch.arange(num_rows, device=target.device) + process_rank() * num_rows
         itself = own[:, None] == torch.arange(num_columns, device=target.device)
 
-        candidates = ~itself
+        others = ~itself & (labels >= 0)
+        candidates = others
         if self.supervised:
-            candidates = candidates & (target[:, None] == labels)
+            candidates = others & (target[:, None] == labels)
         closeness = (old_rows @ old_columns.T).masked_fill(~candidates, -torch.inf)
         nearest = closeness.topk(min(self.top_k, num_columns - 1), dim=1).indices
         valid = candidates.gather(1, nearest)
 
-        similarity = (new_rows @ new_columns.T / self.temperature).masked_fill(itself, -torch.inf)
+        # The softmax of nothing but -inf is NaN: who has nobody to be compared with keeps numbers, which are dropped.
+        left_out = ~others & others.any(dim=1, keepdim=True)
+        similarity = (new_rows @ new_columns.T / self.temperature).masked_fill(left_out, -torch.inf)
         log_probability = functional.log_softmax(similarity, dim=1).gather(1, nearest)
         return _out(log_probability, valid) if self.summation == "out" else _in(log_probability, valid)
 

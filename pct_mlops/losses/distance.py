@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pct_mlops.config import Catalog, PctError
 
 if TYPE_CHECKING:
     from pct_mlops.models.output import ModelOutput
+
+DistanceT = TypeVar("DistanceT", bound="Distance")
+
+
+class Binding(NamedTuple):
+    """What a distance may have to know of the two models before training.
+
+    `num_classes`: of the new model (`Objective.bind` narrows it to its known classes). `new_width`, `old_width`:
+    columns of their features; None: the old model, for instance an ensemble of unequal widths, has none. `old_head`:
+    the teacher's own classifier, its rows those of the teacher's logits; None when it has no linear one.
+    """
+
+    num_classes: int
+    new_width: int
+    old_width: int | None = None
+    old_head: nn.Linear | None = None
 
 
 def full_precision(tensor: Tensor) -> torch.autocast:
@@ -55,14 +72,45 @@ def name_of(catalog: Catalog[Any], part: object) -> str:
 class Distance(ABC):
     """One value per sample: how far the new model's answer is from the old one's.
 
-    `distance(new, old, target)` -> float32 [N]; logits [N, C], features [N, D], targets int64 [N].
+    `distance(new, old, target)` -> float32 [N]; logits [N, C], features [N, D], targets int64 [N]. A target of -1 marks
+    a sample that takes no part: its value is 0, with gradient 0, and no other sample is compared with it.
     Unequal shapes raise ValueError; a missing teacher or missing features raise PctError.
     A subclass writes `per_sample` and never has to think of precision, shapes or gradients into the old model.
     """
 
-    needs_teacher: ClassVar[bool] = True
-    needs_features: ClassVar[bool] = False
-    zero_at_equality: ClassVar[bool] = True
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether `old` must be given."""
+        return True
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether both models must return features."""
+        return False
+
+    @property
+    def needs_old_head(self) -> bool:
+        """Whether it must be bound to the teacher's own classifier."""
+        return False
+
+    @property
+    def across_samples(self) -> bool:
+        """Whether a sample's value depends on others, so that `per_sample` has to see the targets of -1."""
+        return False
+
+    @property
+    def zero_at_equality(self) -> bool:
+        """Whether it vanishes where both models give the same output."""
+        return True
+
+    @property
+    def module(self) -> nn.Module | None:
+        """What of it is trained along, once bound; None when that is nothing."""
+        return None
+
+    def bind(self: DistanceT, binding: Binding) -> DistanceT:
+        """Itself, or a copy that owns the modules which it needs; PctError when the two models do not fit it."""
+        return self
 
     def __call__(self, new: ModelOutput, old: ModelOutput | None, target: Tensor) -> Tensor:
         """Float32 [N]."""
@@ -71,8 +119,11 @@ class Distance(ABC):
         check_shapes(new, old, target)
         if self.needs_features:
             self._check_features(new, old, target)
+        seen = target if self.across_samples else target.clamp(min=0)
         with full_precision(new.logits):
-            return self.per_sample(in_float32(new), in_float32(frozen(new if old is None else old)), target)
+            values = self.per_sample(in_float32(new), in_float32(frozen(new if old is None else old)), seen)
+        # Rows of a distance of the wrong shape, [N, 1], are left to the objective, which refuses them.
+        return values.masked_fill(target < 0, 0.0) if values.shape == target.shape else values
 
     def _check_features(self, new: ModelOutput, old: ModelOutput | None, target: Tensor) -> None:
         for which, output in (("new", new), ("old", old)):
@@ -88,6 +139,17 @@ class Distance(ABC):
     @abstractmethod
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
         """Float32 [N] from float32 outputs of equal shapes; `old` is detached (and is `new` where none is needed)."""
+
+    def owning(self: DistanceT, **parts: Any) -> DistanceT:
+        """A copy of the frozen object that owns these parts; its parameters stay."""
+        bound = copy.copy(self)
+        for name, part in parts.items():
+            object.__setattr__(bound, name, part)
+        return bound
+
+    def unbound(self) -> ValueError:
+        """What a distance says that is called before it was bound: a mistake in a program, not in a recipe."""
+        return ValueError(f"the distance {name_of(DISTANCES, self)} must be bound first: call bind(Binding(...))")
 
 
 DISTANCES: Catalog[Distance] = Catalog("distance")

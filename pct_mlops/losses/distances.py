@@ -1,17 +1,17 @@
-"""Distances between logits: kl, l2, ldi, ce."""
+"""Distances between logits: kl, l2, ldi, renyi, rce, ce."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
 from pct_mlops.config import PctError
-from pct_mlops.losses.distance import DISTANCES, Distance
+from pct_mlops.losses.distance import DISTANCES, Binding, Distance
 
 if TYPE_CHECKING:
     from pct_mlops.models.output import ModelOutput
@@ -79,11 +79,18 @@ class LDI(Distance):
     relative_margin: bool = False
     norm: bool = False
 
-    def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Float32 [N]; PctError when top_k is more than there are classes."""
-        num_classes = new.logits.shape[1]
+    def bind(self, binding: Binding) -> LDI:
+        """Itself; PctError, before the first step, when top_k is more than there are classes."""
+        self._check_top_k(binding.num_classes)
+        return self
+
+    def _check_top_k(self, num_classes: int) -> None:
         if self.top_k is not None and self.top_k > num_classes:
             raise PctError(f"ldi: top_k is {self.top_k}, but there are {num_classes} classes: lower top_k.")
+
+    def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
+        """Float32 [N]; PctError when top_k is more than there are classes."""
+        self._check_top_k(new.logits.shape[1])
         difference = new.logits - old.logits
         if self.relative_margin:
             difference = difference / _away_from_zero(old.logits.amax(dim=1, keepdim=True))
@@ -101,6 +108,63 @@ class LDI(Distance):
 def _away_from_zero(values: Tensor, smallest: float = 1e-6) -> Tensor:
     """The values with their sign, but never closer to zero than `smallest`: they are divided by."""
     return torch.where(values.abs() < smallest, torch.full_like(values, smallest).copysign(values), values)
+
+
+@DISTANCES.register("renyi")
+@dataclass(frozen=True)
+class Renyi(Distance):
+    """Renyi divergence of the old model's prediction from the new one's.
+
+    log(sum_c p_old^alpha p_new^(1 - alpha)) / (alpha - 1): Renyi 1961, from the original code. alpha = 2 punishes
+    classes that the new model gives much less probability than the old one did. reorder: both predictions are sorted
+    first, so that only their shapes are compared, not which class is where.
+    """
+
+    alpha: float = Field(default=2.0, gt=0, allow_inf_nan=False)
+    reorder: bool = False
+
+    @field_validator("alpha")
+    @classmethod
+    def _not_one(cls, alpha: float) -> float:
+        # The rounding of float32 is divided by alpha - 1.
+        if abs(alpha - 1) < 0.01:
+            raise ValueError("stay at least 0.01 away from 1, whose limit is the distance kl with temperature 1")
+        return alpha
+
+    def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
+        """Float32 [N], by logarithms throughout: a probability of 1e-50 to the power -1 is no float32."""
+        log_new, log_old = (functional.log_softmax(output.logits, dim=1) for output in (new, old))
+        if self.reorder:
+            log_new, log_old = log_new.sort(dim=1).values, log_old.sort(dim=1).values
+        # p_old^alpha p_new^(1 - alpha) = p_old (p_old / p_new)^(alpha - 1): written so, equal models give exactly 0.
+        log_sum = (log_old + (self.alpha - 1) * (log_old - log_new)).logsumexp(dim=1)
+        # The second sum is 0 but for its rounding, which is that of the first, and would be divided by alpha - 1.
+        return (log_sum - log_old.logsumexp(dim=1)) / (self.alpha - 1)
+
+
+@DISTANCES.register("rce")
+@dataclass(frozen=True)
+class RCE(Distance):
+    """Cross-entropy of the old model's logits with the new model's logit of the target among them (retentive).
+
+    CE(z, y) with z = z_old but z_y = z_new,y: the new model is taught the target alone, against what the old one holds
+    for the other classes. two_heads adds CE of z_new with the old model's logit of the target. From the original code;
+    it is not zero where both models agree.
+    """
+
+    zero_at_equality: ClassVar[bool] = False
+
+    two_heads: bool = False
+
+    def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
+        """Float32 [N]."""
+        value = self._one_head(old.logits, new.logits, target)
+        return value + self._one_head(new.logits, old.logits, target) if self.two_heads else value
+
+    @staticmethod
+    def _one_head(others: Tensor, of_target: Tensor, target: Tensor) -> Tensor:
+        at = target[:, None]
+        return functional.cross_entropy(others.scatter(1, at, of_target.gather(1, at)), target, reduction="none")
 
 
 @DISTANCES.register("ce")

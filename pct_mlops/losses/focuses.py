@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pct_mlops.config import Catalog, PctError
 from pct_mlops.losses.distance import check_shapes, frozen, name_of
+from pct_mlops.losses.weights import check_index, flat_weights
 
 if TYPE_CHECKING:
     from pct_mlops.models.output import ModelOutput
@@ -25,8 +26,12 @@ class Focus(ABC):
     Unequal shapes raise ValueError; a missing teacher raises PctError.
     """
 
-    needs_teacher: ClassVar[bool] = True
     needs_index: ClassVar[bool] = False
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether `old` must be given."""
+        return True
 
     @torch.no_grad()
     def __call__(
@@ -134,6 +139,11 @@ class Shuffled(MaskFocus):
             raise ValueError(f"the focus {spec['name']} has no condition of its own to shuffle")
         return focus
 
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the shuffled focus does."""
+        return bool(self.of.needs_teacher)
+
     def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
         """Bool [N]: as many of each class as in the shuffled mask."""
         original = self.of.mask(new, old, target)
@@ -161,7 +171,7 @@ class Likelihood(Focus):
     """A weight of its own for each training sample, from a table.
 
     `weights`: numbers >= 0, float32 [number of training samples], in the order of the training split (see
-    `align_weights`); the batch's `index` picks from them.
+    `align_weights` for a table by sample_id, and `weights_from_likelihood`); the batch's `index` picks from them.
     """
 
     needs_teacher: ClassVar[bool] = False
@@ -172,27 +182,9 @@ class Likelihood(Focus):
     @field_validator("weights")
     @classmethod
     def _to_tensor(cls, values: Any) -> Tensor:
-        try:
-            weights = torch.as_tensor(values, dtype=torch.float32).detach()
-        except (TypeError, ValueError, RuntimeError):
-            raise ValueError("give one number for each training sample, in the order of the training split") from None
-        if weights.ndim != 1 or not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()):
-            raise ValueError("give a flat list of finite numbers >= 0, one for each training sample")
-        return weights
+        return flat_weights(values, "training sample")
 
     def weigh(self, new: ModelOutput, old: ModelOutput, target: Tensor, index: Tensor | None) -> Tensor:
         """Float32 [N]; ValueError without the samples' index, or with one that is not int64 [N]."""
-        if index is None or index.shape != target.shape or index.dtype != torch.int64:
-            raise ValueError(f"focus likelihood needs index int64 {tuple(target.shape)}: pass Batch.index")
+        index = check_index(index, target, "focus likelihood")
         return self.weights[index.to(self.weights.device)].to(target.device)
-
-
-def align_weights(table: Mapping[str, float], sample_ids: Sequence[str]) -> list[float]:
-    """Weights keyed by sample_id in the order of `sample_ids`, for focus likelihood; PctError when one is missing."""
-    missing = [sample_id for sample_id in sample_ids if sample_id not in table]
-    if missing:
-        raise PctError(
-            f"The table of weights lacks {len(missing)} of {len(sample_ids)} training samples, "
-            f"the first is '{missing[0]}': add them, or train on the samples that it has."
-        )
-    return [table[sample_id] for sample_id in sample_ids]

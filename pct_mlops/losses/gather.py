@@ -47,3 +47,12 @@ def gather_rows(rows: Tensor) -> Tensor:
     gradients of all processes' losses.
     """
     return _GatherRows.apply(rows) if num_processes() > 1 else rows
+
+
+def mean_over_processes(value: Tensor) -> Tensor:
+    """The mean of a scalar over all processes, without gradient; every process must call it equally often."""
+    if num_processes() == 1:
+        return value.detach()
+    total = value.detach().clone()
+    dist.all_reduce(total)
+    return total / num_processes()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 
-from pct_mlops.config import PctError, unknown
-from pct_mlops.losses.distance import DISTANCES, Distance, check_shapes, full_precision
-from pct_mlops.losses.focuses import FOCUSES, Focus
-from pct_mlops.losses.presets import PRESETS
+from pct_mlops.config import PctError
+from pct_mlops.losses.cross_entropy import CrossEntropy, WeightedValues, check_num_weights
+from pct_mlops.losses.distance import Binding, Distance, check_shapes, full_precision
+from pct_mlops.losses.focuses import Focus
+from pct_mlops.losses.gather import mean_over_processes
+from pct_mlops.losses.weights import OnDevice, flat_weights
 
 if TYPE_CHECKING:
-    from pct_mlops.config import ObjectiveConfig
     from pct_mlops.models.output import ModelOutput
 
 
@@ -35,6 +35,19 @@ class Objective:
 
     Yan et al., arXiv 2011.09161, equation 4; `mix` is the same direction with weight = mix / (1 - mix), on another
     overall scale. Give one of them, or neither where there is no distance.
+
+    CE is over all classes and every head: softmax, or with cross_entropy "binary" the mean over classes of binary ones.
+    `class_weights` [C] and `ce_weights` [num_examples, picked by index] weigh samples; their CE is then the weighted
+    sum over the global batch divided by the sum of the weights there, as torch's reduction "mean" does. The values in
+    `LossTerms.cross_entropy` have their weight in them. Neither touches the distance.
+
+    Mixed images (`soft`): CE takes the shares of the labels; the distance compares both models' outputs on the same
+    mixed image; distance and focus conditions take `target`, the label with the larger share.
+
+    `known_classes`: the classes of the new model that the teacher knows too, in the order of the teacher's logits
+    [N, K]. The distance sees the new logits of these classes only. Samples of other classes take no part in it: their
+    distance and focus are 0, and nobody is compared with them; the mean is still over the whole batch. Whether a model
+    is right is asked of all of its classes, so that a new class predicted on an old one's sample is a flip.
     """
 
     distance: Distance | None = None
@@ -42,6 +55,12 @@ class Objective:
     weight: float | None = None
     mix: float | None = None
     label_smoothing: float = 0.0
+    class_weights: Sequence[float] | Tensor | None = None
+    cross_entropy: Literal["softmax", "binary"] = "softmax"
+    ce_weights: Sequence[float] | Tensor | None = field(default=None, repr=False, compare=False)
+    known_classes: tuple[int, ...] | None = None
+    _ce: CrossEntropy = field(init=False, repr=False, compare=False)
+    _known: OnDevice | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.distance is None:
@@ -49,6 +68,15 @@ class Objective:
                 raise ValueError("an objective without a distance has no focus, weight or mix")
         elif self.focus is None or (self.weight is None) == (self.mix is None):
             raise ValueError("an objective with a distance needs a focus, and either weight or mix")
+        class_weights = _weights_or_none(self.class_weights, "class_weights", "class")
+        ce_weights = _weights_or_none(self.ce_weights, "ce_weights", "training sample")
+        known = _known_or_none(self.known_classes)
+        # Frozen: comparable and hashable parts in the public fields, tensors in the private ones.
+        object.__setattr__(self, "class_weights", None if class_weights is None else tuple(class_weights.tolist()))
+        object.__setattr__(self, "ce_weights", ce_weights)
+        object.__setattr__(self, "_known", known)
+        ce = CrossEntropy(self.cross_entropy, self.label_smoothing, class_weights, ce_weights)
+        object.__setattr__(self, "_ce", ce)
 
     @property
     def needs_teacher(self) -> bool:
@@ -61,87 +89,119 @@ class Objective:
         return self.distance is not None and self.distance.needs_features
 
     @property
+    def needs_old_head(self) -> bool:
+        """Whether it must be bound to the teacher's own classifier."""
+        return self.distance is not None and self.distance.needs_old_head
+
+    @property
     def needs_index(self) -> bool:
         """Whether the batch's `index` must be given."""
-        return self.focus is not None and self.focus.needs_index
+        return self.ce_weights is not None or (self.focus is not None and self.focus.needs_index)
+
+    @property
+    def module(self) -> nn.Module | None:
+        """What is trained beside the model, once bound: to move, to optimise, to average and to keep along with it."""
+        return None if self.distance is None else self.distance.module
+
+    def bind(self, binding: Binding) -> Objective:
+        """A copy whose distance knows both models; PctError when these do not fit it or the class weights."""
+        if self.class_weights is not None:
+            check_num_weights(len(self.class_weights), binding.num_classes)
+        if self.distance is None:
+            return self
+        if self.known_classes is not None:
+            binding = binding._replace(num_classes=len(self.known_classes))
+        return replace(self, distance=self.distance.bind(binding))
 
     def __call__(
-        self, new: ModelOutput, old: ModelOutput | None, target: Tensor, *, index: Tensor | None = None
+        self,
+        new: ModelOutput,
+        old: ModelOutput | None,
+        target: Tensor,
+        *,
+        index: Tensor | None = None,
+        soft: Tensor | None = None,
     ) -> LossTerms:
-        """Loss terms in float32 from logits [N, C] and targets int64 [N]; no gradient reaches `old`.
+        """Loss terms in float32 from logits [N, C], targets int64 [N], shares `soft` [N, C]; no gradient to `old`.
 
         Auxiliary heads of `new`, where it returns them, add their own cross-entropy. Unequal shapes and an empty batch
         raise ValueError, a missing teacher or missing features PctError.
         """
-        check_shapes(new, old, target)
+        check_shapes(new, None if self.known_classes is not None else old, target)
         if len(target) == 0:
             raise ValueError("the loss of an empty batch is undefined")
         with full_precision(new.logits):
-            cross_entropy = self._cross_entropy(new, target)
+            ce = self._ce(new, target, soft, index)
             if self.distance is None or self.focus is None:
-                none, even = torch.zeros_like(cross_entropy), torch.ones_like(cross_entropy)
-                return LossTerms(cross_entropy.mean(), cross_entropy, none, even)
-            distance = self.distance(new, old, target)
-            focus = self.focus(new, old, target, index) if self.focus.needs_index else self.focus(new, old, target)
-            if not cross_entropy.shape == distance.shape == focus.shape:
-                shapes = tuple(cross_entropy.shape), tuple(distance.shape), tuple(focus.shape)
+                none, even = torch.zeros_like(ce.values), torch.ones_like(ce.values)
+                return LossTerms(_mean(ce), ce.values, none, even)
+            given = (index,) if self.focus.needs_index else ()
+            if self.known_classes is None:
+                distance, focus = self.distance(new, old, target), self.focus(new, old, target, *given)
+            else:
+                distance, focus = self._over_known(new, old, target, given)
+            if not ce.values.shape == distance.shape == focus.shape:
+                shapes = tuple(ce.values.shape), tuple(distance.shape), tuple(focus.shape)
                 raise ValueError(f"cross-entropy, distance and focus should all be [N], but they are {shapes}")
             ce_share, distance_share = self._shares()
-            total = ce_share * cross_entropy.mean() + distance_share * (focus * distance).mean()
-        return LossTerms(total, cross_entropy, distance, focus)
+            total = ce_share * _mean(ce) + distance_share * (focus * distance).mean()
+        return LossTerms(total, ce.values, distance, focus)
 
     def _shares(self) -> tuple[float, float]:
         if self.mix is not None:
             return 1.0 - self.mix, self.mix
         return 1.0, float(self.weight or 0.0)
 
-    def _cross_entropy(self, new: ModelOutput, target: Tensor) -> Tensor:
-        """Float32 [N], summed over the main and the auxiliary heads."""
-        heads = [
-            functional.cross_entropy(logits.float(), target, reduction="none", label_smoothing=self.label_smoothing)
-            for logits in (new.logits, *new.aux)
-        ]
-        return torch.stack(heads).sum(dim=0)
+    def _over_known(
+        self, new: ModelOutput, old: ModelOutput | None, target: Tensor, given: tuple[Tensor | None, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """Distance and focus [N] over the known classes; `given` is what the focus takes beside the outputs."""
+        assert self.distance is not None
+        assert self.focus is not None
+        assert self._known is not None
+        classes, num_classes = self._known.at(target.device), new.logits.shape[1]
+        if max(self.known_classes or ()) >= num_classes:
+            raise ValueError(f"known_classes should be below {num_classes}, but they are {self.known_classes}")
+        position = torch.full((num_classes,), -1, device=target.device)
+        position = position.scatter(0, classes, torch.arange(len(classes), device=target.device))[target]
+        narrowed = new._replace(logits=new.logits.index_select(1, classes), aux=())
+        # All samples go through, whatever they are: processes that gather must bring equal numbers.
+        values = self.distance(narrowed, old, position)
+        check_shapes(narrowed, old, position)
+        wide = None if old is None else _widened(old, classes, num_classes)
+        weights = self.focus(new, wide, target, *given)
+        return values, weights.masked_fill(position < 0, 0.0)
 
 
-def build_objective(config: ObjectiveConfig) -> Objective:
-    """The preset that `config.loss` names, with the config's own parts over it; PctError for what does not fit.
-
-    A distance or focus without a name, or with the preset's, changes single parameters; another name replaces it.
-    """
-    if config.loss not in PRESETS:
-        raise unknown("loss", config.loss, list(PRESETS))
-    preset = PRESETS[config.loss]
-    if config.weight is not None and config.mix is not None:
-        raise PctError("Give either objective.weight or objective.mix, not both: they scale the same distance.")
-    distance = _merged(preset.get("distance"), config.distance, "distance")
-    if distance is None:
-        if config.focus is not None or config.weight is not None or config.mix is not None:
-            raise PctError(
-                f"Loss '{config.loss}' has no distance for objective.focus, weight or mix to scale: "
-                "choose another loss, or give objective.distance."
-            )
-        return Objective(label_smoothing=config.label_smoothing)
-    focus = _merged(preset.get("focus", {"name": "all"}), config.focus, "focus") or {}
-    weight, mix = _scale(preset, config)
-    return Objective(DISTANCES.build(distance), FOCUSES.build(focus), weight, mix, config.label_smoothing)
+def _mean(ce: WeightedValues) -> Tensor:
+    """Weighted mean over the global batch, up to the averaging of gradients over processes; 0 where all weigh 0."""
+    if ce.weights is None:
+        return ce.values.mean()
+    total = mean_over_processes(ce.weights.sum())
+    return ce.values.sum() / total.masked_fill(total == 0, 1.0)
 
 
-def _merged(preset: dict[str, Any] | None, given: dict[str, Any] | None, kind: str) -> dict[str, Any] | None:
-    if given is None:
-        return preset
-    name = given.get("name", None if preset is None else preset["name"])
-    if name is None:
-        raise PctError(f"objective.{kind} needs a 'name', since the loss does not bring one.")
-    return {**preset, **given} if preset is not None and name == preset["name"] else given
+def _widened(old: ModelOutput, classes: Tensor, num_classes: int) -> ModelOutput:
+    """The old output with logits [N, C]: the classes that it does not know cannot be its answer."""
+    logits = old.logits.new_full((len(old.logits), num_classes), -torch.inf)
+    return old._replace(logits=logits.index_copy(1, classes, old.logits.detach()), aux=())
 
 
-def _scale(preset: dict[str, Any], config: ObjectiveConfig) -> tuple[float | None, float | None]:
-    """(weight, mix), one of them None: the config's, else the preset's, else weight 1."""
-    weight, mix = config.weight, config.mix
-    if weight is None and mix is None:
-        weight, mix = preset.get("weight"), preset.get("mix")
-        weight = 1.0 if weight is None and mix is None else weight
-    if weight is not None and not math.isfinite(weight):
-        raise PctError("objective.weight should be a finite number: lower it.")
-    return weight, mix
+def _weights_or_none(values: Sequence[float] | Tensor | None, key: str, one_for: str) -> Tensor | None:
+    if values is None:
+        return None
+    try:
+        weights = flat_weights(values, one_for)
+    except ValueError as error:
+        raise PctError(f"Invalid objective.{key}: {error}.") from None
+    if not bool((weights > 0).any()):
+        raise PctError(f"Invalid objective.{key}: at least one should be above 0.")
+    return weights
+
+
+def _known_or_none(classes: tuple[int, ...] | None) -> OnDevice | None:
+    if classes is None:
+        return None
+    if not classes or min(classes) < 0 or len(set(classes)) < len(classes):
+        raise ValueError(f"known_classes should be distinct classes of the new model, at least one, not {classes}")
+    return OnDevice(torch.tensor(classes))

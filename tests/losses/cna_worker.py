@@ -1,4 +1,6 @@
-"""One process of a data-parallel training step with CNA: `python cna_worker.py RANK WORLD_SIZE RENDEZVOUS OUT`.
+"""One process of a data-parallel step with distances across samples.
+
+`python cna_worker.py RANK WORLD_SIZE RENDEZVOUS OUT`.
 
 The batch, the weights and the objectives are the same everywhere; a process takes its own rows of the batch.
 """
@@ -13,16 +15,37 @@ import torch
 from torch import Tensor, distributed, nn
 
 from pct_mlops.config import ObjectiveConfig
-from pct_mlops.losses import build_objective
+from pct_mlops.losses import Binding, build_objective
 from pct_mlops.models.output import ModelOutput
 
 GLOBAL_BATCH = 12
+CNA = {"name": "cna", "top_k": 2, "temperature": 0.2}
+FA = {"name": "fa", "contrastive": True, "margin": 2.0}
+BOTH = {"name": "sum", "terms": [{"weight": 0.5, "distance": CNA}, {"distance": FA}]}
+# Over two processes the first one has no sample of these classes, over three the first has none and the second some.
+LATE, LATE_CLASSES = (1, 1, 2, 1, 2, 2, 0, 3, 0, 0, 3, 0), (3, 0)
+
+# Each: an objective section, and optionally the targets and what only the caller of build_objective knows.
 VARIANTS = [
-    {"top_k": 1, "temperature": 0.05},
-    {"top_k": 3, "temperature": 0.2},
-    {"top_k": 3, "temperature": 0.2, "summation": "in"},
-    {"top_k": 2, "temperature": 0.2, "supervised": True},
-    {"top_k": 2, "temperature": 0.2, "supervised": True, "summation": "in"},
+    {"section": {"distance": {"name": "cna", "top_k": 1, "temperature": 0.05}}},
+    {"section": {"distance": {"name": "cna", "top_k": 3, "temperature": 0.2}}},
+    {"section": {"distance": {"name": "cna", "top_k": 3, "temperature": 0.2, "summation": "in"}}},
+    {"section": {"distance": {**CNA, "supervised": True}}},
+    {"section": {"distance": {**CNA, "supervised": True, "summation": "in"}}},
+    {"section": {"distance": FA}},
+    {"section": {"distance": {**FA, "margin": 0.7}}},
+    {"section": {"distance": BOTH}},
+    {"section": {"distance": CNA}, "target": LATE, "known": {"known_classes": LATE_CLASSES}},
+    {"section": {"distance": {**CNA, "supervised": True}}, "target": LATE, "known": {"known_classes": LATE_CLASSES}},
+    {"section": {"distance": FA}, "target": LATE, "known": {"known_classes": LATE_CLASSES}},
+    {"section": {"distance": BOTH}, "target": LATE, "known": {"known_classes": LATE_CLASSES}},
+    {"section": {"distance": FA, "class_weights": (1.0, 5.0, 0.0, 2.0)}},
+    {
+        "section": {"distance": FA, "cross_entropy": "binary"},
+        "known": {"class_weights": (1.0, 5.0, 0.5, 2.0), "ce_weights": [0.1 * i for i in range(GLOBAL_BATCH)]},
+    },
+    # Nobody takes part, anywhere: the gradient is that of the cross-entropy, and no process waits for another.
+    {"section": {"distance": BOTH}, "target": (1, 2) * 6, "known": {"known_classes": (0, 3)}},
 ]
 
 
@@ -40,15 +63,22 @@ class Classifier(nn.Module):
 def step(rank: int, world_size: int) -> list[dict[str, Tensor]]:
     """For each variant: the distances [n] of this process's rows, and the gradients after averaging."""
     torch.manual_seed(0)
-    images, target = torch.randn(GLOBAL_BATCH, 6), torch.randint(3, (GLOBAL_BATCH,))
-    target[-1] = 3  # alone in its class: no positives under supervision
+    images, drawn = torch.randn(GLOBAL_BATCH, 6), torch.randint(3, (GLOBAL_BATCH,))
+    drawn[-1] = 3  # alone in its class: no positives under supervision
     old, start = Classifier(4), Classifier(5)
     mine = slice(rank * GLOBAL_BATCH // world_size, (rank + 1) * GLOBAL_BATCH // world_size)
+    index = torch.arange(GLOBAL_BATCH)[mine]
     results = []
     for variant in VARIANTS:
-        objective = build_objective(ObjectiveConfig(loss="cna", distance=variant, focus={"scale": 2}))
-        new = copy.deepcopy(start)
-        terms = objective(new(images[mine]), old(images[mine]), target[mine])
+        focus = {"name": "old_correct", "base": 1, "scale": 2}
+        known = variant.get("known", {})
+        objective = build_objective(ObjectiveConfig(focus=focus, mix=0.9, **variant["section"]), **known)
+        objective = objective.bind(Binding(4, 5, 4))
+        target = torch.tensor(variant["target"]) if "target" in variant else drawn
+        new, taught = copy.deepcopy(start), old(images[mine])
+        if "known_classes" in known:
+            taught = taught._replace(logits=taught.logits[:, known["known_classes"]])
+        terms = objective(new(images[mine]), taught, target[mine], index=index)
         terms.total.backward()
         if world_size > 1:
             # What DistributedDataParallel does, whose construction alone would take most of this test's time.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from pct_mlops.losses import DISTANCES, Binding, Distance, Objective
 from pct_mlops.models.output import ModelOutput
 
 # Every parameter of every registered distance takes a value other than its default in some case:
@@ -40,6 +41,34 @@ DISTANCE_CASES: dict[str, list[dict[str, Any]]] = {
         {"temperature": 0.2, "supervised": True, "top_k": 3, "summation": "in"},
         {"temperature": 0.2, "top_k": 500},
     ],
+    "renyi": [{}, {"alpha": 0.5}, {"alpha": 3.0}, {"alpha": 1.01}, {"reorder": True}, {"reorder": True, "alpha": 0.3}],
+    "rce": [{}, {"two_heads": True}],
+    "fa": [{}, {"contrastive": True}, {"contrastive": True, "margin": 1.0}, {"contrastive": True, "margin": 0.0}],
+    "rp": [
+        {},
+        {"dim_out": 4},
+        {"share": True},
+        {"freeze_new": True, "dim_out": 6},
+        {"normalize": True},
+        {"bias": True, "dim_out": 3},
+        {"share": True, "bias": True, "normalize": True},
+    ],
+    "bct": [{}, {"alpha": 0.3}, {"single_head": True}],
+    "sum": [
+        {
+            "terms": [
+                {"weight": 1.0, "distance": {"name": "ldi", "margin": 0.1}},
+                {"weight": 0.25, "distance": {"name": "cna", "temperature": 0.2, "supervised": True}},
+            ]
+        },
+        {"terms": [{"distance": {"name": "kl", "temperature": 4.0}}]},
+        {
+            "terms": [
+                {"weight": 0.0, "distance": {"name": "fa", "contrastive": True}},
+                {"weight": 3, "distance": {"name": "sum", "terms": [{"weight": 2, "distance": {"name": "l2"}}]}},
+            ]
+        },
+    ],
 }
 
 FOCUS_CASES: dict[str, list[dict[str, Any]]] = {
@@ -47,7 +76,11 @@ FOCUS_CASES: dict[str, list[dict[str, Any]]] = {
     "old_correct": [{}, {"base": 0.5, "scale": 3.0}, {"base": 0.0, "scale": 0.0}],
     "neg_flip": [{}, {"base": 0.0, "scale": 2.0}],
     "new_incorrect": [{}, {"base": 2.0, "scale": 0.0}, {"base": 0.0, "scale": 1.0}],
-    "shuffled": [{}, {"base": 0.5, "scale": 3.0, "seed": 3, "of": {"name": "neg_flip"}}],
+    "shuffled": [
+        {},
+        {"base": 0.5, "scale": 3.0, "seed": 3, "of": {"name": "neg_flip"}},
+        {"of": {"name": "new_incorrect"}},
+    ],
     "likelihood": [{"weights": [i / 7 for i in range(64)]}],
 }
 
@@ -58,11 +91,38 @@ def params(cases: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 
 def case_id(spec: dict[str, Any]) -> str:
-    return "-".join([spec["name"], *(f"{k}={v}" for k, v in spec.items() if k not in ("name", "weights"))])
+    return "-".join([spec["name"], *(f"{k}={v}" for k, v in spec.items() if k not in ("name", "weights", "terms"))])
+
+
+Bindable = TypeVar("Bindable", Distance, Objective)
+
+
+def bound(thing: Bindable, new: ModelOutput | None = None, old: ModelOutput | None = None) -> Bindable:
+    """The distance or objective, bound to two models that give such outputs; always to the same random modules."""
+    new, old = new or make()[0], old or make()[1]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        head = nn.Linear(old.features.shape[1], old.logits.shape[1])
+        return thing.bind(Binding(new.logits.shape[1], new.features.shape[1], old.features.shape[1], head))
+
+
+def built(spec: dict[str, Any], new: ModelOutput | None = None, old: ModelOutput | None = None) -> Distance:
+    """What the specification builds, bound."""
+    return bound(DISTANCES.build(spec), new, old)
+
+
+def first(name: str) -> dict[str, Any]:
+    """The simplest specification of a distance: its defaults, where it has one for every parameter."""
+    return {"name": name, **DISTANCE_CASES[name][0]}
 
 
 def make(
-    num_samples: int = 12, num_classes: int = 7, num_features: int = 5, *, seed: int = 0, scale: float = 2.0
+    num_samples: int = 12,
+    num_classes: int = 7,
+    num_features: int = 5,
+    *,
+    seed: int = 0,
+    scale: float = 2.0,
 ) -> tuple[ModelOutput, ModelOutput, Tensor]:
     """(new, old, target): two models that agree in part, of more than chance accuracy; new takes gradients."""
     generator = torch.Generator().manual_seed(seed)

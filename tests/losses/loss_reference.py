@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 # A reference takes (new_logits, old_logits, new_features, old_features, target, **parameters), with every parameter
-# that the distance has, and returns one number per sample. It shares no code with the package.
+# that the distance has, and returns one number per sample. It shares no code with the package. The references of
+# distances that own modules take their weights as `drawn`, behind the target.
 
 
 def softmax(z: Sequence[float]) -> list[float]:
@@ -101,7 +102,110 @@ def ce(new, old, new_features, old_features, target):
     return [-log_softmax(z)[y] for z, y in zip(new, target, strict=True)]
 
 
-DISTANCE_REFERENCES: dict[str, Callable[..., list[float]]] = {"kl": kl, "l2": l2, "ldi": ldi, "cna": cna, "ce": ce}
+def renyi(new, old, new_features, old_features, target, *, alpha=2.0, reorder=False):
+    values = []
+    for z_new, z_old in zip(new, old, strict=True):
+        p_new, p_old = softmax(z_new), softmax(z_old)
+        if reorder:
+            p_new, p_old = sorted(p_new), sorted(p_old)
+        total = sum(a**alpha * b ** (1 - alpha) for a, b in zip(p_old, p_new, strict=True))
+        values.append(math.log(total) / (alpha - 1))
+    return values
+
+
+def rce(new, old, new_features, old_features, target, *, two_heads=False):
+    values = []
+    for z_new, z_old, y in zip(new, old, target, strict=True):
+        mixed = [z_new[c] if c == y else z_old[c] for c in range(len(z_new))]
+        mirror = [z_old[c] if c == y else z_new[c] for c in range(len(z_new))]
+        values.append(-log_softmax(mixed)[y] - (log_softmax(mirror)[y] if two_heads else 0.0))
+    return values
+
+
+def fa(new, old, new_features, old_features, target, *, margin=3.0, contrastive=False):
+    width = min(len(new_features[0]), len(old_features[0]))
+    values = []
+    for f, y in zip(new_features, target, strict=True):
+        squares = [sum((f[d] - g[d]) ** 2 for d in range(width)) for g in old_features]
+        if contrastive:
+            pairs = [
+                d2 / 2 if y == other else max(margin - math.sqrt(d2), 0) ** 2 / 2
+                for d2, other in zip(squares, target, strict=True)
+            ]
+            values.append(sum(pairs) / len(pairs))
+        else:
+            values.append(squares[len(values)] / width)
+    return values
+
+
+def linear(weight, bias, x):
+    return [
+        sum(w * value for w, value in zip(row, x, strict=True)) + (0.0 if bias is None else bias[k])
+        for k, row in enumerate(weight)
+    ]
+
+
+def rp(
+    new,
+    old,
+    new_features,
+    old_features,
+    target,
+    drawn,
+    *,
+    dim_out=128,
+    share=False,
+    freeze_new=False,
+    normalize=False,
+    bias=False,
+):
+    (new_weight, new_bias), (old_weight, old_bias) = drawn
+    assert len(new_weight) == len(old_weight) == dim_out
+    assert (new_bias is not None, old_bias is not None) == (bias, bias)
+    if share:
+        new_weight, new_bias = old_weight, old_bias
+    if normalize:
+        for weight in (new_weight, old_weight):
+            np.testing.assert_allclose(
+                [sum(row[d] ** 2 for row in weight) for d in range(len(weight[0]))], 1, rtol=1e-5
+            )
+    values = []
+    for f, g in zip(new_features, old_features, strict=True):
+        ends = linear(new_weight, new_bias, f), linear(old_weight, old_bias, g)
+        values.append(sum((a - b) ** 2 for a, b in zip(*ends, strict=True)) / dim_out)
+    return values
+
+
+def bct(new, old, new_features, old_features, target, drawn, *, alpha=0.0, single_head=False):
+    ((weight, bias),) = drawn
+    return [
+        -log_softmax(linear(weight, bias, f[: len(weight[0])]))[y] for f, y in zip(new_features, target, strict=True)
+    ]
+
+
+def weighted_sum(new, old, new_features, old_features, target, *, terms):
+    totals = [0.0] * len(target)
+    for term in terms:
+        parameters = {key: value for key, value in term["distance"].items() if key != "name"}
+        reference = DISTANCE_REFERENCES[term["distance"]["name"]]
+        values = reference(new, old, new_features, old_features, target, **parameters)
+        totals = [total + term.get("weight", 1.0) * value for total, value in zip(totals, values, strict=True)]
+    return totals
+
+
+DISTANCE_REFERENCES: dict[str, Callable[..., list[float]]] = {
+    "kl": kl,
+    "l2": l2,
+    "ldi": ldi,
+    "cna": cna,
+    "ce": ce,
+    "renyi": renyi,
+    "rce": rce,
+    "fa": fa,
+    "rp": rp,
+    "bct": bct,
+    "sum": weighted_sum,
+}
 
 
 def right(z, y) -> bool:

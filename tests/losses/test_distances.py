@@ -1,4 +1,4 @@
-"""Single facts about kl, l2, ldi, ce and cna that no property over all of them states."""
+"""Single facts about distances without modules that no property over all of them states."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from loss_cases import make
+from loss_cases import first, make
 
 from pct_mlops.config import PctError
-from pct_mlops.losses import CE, CNA, DISTANCES, KL, L2, LDI
+from pct_mlops.losses import BCT, CE, CNA, DISTANCES, FA, KL, L2, LDI, RCE, RP, Renyi, Sum
 from pct_mlops.models.output import ModelOutput
 
 
@@ -18,8 +18,9 @@ def outputs(new, old, features=(None, None)):
 
 
 def test_registered_names_build_the_exported_classes():
-    built = {name: type(DISTANCES.build({"name": name})) for name in DISTANCES}
-    assert built == {"kl": KL, "l2": L2, "ldi": LDI, "cna": CNA, "ce": CE}
+    classes = {name: type(DISTANCES.build(first(name))) for name in DISTANCES}
+    logits = {"kl": KL, "l2": L2, "ldi": LDI, "renyi": Renyi, "rce": RCE, "ce": CE}
+    assert classes == {**logits, "cna": CNA, "fa": FA, "rp": RP, "bct": BCT, "sum": Sum}
 
 
 def test_kl_does_not_vanish_at_a_high_temperature():
@@ -81,6 +82,82 @@ def test_ldi_excluded_target_counts_in_the_mean():
 def test_ldi_relative_margin_survives_old_logits_of_zero():
     new, old = outputs([[1.0, -1.0]], [[0.0, 0.0]])
     assert bool(torch.isfinite(LDI(relative_margin=True)(new, old, torch.tensor([0]))).all())
+
+
+def test_rce_teaches_the_target_against_the_old_model_s_other_classes():
+    new, old = outputs([[2.0, 50.0, -50.0]], [[9.0, 1.0, 0.0]])
+    value = RCE()(new, old, torch.tensor([0]))
+    expected = -torch.log_softmax(torch.tensor([2.0, 1.0, 0.0]), dim=0)[0]
+    torch.testing.assert_close(value, expected[None])
+    mirror = -torch.log_softmax(torch.tensor([9.0, 50.0, -50.0]), dim=0)[0]
+    torch.testing.assert_close(RCE(two_heads=True)(new, old, torch.tensor([0])), (expected + mirror)[None])
+
+
+def test_rce_moves_the_target_s_logit_alone_unless_it_has_two_heads():
+    new, old, target = make()
+    RCE()(new, old, target).sum().backward()
+    assert new.logits.grad.scatter(1, target[:, None], 0.0).count_nonzero() == 0
+    new, old, target = make()
+    RCE(two_heads=True)(new, old, target).sum().backward()
+    assert bool((new.logits.grad != 0).all())
+
+
+def test_renyi_tends_to_the_divergence_of_kullback_and_leibler():
+    new, old, target = make()
+    for alpha in (0.99, 1.01):
+        torch.testing.assert_close(
+            Renyi(alpha=alpha)(new, old, target), KL(temperature=1.0)(new, old, target), rtol=0.05, atol=1e-3
+        )
+
+
+def test_renyi_by_hand():
+    new, old = outputs([[0.0, 0.0]], [[math.log(3), 0.0]])
+    value = Renyi()(new, old, torch.tensor([0]))
+    assert value.item() == pytest.approx(math.log((0.75**2 + 0.25**2) / 0.5))
+
+
+def test_renyi_keeps_probabilities_that_no_float32_holds():
+    new, old = outputs([[0.0, 200.0]], [[200.0, 0.0]])
+    assert Renyi()(new, old, torch.tensor([0])).item() == pytest.approx(200.0, rel=1e-5)
+
+
+def test_renyi_reordered_compares_shapes_and_not_places():
+    new, old = outputs([[0.0, 1.0, 3.0]], [[3.0, 0.0, 1.0]])
+    assert Renyi(reorder=True)(new, old, torch.tensor([0])).item() == 0
+    assert Renyi()(new, old, torch.tensor([0])).item() > 1
+
+
+def test_fa_compares_the_features_that_both_have():
+    new, old, target = make(num_features=5)
+    shorter = old._replace(features=old.features[:, :3])
+    expected = (new.features[:, :3] - old.features[:, :3]).square().mean(dim=1)
+    torch.testing.assert_close(FA()(new, shorter, target), expected)
+    torch.testing.assert_close(FA()(shorter, new, target), expected)
+
+
+def test_fa_contrastive_by_hand():
+    # Distances of the new rows to the old ones: 0 and 5 from the first, 5 and 0 from the second.
+    new, old = cna_outputs([[0, 0], [3, 4]], [[0, 0], [3, 4]])
+    together = FA(contrastive=True, margin=6)(new, old, torch.tensor([1, 1]))
+    torch.testing.assert_close(together, torch.tensor([25 / 4, 25 / 4]))
+    apart = FA(contrastive=True, margin=6)(new, old, torch.tensor([0, 1]))
+    torch.testing.assert_close(apart, torch.tensor([1 / 4, 1 / 4]))
+
+
+def test_fa_contrastive_of_coinciding_features_has_a_finite_gradient():
+    new, old = cna_outputs([[1, 2], [1, 2], [1, 2]], [[1, 2], [1, 2], [1, 2]])
+    value = FA(contrastive=True)(new, old, torch.tensor([0, 1, 0]))
+    value.sum().backward()
+    torch.testing.assert_close(value, torch.tensor([9 / 6, 9 / 3, 9 / 6]))
+    assert new.features.grad.count_nonzero() == 0
+    assert not bool(new.features.grad.isnan().any())
+
+
+def test_fa_contrastive_keeps_its_digits_far_from_the_origin():
+    new, old, target = make(num_features=8)
+    moved = [output._replace(features=output.features + 1000) for output in (new, old)]
+    distance = FA(contrastive=True)
+    torch.testing.assert_close(distance(*moved, target), distance(new, old, target), rtol=1e-3, atol=1e-3)
 
 
 def features(rows):

@@ -73,6 +73,14 @@ def test_shuffled_refuses_what_it_cannot_shuffle(of, message):
         shuffled(of=of)
 
 
+def test_shuffled_needs_a_teacher_where_its_focus_does():
+    new, old, target = make(40, 4)
+    alone = shuffled(of={"name": "new_incorrect"})
+    assert alone(new, None, target).equal(alone(new, old, target))
+    with pytest.raises(PctError, match="shuffled needs a teacher"):
+        shuffled()(new, None, target)
+
+
 def test_likelihood_reads_each_sample_by_its_index():
     new, old, target = make(3)
     focus = FOCUSES.build({"name": "likelihood", "weights": [0.0, 1.0, 2.0, 3.0]})

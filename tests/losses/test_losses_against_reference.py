@@ -9,20 +9,30 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loss_cases import DISTANCE_CASES, FOCUS_CASES, case_id, make, params
+from loss_cases import DISTANCE_CASES, FOCUS_CASES, built, case_id, first, make, params
 from loss_reference import DISTANCE_REFERENCES, FOCUS_REFERENCES, FOCUSES_TESTED_APART
 
 from pct_mlops.losses import DISTANCES, FOCUSES
 
 
+def drawn(distance):
+    """Weights and biases of what a bound distance owns, as its reference takes them; nothing where it owns nothing."""
+    projections, head = (getattr(distance, name, None) for name in ("_projections", "_old_head"))
+    layers = ([] if projections is None else [projections.new, projections.old]) + ([] if head is None else [head])
+    pairs = [(layer.weight, layer.bias) for layer in layers]
+    numbers = [tuple(None if t is None else t.detach().double().numpy() for t in pair) for pair in pairs]
+    return [numbers] if numbers else []
+
+
 def expected_distance(spec, new, old, target):
     arrays = [t.detach().double().numpy() for t in (new.logits, old.logits, new.features, old.features)]
     parameters = {key: value for key, value in spec.items() if key != "name"}
-    return np.array(DISTANCE_REFERENCES[spec["name"]](*arrays, target.numpy(), **parameters))
+    reference = DISTANCE_REFERENCES[spec["name"]]
+    return np.array(reference(*arrays, target.numpy(), *drawn(built(spec, new, old)), **parameters))
 
 
 def check(spec, new, old, target):
-    value = DISTANCES.build(spec)(new, old, target).detach().numpy()
+    value = built(spec, new, old)(new, old, target).detach().numpy()
     np.testing.assert_allclose(value, expected_distance(spec, new, old, target), rtol=2e-4, atol=2e-5)
 
 
@@ -55,8 +65,13 @@ def test_defaults_are_those_of_the_reference(name):
     ours = inspect.signature(DISTANCES[name]).parameters
     reference = inspect.signature(DISTANCE_REFERENCES[name]).parameters
     written = {key: p.default for key, p in reference.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
-    built = DISTANCES.build({"name": name})
-    assert {key: getattr(built, key) for key in ours} == written
+    required = {key for key, default in written.items() if default is inspect.Parameter.empty}
+    assert {key for key, p in ours.items() if p.default is inspect.Parameter.empty} == required
+    distance = DISTANCES.build(first(name))
+    assert {key: getattr(distance, key) for key in set(ours) - required} == {
+        key: default for key, default in written.items() if key not in required
+    }
+    assert set(ours) == set(written)
 
 
 @pytest.mark.parametrize("spec", params(DISTANCE_CASES), ids=case_id)
@@ -64,6 +79,16 @@ def test_defaults_are_those_of_the_reference(name):
 def test_distance_equals_reference(spec, seed):
     new, old, target = make(seed=seed)
     check(spec, new, old, target)
+
+
+@pytest.mark.parametrize(
+    "spec", [spec for name in ("fa", "rp", "bct") for spec in params({name: DISTANCE_CASES[name]})]
+)
+def test_feature_distance_of_other_widths_equals_reference(spec):
+    widths = [(6, 4)] if spec["name"] == "bct" else [(6, 4), (4, 6)]
+    for new_width, old_width in [] if spec.get("share") else widths:
+        new, old = make(num_features=new_width)[0], make(num_features=old_width, seed=1)[1]
+        check(spec, new, old, make()[2])
 
 
 focuses_with_reference = [spec for spec in params(FOCUS_CASES) if spec["name"] in FOCUS_REFERENCES]
@@ -117,9 +142,30 @@ def test_cna_over_its_parameters(seed, num_samples, **parameters):
     check({"name": "cna", **parameters}, new, old, target)
 
 
+@quick
+@given(
+    seed=st.integers(0, 10**6),
+    alpha=st.floats(0.05, 0.95) | st.floats(1.05, 6),
+    scale=st.floats(0.01, 3),
+    reorder=st.booleans(),
+)
+def test_renyi_over_its_parameters(seed, scale, **parameters):
+    new, old, target = make(6, 5, seed=seed, scale=scale)
+    check({"name": "renyi", **parameters}, new, old, target)
+
+
+@quick
+@given(
+    seed=st.integers(0, 10**6), num_samples=st.integers(1, 9), num_features=st.integers(1, 6), margin=st.floats(0, 9)
+)
+def test_fa_contrastive_over_its_parameters(seed, num_samples, num_features, margin):
+    new, old, target = make(num_samples, 3, num_features, seed=seed)
+    check({"name": "fa", "contrastive": True, "margin": margin}, new, old, target)
+
+
 def gradient(spec, new, old, target):
-    total = DISTANCES.build(spec)(new, old, target).sum()
-    part = new.features if spec["name"] == "cna" else new.logits
+    total = built(spec, new, old)(new, old, target).sum()
+    part = new.features if spec["name"] in ("cna", "fa", "rp", "bct") else new.logits
     return part, torch.autograd.grad(total, part)[0].numpy()
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
-from loss_cases import DISTANCE_CASES, case_id, cast, make, params
+from loss_cases import DISTANCE_CASES, bound, built, case_id, cast, make, params
 from torch.nn import functional
 
 from pct_mlops.config import ObjectiveConfig, PctError
-from pct_mlops.losses import DISTANCES, FOCUSES, LDI, PRESETS, Objective, build_objective
+from pct_mlops.losses import FOCUSES, LDI, PRESETS, Objective, build_objective
 
 
 def build(**section):
-    return build_objective(ObjectiveConfig(**section))
+    return bound(build_objective(ObjectiveConfig(**section)))
 
 
 def parts(spec, focus, new, old, target):
     ce = functional.cross_entropy(new.logits, target, reduction="none")
-    return ce, FOCUSES.build(focus)(new, old, target), DISTANCES.build(spec)(new, old, target)
+    return ce, FOCUSES.build(focus)(new, old, target), built(spec)(new, old, target)
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -44,8 +44,18 @@ def test_presets_name_their_needs():
         "kl": (True, False),
         "l2": (True, False),
         "ldi": (True, False),
+        "elodi": (True, False),
+        "mixture": (True, False),
         "cna": (True, True),
+        "ldi+cna": (True, True),
+        "bct": (True, True),
+        "renyi": (True, False),
+        "rce": (True, False),
+        "fa": (True, True),
+        "rp": (True, True),
     }
+    assert [name for name in PRESETS if build(loss=name).needs_old_head] == ["bct"]
+    assert [name for name in PRESETS if build(loss=name).module is not None] == ["rp"]
 
 
 @pytest.mark.parametrize("spec", params(DISTANCE_CASES), ids=case_id)

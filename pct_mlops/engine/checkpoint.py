@@ -69,6 +69,17 @@ class Checkpoints:
             return []
         return sorted(path.parent for path in self.folder.glob(f"epoch-*/{STATE}"))
 
+    def finished(self, num_epochs: int) -> bool:
+        """Whether the newest complete checkpoint is of this training and stands after its last epoch.
+
+        Then there is nothing to load, and it does not matter how many processes wrote it.
+        """
+        try:
+            record = json.loads((self.complete()[-1] / STATE).read_text(encoding="utf-8"))
+            return record["fingerprint"] == self.fingerprint and record["epoch"] >= num_epochs
+        except (OSError, ValueError, KeyError, TypeError, IndexError):
+            return False  # damaged ones are named when they are loaded
+
     def load_latest(self, accelerator: Accelerator) -> FitState | None:
         """Restore the newest complete checkpoint into the prepared objects; None when there is none."""
         found = self.complete()

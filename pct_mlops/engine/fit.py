@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,9 +12,10 @@ from torch import Tensor, nn
 
 from pct_mlops.config import OptimConfig, PctError
 from pct_mlops.engine.checkpoint import Checkpoints, FitState
-from pct_mlops.engine.optim import build_optimizer, build_schedule
 from pct_mlops.engine.progress import Progress
-from pct_mlops.engine.setup import share_buffers, to_device
+from pct_mlops.engine.setup import share_buffers
+from pct_mlops.engine.step import Step, prepare
+from pct_mlops.engine.teachers import TeacherSource
 
 if TYPE_CHECKING:
     from pct_mlops.data import Batch
@@ -35,7 +35,10 @@ class EpochBatches(Protocol):
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One finished epoch. `losses` has the mean loss of each optimizer step over all processes."""
+    """One finished epoch. `losses` has the mean loss of each optimizer step over all processes.
+
+    `keep` says that this epoch's model is one to keep: every `epochs_per_save` epochs, and the last.
+    """
 
     epoch: int
     step: int
@@ -45,6 +48,7 @@ class EpochResult:
     score: float
     metrics: dict[str, float]
     improved: bool
+    keep: bool = True
 
 
 @dataclass
@@ -63,36 +67,32 @@ def fit(
     optim: OptimConfig,
     accelerator: Accelerator,
     evaluate: Callable[[nn.Module], Evaluation],
-    teacher: nn.Module | None = None,
+    teacher: nn.Module | TeacherSource | None = None,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
+    epochs_per_save: int = 1,
+    on_start: Callable[[nn.Module], None] = lambda model: None,
     on_improved: Callable[[nn.Module, int], None] = lambda model, epoch: None,
 ) -> Iterator[EpochResult]:
-    """Train `model` in place and yield one EpochResult an epoch.
+    """Train `model` in place and yield one EpochResult an epoch, from optim.start_epoch on.
 
-    `loader` yields this process's share of each global batch. `on_improved(model, epoch)` runs on every process right
-    after an epoch that selected itself, before its checkpoint is written, so that a resume never misses its best.
+    `loader` yields this process's share of each global batch. The objective's own module, if it has one, is trained
+    and saved with the model. `on_start(model)` runs on every process when everything is in its place and no step is
+    done, and not on a resume, whose start is long past: the one moment to save initial weights.
+    `on_improved(model, epoch)` runs on every process right after an epoch that selected itself, before its checkpoint
+    is written, so that a resume never misses its best.
     The same seeds, data and number of processes give the same weights, also over a kill and a resume.
     Errors: PctError with step and learning rate when the loss stops being finite; the last checkpoint stays.
     """
-    run = _prepare(model, teacher, objective, num_steps=len(loader), optim=optim, accelerator=accelerator)
-    state = FitState()
-    if checkpoints is not None:
-        state = (checkpoints.load_latest(accelerator) if resume else None) or state
-
-    read_every = LOSSES_AT_ONCE
-    if checkpoints is not None and checkpoints.every_steps:
-        read_every = checkpoints.every_steps
-
-    def within_epoch(step: int, losses: list[float]) -> None:
-        if checkpoints is not None and checkpoints.every_steps:
-            state.step, state.losses = step, losses
-            checkpoints.save(accelerator, state)
+    run = prepare(model, teacher, objective, num_steps=len(loader), optim=optim, accelerator=accelerator)
+    state = _begin(checkpoints, resume, optim, accelerator)
+    plain = accelerator.unwrap_model(run.model)
+    if (state.epoch, state.step) == (optim.start_epoch, 0):
+        on_start(plain)
 
     for epoch in range(state.epoch, optim.epochs):
         run.model.train()
-        losses, speed = _run_epoch(run, loader, state, read_every, within_epoch)
-        plain = accelerator.unwrap_model(run.model)
+        losses, speed = _run_epoch(run, loader, state, checkpoints)
         share_buffers(plain, accelerator)
         evaluation = evaluate(plain)
         improved = evaluation.score > state.best_score
@@ -111,38 +111,27 @@ def fit(
             score=evaluation.score,
             metrics=evaluation.metrics,
             improved=improved,
+            keep=(epoch + 1) % epochs_per_save == 0 or epoch + 1 == optim.epochs,
         )
 
 
-def _prepare(
-    model: nn.Module,
-    teacher: nn.Module | None,
-    objective: Objective,
-    *,
-    num_steps: int,
-    optim: OptimConfig,
-    accelerator: Accelerator,
-) -> _Step:
-    """Everything on its device and wrapped for the processes; `num_steps` an epoch."""
-    model = to_device(model, accelerator)
-    optimizer = build_optimizer(model, optim)
-    schedule = build_schedule(optimizer, optim, num_steps)
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
-    # Not prepared: a prepared schedule steps once per process.
-    accelerator.register_for_checkpointing(schedule)
-    if teacher is not None:
-        teacher = to_device(teacher, accelerator).eval().requires_grad_(False)
-    return _Step(wrapped, teacher, objective, optimizer, schedule, optim, accelerator)
+def _begin(checkpoints: Checkpoints | None, resume: bool, optim: OptimConfig, accelerator: Accelerator) -> FitState:
+    """Where the last checkpoint stands, else at the first epoch."""
+    if optim.start_epoch >= optim.epochs:
+        raise PctError(
+            f"optim.start_epoch={optim.start_epoch} leaves none of optim.epochs={optim.epochs} to train: "
+            "lower the one or raise the other."
+        )
+    found = checkpoints.load_latest(accelerator) if checkpoints is not None and resume else None
+    return found or FitState(epoch=optim.start_epoch)
 
 
 def _run_epoch(
-    run: _Step,
-    loader: EpochBatches,
-    state: FitState,
-    read_every: int,
-    within_epoch: Callable[[int, list[float]], None],
+    run: Step, loader: EpochBatches, state: FitState, checkpoints: Checkpoints | None
 ) -> tuple[list[float], float]:
     """All steps of one epoch from `state.step` on; returns the mean loss of each step and images per second."""
+    every_steps = checkpoints.every_steps if checkpoints is not None else 0
+    read_every = every_steps or LOSSES_AT_ONCE
     pending: list[Tensor] = []
     losses = list(state.losses)
     num_batches, start = len(loader) - state.step, state.step
@@ -155,12 +144,13 @@ def _run_epoch(
             if step == len(loader) or step % read_every == 0:
                 losses += _mean_losses(run, pending, state.epoch, step)
                 pending = []
-                if step < len(loader):
-                    within_epoch(step, losses)
+                if checkpoints is not None and every_steps and step < len(loader):
+                    state.step, state.losses = step, losses
+                    checkpoints.save(run.accelerator, state)
     return losses, bar.images_per_second
 
 
-def _mean_losses(run: _Step, pending: list[Tensor], epoch: int, step: int) -> list[float]:
+def _mean_losses(run: Step, pending: list[Tensor], epoch: int, step: int) -> list[float]:
     mean = run.accelerator.reduce(torch.stack(pending), reduction="mean").cpu()
     bad = (~torch.isfinite(mean)).nonzero()
     if len(bad):
@@ -170,48 +160,3 @@ def _mean_losses(run: _Step, pending: list[Tensor], epoch: int, step: int) -> li
             "lower optim.lr and start again, or resume from the last good checkpoint with --resume."
         )
     return mean.tolist()
-
-
-@dataclass
-class _Step:
-    """One optimizer step over this process's share of a global batch."""
-
-    model: nn.Module
-    teacher: nn.Module | None
-    objective: Objective
-    optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    optim: OptimConfig
-    accelerator: Accelerator
-    last_lr: float = 0.0
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """Images [n, C_in, H, W], labels [n], index [n] -> this process's mean loss, a detached scalar."""
-        parts, labels = self.optim.gradient_accumulation, batch.labels
-        if len(labels) % parts:
-            raise PctError(
-                f"{len(labels)} examples per process do not divide into optim.gradient_accumulation={parts} parts: "
-                "choose a number that divides them."
-            )
-        total = torch.zeros((), device=labels.device)
-        pieces = zip(*(tensor.chunk(parts) for tensor in batch), strict=True)
-        for part, (images, target, index) in enumerate(pieces, start=1):
-            # Gradients are averaged over processes once per optimizer step, with its last part.
-            with self.accelerator.no_sync(self.model) if part < parts else nullcontext():
-                total += self._forward_backward(images, target, index) / parts
-        self.last_lr = float(self.schedule.get_last_lr()[0])
-        self.optimizer.step()
-        self.schedule.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return total
-
-    def _forward_backward(self, images: Tensor, target: Tensor, index: Tensor) -> Tensor:
-        images = images.contiguous(memory_format=torch.channels_last)
-        new = self.model(images)
-        old = None
-        if self.teacher is not None:
-            with torch.no_grad(), self.accelerator.autocast():
-                old = self.teacher(images)
-        loss = self.objective(new, old, target, index=index).total
-        self.accelerator.backward(loss / self.optim.gradient_accumulation)
-        return loss.detach()

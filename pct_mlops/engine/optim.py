@@ -11,20 +11,28 @@ from torch.optim.lr_scheduler import LambdaLR
 from pct_mlops.config import OptimConfig
 
 
-def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """SGD with momentum or AdamW; vectors (biases, normalisation) are not decayed, as is usual with AdamW and SGD."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
+def scaled_lr(config: OptimConfig) -> float:
+    """`lr`, scaled from `reference_batch` to the global batch (Goyal et al., arXiv 1706.02677, section 2.1)."""
+    return config.lr * config.global_batch_size / (config.reference_batch or config.global_batch_size)
+
+
+def build_optimizer(model: nn.Module, config: OptimConfig, *others: nn.Module) -> torch.optim.Optimizer:
+    """SGD with momentum or AdamW over all that is not frozen in `model` and `others`.
+
+    Vectors (biases, normalisation) are not decayed, as is usual with AdamW and SGD.
+    """
+    trainable = [p for module in (model, *others) for p in module.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if config.name == "adamw":
-        return torch.optim.AdamW(groups, lr=config.lr)
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov)
+        return torch.optim.AdamW(groups, lr=scaled_lr(config))
+    return torch.optim.SGD(groups, lr=scaled_lr(config), momentum=config.momentum, nesterov=config.nesterov)
 
 
 def lr_factor(config: OptimConfig, step: int, steps_per_epoch: int) -> float:
-    """Share of `lr` at an optimizer step: linear warm-up, then cosine to 0, steps of `step_gamma`, or constant."""
+    """Share of `lr` at a step counted from epoch 0: linear warm-up, then cosine to 0, steps of `step_gamma`, or 1."""
     warmup = config.warmup_epochs * steps_per_epoch
     total = config.epochs * steps_per_epoch
     if step < warmup:
@@ -37,5 +45,6 @@ def lr_factor(config: OptimConfig, step: int, steps_per_epoch: int) -> float:
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, config: OptimConfig, steps_per_epoch: int) -> LambdaLR:
-    """The schedule as a torch scheduler, stepped once per optimizer step."""
-    return LambdaLR(optimizer, lambda step: lr_factor(config, step, steps_per_epoch))
+    """The schedule as a torch scheduler, stepped once per optimizer step; it begins at `start_epoch`."""
+    done = config.start_epoch * steps_per_epoch
+    return LambdaLR(optimizer, lambda step: lr_factor(config, done + step, steps_per_epoch))

@@ -29,7 +29,8 @@ def predict(
 ) -> NDArray[np.float32]:
     """Logits [num_examples, C] in the order of the split, on every process; the model is left in its mode.
 
-    `loader` yields this process's share. Raises RuntimeError unless the shares together are each example exactly once.
+    `loader` yields this process's share; of images [n, 10, C_in, H, W] (ten crops) the logits of an example are the
+    mean of its views'. Raises RuntimeError unless the shares together are each example exactly once.
     """
     was_training = model.training
     model = to_device(model, accelerator).eval()
@@ -41,9 +42,9 @@ def predict(
     ):
         for batch in loader:
             with accelerator.autocast():
-                output = model(batch.images.contiguous(memory_format=torch.channels_last))
+                output = model(batch.images.flatten(0, -4).contiguous(memory_format=torch.channels_last))
             indices.append(batch.index.to(accelerator.device))
-            logits.append(output.logits.float())
+            logits.append(output.logits.float().view(len(batch.index), -1, output.logits.shape[1]).mean(dim=1))
             bar.advance(len(batch.index) * accelerator.num_processes)
         if not indices:
             # More processes than examples: this one's share is empty, and takes its width from a blank image.

@@ -21,12 +21,13 @@ def make_accelerator(config: EngineConfig) -> Accelerator:
         raise PctError("engine.mixed_precision=fp16 needs a GPU: use bf16 or no.")
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision,
+        # Without it, the processes of torchrun on a machine without GPU would each train alone and register alone.
         # None lets accelerate read its own settings; False would switch the CPU setting off.
-        cpu=config.cpu or None,
+        cpu=config.cpu or not torch.accelerator.is_available() or None,
         # The main process exports and uploads models while the others wait.
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=2))],
     )
-    wanted = int(os.environ.get(NUM_PROCESSES, "0"))
+    wanted = int(os.environ.get(NUM_PROCESSES) or os.environ.get("WORLD_SIZE") or 0)
     # accelerate launch on a CPU has started one process in silence where several were wanted.
     if wanted and wanted != accelerator.num_processes:
         raise PctError(

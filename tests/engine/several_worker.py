@@ -14,10 +14,23 @@ if __name__ == "__main__":
 
 import torch
 from accelerate import Accelerator
-from fit_cases import cpu, loader_for, logits_of, make_model, make_split, train
+from fit_cases import (
+    CLASSES,
+    DATA,
+    PLAIN,
+    Projecting,
+    SoftCrossEntropy,
+    cpu,
+    loader_for,
+    logits_of,
+    make_model,
+    make_split,
+    store,
+    train,
+)
 
-from pct_mlops.config import OptimConfig
-from pct_mlops.engine import Evaluation
+from pct_mlops.config import AugmentConfig, OptimConfig
+from pct_mlops.engine import Evaluation, SelfEMA
 
 NUM_TEST = 1003  # odd, and neither 2 nor 3 divides it
 OPTIM = OptimConfig(lr=0.05, epochs=1, global_batch_size=24, warmup_epochs=0.4)
@@ -27,11 +40,70 @@ CURVES = {
     "cna": OPTIM,
     "accumulated": OPTIM.model_copy(update={"gradient_accumulation": 4}),
 }
+TWO_EPOCHS = OPTIM.model_copy(update={"epochs": 2, "gradient_accumulation": 2})
+TEN_CROP = PLAIN.model_copy(update={"ten_crop": True})
+NUM_STORED = 31
+VIEWS = DATA.model_copy(update={"views": 2})
 
 
-def everything(accelerator: Accelerator) -> dict[str, Any]:
+def everything(accelerator: Accelerator, folder: Path) -> dict[str, Any]:
     """What must not depend on the number of processes, and what all processes must agree on."""
-    return {"curves": curves(accelerator), "tables": tables(accelerator), "statistics": statistics(accelerator)}
+    found = {"curves": curves(accelerator), "tables": tables(accelerator), "statistics": statistics(accelerator)}
+    if accelerator.num_processes > 2:  # these take a while, and two processes tell enough
+        return found
+    return found | {
+        "self_ema": self_ema(accelerator),
+        "modules": {known: own_module(accelerator, known) for known in (None, 2)},
+        "mixed": mixed(accelerator),
+        "frozen": frozen(accelerator),
+        "ten_crop": logits_of(make_model(norm="batch"), make_split(31, "test"), accelerator, data=TEN_CROP),
+        "stored": stored(accelerator, folder),
+    }
+
+
+def self_ema(accelerator: Accelerator) -> tuple[tuple[float, ...], torch.Tensor]:
+    """Losses against a model's own past, and the bank that it left."""
+    bank = SelfEMA(130, len(CLASSES), 0.7)
+    loader = loader_for(make_split(130), accelerator, TWO_EPOCHS)
+    results = train(make_model(), loader, accelerator, TWO_EPOCHS, "l2", teacher=bank)
+    return tuple(loss for result in results for loss in result.losses), bank.bank
+
+
+def own_module(accelerator: Accelerator, known: int | None) -> tuple[tuple[float, ...], torch.Tensor]:
+    """Losses of an objective that owns a module, and that module's weights; begun from other weights elsewhere."""
+    model = make_model()
+    objective = Projecting(model.head.in_features, seed=3 + accelerator.process_index, known=known)
+    loader = loader_for(make_split(130), accelerator, TWO_EPOCHS)
+    results = train(model, loader, accelerator, TWO_EPOCHS, objective)
+    weights = torch.cat([parameter.detach().flatten() for parameter in objective.module.parameters()])
+    return tuple(loss for result in results for loss in result.losses), weights
+
+
+def mixed(accelerator: Accelerator) -> tuple[float, ...]:
+    """Losses with mixup and cutmix."""
+    data = DATA.model_copy(update={"augment": AugmentConfig(padding=2, mixup=0.5, cutmix=1.0)})
+    loader = loader_for(make_split(130), accelerator, OPTIM, data)
+    return train(make_model(), loader, accelerator, OPTIM, SoftCrossEntropy())[0].losses
+
+
+def frozen(accelerator: Accelerator) -> tuple[tuple[float, ...], bool]:
+    """Losses of a model whose head alone is trained, and whether the rest stayed as it was."""
+    model = make_model()
+    model.backbone.requires_grad_(False)
+    before = [parameter.clone() for parameter in model.backbone.parameters()]
+    losses = train(model, loader_for(make_split(130), accelerator, OPTIM), accelerator, OPTIM)[0].losses
+    return losses, all(map(torch.equal, before, model.backbone.parameters()))
+
+
+def stored(accelerator: Accelerator, folder: Path) -> tuple[torch.Tensor, list[str]]:
+    """Stored outputs of every (view, example), of as many as no process count divides; and what lies in the folder."""
+    outputs = store(folder / "stored", make_model(1), make_split(NUM_STORED), accelerator, VIEWS, with_features=True)
+    again = store(folder / "stored", make_model(2), make_split(NUM_STORED), accelerator, VIEWS, with_features=True)
+    tables = [torch.from_numpy(table.copy()) for table in outputs._tables]
+    assert all(
+        torch.equal(table, torch.from_numpy(other.copy())) for table, other in zip(tables, again._tables, strict=True)
+    )
+    return torch.cat(tables, dim=2), sorted(path.name for path in (folder / "stored").iterdir())
 
 
 def curves(accelerator: Accelerator) -> dict[str, tuple[float, ...]]:
@@ -68,7 +140,7 @@ def statistics(accelerator: Accelerator) -> torch.Tensor:
 def main(out: Path) -> None:
     torch.set_num_threads(1)
     accelerator = cpu()
-    result = everything(accelerator)
+    result = everything(accelerator, out)
     result["num_processes"] = accelerator.num_processes
     result["mlflow"] = sys.modules.get("mlflow")
     torch.save(result, out / f"{accelerator.process_index}.pt")

@@ -11,6 +11,7 @@ from fit_cases import PLAIN, SHAPE, cpu, logits_of, make_model, make_split
 from rich.console import Console
 
 from pct_mlops.data import eval_loader
+from pct_mlops.data.ten_crop import ten_crops
 from pct_mlops.engine import predict, progress
 
 
@@ -27,6 +28,16 @@ def test_logits_do_not_depend_on_the_batch_size_or_the_order() -> None:
     backwards = predict(model, batches(50)[::-1], 50, cpu(), image_shape=SHAPE)
     np.testing.assert_allclose(backwards, expected, atol=1e-5)
     assert backwards.dtype == np.float32
+
+
+def test_ten_crops_are_averaged() -> None:
+    model, split = make_model(norm="batch"), make_split(26, "test")
+    config = PLAIN.model_copy(update={"ten_crop": True})
+    with torch.no_grad():
+        views = [ten_crops(split.images([row]) / 255)[0] for row in range(26)]
+        expected = torch.stack([model.eval()(ten).logits.mean(dim=0) for ten in views]).numpy()
+    np.testing.assert_allclose(logits_of(model, split, cpu(), batch_size=35, data=config), expected, atol=1e-5)
+    assert np.abs(expected - logits_of(model, split, cpu())).max() > 0.01
 
 
 @pytest.mark.parametrize("training", [True, False])

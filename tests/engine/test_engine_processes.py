@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -38,14 +40,28 @@ def launch(world_size: int, folder: Path) -> tuple[list[dict], list[str]]:
 
 
 @pytest.fixture(scope="module")
-def alone() -> dict:
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict:
     torch.set_num_threads(1)
-    return several_worker.everything(cpu())
+    return several_worker.everything(cpu(), tmp_path_factory.mktemp("alone"))
+
+
+Launched = tuple[list[dict], list[str]]
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Launched]:
+    """`launch` by number of processes, each once."""
+    return cache(lambda world_size: launch(world_size, tmp_path_factory.mktemp(f"processes{world_size}")))
 
 
 @pytest.fixture(scope="module", params=[2, 3])
-def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict], list[str]]:
-    return launch(request.param, tmp_path_factory.mktemp(f"processes{request.param}"))
+def together(request: pytest.FixtureRequest, launched: Callable[[int], Launched]) -> Launched:
+    return launched(request.param)
+
+
+@pytest.fixture(scope="module")
+def two(launched: Callable[[int], Launched]) -> list[dict]:
+    return launched(2)[0]
 
 
 def table(logits: np.ndarray, folder: Path) -> Predictions:
@@ -98,6 +114,56 @@ def test_the_same_losses_step_by_step(alone, together, name: str) -> None:
     assert max(expected) - min(expected) > 1e-3  # something is learnt, or every curve would do
     for result in together[0]:
         assert result["curves"][name] == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+def assert_same_curve(results: list[tuple[float, ...]], expected: tuple[float, ...], steps: int) -> None:
+    assert len(expected) == steps
+    assert len(set(expected)) == steps
+    for result in results:
+        assert result == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("processes")
+def test_a_bank_of_own_logits_is_the_same_everywhere(alone, two) -> None:
+    losses, bank = alone["self_ema"]
+    assert int((bank != 0).any(dim=1).sum()) > 120  # 120 of 130 examples in each of two epochs
+    assert_same_curve([result["self_ema"][0] for result in two], losses, 10)
+    for result in two:
+        assert torch.equal(result["self_ema"][1], two[0]["self_ema"][1])
+        torch.testing.assert_close(result["self_ema"][1], bank, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("processes")
+@pytest.mark.parametrize("known", [None, 2])
+def test_the_objectives_own_module_learns_from_all_processes(alone, two, known: int | None) -> None:
+    # known: some parts of a batch have no example that the module looks at.
+    losses, weights = alone["modules"][known]
+    assert_same_curve([result["modules"][known][0] for result in two], losses, 10)
+    for result in two:
+        assert torch.equal(result["modules"][known][1], two[0]["modules"][known][1])
+        torch.testing.assert_close(result["modules"][known][1], weights, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("processes")
+def test_mixtures_and_frozen_parts_are_the_same(alone, two) -> None:
+    assert_same_curve([result["mixed"] for result in two], alone["mixed"], 5)
+    assert_same_curve([result["frozen"][0] for result in two], alone["frozen"][0], 5)
+    assert [result["frozen"][1] for result in two] == [True] * len(two)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("processes")
+def test_ten_crops_and_stored_outputs_are_the_same(alone, two) -> None:
+    for result in two:
+        assert result["ten_crop"].shape == (31, len(CLASSES))
+        np.testing.assert_allclose(result["ten_crop"], alone["ten_crop"], atol=1e-5)
+        table, names = result["stored"]
+        assert table.shape[:2] == (2, several_worker.NUM_STORED)
+        torch.testing.assert_close(table, alone["stored"][0], rtol=2e-3, atol=1e-4)
+        assert names == [".lock", "key"]
 
 
 @pytest.mark.slow

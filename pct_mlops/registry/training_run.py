@@ -129,9 +129,16 @@ def training_run(registry: Registry, experiment: str, run_name: str) -> Iterator
         if "MLFLOW_RUN_ID" not in os.environ:
             mlflow.set_experiment(experiment)
         active = mlflow.start_run(run_name=run_name, log_system_metrics=True)
+    with ended_as_it_went():
+        yield TrainingRun(registry, active.info.run_id, active.info.experiment_id)
+
+
+@contextmanager
+def ended_as_it_went() -> Iterator[None]:
+    """End the active run as FINISHED, FAILED or KILLED, whatever happens inside."""
     status = "FAILED"
     try:
-        yield TrainingRun(registry, active.info.run_id, active.info.experiment_id)
+        yield
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"

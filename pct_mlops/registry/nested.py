@@ -1,0 +1,141 @@
+"""Many trainings below one run: a parent, its children, and finding again what an earlier start completed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pct_mlops.registry.connection import Metric, local_folder, mlflow, said_plainly
+from pct_mlops.registry.registry import Registry, _downloads
+from pct_mlops.registry.training_run import TrainingRun, ended_as_it_went
+
+PARENT_TAG, CHILD_TAG, ERROR_TAG = "pct.sweep", "pct.member", "pct.error"
+_BELOW = "mlflow.parentRunId"
+
+
+@dataclass
+class ParentRun(TrainingRun):
+    """The run that holds the others and their summary. Used by the main process only."""
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the run."""
+        with said_plainly("tagging the run"):
+            for key, text in tags.items():
+                self.registry.client.set_tag(self.run_id, key, text)
+
+    def log_files(self, folder: Path, path: str) -> None:
+        """Keep all files of `folder` as artifacts under `path`; those of an earlier start are replaced."""
+        with said_plainly("storing the summary"):
+            self.registry.client.log_artifacts(self.run_id, str(folder), path)
+
+
+@dataclass
+class ChildRun(ParentRun):
+    """One training below a parent.
+
+    It keeps curves, final metrics and predictions. Weights stay in the checkpoint folder: those of every epoch of
+    every training would fill the store.
+    """
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Log an epoch's scalars; val/NAME becomes val/epoch_NAME, for val/NAME is the best epoch's."""
+        renamed = {key.replace("val/", "val/epoch_", 1): value for key, value in metrics.items()}
+        self.log_final(renamed, step)
+
+    def log_final(self, metrics: Mapping[str, float | None], step: int) -> None:
+        """Log scalars under their own names; undefined ones are left out."""
+        import time
+
+        now = int(time.time() * 1000)
+        points = [Metric(key, float(value), now, step) for key, value in metrics.items() if value is not None]
+        with said_plainly("logging metrics"):
+            self.registry.client.log_batch(self.run_id, metrics=points)
+
+    def log_checkpoint(self, folder: Path, step: int, metrics: Mapping[str, float]) -> None:
+        """Keep nothing: see the class."""
+
+
+@contextmanager
+def parent_run(registry: Registry, experiment: str, run_name: str, key: str) -> Iterator[ParentRun]:
+    """The run of the same `key` that an earlier start made, or a new one; inside `mlflow run` the launcher's.
+
+    A failure or interruption marks it FAILED or KILLED; nothing stays RUNNING.
+    """
+    with said_plainly("starting a run"):
+        if "MLFLOW_RUN_ID" in os.environ:
+            active = mlflow.start_run()
+        else:
+            place = mlflow.set_experiment(experiment).experiment_id
+            known = _search(registry, place, PARENT_TAG, key)
+            active = mlflow.start_run(run_id=known) if known else mlflow.start_run(run_name=run_name)
+        registry.client.set_tag(active.info.run_id, PARENT_TAG, key)
+    with ended_as_it_went():
+        yield ParentRun(registry, active.info.run_id, active.info.experiment_id)
+
+
+def open_child(parent: ParentRun, key: str, run_name: str) -> ChildRun:
+    """The child of this key, begun anew where an earlier start left it undone; it is the active run from here on."""
+    registry = parent.registry
+    with said_plainly("starting a run"):
+        known = _search(registry, parent.experiment_id, CHILD_TAG, key)
+        active = mlflow.start_run(run_id=known, run_name=None if known else run_name, nested=True)
+        child = ChildRun(registry, active.info.run_id, parent.experiment_id)
+        child.set_tags({CHILD_TAG: key, _BELOW: parent.run_id})
+        if known:
+            with contextlib.suppress(mlflow.MlflowException):
+                registry.client.delete_tag(known, ERROR_TAG)
+    return child
+
+
+def close_child(child: ChildRun, status: str = "FINISHED", error: str = "") -> None:
+    """End the child; FINISHED must succeed (PctError), a failure is recorded as well as the store allows."""
+    if status == "FINISHED":
+        with said_plainly("closing a run"):
+            mlflow.end_run(status)
+        return
+    with contextlib.suppress(Exception):
+        child.set_tags({ERROR_TAG: error[:5000]})
+    with contextlib.suppress(Exception):
+        mlflow.end_run(status)
+
+
+def find_child(parent: ParentRun, key: str) -> str | None:
+    """The run id of a finished child with its predictions, of this parent or of an earlier start; now below this one.
+
+    A project launcher makes a new parent each time: the children follow to the newest, so that none is there twice.
+    """
+    registry = parent.registry
+    run_id = _search(registry, parent.experiment_id, CHILD_TAG, key, "FINISHED")
+    if run_id is None or run_file(registry, run_id, "predictions/test.parquet") is None:
+        return None
+    with said_plainly("tagging the run"):
+        if registry.client.get_run(run_id).data.tags.get(_BELOW) != parent.run_id:
+            registry.client.set_tag(run_id, _BELOW, parent.run_id)
+    return run_id
+
+
+def run_file(registry: Registry, run_id: str, path: str) -> Path | None:
+    """An artifact of a run as a local file, or None; what lies elsewhere is copied once per process."""
+    with said_plainly(f"reading {path}"):
+        here = local_folder(registry.client.get_run(run_id).info.artifact_uri)
+        if here is not None:
+            return here / path if (here / path).is_file() else None
+        target = _downloads() / "runs" / run_id
+        if (target / path).is_file():
+            return target / path
+        listed = {item.path for item in registry.client.list_artifacts(run_id, str(Path(path).parent))}
+        if path not in listed:
+            return None
+        target.mkdir(parents=True, exist_ok=True)
+        return Path(registry.client.download_artifacts(run_id, path, str(target)))
+
+
+def _search(registry: Registry, experiment_id: str, tag: str, key: str, status: str = "") -> str | None:
+    """The newest run of an experiment whose `tag` is `key`, a hexadecimal digest."""
+    wanted = f"tags.`{tag}` = '{key}'" + (f" AND attributes.status = '{status}'" if status else "")
+    found = registry.client.search_runs([experiment_id], wanted, max_results=1, order_by=["start_time DESC"])
+    return found[0].info.run_id if found else None

@@ -2,5 +2,6 @@
 
 from pct_mlops.predictions.schema import SCHEMA_VERSION, TableInfo, digest_of
 from pct_mlops.predictions.table import Predictions
+from pct_mlops.predictions.update import STRATEGIES, Rule, updated
 
-__all__ = ["SCHEMA_VERSION", "Predictions", "TableInfo", "digest_of"]
+__all__ = ["SCHEMA_VERSION", "STRATEGIES", "Predictions", "Rule", "TableInfo", "digest_of", "updated"]

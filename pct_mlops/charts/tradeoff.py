@@ -1,0 +1,236 @@
+"""Accuracy against NFR: the curve of a weight interpolation, and methods with their Pareto front; up left is best.
+
+Rates come as fractions and are drawn in percent.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from pct_mlops.charts.labels import Line, place_labels
+from pct_mlops.charts.palette import INK, NEGATIVE, NEUTRAL, POSITIVE, axis_text, ink, plain_layout
+from pct_mlops.charts.text import escaped, percent, short
+
+if TYPE_CHECKING:
+    from pct_mlops.reports import CurvePoint
+
+HEIGHT = 460
+GRID = "rgba(138,146,154,0.25)"
+
+
+@dataclass(frozen=True)
+class MethodPoint:
+    """A method's mean accuracy and NFR over its runs, and their standard deviations (None: one run)."""
+
+    label: str
+    accuracy: float
+    nfr: float
+    accuracy_std: float | None = None
+    nfr_std: float | None = None
+
+
+def interpolation_curve(
+    points: Sequence[CurvePoint],
+    chosen: CurvePoint | None = None,
+    *,
+    tolerance: float | None = None,
+    dark: bool = False,
+) -> go.Figure:
+    """Accuracy against NFR by share of the old weights, from new (0) to old (1), with the chosen point marked.
+
+    `tolerance`: a line so far below the new model's accuracy. No points: an empty figure that says so.
+    """
+    figure = plain_layout(go.Figure(), HEIGHT, dark)
+    if not points:
+        return _empty(figure, "No models to show")
+    ordered = sorted(points, key=lambda point: point.share)
+    x, y = [100 * point.nfr for point in ordered], [100 * point.accuracy for point in ordered]
+    figure.add_scatter(
+        x=x,
+        y=y,
+        mode="lines+markers",
+        line={"color": POSITIVE, "width": 2},
+        marker={"size": 8, "color": POSITIVE, "line": {"width": 1, "color": ink(not dark)}},
+        cliponaxis=False,
+        **_hover([_curve_text(point) for point in ordered]),
+    )
+    limits = []
+    if tolerance is not None and ordered[0].share == 0:
+        limits = [y[0] - 100 * tolerance]
+        figure.add_hline(
+            y=limits[0],
+            line={"color": NEUTRAL, "width": 1, "dash": "dot"},
+            annotation={
+                "text": f"new − {100 * tolerance:.4g} points",
+                "font": {"size": 11, "color": ink(dark)},
+                "showarrow": False,
+            },
+            annotation_position="bottom right",
+        )
+    if chosen is not None:
+        figure.add_scatter(
+            x=[100 * chosen.nfr],
+            y=[100 * chosen.accuracy],
+            mode="markers",
+            marker={"size": 17, "color": "rgba(0,0,0,0)", "line": {"width": 3, "color": NEGATIVE}},
+            hoverinfo="skip",
+            cliponaxis=False,
+        )
+    labels = [_curve_label(point, chosen) for point in ordered]
+    _axes(figure, x, [*y, *limits], dark)
+    ends = figure.layout.xaxis.range
+    path = list(zip(x, y, strict=True))
+    return place_labels(figure, path, labels, [path, *[[(ends[0], limit), (ends[1], limit)] for limit in limits]], dark)
+
+
+def pareto(points: Sequence[MethodPoint], *, dark: bool = False) -> go.Figure:
+    """Methods by mean NFR and accuracy with one standard deviation each way, and a line along the Pareto front.
+
+    On the front are those that no other beats in one rate without losing in the other; the rest are hollow.
+    """
+    figure = plain_layout(go.Figure(), HEIGHT, dark)
+    if not points:
+        return _empty(figure, "No methods to show")
+    front = pareto_front(points)
+    edge = sorted((points[i] for i in front), key=lambda point: point.nfr)
+    figure.add_scatter(
+        x=[100 * point.nfr for point in edge],
+        y=[100 * point.accuracy for point in edge],
+        mode="lines",
+        # Steps: between two methods there is nothing that one could deploy.
+        line={"color": POSITIVE, "width": 2, "shape": "hv"},
+        hoverinfo="skip",
+        cliponaxis=False,
+    )
+    for best, several in itertools.product((False, True), repeat=2):
+        group = [p for i, p in enumerate(points) if (i in front) is best and _has_spread(p) is several]
+        colour = POSITIVE if best else NEUTRAL
+        figure.add_scatter(
+            x=[100 * point.nfr for point in group],
+            y=[100 * point.accuracy for point in group],
+            mode="markers",
+            marker={
+                "size": 11,
+                "color": colour if best else "rgba(0,0,0,0)",
+                "line": {"color": colour, "width": 2},
+            },
+            error_x=_error([point.nfr_std for point in group], colour) if several else None,
+            error_y=_error([point.accuracy_std for point in group], colour) if several else None,
+            cliponaxis=False,
+            **_hover([_method_text(point, best) for point in group]),
+        )
+    spots = [(100 * point.nfr, 100 * point.accuracy) for point in points]
+    bars = [bar for spot, point in zip(spots, points, strict=True) for bar in _bars(spot, point)]
+    _axes(figure, [x for bar in bars for x, _ in bar], [y for bar in bars for _, y in bar], dark)
+    steps = [(100 * point.nfr, 100 * before.accuracy) for before, point in itertools.pairwise(edge)]
+    turns = [(100 * point.nfr, 100 * point.accuracy) for point in edge]
+    front_line = [turns[0], *[end for step, turn in zip(steps, turns[1:], strict=True) for end in (step, turn)]]
+    labels = [f"<b>{_named(point)}</b>" if i in front else _named(point) for i, point in enumerate(points)]
+    return place_labels(figure, spots, labels, [*bars, front_line], dark, all_shown=True)
+
+
+def _has_spread(point: MethodPoint) -> bool:
+    return point.accuracy_std is not None or point.nfr_std is not None
+
+
+def _bars(spot: tuple[float, float], point: MethodPoint) -> list[Line]:
+    """The two error bars of a method, from end to end."""
+    (x, y), wide, tall = spot, 100 * (point.nfr_std or 0), 100 * (point.accuracy_std or 0)
+    return [[(x - wide, y), (x + wide, y)], [(x, y - tall), (x, y + tall)]]
+
+
+def pareto_front(points: Sequence[MethodPoint]) -> set[int]:
+    """Indices of the points that no other beats: at most their NFR, at least their accuracy, and not both equal."""
+    return {
+        i
+        for i, point in enumerate(points)
+        if not any(
+            other.nfr <= point.nfr
+            and other.accuracy >= point.accuracy
+            and (other.nfr, other.accuracy) != (point.nfr, point.accuracy)
+            for other in points
+        )
+    }
+
+
+def _named(point: MethodPoint) -> str:
+    return escaped(short(point.label))
+
+
+def _curve_label(point: CurvePoint, chosen: CurvePoint | None) -> str:
+    name = {0.0: "new", 1.0: "old"}.get(point.share, f"{point.share:.4g}")
+    if point == chosen:
+        return f"<b>{name}, chosen</b>" if point.share in (0, 1) else f"<b>chosen: {name}</b>"
+    return f"<b>{name}</b>" if point.share in (0, 1) else name
+
+
+def _curve_text(point: CurvePoint) -> str:
+    name = {0.0: " (new)", 1.0: " (old)"}.get(point.share, "")
+    return f"<b>{point.share:.4g} of old{name}</b><br>accuracy {percent(point.accuracy)}<br>NFR {percent(point.nfr)}"
+
+
+def _method_text(point: MethodPoint, best: bool) -> str:
+    spread = [f" ± {percent(std)}" if std is not None else "" for std in (point.accuracy_std, point.nfr_std)]
+    front = "<br>on the Pareto front" if best else ""
+    return (
+        f"<b>{escaped(short(point.label, 60))}</b><br>accuracy {percent(point.accuracy)}{spread[0]}"
+        f"<br>NFR {percent(point.nfr)}{spread[1]}{front}"
+    )
+
+
+def _hover(texts: list[str]) -> dict[str, Any]:
+    return {"hovertext": texts, "hovertemplate": "%{hovertext}<extra></extra>"}
+
+
+def _error(deviations: Sequence[float | None], colour: str) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "array": [100 * (deviation or 0) for deviation in deviations],
+        "color": colour,
+        "thickness": 1.2,
+        "width": 4,
+    }
+
+
+def _axes(figure: go.Figure, x: Sequence[float], y: Sequence[float], dark: bool) -> None:
+    """Both in percent, with room for labels around what is drawn; NFR never below 0 by more than that room."""
+    shared: dict[str, Any] = {
+        "gridcolor": GRID,
+        "zeroline": False,
+        "fixedrange": True,
+        "ticksuffix": "%",
+        "automargin": True,
+        **axis_text(dark),
+    }
+    low, high = _range(x)
+    figure.update_xaxes(
+        **shared, range=[max(low, -0.08 * high), high], title={"text": "negative flip rate (lower is better)"}
+    )
+    figure.update_yaxes(**shared, range=_range(y), title={"text": "accuracy (higher is better)"})
+    figure.update_layout(margin={"l": 16, "r": 16, "t": 16, "b": 16})
+
+
+def _range(values: Sequence[float]) -> list[float]:
+    low, high = min(values), max(values)
+    room = 0.14 * (high - low) or 0.5
+    return [low - room, high + room]
+
+
+def page(figure: go.Figure, title: str) -> str:
+    """A whole HTML page with the figure and everything that draws it: it opens without a network."""
+    body = figure.to_html(include_plotlyjs=True, full_html=False, config={"displayModeBar": False})
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escaped(title)}</title></head>\n'
+        '<body style="margin: 16px; max-width: 900px; background: #fff; font-family: sans-serif">\n'
+        f"<h1 style='font-size: 17px; color: {INK}'>{escaped(title)}</h1>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _empty(figure: go.Figure, text: str) -> go.Figure:
+    figure.update_xaxes(visible=False).update_yaxes(visible=False).update_layout(height=120)
+    return figure.add_annotation(text=text, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")

@@ -1,0 +1,241 @@
+"""Probabilistic update of stored labels by a new model's answers (Träuble et al., arXiv 2107.01057).
+
+What is computed, with C classes and, of one example, the unknown label y, the stored label a and the new answer b:
+
+    p(y)        = (n_y + s) / (N + s C)               n_y of the N examples of the stored labels' val table have label y
+    p(a | y)    = (stored_counts[y, a] + s) / (n_y + s C)      the stored labels' confusion matrix on labelled val data
+    p(b | y)    = (new_counts[y, b] + s) / (m_y + s C)         the same of the new model, on its own val table
+    p(y | a, b) = p(y) p(a | y) p(b | y) / sum over y of it
+
+s is the smoothing (1: Laplace's), added to every cell. Given the true label, the two answers are taken as independent:
+models that make the same mistakes make the posterior surer than it should be. Only answers are used, no confidences.
+With k = argmax_y p(y | a, b), where the stored label wins ties, the stored label a becomes k
+
+    mb    always (max belief)
+    mbme  when the entropy of p(y | a, b) is below that of p(y | a) (max belief, min entropy)
+    cr    when p(k | a, b) / p(a | a, b) > cost_ratio (cost ratio: what a negative flip costs in positive flips);
+          up to 1 that is mb
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pct_mlops.config import PctError, unknown
+from pct_mlops.predictions import sql
+from pct_mlops.predictions.arrays import SLAB
+from pct_mlops.predictions.schema import TableInfo, arrow_schema, to_metadata
+from pct_mlops.predictions.table import ROW_GROUP, Predictions
+
+STRATEGIES = ("mb", "mbme", "cr")
+BATCH = 65_536  # rows in memory at once
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+class Beliefs(NamedTuple):
+    """log p(y) [C], and log p(answer | y) of the stored labels and of the new model, [C, C] by answer, then y."""
+
+    prior: Floats
+    stored: Floats
+    new: Floats
+
+
+class Rule(NamedTuple):
+    """When a stored label changes: one of STRATEGIES, and the cost ratio that cr needs."""
+
+    strategy: str = "mb"
+    cost_ratio: float = 1.0
+
+    def __str__(self) -> str:
+        return f"cr {self.cost_ratio:g}" if self.strategy == "cr" else self.strategy
+
+    def check(self) -> None:
+        """PctError for an unknown strategy, or a cost ratio that is not positive."""
+        if self.strategy not in STRATEGIES:
+            raise unknown("strategy", self.strategy, list(STRATEGIES))
+        if not 0 < self.cost_ratio < math.inf:
+            raise PctError(f"The cost ratio is {self.cost_ratio}: give a positive number, for example 2.")
+
+
+class Revision(NamedTuple):
+    """The labels to keep [n], and the posterior of every class [n, C]."""
+
+    labels: Labels
+    posterior: Floats
+
+
+def estimate_beliefs(stored_counts: NDArray[Any], new_counts: NDArray[Any], smoothing: float = 1.0) -> Beliefs:
+    """From counts [C, C] of labelled examples, by label, then answer. PctError unless smoothing is positive."""
+    if not 0 < smoothing < math.inf:
+        raise PctError(f"The smoothing is {smoothing}: give a positive number, for example 1.")
+    priors = stored_counts.sum(axis=1) + smoothing
+    return Beliefs(
+        np.log(priors / priors.sum()), _given_label(stored_counts, smoothing), _given_label(new_counts, smoothing)
+    )
+
+
+def revise(beliefs: Beliefs, stored: NDArray[Any], new: NDArray[Any], rule: Rule) -> Revision:
+    """Stored labels [n] revised by new answers [n], whole numbers in [0, C); the posterior takes n x C float64."""
+    rule.check()
+    before = beliefs.prior + beliefs.stored[stored]  # log joint [n, C]
+    posterior = _normalised(before + beliefs.new[new])
+    rows = np.arange(len(stored))
+    labels = posterior.argmax(axis=1)
+    kept, found = posterior[rows, stored], posterior[rows, labels]
+    if rule.strategy == "mb":
+        change = found > kept
+    elif rule.strategy == "mbme":
+        change = (found > kept) & (_entropy(posterior) < _entropy(_normalised(before)))
+    else:
+        # As a product: the posterior of a stored label that cannot be true may be 0.
+        change = (found > kept) & (found > rule.cost_ratio * kept)
+    return Revision(np.where(change, labels, stored).astype(np.int64), posterior)
+
+
+def updated(
+    stored: Predictions,
+    new: Predictions,
+    *,
+    stored_val: Predictions,
+    new_val: Predictions,
+    rule: Rule,
+    smoothing: float = 1.0,
+) -> Predictions:
+    """The table of revised labels, in a temporary file until it is saved; any number of rows, a batch in memory.
+
+    Its `confidence` is the posterior of the label it holds (with cr that need not be the largest), its
+    `label_confidence` that of the true label. It holds no logits: there is no model behind it. PctError when tables
+    are not comparable, when a val table has other classes, or when it is the very set that is updated.
+    """
+    rule.check()
+    for val in (stored_val, new_val):
+        _check_val(val.info, stored.info)
+    connection = sql.connect()
+    new.pairs(stored, connection)
+    beliefs = estimate_beliefs(confusion_counts(stored_val), confusion_counts(new_val), smoothing)
+    schema = arrow_schema(len(stored.info.class_names), 0, stored.info.slices, logits=False)
+    info = replace(
+        stored.info,
+        model_name=f"{stored.info.title} updated by {new.info.title} ({rule})",
+        model_version="",
+        model_uri="",
+        columns=tuple(schema.names),
+        num_members=1,
+        preprocessing=" + ".join(dict.fromkeys((stored.info.preprocessing, new.info.preprocessing))),
+    )
+    folder = tempfile.mkdtemp(prefix="pct-mlops-")
+    path = Path(folder) / "updated.parquet"
+    try:
+        with (
+            sql.reading(f"{stored.info.title} or {new.info.title}"),
+            pq.ParquetWriter(path, schema.with_metadata(to_metadata(info)), compression="zstd") as writer,
+        ):
+            for batch in _revised(connection, stored.info, schema, beliefs, rule):
+                writer.write_table(pa.Table.from_batches([batch]), row_group_size=ROW_GROUP)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    result = Predictions.load(path)
+    weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
+    return result
+
+
+def confusion_counts(table: Predictions) -> NDArray[np.int64]:
+    """How many examples of each label got each answer, [C, C] by label, then answer; counted in SQL."""
+    table.check_rows()
+    counts = np.zeros((len(table.info.class_names),) * 2, np.int64)
+    with sql.connect() as connection, sql.reading(table.info.title):
+        table.attach(connection, "mine")
+        found = connection.sql("SELECT label, prediction, count(*) AS num FROM mine GROUP BY ALL").to_arrow_table()
+    label, prediction, number = (column.to_numpy() for column in found.columns)
+    counts[label, prediction] = number
+    return counts
+
+
+def _revised(
+    connection: duckdb.DuckDBPyConnection,
+    info: TableInfo,
+    schema: pa.Schema,
+    beliefs: Beliefs,
+    rule: Rule,
+) -> Iterator[pa.RecordBatch]:
+    """Rows of the updated table, sorted by id, from the views `old_table` and `new_table`."""
+    extra = "".join(f", o.{sql.quoted(name)}" for name in info.slices)
+    query = f"""SELECT o.sample_id, o.label, o.prediction, n.prediction{extra}
+                FROM old_table AS o JOIN new_table AS n ON o.sample_id = n.sample_id ORDER BY o.sample_id"""
+    for batch in connection.sql(query).to_arrow_reader(BATCH):
+        labels, stored, new = (batch.column(i).to_numpy() for i in (1, 2, 3))
+        parts = revise_rows(beliefs, labels, stored, new, rule)
+        arrays = [pa.array(part, field.type) for part, field in zip(parts, list(schema)[2:5], strict=True)]
+        slices = [batch.column(4 + i) for i in range(len(info.slices))]
+        yield pa.record_batch([batch.column(0), batch.column(1), *arrays, *slices], schema=schema)
+
+
+def revise_rows(
+    beliefs: Beliefs,
+    labels: NDArray[Any],
+    stored: NDArray[Any],
+    new: NDArray[Any],
+    rule: Rule,
+) -> tuple[Labels, Floats, Floats]:
+    """Revised label, its posterior and the true label's, each [n]; at most max(SLAB, C) float64 at once.
+
+    The posterior depends on the pair of answers alone, and a batch has far fewer pairs than rows: each is worked out
+    once.
+    """
+    num_classes = len(beliefs.prior)
+    pairs, place = np.unique(stored.astype(np.int64) * num_classes + new, return_inverse=True)
+    answer, confidence = np.empty(len(pairs), np.int64), np.empty(len(pairs))
+    label_confidence = np.empty(len(labels))
+    step = max(SLAB // num_classes, 1)
+    for start in range(0, len(pairs), step):
+        part = pairs[start : start + step]
+        revision = revise(beliefs, part // num_classes, part % num_classes, rule)
+        answer[start : start + step] = revision.labels
+        confidence[start : start + step] = revision.posterior[np.arange(len(part)), revision.labels]
+        rows = np.flatnonzero((place >= start) & (place < start + step))
+        label_confidence[rows] = revision.posterior[place[rows] - start, labels[rows]]
+    # A sum of shares may end a rounding above 1.
+    return answer[place], np.minimum(confidence[place], 1), np.minimum(label_confidence, 1)
+
+
+def _given_label(counts: NDArray[Any], smoothing: float) -> Floats:
+    smooth = counts + smoothing
+    return np.ascontiguousarray(np.log(smooth / smooth.sum(axis=1, keepdims=True)).T)
+
+
+def _normalised(joint: Floats) -> Floats:
+    """Shares [n, C] from logarithms of unnormalised ones."""
+    shares = np.exp(joint - joint.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def _entropy(shares: Floats) -> Floats:
+    """In nats, [n]; 0 log 0 is 0."""
+    return -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=1)
+
+
+def _check_val(val: TableInfo, stored: TableInfo) -> None:
+    where = f"The validation table of {val.title}"
+    if val.class_names != stored.class_names:
+        raise PctError(f"{where} has other classes than {stored.title}: score it on val data with the same classes.")
+    if val.digest == stored.digest:
+        raise PctError(
+            f"{where} holds the very examples that are to be updated, whose labels are taken as unknown: "
+            "give predictions on other data."
+        )

@@ -25,7 +25,7 @@ def explore(
     headless: bool,
     tracking_uri: str | None,
 ) -> None:
-    """Open the explorer: which classes and which examples flip.
+    """Open the explorer on two versions or two files.
 
     \b
     Examples:

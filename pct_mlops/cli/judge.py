@@ -55,6 +55,8 @@ def gate(
         tracking_uri=tracking_uri,
     )
     Console().print(render_decision(judged.decision, judged.comparison))
+    if judged.floor is not None:
+        click.echo(f"For comparison: {judged.floor.sentence}.")
     if judged.move is not None:
         click.echo(f"Promoted: {judged.candidate} is production now.")
     elif promote:

@@ -9,14 +9,15 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
 import click
 
 from pct_mlops import __version__
-from pct_mlops.cli import explore, judge, listing, tables, training
+from pct_mlops.cli import explore, judge, listing, sweeps, tables, training, updates
 from pct_mlops.config import PctError
-from pct_mlops.pipeline.processes import is_main_process
+from pct_mlops.pipeline.processes import inside_launcher, leave_group, say_once
 
 ERROR, INTERRUPTED = 2, 130
 # Over within seconds, a third of which Python would spend collecting garbage: while mlflow is imported, and at the end.
@@ -46,12 +47,17 @@ def pct(debug: bool) -> None:
 for _command in (
     training.train,
     training.score,
+    sweeps.sweep,
+    sweeps.floor,
     tables.compare,
     judge.gate,
     judge.rollback,
     judge.history,
     judge.verify,
     tables.ensemble,
+    updates.interpolate,
+    updates.update_predictions,
+    updates.import_result,
     listing.list_names,
     explore.explore,
     explore.demo,
@@ -68,8 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if short:
         gc.disable()
     code = _run(given)
-    if short:
+    if short or (inside_launcher() and code in (ERROR, INTERRUPTED)):
+        # Of several processes, those that fail cannot part in order: the others may be waiting for them.
         _leave(code)
+    leave_group()
     return code
 
 
@@ -96,18 +104,20 @@ def _run(given: list[str]) -> int:
     except PctError as error:
         if debug:
             traceback.print_exc()
-        # Under torchrun every process fails alike: one of them speaks.
-        elif is_main_process():
-            click.echo(f"Error: {error}", err=True)
+        else:
+            # Under torchrun the processes may fail alike, or one of them alone.
+            say_once(f"Error: {error}", partial(click.echo, err=True))
         return ERROR
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted; what was complete is kept, and 'pct train --resume' goes on from there.", err=True)
+        again = "the same command, for 'pct train' with --resume, goes on from there"
+        click.echo(f"Interrupted; what was complete is kept, and {again}.", err=True)
         return INTERRUPTED
     except Exception as error:
         if debug:
             traceback.print_exc()
         else:
             what = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-            click.echo(f"Error: unexpected {what}; run it again with --debug to see where.", err=True)
+            text = f"Error: unexpected {what}; run it again with --debug to see where."
+            say_once(text, partial(click.echo, err=True), expected=False)
         return ERROR
     return code if isinstance(code, int) else 0

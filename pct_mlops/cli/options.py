@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 from pct_mlops.config import PctError
+from pct_mlops.pipeline.processes import inside_launcher, relaunch
 
 
 def empty_is_none(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -17,11 +18,23 @@ def empty_is_none(context: click.Context, parameter: click.Parameter, value: str
 
 
 def split_overrides(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str]:
-    """Each --set may hold several key=value words, as a project parameter does."""
+    """Each --set may hold several key=value words, as a project parameter does; {a: 1, b: 2} is one of them."""
     try:
-        return [word for value in values for word in shlex.split(value)]
+        words = [word for value in values for word in shlex.split(value)]
     except ValueError as error:
         raise PctError(f"--set {' '.join(values)} has an open quote ({error}): close it.") from error
+    whole: list[str] = []
+    for word in words:
+        if whole and _is_open(whole[-1]):
+            whole[-1] += f" {word}"
+        else:
+            whole.append(word)
+    return whole
+
+
+def _is_open(word: str) -> bool:
+    """Whether a brace or bracket waits for its partner."""
+    return sum(word.count(mark) for mark in "{[") > sum(word.count(mark) for mark in "}]")
 
 
 def tracking_uri(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,3 +57,33 @@ def overrides(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="KEY=VALUE",
         help="Change one value of the recipe, for example --set optim.lr=0.05; repeatable.",
     )(command)
+
+
+def positive(text: str | None, name: str) -> int:
+    """What was typed for option `name` as a whole number from 1 up; 1 where nothing was."""
+    if text is None:
+        return 1
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise PctError(f"{name} should be a whole number from 1 up, and it is '{text}'.")
+    return int(text)
+
+
+def in_processes(context: click.Context, num_processes: str | None) -> None:
+    """With several processes asked for, run this very command in each of them and end with their exit code.
+
+    Where a launcher started this process already, it goes on as one of those.
+    """
+    processes = positive(num_processes, "--num-processes")
+    if processes > 1 and not inside_launcher():
+        context.exit(relaunch(without_processes(context.obj), processes))
+
+
+def without_processes(words: Sequence[str]) -> list[str]:
+    """The command line without --num-processes: what each of the processes runs."""
+    kept, skip = [], False
+    for word in words:
+        if skip or word == "--num-processes":
+            skip = not skip and word == "--num-processes"
+        elif not word.startswith("--num-processes="):
+            kept.append(word)
+    return kept

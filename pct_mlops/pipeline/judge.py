@@ -12,7 +12,7 @@ from pct_mlops.pipeline.references import is_file, open_source, version_predicti
 from pct_mlops.reports import to_json
 
 if TYPE_CHECKING:
-    from pct_mlops.registry import Move, Registry, Version
+    from pct_mlops.registry import Floor, Move, Registry, Version
 
 PROMOTING = (Verdict.PASS, Verdict.BOOTSTRAP)
 
@@ -22,6 +22,7 @@ class Judgement:
     """A decision with its evidence.
 
     `report_uri` is where the registry keeps the report; `move` is what was done to production, None when nothing was.
+    `floor` is what retraining alone flips on the same examples, None where that was not measured.
     """
 
     decision: Decision
@@ -31,6 +32,7 @@ class Judgement:
     baseline: str | None
     report_uri: str = ""
     move: Move | None = None
+    floor: Floor | None = None
 
 
 def judge(
@@ -75,14 +77,27 @@ def _judge_versions(
     registry: Registry, version: Version, old: Version | None, policy: Policy, reason: str
 ) -> Judgement:
     decision, comparison = _decide(registry, version, old, policy)
-    context = {"candidate_uri": version.uri, "baseline_uri": old.uri if old else None, "reason": reason}
-    judgement = Judgement(
-        decision, comparison, to_json(decision, comparison, context), version.uri, old.uri if old else None
-    )
+    context: dict[str, Any] = {
+        "candidate_uri": version.uri,
+        "baseline_uri": old.uri if old else None,
+        "reason": reason,
+    }
+    floor = _floor(registry, version, comparison)
+    if floor is not None:
+        shown = {key: getattr(floor, key) for key in ("mean", "std", "max", "num_seeds", "version", "sentence")}
+        context["floor"] = shown
+    report = to_json(decision, comparison, context)
+    judgement = Judgement(decision, comparison, report, version.uri, old.uri if old else None, floor=floor)
     # An ERROR is no decision: the registry stays as it was.
     if decision.verdict is Verdict.ERROR:
         return judgement
     return replace(judgement, report_uri=_record(registry, version, old, judgement))
+
+
+def _floor(registry: Registry, version: Version, comparison: Comparison | None) -> Floor | None:
+    from pct_mlops.registry import read_floor
+
+    return read_floor(registry, version.name, comparison.new.digest) if comparison is not None else None
 
 
 def _promote(registry: Registry, version: Version, old: Version | None, judgement: Judgement, reason: str) -> Move:

@@ -10,9 +10,9 @@ def names(kind: str) -> dict[str, str]:
 
         return {name: preset["summary"] for name, preset in PRESETS.items()}
     if kind == "models":
-        from pct_mlops.models import model_names
+        from pct_mlops.models import model_names, summary
 
-        return {name: "small images" if name.startswith("small_") else "torchvision" for name in model_names()}
+        return {name: summary(name) for name in model_names()}
     if kind == "datasets":
         from pct_mlops.data import DATASETS
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from pct_mlops.comparison import compare
-from pct_mlops.config import PctError, Recipe
+from pct_mlops.config import PctError
 from pct_mlops.pipeline.thumbnails import write_thumbnails
+from pct_mlops.pipeline.training import Trained, write_recipe
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import PRODUCTION, Registry, TrainingRun, Version
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pct_mlops.data import Split, Splits
-    from pct_mlops.models import Classifier
 
 
 def predictions_table(
@@ -40,30 +39,20 @@ def predictions_table(
     )
 
 
-def publish(
-    recipe: Recipe,
-    model: Classifier,
-    splits: Splits,
-    logits: dict[str, NDArray[np.float32]],
-    run: TrainingRun,
-    *,
-    step: int,
-    teacher_uri: str,
-) -> Version:
-    """Register `model` with its predictions on val and test; main process only. `logits`: split name -> [N, C]."""
+def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None = None) -> Version:
+    """Register what was trained with its predictions on val and test, and further `tags`; main process only."""
     from pct_mlops.models import LogitsOnly, save_classifier
 
+    recipe, splits, model, step = trained.recipe, trained.splits, trained.model, trained.step
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "version"
         save_classifier(model, folder)
-        (folder / "recipe.yaml").write_text(
-            yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
-        )
+        write_recipe(recipe, folder / "recipe.yaml")
         tables = {}
         for split in (splits.val, splits.test):
             # A run is named, not a version: that number does not exist before everything is in place.
             table = predictions_table(
-                logits[split.name], split, splits, model_name=recipe.model_name, uri=f"runs:/{run.run_id}"
+                trained.logits[split.name], split, splits, model_name=recipe.model_name, uri=f"runs:/{run.run_id}"
             )
             tables[split.name] = table.save(folder / "predictions" / f"{split.name}.parquet")
         accuracy = {f"{name}/accuracy": table.accuracy() for name, table in tables.items()}
@@ -77,9 +66,10 @@ def publish(
             tags={
                 "pct.loss": recipe.objective.loss,
                 "pct.arch": recipe.model.name,
-                "pct.teacher": teacher_uri,
+                "pct.teacher": trained.teacher_uri,
                 "pct.dataset": splits.name,
                 **{f"pct.{key}": f"{value:.6f}" for key, value in accuracy.items()},
+                **(tags or {}),
             },
         )
         if recipe.data.thumbnail_size:

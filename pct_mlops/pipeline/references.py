@@ -12,7 +12,8 @@ from pct_mlops.predictions import Predictions
 if TYPE_CHECKING:
     from pct_mlops.registry import Registry, Version
 
-SUFFIXES = (".parquet",)
+RESULT = ".result"  # the original's, converted when it is opened
+SUFFIXES = (".parquet", RESULT)
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,11 @@ def is_file(reference: str) -> bool:
 
 
 def open_source(reference: str, *, split: str = "test", tracking_uri: str | None = None) -> Source:
-    """Predictions behind `name@alias`, `name/3`, `models:/...` or a Parquet file; PctError when there are none."""
+    """Predictions behind `name@alias`, `name/3`, `models:/...`, a Parquet or a .result file; PctError for none."""
+    if Path(reference).suffix == RESULT:
+        from pct_mlops.pipeline.legacy_results import open_result
+
+        return Source(open_result(Path(reference), split), reference)
     if is_file(reference):
         return Source(Predictions.load(reference), reference)
     # mlflow takes seconds to import: files are compared without it.
@@ -38,7 +43,7 @@ def open_source(reference: str, *, split: str = "test", tracking_uri: str | None
     if not is_reference(reference):
         raise PctError(
             f"'{reference}' is neither a predictions file nor a registered model: "
-            "write name@alias, name/3, models:/name@alias or the path of a .parquet file."
+            "write name@alias, name/3, models:/name@alias or the path of a .parquet or .result file."
         )
     registry = Registry(tracking_uri)
     version = registry.resolve(reference)

@@ -1,4 +1,4 @@
-"""Predictions of a registered model on an evaluation set, stored with it."""
+"""Predictions of a registered model or a checkpoint on an evaluation set, stored with the version or as a file."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pct_mlops.config import EngineConfig, PctError, Recipe
+from pct_mlops.pipeline.answers import logits_of
 from pct_mlops.pipeline.processes import on_main
 from pct_mlops.pipeline.publish import predictions_table
-from pct_mlops.pipeline.teacher import classifier_files
+from pct_mlops.pipeline.session import Session, open_session
+from pct_mlops.pipeline.sources import LEGACY, architecture_of, fetch_weights
 from pct_mlops.predictions import Predictions
-from pct_mlops.registry import Registry, add_predictions
+from pct_mlops.registry import Registry, Version, add_predictions
 
 
 def score(
@@ -19,53 +21,66 @@ def score(
     *,
     split: str = "test",
     overrides: Sequence[str] = (),
+    recipe_file: Path | None = None,
     output: Path | None = None,
     tracking_uri: str | None = None,
 ) -> Predictions | None:
     """Score `reference` on the data of its own recipe (with overrides), on all processes of a launcher.
 
-    The table is stored with the version, or written to `output` instead. Returned on the main process.
+    A checkpoint (a folder, or a file of the original code, which needs `recipe_file`) has no version that its table
+    could be stored with: it needs `output`. Returned on the main process.
     """
-    from pct_mlops.data import eval_loader, load_data
-    from pct_mlops.engine import make_accelerator, predict
-    from pct_mlops.models import classifier_from_bytes
-
-    opened: list[Registry] = []
-
-    def fetch() -> tuple[str, str, int, Recipe, bytes, bytes]:
-        opened.append(Registry(tracking_uri))
-        version = opened[0].resolve(reference)
-        recipe_file = opened[0].download(version, "recipe.yaml")
-        if recipe_file is None:
-            raise PctError(f"{version.uri} carries no recipe, so its data are unknown: register it with 'pct train'.")
-        recipe = Recipe.read(recipe_file, overrides)
-        return version.uri, version.name, version.version, recipe, *classifier_files(opened[0], version)
+    from pct_mlops.data import load_data
+    from pct_mlops.engine import make_accelerator
 
     # Scoring is always in full precision, whatever the training used: the served model is, too.
     accelerator = make_accelerator(EngineConfig())
-    uri, name, number, recipe, record, weights = on_main(accelerator, fetch)
+    if _is_checkpoint(reference):
+        if output is None:
+            raise PctError(f"{reference} is a checkpoint and no registered version: say where to write, with --output.")
+        session, version = Session(accelerator, None, print), None
+        path = recipe_file or Path(reference) / "recipe.yaml"
+        if recipe_file is None and not path.is_file():
+            raise PctError(f"{reference} carries no recipe, so its data are unknown: give one with --recipe.")
+        recipe = Recipe.read(path, overrides)
+    else:
+        session = open_session(accelerator, tracking_uri, create=False)
+        version, recipe = on_main(accelerator, lambda: _registered(session, reference, recipe_file, overrides))
     splits = load_data(recipe.data, recipe.seed.data)
     chosen = {"train": splits.train, "val": splits.val, "test": splits.test}[split]
-    model = classifier_from_bytes(record, weights, uri)
-    if model.architecture.class_names != splits.class_names:
-        raise PctError(f"{uri} knows other classes than {splits.name}: score it on data with its own classes.")
-    loader = eval_loader(
-        chosen,
-        recipe.data,
-        batch_size=recipe.engine.eval_batch_size,
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
-        device=accelerator.device,
+    weights = fetch_weights(
+        version.uri if version else reference, recipe.model_name, session, architecture_of(recipe.model, splits)
     )
-    shape = splits.image_shape
-    logits = predict(model, loader, len(chosen), accelerator, image_shape=shape, title=f"score {split}")
-    if not accelerator.is_main_process:
+    model = weights.build()
+    if model.architecture.class_names != splits.class_names:
+        raise PctError(f"{weights.uri} knows other classes than {splits.name}: score it on data with its own classes.")
+    logits = logits_of(model, chosen, recipe, accelerator, title=f"score {split}")
+    if not session.is_main:
         return None
-    table = predictions_table(logits, chosen, splits, model_name=name, version=str(number), uri=uri)
+    name, number = (version.name, str(version.version)) if version else (recipe.model_name, "")
+    table = predictions_table(logits, chosen, splits, model_name=name, version=number, uri=weights.uri)
     if output is not None:
         return table.save(output)
+    assert session.registry is not None
+    assert version is not None
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{split}.parquet"
         table.save(file)
-        add_predictions(opened[0], opened[0].resolve(uri), file)
+        add_predictions(session.registry, version, file)
     return table
+
+
+def _is_checkpoint(reference: str) -> bool:
+    return Path(reference).is_dir() or reference.endswith(LEGACY)
+
+
+def _registered(
+    session: Session, reference: str, recipe_file: Path | None, overrides: Sequence[str]
+) -> tuple[Version, Recipe]:
+    registry = session.registry
+    assert isinstance(registry, Registry)  # this is the main process
+    version = registry.resolve(reference)
+    found = recipe_file or registry.download(version, "recipe.yaml")
+    if found is None:
+        raise PctError(f"{version.uri} carries no recipe, so its data are unknown: give one with --recipe.")
+    return version, Recipe.read(found, overrides)

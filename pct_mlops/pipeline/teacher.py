@@ -1,85 +1,96 @@
-"""The old model: found in the registry, rebuilt without unpickling, on every process."""
+"""The frozen old model or models: found, rebuilt without unpickling on every process, and matched by class name."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError, Recipe
-from pct_mlops.pipeline.processes import on_main
-from pct_mlops.registry import PRODUCTION, Registry, Version
+from pct_mlops.config import PctError, Recipe, TeacherConfig, TeacherMember
+from pct_mlops.config.base import validate
+from pct_mlops.pipeline.session import Session
+from pct_mlops.pipeline.sources import Weights, architecture_of, fetch_weights, production_of
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
+    from torch import nn
 
-    from pct_mlops.losses import Objective
-    from pct_mlops.models import Classifier
+    from pct_mlops.data import Splits
+    from pct_mlops.models import Classifier, Ensemble
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """The frozen old model and where it came from (`models:/name/version`)."""
+    """The old model, and where it came from: `models:/name/version`, or the several that it is the mean of.
 
-    model: Classifier
+    `digest` is sha256 over the weights and shares of all members: it changes when the answers do.
+    """
+
+    model: Ensemble
     uri: str
+    digest: str
+
+    def head(self, class_names: Sequence[str]) -> nn.Linear | None:
+        """The old classifier on top of the old features, one row for each class that both know.
+
+        None of an ensemble, whose members have one each, and of a classifier that is not linear.
+        """
+        from torch import nn
+
+        first: Classifier = self.model.members[0]  # type: ignore[assignment]
+        head = first.head
+        if len(self.model.members) > 1 or type(head) is not nn.Linear:
+            return None
+        names = [class_names[index] for index in self.model.known_classes]
+        rows = [first.architecture.class_names.index(name) for name in names]
+        kept = nn.Linear(head.in_features, len(rows), bias=head.bias is not None)
+        kept.load_state_dict({key: value[rows] for key, value in head.state_dict().items()})
+        return kept.requires_grad_(False)
 
 
-def find_teacher(recipe: Recipe, registry: Registry) -> Version:
-    """The version that the recipe distils from; with no production yet, says how to make a first baseline."""
-    if recipe.teacher.ref:
-        return registry.resolve(recipe.teacher.ref)
-    version = registry.find(recipe.model_name, PRODUCTION)
-    if version is None:
-        raise PctError(
-            f"loss={recipe.objective.loss} trains against the production version of {recipe.model_name}, and there is "
-            f"none: make a first baseline with 'mlflow run . -P loss=none' and then "
-            f"'pct gate {recipe.model_name}@candidate --policy FILE --promote'."
-        )
-    return version
+def with_preset_teacher(recipe: Recipe) -> Recipe:
+    """The recipe with the teacher that its loss brings (elodi: members trained first), where it names none itself."""
+    from pct_mlops.losses import PRESETS
+
+    config, brought = recipe.teacher, PRESETS.get(recipe.objective.loss, {}).get("teacher", {})
+    names_its_own = config.kind != "models" or config.ref or config.refs
+    merged = {**({} if names_its_own else brought), **config.model_dump(exclude_defaults=True)}
+    teacher = validate(TeacherConfig, {"num_members": 0, **merged}, "teacher")
+    return recipe.model_copy(update={"teacher": teacher})
 
 
-def load_teacher(
-    recipe: Recipe, objective: Objective, registry: Registry | None, accelerator: Accelerator
-) -> Teacher | None:
-    """The teacher on every process, its files sent from the main one; None when the objective needs none."""
-    if not objective.needs_teacher:
-        return None
-
-    def fetch() -> tuple[str, bytes, bytes]:
-        assert registry is not None  # the main process has one
-        version = find_teacher(recipe, registry)
-        return version.uri, *classifier_files(registry, version)
-
-    from pct_mlops.models import classifier_from_bytes
-
-    uri, record, weights = on_main(accelerator, fetch)
-    return Teacher(classifier_from_bytes(record, weights, uri), uri)
-
-
-def check_teacher(teacher: Teacher, class_names: tuple[str, ...], image_shape: tuple[int, int, int]) -> None:
-    """PctError unless old and new model speak of the same classes and see the same images."""
-    old = teacher.model.architecture
-    if old.class_names != class_names:
-        differ = sorted(set(old.class_names) ^ set(class_names))
-        what = f"they differ in {', '.join(differ[:5])}" if differ else "they come in another order"
-        raise PctError(
-            f"The teacher {teacher.uri} knows {len(old.class_names)} classes and the data {len(class_names)} ({what}): "
-            "choose data with the teacher's classes, or another teacher."
-        )
-    if old.image_shape != image_shape:
-        raise PctError(
-            f"The teacher {teacher.uri} sees images of shape {old.image_shape} and the data has {image_shape}: "
-            "set data.image_size to the teacher's."
-        )
+def fetch_references(recipe: Recipe, splits: Splits, session: Session) -> list[tuple[Weights, float]]:
+    """Weights of every model that the teacher section refers to, with their share; production where it names none."""
+    config, why = recipe.teacher, f"loss={recipe.objective.loss} trains against"
+    members = config.refs or ((TeacherMember(ref=config.ref),) if config.ref else ())
+    if not members and not config.num_members:
+        members = (TeacherMember(ref=production_of(recipe.model_name, why, session)),)
+    found = []
+    for member in members:
+        reference = member.ref
+        if reference == "production":
+            reference = production_of(recipe.model_name, why, session)
+        plain = architecture_of(recipe.model, splits, member.arch)
+        weights = fetch_weights(reference, recipe.model_name, session, plain)
+        found.append((weights, member.weight))
+    return found
 
 
-def classifier_files(registry: Registry, version: Version) -> tuple[bytes, bytes]:
-    """Architecture record and weights of a version, as bytes."""
-    contents = []
-    for name in ("architecture.json", "model.safetensors"):
-        path: Path | None = registry.download(version, name)
-        if path is None:
-            raise PctError(f"{version.uri} carries no {name}: register it with 'pct train', then use that version.")
-        contents.append(path.read_bytes())
-    return contents[0], contents[1]
+def build_teacher(members: Sequence[tuple[Weights, float]], splits: Splits) -> Teacher:
+    """One teacher of weighted members; PctError unless all see images of the data's shape and share some classes."""
+    from pct_mlops.models import Ensemble
+
+    models = []
+    for weights, _ in members:
+        model = weights.build()
+        if model.architecture.image_shape != splits.image_shape:
+            raise PctError(
+                f"The teacher {weights.uri} sees images of shape {model.architecture.image_shape} and the data has "
+                f"{splits.image_shape}: set data.image_size to the teacher's."
+            )
+        models.append(model)
+    ensemble = Ensemble(models, [share for _, share in members], splits.class_names)
+    digest = hashlib.sha256()
+    for weights, share in members:
+        digest.update(weights.record + weights.weights + repr(share).encode())
+    return Teacher(ensemble, " + ".join(weights.uri for weights, _ in members), digest.hexdigest())

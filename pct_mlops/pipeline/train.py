@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 from pct_mlops.config import Recipe
-from pct_mlops.pipeline.processes import on_main
+from pct_mlops.pipeline.assemble import assemble
+from pct_mlops.pipeline.inputs import Inputs, read_inputs
+from pct_mlops.pipeline.members import train_members
+from pct_mlops.pipeline.processes import on_all
 from pct_mlops.pipeline.publish import publish
-from pct_mlops.pipeline.teacher import check_teacher, load_teacher
-from pct_mlops.pipeline.training import Training
-from pct_mlops.registry import Registry, Version, training_run
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-    from pct_mlops.data import Splits, TrainLoader
-    from pct_mlops.models import Classifier
+from pct_mlops.pipeline.session import Session, open_session
+from pct_mlops.pipeline.sources import weights_of
+from pct_mlops.pipeline.teacher import build_teacher, fetch_references
+from pct_mlops.pipeline.training import Trained, Training
+from pct_mlops.registry import TrainingRun, Version, training_run
 
 
 def train(
@@ -31,87 +32,67 @@ def train(
     Everything that can be wrong with recipe, data or registry is a PctError before the first step and before
     anything is written.
     """
-    from pct_mlops.data import load_data
     from pct_mlops.engine import make_accelerator
-    from pct_mlops.losses import build_objective
 
-    objective = build_objective(recipe.objective)
     accelerator = make_accelerator(recipe.engine)
-    splits = load_data(recipe.data, recipe.seed.data)
-    model = _new_model(recipe, splits, accelerator)
-    loader = _train_loader(recipe, splits, accelerator)
-    # A loss that needs production has nothing to learn from in a store that is not there.
-    registry = _open_registry(tracking_uri, create=not objective.needs_teacher, accelerator=accelerator)
-    teacher = load_teacher(recipe, objective, registry, accelerator)
-    if teacher is not None:
-        check_teacher(teacher, splits.class_names, splits.image_shape)
-    speak = say if accelerator.is_main_process else _silent
-    training = Training(recipe, splits, objective, teacher, accelerator, resume, speak)
-    if registry is None:
-        training.fit(model, loader, None)
-        training.score_best()
+    # Files may be readable for some of the processes only, and what one alone cannot read ends them all.
+    inputs = on_all(accelerator, lambda: read_inputs(recipe, accelerator))
+    # What needs an old model has nothing to learn from in a store that is not there.
+    create = not (inputs.objective.needs_teacher and inputs.recipe.teacher.names_old_models)
+    session = open_session(accelerator, tracking_uri, create=create, say=say)
+    complete = _prepare(inputs, session, resume)
+    if session.registry is None:
+        complete(None)
         return None
-    with training_run(registry, recipe.model_name, recipe.objective.loss) as run:
-        run.log_params(_flat(recipe.model_dump(mode="json")))
-        training.fit(model, loader, run)
-        best, logits = training.score_best()
-        uri = teacher.uri if teacher else ""
-        version = publish(recipe, best, splits, logits, run, step=training.best_step, teacher_uri=uri)
+    with training_run(session.registry, recipe.model_name, recipe.objective.loss) as run:
+        run.log_params(flat(inputs.recipe.model_dump(mode="json")))
+        version = publish(complete(run), run)
     say(f"Registered {version.uri} ({recipe.objective.loss}, {recipe.model.name}) as {recipe.model_name}@candidate.")
     return version
 
 
-def _open_registry(tracking_uri: str | None, *, create: bool, accelerator: Accelerator) -> Registry | None:
-    """The registry on the main process, None on the others; a failure is raised on all of them."""
-    opened: list[Registry] = []
-    on_main(accelerator, lambda: opened.append(Registry(tracking_uri, create=create)))
-    return opened[0] if opened else None
+def train_once(recipe: Recipe, session: Session, *, run: TrainingRun | None = None, resume: bool = True) -> Trained:
+    """Train a recipe for a purpose of its own (an ensemble member, a sweep): nothing is registered.
+
+    One that was completed before is not trained again: its checkpoint says so, and is found by the recipe.
+    """
+    inputs = on_all(session.accelerator, lambda: read_inputs(recipe, session.accelerator))
+    return _prepare(inputs, session, resume, own_folder=True)(run)
 
 
-def _new_model(recipe: Recipe, splits: Splits, accelerator: Accelerator) -> Classifier:
-    from pct_mlops.engine import seed_everything, sync_batchnorm
-    from pct_mlops.models import Architecture, build_model
-
-    seed_everything(recipe.seed.model)
-    model = build_model(
-        Architecture(
-            name=recipe.model.name,
-            kwargs=recipe.model.kwargs,
-            class_names=splits.class_names,
-            image_shape=splits.image_shape,
-            mean=splits.mean,
-            std=splits.std,
-        )
-    )
-    # The same weights everywhere, and then noise (dropout, stochastic depth) of each process's own.
-    seed_everything(recipe.seed.model + accelerator.process_index)
-    return sync_batchnorm(model, accelerator) if recipe.engine.sync_batchnorm else model  # type: ignore[return-value]
-
-
-def _train_loader(recipe: Recipe, splits: Splits, accelerator: Accelerator) -> TrainLoader:
-    from pct_mlops.data import train_loader
-
-    return train_loader(
-        splits.train,
-        recipe.data,
-        global_batch_size=recipe.optim.global_batch_size,
-        seed_sampler=recipe.seed.sampler,
-        seed_data=recipe.seed.data,
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
-        device=accelerator.device,
-    )
-
-
-def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys as dotted ones."""
+    found: dict[str, Any] = {}
     for key, value in data.items():
         if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
-    return flat
+            found[prefix + key] = value
+    return found
 
 
-def _silent(text: str) -> None:
-    """What the processes other than the main one say."""
+def _prepare(
+    inputs: Inputs, session: Session, resume: bool, *, own_folder: bool = False
+) -> Callable[[TrainingRun | None], Trained]:
+    """What is left to do once everything that can be wrong has been looked at; call it on all processes."""
+    from pct_mlops.engine import seed_everything
+
+    recipe = inputs.recipe
+    learns = inputs.objective.needs_teacher and recipe.teacher.kind == "models"
+    references = fetch_references(recipe, inputs.splits, session) if learns else []
+    if not (learns and recipe.teacher.num_members):
+        teacher = build_teacher(references, inputs.splits) if references else None
+        return Training(assemble(inputs, session, teacher), session, resume, own_folder).complete
+    # Members take hours: a copy of the new model stands in for them, to see now whether the rest fits.
+    trial = replace(inputs, model=copy.deepcopy(inputs.model))
+    stand_ins = [(weights_of(inputs.model, f"member {number}"), 1.0) for number in range(recipe.teacher.num_members)]
+    assemble(trial, session, build_teacher(references + stand_ins, inputs.splits), rehearse=True)
+
+    def complete(run: TrainingRun | None) -> Trained:
+        members = references + train_members(recipe, session, train_once)
+        # As if nothing had been trained before: the same noise whether members were there or not.
+        seed_everything(recipe.seed.model + session.accelerator.process_index)
+        parts = assemble(inputs, session, build_teacher(members, inputs.splits))
+        return Training(parts, session, resume, own_folder).complete(run)
+
+    return complete

@@ -62,6 +62,17 @@ def test_parameters_arrive():
     assert values == {"loss": "cna", "arch": "resnet18", "epochs": "3", "model_name": "a b", "num_processes": "2"}
 
 
+def test_set_holds_a_whole_part_of_a_recipe():
+    text = "objective.distance={name: ldi, top_k: 3} seed.model=3 teacher.refs=[{ref: shoes/1}, {ref: shoes/2}]"
+    _, params = parsed("main", set=text)
+    parts = [
+        "objective.distance={name: ldi, top_k: 3}",
+        "seed.model=3",
+        "teacher.refs=[{ref: shoes/1}, {ref: shoes/2}]",
+    ]
+    assert params["overrides"] == parts
+
+
 def test_set_holds_several_words_and_hostile_ones_stay_words():
     _, params = parsed("main", set="optim.lr=0.05 seed.model=3 'data.root=/a b'")
     assert params["overrides"] == ["optim.lr=0.05", "seed.model=3", "data.root=/a b"]

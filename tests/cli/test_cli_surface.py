@@ -27,6 +27,11 @@ explore [OLD] [NEW]
   --port INTEGER RANGE
   --headless
   --tracking-uri URI
+floor [RECIPE]
+  --seeds N
+  --num-processes N
+  --set KEY=VALUE repeatable
+  --tracking-uri URI
 gate CANDIDATE
   --baseline REF
   --policy FILE
@@ -36,6 +41,22 @@ gate CANDIDATE
   --tracking-uri URI
 history NAME
   --tracking-uri URI
+import FILE OUTPUT
+  --classes FILE
+  --ids FILE
+  --split NAME
+  --model-name NAME
+  --dataset NAME
+interpolate OLD NEW
+  --steps INTEGER RANGE
+  --grid LIST
+  --tolerance FLOAT RANGE
+  --batches INTEGER RANGE
+  --register
+  --plot FILE
+  --json FILE
+  --set KEY=VALUE repeatable
+  --tracking-uri URI
 list losses|models|datasets|metrics
 rollback NAME
   --reason TEXT required
@@ -43,6 +64,16 @@ rollback NAME
 score MODEL
   --split test|val|train
   --output PATH
+  --recipe FILE
+  --set KEY=VALUE repeatable
+  --tracking-uri URI
+sweep [RECIPE]
+  --losses NAMES
+  --seeds N
+  --warm-start
+  --controls
+  --output DIR
+  --num-processes N
   --set KEY=VALUE repeatable
   --tracking-uri URI
 train [RECIPE]
@@ -51,8 +82,19 @@ train [RECIPE]
   --epochs N
   --model-name NAME
   --num-processes N
+  --teachers N
   --resume
   --set KEY=VALUE repeatable
+  --tracking-uri URI
+update-predictions STORED NEW
+  --output FILE required
+  --strategy mb|mbme|cr
+  --cost-ratio X
+  --smoothing FLOAT
+  --stored-val FILE
+  --new-val FILE
+  --split test|train
+  --json FILE
   --tracking-uri URI
 verify NAME
   --tracking-uri URI

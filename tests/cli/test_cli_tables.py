@@ -36,6 +36,26 @@ def test_score_repeats_what_training_stored(store, capsys, split):
     assert f"accuracy {table.accuracy():.2%}: again.parquet" in capsys.readouterr().out
 
 
+def test_score_of_a_checkpoint_needs_no_registry(store, capsys, monkeypatch):
+    """A training's own folder, and a file of the original code with a recipe beside it."""
+    import torch
+    from safetensors.torch import load_file
+
+    folder = store.registry.download(store.registry.resolve("digits/2"), "model.safetensors").parent
+    state = load_file(folder / "model.safetensors")
+    torch.save({"state_dict": {f"module.{key}": value for key, value in state.items()}}, "model_best.pth.tar")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store.folder / 'nowhere.db'}")
+    assert store.pct("score", folder, "--output", "folder.parquet") == 0
+    assert store.pct("score", "model_best.pth.tar", "--recipe", store.recipe, "--output", "legacy.parquet") == 0
+    assert_same_logits(logits("folder.parquet"), logits("legacy.parquet"))
+    assert_same_logits(logits("folder.parquet"), logits(folder / "predictions" / "test.parquet"))
+    capsys.readouterr()
+    assert store.pct("score", folder) == 2
+    assert "say where to write, with --output" in capsys.readouterr().err
+    assert store.pct("score", "model_best.pth.tar", "--output", "x.parquet") == 2
+    assert "give one with --recipe" in capsys.readouterr().err
+
+
 def test_score_stores_with_the_version(store, capsys):
     assert store.pct("score", "digits/2", "--split", "train", "--set", "data.train_fraction=0.1") == 0
     path = store.registry.predictions(store.registry.resolve("digits/2"), "train")

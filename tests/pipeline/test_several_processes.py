@@ -1,10 +1,16 @@
-"""Two processes that refuse: one sentence, the exit code of an error, and nothing written."""
+"""Two processes: together where nobody said that there is no GPU, and one sentence when they refuse."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from pct_mlops.cli.training import _without_processes
+from pct_mlops.cli.options import without_processes
 
 
 @pytest.mark.slow
@@ -22,6 +28,22 @@ def test_a_batch_that_does_not_divide(empty, capfd, monkeypatch):
     assert sorted(empty.folder.rglob("*")) == before
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("processes")
+def test_torchrun_on_a_machine_without_gpu_makes_one_table_of_shares(store):
+    """Nothing here says engine.cpu: each process would otherwise score everything, and both would write."""
+    command = [sys.executable, "-m", "pct_mlops.pipeline.torchrun", "--standalone", "--nproc_per_node", "2"]
+    words = ["-m", "pct_mlops", "score", "digits/1", "--tracking-uri", store.uri, "--output", "two.parquet"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PCT_NUM_PROCESSES": "2"}
+    subprocess.run([*command, *words], cwd=store.folder, env=environment, check=True, timeout=120)
+    assert store.pct("score", "digits/1", "--output", "one.parquet") == 0
+    one, two = (pq.read_table(store.folder / f"{name}.parquet").to_pydict() for name in ("one", "two"))
+    assert len(one["sample_id"]) % 2 == 1, "a number that two processes do not divide"
+    assert one["sample_id"] == two["sample_id"]
+    assert one["prediction"] == two["prediction"]
+    np.testing.assert_allclose(np.array(one["logits"]), np.array(two["logits"]), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("words", "kept"),
     [
@@ -31,4 +53,4 @@ def test_a_batch_that_does_not_divide(empty, capfd, monkeypatch):
     ],
 )
 def test_what_each_process_runs(words, kept):
-    assert _without_processes(words) == kept
+    assert without_processes(words) == kept

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_store import NAME
 
 from pct_mlops.config import PctError, Recipe
+from pct_mlops.data import load_data
 from pct_mlops.engine import make_accelerator
-from pct_mlops.losses import build_objective
-from pct_mlops.pipeline.teacher import Teacher, check_teacher, find_teacher, load_teacher
+from pct_mlops.pipeline.inputs import read_inputs
+from pct_mlops.pipeline.session import open_session
+from pct_mlops.pipeline.teacher import build_teacher, fetch_references
 from pct_mlops.pipeline.train import train
 
 
-def teacher_of(store, *overrides):
+def references_of(store, *overrides):
     recipe = Recipe.read(store.recipe, ["objective.loss=ldi", *overrides])
     accelerator = make_accelerator(recipe.engine)
-    return load_teacher(recipe, build_objective(recipe.objective), store.registry, accelerator)
+    session = open_session(accelerator, store.uri, create=False)
+    inputs = read_inputs(recipe, accelerator)
+    return fetch_references(inputs.recipe, inputs.splits, session), inputs.splits
+
+
+def teacher_of(store, *overrides):
+    return build_teacher(*references_of(store, *overrides))
 
 
 def test_it_is_found_by_alias_and_follows_it(store):
@@ -24,6 +34,7 @@ def test_it_is_found_by_alias_and_follows_it(store):
     store.registry.client.set_registered_model_alias(NAME, "production", "2")
     assert teacher_of(store).uri == "models:/digits/2"
     assert teacher_of(store, "teacher.ref=digits/1").uri == "models:/digits/1"
+    assert teacher_of(store, "teacher.ref=candidate").uri == "models:/digits/2"
 
 
 def test_it_is_what_was_registered(store):
@@ -32,7 +43,7 @@ def test_it_is_what_was_registered(store):
     teacher = teacher_of(store)
     version = store.registry.resolve("digits/1")
     stored = load_file(store.registry.download(version, "model.safetensors"))
-    loaded = teacher.model.state_dict()
+    loaded = teacher.model.members[0].state_dict()
     assert stored.keys() <= loaded.keys()
     assert all(torch.equal(stored[key], loaded[key]) for key in stored)
 
@@ -53,11 +64,11 @@ def test_training_leaves_it_frozen(store, monkeypatch):
     seen = []
 
     def keep(*args):
-        seen.append(load_teacher(*args))
+        seen.append(build_teacher(*args))
         seen.append({key: value.clone() for key, value in seen[0].model.state_dict().items()})
         return seen[0]
 
-    monkeypatch.setattr(module, "load_teacher", keep)
+    monkeypatch.setattr(module, "build_teacher", keep)
     monkeypatch.setattr(module, "publish", lambda *args, **kwargs: store.registry.resolve("digits/2"))
     train(Recipe.read(store.recipe, ["objective.loss=ldi", "optim.epochs=1"]), tracking_uri=store.uri)
     teacher, before = seen
@@ -67,15 +78,11 @@ def test_training_leaves_it_frozen(store, monkeypatch):
     assert all(torch.equal(before[key], after[key]) for key in before), "its BatchNorm statistics neither"
 
 
-def test_a_loss_without_teacher_reads_none(store):
-    assert teacher_of(store, "objective.loss=none") is None
-
-
 @pytest.mark.parametrize("loss", ["naive", "ldi", "cna"])
 def test_without_production_it_says_how_to_make_one(store, loss):
     store.registry.client.delete_registered_model_alias(NAME, "production")
     with pytest.raises(PctError) as caught:
-        find_teacher(Recipe.read(store.recipe, [f"objective.loss={loss}"]), store.registry)
+        references_of(store, f"objective.loss={loss}")
     assert f"loss={loss}" in str(caught.value)
     assert "mlflow run . -P loss=none" in str(caught.value)
     assert "pct gate digits@candidate --policy FILE --promote" in str(caught.value)
@@ -91,13 +98,75 @@ def test_a_version_without_weights_is_refused(store):
         teacher_of(store, "teacher.ref=bare/1")
 
 
-def test_other_classes_or_images_are_refused(store):
-    teacher = teacher_of(store)
-    names = teacher.model.architecture.class_names
-    check_teacher(Teacher(teacher.model, "t"), names, (1, 8, 8))
-    with pytest.raises(PctError, match="they come in another order"):
-        check_teacher(teacher, names[::-1], (1, 8, 8))
-    with pytest.raises(PctError, match="they differ in extra"):
-        check_teacher(teacher, (*names, "extra"), (1, 8, 8))
+def test_other_images_are_refused(store):
+    members, splits = references_of(store)
     with pytest.raises(PctError, match=r"sees images of shape \(1, 8, 8\)"):
-        check_teacher(teacher, names, (1, 16, 16))
+        build_teacher(members, replace(splits, image_shape=(1, 16, 16)))
+
+
+def test_classes_are_matched_by_name_also_in_another_order(store):
+    members, splits = references_of(store)
+    names = (*splits.class_names[::-1], "ten")
+    teacher = build_teacher(members, replace(splits, class_names=names))
+    assert teacher.model.known_classes == tuple(range(10))
+    images = splits.val.images(range(6)).float() / 255
+    plain = members[0][0].build().eval()
+    torch.testing.assert_close(teacher.model(images).logits, plain(images).logits.detach().flip(1))
+    head = teacher.head(names)
+    assert torch.equal(head.weight, plain.head.weight.detach().flip(0))
+
+
+def test_all_of_several_teachers_are_used_with_their_weights(store):
+    """The original read the first of several paths, and dropped the first weight."""
+    refs = "teacher.refs=[{ref: digits/1, weight: 3}, {ref: digits/2}]"
+    members, splits = references_of(store, refs)
+    teacher = build_teacher(members, splits)
+    assert teacher.uri == "models:/digits/1 + models:/digits/2"
+    images = splits.val.images(range(6)).float() / 255
+    with torch.no_grad():
+        first, second = (weights.build().eval()(images).logits for weights, _ in members)
+    torch.testing.assert_close(teacher.model(images).logits, (3 * first + second) / 4)
+    assert teacher.digest != teacher_of(store, "teacher.refs=[{ref: digits/1, weight: 2}, {ref: digits/2}]").digest
+    assert teacher.head(splits.class_names) is None
+
+
+def test_a_checkpoint_folder_is_a_teacher(store):
+    version = store.registry.resolve("digits/2")
+    folder = store.registry.download(version, "model.safetensors").parent
+    assert teacher_of(store, f"teacher.ref={folder}").digest == teacher_of(store, "teacher.ref=digits/2").digest
+    with pytest.raises(PctError, match=r"is no checkpoint \(architecture\.json is missing\)"):
+        teacher_of(store, f"teacher.ref={store.folder}")
+
+
+def test_a_checkpoint_of_the_original_code_is_a_teacher(store):
+    """Its prefix `module.` comes from DataParallel; it does not say which architecture it is of."""
+    version = store.registry.resolve("digits/1")
+    from safetensors.torch import load_file
+
+    state = load_file(store.registry.download(version, "model.safetensors"))
+    prefixed = {f"module.{key}": value for key, value in state.items()}
+    torch.save({"epoch": 3, "state_dict": prefixed, "best_acc1": 0.9}, store.folder / "old.pth.tar")
+    teacher = teacher_of(store, f"teacher.ref={store.folder / 'old.pth.tar'}")
+    images = load_data(Recipe.read(store.recipe).data, 0).val.images(range(5)).float() / 255
+    torch.testing.assert_close(teacher.model(images).logits, teacher_of(store).model(images).logits)
+    del prefixed["module.head.weight"]
+    torch.save(prefixed, store.folder / "old.pth.tar")
+    with pytest.raises(PctError, match=r"missing head\.weight"):
+        teacher_of(store, f"teacher.ref={store.folder / 'old.pth.tar'}")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["teacher={ref: digits/1, refs: [{ref: digits/2}]}"], "either 'ref' or 'refs'"),
+        (["teacher={kind: self_ema, ref: digits/1}"], "kind 'self_ema' has no 'ref'"),
+        (["teacher.kind=stored"], "goes with 'table'"),
+        (["teacher.store=true"], r"set data\.views"),
+        (["teacher.store=true", "data.views=2", "data.augment.mixup=0.2"], "mixup and cutmix"),
+        (["teacher.refs=[{ref: digits/1, weight: 0}]"], r"teacher\.refs\.0\.weight"),
+        (["optim.start_epoch=2"], r"start_epoch should be below"),
+    ],
+)
+def test_contradictions_are_named(shared_store, overrides, message):
+    with pytest.raises(PctError, match=message):
+        Recipe.read(shared_store.recipe, overrides)

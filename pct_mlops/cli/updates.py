@@ -1,0 +1,259 @@
+"""pct interpolate, pct update-predictions, pct import: updates without training, and tables of the original."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pct_mlops.cli.options import empty_is_none, overrides, tracking_uri
+from pct_mlops.config import PctError
+
+if TYPE_CHECKING:
+    from pct_mlops.pipeline.interpolate import Interpolation
+
+
+def _file(name: str, text: str) -> Callable[..., Any]:
+    """An option that takes a path; '' is none."""
+    return click.option(name, callback=empty_is_none, metavar="FILE", help=text)
+
+
+def _grid(context: click.Context, parameter: click.Parameter, value: str | None) -> list[float] | None:
+    if not value:
+        return None
+    try:
+        return [float(word) for word in value.split(",")]
+    except ValueError:
+        raise PctError(f"--grid '{value}' is no list of numbers: write for example --grid 0,0.25,0.5.") from None
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new")
+@click.option(
+    "--steps", type=click.IntRange(2, 1001), default=11, show_default=True, help="Even shares of OLD, 0 and 1 included."
+)
+@click.option("--grid", callback=_grid, metavar="LIST", help="These shares of OLD instead, for example 0,0.1,0.25.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1),
+    default=0.002,
+    show_default=True,
+    help="Accuracy on val that may be lost against NEW.",
+)
+@click.option(
+    "--batches",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="Training batches that BatchNorm statistics are estimated on.",
+)
+@click.option("--register", is_flag=True, help="Make the choice a version of the model, with the alias candidate.")
+@_file("--plot", "Write the curve here, as a web page.")
+@_file("--json", "Write the numbers here too.")
+@overrides
+@tracking_uri
+def interpolate(
+    *,
+    old: str,
+    new: str,
+    steps: int,
+    grid: list[float] | None,
+    tolerance: float,
+    batches: int,
+    register: bool,
+    plot: str | None,
+    json: str | None,
+    overrides: list[str],
+    tracking_uri: str | None,
+) -> None:
+    """Mix two versions' weights: fewer flips, no training.
+
+    For a NEW that was fine-tuned from OLD. Each mix is judged on val; the one with the lowest NFR whose accuracy stays
+    within the tolerance is chosen, and reported on test.
+
+    \b
+    Examples:
+      pct interpolate fashion-mnist@production fashion-mnist@candidate --plot curve.html
+      pct interpolate fashion-mnist/1 fashion-mnist/2 --grid 0.1,0.2,0.3 --register
+      torchrun --nproc_per_node 2 -m pct_mlops interpolate fashion-mnist/1 fashion-mnist/2
+    """
+    from pct_mlops.pipeline.interpolate import interpolate as run
+    from pct_mlops.pipeline.interpolate import register as make_version
+
+    result = run(
+        old,
+        new,
+        shares=[i / (steps - 1) for i in range(steps)] if grid is None else grid,
+        tolerance=tolerance,
+        batchnorm_batches=batches,
+        overrides=overrides,
+        tracking_uri=tracking_uri,
+    )
+    if result is None:
+        return
+    _show_interpolation(result, tolerance)
+    if json:
+        _write_interpolation(result, tolerance, Path(json))
+    if plot:
+        _plot(result, tolerance, Path(plot))
+    if register:
+        version = make_version(result)
+        click.echo(f"Registered {version.uri} ({result.chosen.share:.4g} of {result.old}) as {version.name}@candidate.")
+
+
+@click.command("update-predictions")
+@click.argument("stored")
+@click.argument("new")
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The table to write (.parquet)."
+)
+@click.option("--strategy", type=click.Choice(["mb", "mbme", "cr"]), default="mb", show_default=True)
+@click.option(
+    "--cost-ratio",
+    callback=empty_is_none,
+    metavar="X",
+    help="With cr: change a label only when the better one is X times as likely.  [default: 2]",
+)
+@click.option("--smoothing", type=float, default=1.0, show_default=True, help="Added to every cell of the confusions.")
+@_file("--stored-val", "Val predictions of the stored labels' model.  [default: the version's own]")
+@_file("--new-val", "Val predictions of the new model.  [default: the version's own]")
+@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
+@_file("--json", "Write the metrics here too.")
+@tracking_uri
+def update_predictions(
+    *,
+    stored: str,
+    new: str,
+    output: Path,
+    strategy: str,
+    cost_ratio: str | None,
+    smoothing: float,
+    stored_val: str | None,
+    new_val: str | None,
+    split: str,
+    json: str | None,
+    tracking_uri: str | None,
+) -> None:
+    """Update STORED labels by NEW where that is worth it.
+
+    Each example's label is believed by both models' confusion matrices on val. The stored label gives way to the
+    likeliest one (mb), only where that makes the belief surer (mbme), or only where it is clearly likelier (cr).
+
+    \b
+    Examples:
+      pct update-predictions fashion-mnist/1 fashion-mnist/2 --output updated.parquet
+      pct update-predictions a.parquet b.parquet --stored-val a-val.parquet --new-val b-val.parquet \\
+        --strategy cr --cost-ratio 5 --output updated.parquet
+    """
+    from pct_mlops.pipeline.compare import write_json
+    from pct_mlops.pipeline.prediction_update import update_predictions as run
+    from pct_mlops.predictions import Rule
+    from pct_mlops.reports import prediction_update_to_json, render_against
+
+    rule = Rule(strategy, _ratio(strategy, cost_ratio))
+    result = run(
+        stored,
+        new,
+        output,
+        stored_val=stored_val,
+        new_val=new_val,
+        rule=rule,
+        smoothing=smoothing,
+        split=split,
+        tracking_uri=tracking_uri,
+    )
+    if json:
+        ratio = rule.cost_ratio if strategy == "cr" else None
+        content = prediction_update_to_json(
+            result.replaced, result.updated, strategy=strategy, cost_ratio=ratio, smoothing=smoothing
+        )
+        write_json(Path(json), content)
+    rows = [("new, everywhere", result.replaced), (f"updated ({rule})", result.updated)]
+    _print(render_against(rows, baseline="stored"))
+    click.echo(f"{result.table.info.num_examples:,} predictions: {output}")
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path))
+@_file("--classes", "Class names, one a line.  [default: 0, 1, ...]")
+@_file("--ids", "sample_ids, one a line.  [default: SPLIT/000000, ...]")
+@click.option("--split", default="test", show_default=True, metavar="NAME", help="What the examples are called.")
+@click.option("--model-name", callback=empty_is_none, metavar="NAME", help="[default: the file's name]")
+@click.option("--dataset", default="", metavar="NAME", help="Kept in the table.")
+def import_result(
+    *,
+    file: Path,
+    output: Path,
+    classes: str | None,
+    ids: str | None,
+    split: str,
+    model_name: str | None,
+    dataset: str,
+) -> None:
+    """Turn a .result FILE of the original code into a table.
+
+    FILE holds pred, gt, outputs and perhaps features, saved with torch.save; anything in it that would run code is
+    refused. The other verbs read .result files as they are, with these defaults.
+
+    \b
+    Example:
+      pct import model_best.result old.parquet --classes classes.txt --split val
+    """
+    from pct_mlops.pipeline.legacy_results import import_result as run
+
+    names, lines = (Path(path) if path else None for path in (classes, ids))
+    table = run(file, classes=names, ids=lines, split=split or "test", model_name=model_name, dataset=dataset)
+    table = table.save(output)
+    classes_of = f"{table.info.num_examples:,} predictions of {len(table.info.class_names)} classes"
+    click.echo(f"{classes_of}, accuracy {table.accuracy():.2%}: {output}")
+
+
+def _ratio(strategy: str, text: str | None) -> float:
+    if text is None:
+        return 2.0 if strategy == "cr" else 1.0
+    if strategy != "cr":
+        raise PctError(f"--cost-ratio goes with --strategy cr, and the strategy is {strategy}: leave one of them out.")
+    try:
+        return float(text)
+    except ValueError:
+        raise PctError(f"--cost-ratio should be a number, for example 2, and it is '{text}'.") from None
+
+
+def _show_interpolation(result: Interpolation, tolerance: float) -> None:
+    from pct_mlops.reports import render_against, render_curve
+
+    _print(render_curve(result.curve, result.chosen, old=result.old, new=result.new, tolerance=tolerance))
+    rows = [("new", result.replaced), (f"chosen ({result.chosen.share:.4g} old)", result.mixed)]
+    click.echo()
+    _print(render_against(rows, baseline="old"))
+
+
+def _write_interpolation(result: Interpolation, tolerance: float, path: Path) -> None:
+    from pct_mlops.pipeline.compare import write_json
+    from pct_mlops.reports import interpolation_to_json
+
+    test = {"new": result.replaced, "chosen": result.mixed}
+    write_json(
+        path,
+        interpolation_to_json(
+            result.curve, result.chosen, old=result.old, new=result.new, tolerance=tolerance, test=test
+        ),
+    )
+
+
+def _plot(result: Interpolation, tolerance: float, path: Path) -> None:
+    from pct_mlops.charts import interpolation_curve, page
+    from pct_mlops.pipeline.interpolate import write_page
+
+    figure = interpolation_curve(result.curve, result.chosen, tolerance=tolerance)
+    write_page(path, page(figure, f"{result.new} mixed with {result.old}: accuracy and NFR on val"))
+
+
+def _print(renderable: object) -> None:
+    from rich.console import Console
+
+    Console().print(renderable)

@@ -1,0 +1,32 @@
+"""What a classifier answers on a split, on all processes of a launch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pct_mlops.config import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from accelerate import Accelerator
+    from numpy.typing import NDArray
+
+    from pct_mlops.data import Split
+
+
+def logits_of(
+    model: Any, split: Split, recipe: Recipe, accelerator: Accelerator, title: str = ""
+) -> NDArray[np.float32]:
+    """Logits [N, C] in the order of the split, on every process; with a title, a progress bar."""
+    from pct_mlops.data import eval_loader
+    from pct_mlops.engine import predict
+
+    loader = eval_loader(
+        split,
+        recipe.data,
+        batch_size=recipe.engine.eval_batch_size,
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+        device=accelerator.device,
+    )
+    return predict(model, loader, len(split), accelerator, image_shape=split.pixels.shape, title=title)

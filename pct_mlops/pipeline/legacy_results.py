@@ -1,0 +1,189 @@
+"""The original's result files: {pred [N], gt [N], outputs [N, C], features [N, D] or absent}, saved with torch.save.
+
+They are read by torch's restricted unpickler alone, which builds tensors, numpy arrays and plain containers and
+refuses everything else: a file cannot run code.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pct_mlops.config import PctError
+from pct_mlops.predictions import Predictions
+
+
+class Result(NamedTuple):
+    """Labels int64 [N], outputs float32 [N, C] and perhaps features float32 [N, D]."""
+
+    labels: NDArray[np.int64]
+    outputs: NDArray[np.float32]
+    features: NDArray[np.float32] | None
+
+
+def import_result(
+    path: Path,
+    *,
+    classes: Path | None = None,
+    ids: Path | None = None,
+    split: str = "test",
+    model_name: str | None = None,
+    dataset: str = "",
+) -> Predictions:
+    """The table of a result file, in memory until it is saved.
+
+    `classes`: one name a line (default "0", "1", ...); `ids`: one sample_id a line (default split/000000, ...);
+    `model_name` is otherwise the file's name without its ending.
+    """
+    result = read_result(path)
+    num_examples, num_classes = result.outputs.shape
+    names = _lines(classes, num_classes, "class names") if classes else [str(i) for i in range(num_classes)]
+    if len(set(names)) != len(names):
+        raise PctError(f"{classes} names a class twice: give each its own name.")
+    sample_ids = (
+        _lines(ids, num_examples, "sample_ids") if ids else [f"{split}/{row:06d}" for row in range(num_examples)]
+    )
+    return Predictions.from_arrays(
+        sample_ids,
+        result.labels,
+        result.outputs,
+        class_names=names,
+        model_name=path.stem if model_name is None else model_name,
+        dataset=dataset,
+        split=split,
+        features=result.features,
+    )
+
+
+def open_result(path: Path, split: str = "test") -> Predictions:
+    """The same as a handle on a temporary file, so that it can be joined like any other; removed with the handle."""
+    folder = tempfile.TemporaryDirectory(prefix="pct-mlops-")
+    table = import_result(path, split=split).save(Path(folder.name) / f"{path.stem}.parquet")
+    weakref.finalize(table, folder.cleanup)
+    return table
+
+
+def read_result(path: Path) -> Result:
+    """What the file holds, checked: equal lengths, labels in range, finite outputs, pred where outputs are largest."""
+    data = _load(path)
+    if not isinstance(data, dict) or not {"pred", "gt", "outputs"} <= data.keys():
+        raise PctError(f"{path} is no result file: it should hold pred, gt and outputs.")
+    outputs = _floats(path, "outputs", data["outputs"])
+    num_examples, num_classes = outputs.shape
+    if not num_examples or not num_classes:
+        raise PctError(f"{path} holds no examples: evaluate the model again.")
+    labels, answers = (_indices(path, name, data[name], num_examples, num_classes) for name in ("gt", "pred"))
+    rows = np.arange(num_examples)
+    # Among equal outputs any of them may have been called the answer; the table takes the first, as argmax does.
+    differs = outputs[rows, answers] < outputs.max(axis=1)
+    if differs.any():
+        row = int(differs.argmax())
+        raise PctError(
+            f"{path}: pred is not where outputs are largest in {int(differs.sum())} rows (first: row {row}, pred "
+            f"{answers[row]}): outputs and pred are of different models or orders, so evaluate the model again."
+        )
+    features = data.get("features")
+    if features is None or np.size(_plain(features)) == 0:
+        return Result(labels, outputs, None)
+    values = _floats(path, "features", features)
+    if len(values) != num_examples:
+        raise PctError(f"{path} has {num_examples} rows of outputs and {len(values)} of features: evaluate again.")
+    return Result(labels, outputs, values)
+
+
+def _load(path: Path) -> Any:
+    import pickle
+
+    import torch
+
+    if path.is_dir():
+        raise PctError(f"{path} is a folder: give the path of one result file.")
+    try:
+        with torch.serialization.safe_globals(_numpy_parts()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other pickle protocols: whether it can be read is said below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise PctError(f"There is no result file {path}: give the path of a file that torch.save wrote.") from None
+    except pickle.UnpicklingError as error:
+        raise PctError(
+            f"{path} holds more than tensors and arrays, or is no file of torch.save, and nothing in it was run: "
+            "save {pred, gt, outputs} anew with torch.save."
+        ) from error
+    except PermissionError as error:
+        raise PctError(f"{path} cannot be read: {error.strerror}.") from error
+    except Exception as error:
+        # A damaged archive fails in whatever part of the reader stumbles first.
+        raise PctError(f"{path} is damaged, or no file of torch.save: copy it again.") from error
+
+
+def _numpy_parts() -> list[Any]:
+    """What pickled numpy arrays of numbers are rebuilt from, under the names of numpy 1 and 2; none of it runs code."""
+    rebuild, scalar = np._core.multiarray._reconstruct, np._core.multiarray.scalar  # type: ignore[attr-defined]
+    kinds = [type(np.dtype(name)) for name in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")]
+    renamed = [
+        (part, f"numpy.{core}.multiarray.{part.__name__}") for part in (rebuild, scalar) for core in ("core", "_core")
+    ]
+    return [np.ndarray, np.dtype, *kinds, *renamed, bytes]  # bytes: of an empty array
+
+
+def _plain(value: Any) -> NDArray[Any]:
+    """A tensor, array or list of either as an array; PctError-free, so that the caller can say what is wrong."""
+    if isinstance(value, (list, tuple)):
+        value = [_plain(item) for item in value]
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = (value.float() if value.is_floating_point() else value).numpy()
+    return np.asarray(value)
+
+
+def _array(path: Path, name: str, value: Any) -> NDArray[Any]:
+    try:
+        array = _plain(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise PctError(f"{path}: {name} is no array of numbers: evaluate the model again.") from error
+    if array.dtype.kind not in "biuf":
+        raise PctError(f"{path}: {name} is no array of numbers: evaluate the model again.")
+    return array
+
+
+def _floats(path: Path, name: str, value: Any) -> NDArray[np.float32]:
+    array = _array(path, name, value)
+    if array.ndim != 2:
+        raise PctError(f"{path}: {name} has shape {list(array.shape)} instead of [examples, width].")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.all():
+        raise PctError(f"{path}: {name} of row {int(finite.argmin())} are not finite (NaN or infinite): train again.")
+    return array
+
+
+def _indices(path: Path, name: str, value: Any, num_examples: int, num_classes: int) -> NDArray[np.int64]:
+    array = _array(path, name, value)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.shape != (num_examples,):
+        raise PctError(f"{path} has {num_examples} rows of outputs, but {name} has shape {list(array.shape)}.")
+    whole = array.astype(np.int64) if np.isfinite(array).all() else None
+    if whole is None or (whole != array).any() or whole.min() < 0 or whole.max() >= num_classes:
+        raise PctError(f"{path}: {name} should be whole numbers from 0 to {num_classes - 1}.")
+    return whole
+
+
+def _lines(path: Path, number: int, what: str) -> Sequence[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise PctError(f"There is no file {path}: give one with {what}, one a line.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PctError(f"{path} cannot be read: {error}.") from error
+    if len(lines) != number:
+        raise PctError(f"{path} has {len(lines)} lines, and {number} {what} are needed: write one a line.")
+    return lines

@@ -240,6 +240,17 @@ def recorded_verdict(pair: Pair) -> str | None:
     return None
 
 
+@st.cache_data(ttl=REFRESH)
+def floor(pair: Pair) -> str | None:
+    """What retraining alone flips on the same examples, in words; None where it was not measured."""
+    if not isinstance(pair.new, VersionTable):
+        return None
+    from pct_mlops.registry import read_floor
+
+    found = read_floor(registry(pair.new.tracking_uri), pair.new.name, predictions(pair.new).info.digest)
+    return found.sentence if found else None
+
+
 def forget() -> None:
     """Drop everything cached, for another try."""
     st.cache_data.clear()

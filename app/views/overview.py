@@ -20,6 +20,7 @@ HINTS = {
     "accuracy": "Share of examples that the model answers right.",
     "nfr": "Negative flip rate: share of all examples that the old model got right and the new one gets wrong.",
     "pfr": "Positive flip rate: share of all examples that the old model got wrong and the new one gets right.",
+    "floor": "Models that differ in their random seed only flip predictions too: no replacement can be asked for less.",
     "bounds": "Each bound alone holds with 95% confidence.",
 }
 
@@ -81,6 +82,8 @@ def draw_metrics(pair: Pair) -> None:
             help=f"{HINTS[name.lower()]} Below: its bounds. {HINTS['bounds']}",
             border=True,
         )
+    if sentence := store.floor(pair):
+        st.caption(f"For comparison: {plain(sentence)}.", help=HINTS["floor"])
 
 
 def draw_verdict(pair: Pair) -> Sequence[Check]:

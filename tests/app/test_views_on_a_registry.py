@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pct_mlops.predictions import Predictions
+
 
 def open_on(explore, shelf, *arguments, **query):
     return explore("--tracking-uri", shelf.uri, *arguments, **query)
@@ -37,6 +39,19 @@ def test_the_recorded_verdict_shows_only_for_the_baseline_it_was_given_on(explor
     app = open_on(explore, shelf, model="pets", old="1", new="3")
     assert not app.error
     assert "no policy was given" in app.info[0].value
+
+
+def test_what_retraining_alone_flips_stands_beside_the_rate(explore, shelf, files):
+    from pct_mlops.registry import Floor, Registry, store_floor
+
+    digest = Predictions.load(files[1]).info.digest
+    floor = Floor(digest, 5, 0.0123, 0.001, 0.02, (0.0123,), "recipe", True, 2, "2026-01-01T00:00:00+00:00", "run")
+    store_floor(Registry(shelf.uri), "settled", floor)
+    app = open_on(explore, shelf, model="settled")
+    assert any("retraining alone flips 1.23%" in caption.value.replace("\\", "") for caption in app.caption)
+
+    app = open_on(explore, shelf, model="pets")
+    assert not any("retraining alone" in caption.value for caption in app.caption), "measured for another model"
 
 
 def test_choosing_another_model_starts_with_its_own_versions(explore, shelf):

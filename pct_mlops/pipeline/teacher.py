@@ -55,8 +55,7 @@ def with_preset_teacher(recipe: Recipe) -> Recipe:
     config, brought = recipe.teacher, PRESETS.get(recipe.objective.loss, {}).get("teacher", {})
     names_its_own = config.kind != "models" or config.ref or config.refs
     merged = {**({} if names_its_own else brought), **config.model_dump(exclude_defaults=True)}
-    teacher = validate(TeacherConfig, {"num_members": 0, **merged}, "teacher")
-    return recipe.model_copy(update={"teacher": teacher})
+    return recipe.model_copy(update={"teacher": validate(TeacherConfig, merged, "teacher")})
 
 
 def fetch_references(recipe: Recipe, splits: Splits, session: Session) -> list[tuple[Weights, float]]:

@@ -39,7 +39,8 @@ def launch(world_size: int, folder: Path) -> tuple[list[dict], list[str]]:
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world_size)], said
 
 
-@pytest.fixture(scope="module")
+# For the whole run: other modules' tests may stand between those of this one, which would end a module's fixtures.
+@pytest.fixture(scope="session")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict:
     torch.set_num_threads(1)
     return several_worker.everything(cpu(), tmp_path_factory.mktemp("alone"))
@@ -48,7 +49,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict:
 Launched = tuple[list[dict], list[str]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Launched]:
     """`launch` by number of processes, each once."""
     return cache(lambda world_size: launch(world_size, tmp_path_factory.mktemp(f"processes{world_size}")))

@@ -49,16 +49,23 @@ def warm_start(model: Classifier, source: Classifier, uri: str, *, with_heads: b
     from pct_mlops.models import load_weights_into
 
     mine, theirs = model.architecture.class_names, source.architecture.class_names
+    ours, other = (f"{part.name} {part.kwargs or ''}".strip() for part in (model.architecture, source.architecture))
     if with_heads and type(model.head) is not type(source.head):
         raise PctError(
             f"The model starts from {uri}, whose classifier is {source.architecture.classifier} and not "
             f"{model.architecture.classifier}: set model.new_head=true to draw the head anew."
         )
     advice = "start from a model of the same architecture with the same arguments"
-    load_weights_into(model, source.state_dict(), uri, advice, with_heads=with_heads and mine == theirs)
+    try:
+        load_weights_into(model, source.state_dict(), uri, advice, with_heads=with_heads and mine == theirs)
+    except PctError as error:
+        if ours == other:
+            raise
+        # Shorter than the list of all weights that differ.
+        raise PctError(f"The model is a {ours} and should start from {uri}, which is a {other}: {advice}.") from error
     if mine == theirs or not with_heads:
         return
     with torch.no_grad():
         for name in set(mine) & set(theirs):
-            for own, other in zip(model.head.parameters(), source.head.parameters(), strict=True):
-                own[mine.index(name)] = other[theirs.index(name)]
+            for own, given in zip(model.head.parameters(), source.head.parameters(), strict=True):
+                own[mine.index(name)] = given[theirs.index(name)]

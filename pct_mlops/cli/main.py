@@ -74,10 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if short:
         gc.disable()
     code = _run(given)
-    if short or (inside_launcher() and code in (ERROR, INTERRUPTED)):
-        # Of several processes, those that fail cannot part in order: the others may be waiting for them.
+    launched = inside_launcher()
+    if launched and code not in (ERROR, INTERRUPTED):
+        # Those that fail cannot part in order: the others may be waiting for them.
+        leave_group()
+    if short or launched:
+        # gloo's threads outlive the group once a model was trained over several processes (torch keeps the group), and
+        # one that still wants the interpreter when that is taken apart aborts the process, which was done and well.
         _leave(code)
-    leave_group()
     return code
 
 

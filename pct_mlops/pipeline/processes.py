@@ -139,7 +139,7 @@ def say_once(text: str, say: Callable[[str], None], *, expected: bool = True) ->
 
 
 def leave_group() -> None:
-    """Part from the other processes when all is done: without it, gloo has aborted some of them as they ended."""
+    """Part from the other processes when all is done."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()

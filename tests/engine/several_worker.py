@@ -5,6 +5,7 @@ mlflow cannot be imported here, so all of this also shows that the engine needs 
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,8 @@ def main(out: Path) -> None:
     torch.save(result, out / f"{accelerator.process_index}.pt")
     accelerator.wait_for_everyone()
     accelerator.end_training()
+    sys.stderr.flush()
+    os._exit(0)  # as `pct` does under a launcher, and for the reason given there
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""What reviewers said of a candidate: records that are only ever added to, and what they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+
+class ReviewKind(str, Enum):
+    """What a record does: decide on the version, mark examples, or take an earlier record back."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+    MARK = "mark"
+    UNDO = "undo"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Mark(str, Enum):
+    """What a reviewer says of a flipped example."""
+
+    LABEL_ERROR = "label_error"
+    ACCEPTED_LOSS = "accepted_loss"
+    BLOCKER = "blocker"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Review:
+    """One record. `when` and `expires` are ISO 8601 in UTC; `baseline` is the version number it was compared with.
+
+    `id` is given by the registry. A MARK carries `mark` and `samples`, an UNDO the id of the record that it takes back
+    in `undoes`. An expired record counts as if it had never been made.
+    """
+
+    kind: ReviewKind
+    by: str
+    reason: str
+    when: str
+    id: str = ""
+    baseline: int | None = None
+    expires: str | None = None
+    mark: Mark | None = None
+    samples: tuple[str, ...] = ()
+    undoes: str = ""
+
+
+@dataclass(frozen=True)
+class ReviewState:
+    """What the records add up to: the standing decision (accept or reject, None: none) and the mark of each example."""
+
+    decision: Review | None = None
+    marks: dict[str, Review] = field(default_factory=dict)
+
+    def samples(self, *marks: Mark) -> list[str]:
+        """Ids of the examples that carry one of these marks, sorted."""
+        return sorted(sample for sample, review in self.marks.items() if review.mark in marks)
+
+
+def standing(reviews: Iterable[Review], *, baseline: int | None, now: datetime) -> ReviewState:
+    """The state after all records: undone and expired ones left out, the latest of each kind wins.
+
+    A decision holds for the baseline that the reviewer saw, not for another one; a mark is about the example itself.
+    """
+    records = sorted(reviews, key=lambda review: (review.when, review.id))
+    undone = {review.undoes for review in records if review.kind is ReviewKind.UNDO}
+    decision, marks = None, {}
+    for review in records:
+        if review.id in undone or _is_expired(review, now):
+            continue
+        if review.kind in (ReviewKind.ACCEPT, ReviewKind.REJECT) and review.baseline == baseline:
+            decision = review
+        elif review.kind is ReviewKind.MARK:
+            marks.update(dict.fromkeys(review.samples, review))
+    return ReviewState(decision, marks)
+
+
+def _is_expired(review: Review, now: datetime) -> bool:
+    return review.expires is not None and datetime.fromisoformat(review.expires) <= now

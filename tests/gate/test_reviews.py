@@ -1,0 +1,43 @@
+"""Records of reviewers, and what they add up to."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from pct_mlops.gate import Mark, Review, ReviewKind, standing
+
+NOW = datetime(2030, 1, 10, tzinfo=timezone.utc)
+
+
+def record(kind: str, day: int, id: str = "", **rest) -> Review:
+    return Review(ReviewKind(kind), "ann", "because", f"2030-01-{day:02d}T00:00:00+00:00", id or f"r{day}", **rest)
+
+
+def test_the_latest_decision_about_this_baseline_stands():
+    records = [record("accept", 1, baseline=3), record("reject", 2, baseline=3), record("accept", 3, baseline=2)]
+    assert standing(reversed(records), baseline=3, now=NOW).decision == records[1]
+    assert standing(records, baseline=2, now=NOW).decision == records[2]
+    assert standing(records, baseline=None, now=NOW).decision is None
+
+
+def test_an_undone_record_uncovers_the_one_before():
+    records = [record("accept", 1, baseline=3), record("reject", 2, baseline=3), record("undo", 3, undoes="r2")]
+    assert standing(records, baseline=3, now=NOW).decision == records[0]
+
+
+def test_an_expired_record_counts_for_nothing():
+    assert standing([record("accept", 1, expires="2030-01-10T00:00:00+00:00")], baseline=None, now=NOW).decision is None
+    assert standing([record("accept", 1, expires="2030-01-10T00:00:01+00:00")], baseline=None, now=NOW).decision
+
+
+def test_marks_are_kept_by_example():
+    records = [
+        record("mark", 1, mark=Mark.LABEL_ERROR, samples=("a", "b")),
+        record("mark", 2, mark=Mark.BLOCKER, samples=("b",)),
+        record("mark", 3, mark=Mark.ACCEPTED_LOSS, samples=("c",)),
+        record("undo", 4, undoes="r3"),
+    ]
+    state = standing(records, baseline=7, now=NOW)
+    assert state.samples(Mark.LABEL_ERROR) == ["a"]
+    assert state.samples(Mark.BLOCKER, Mark.LABEL_ERROR) == ["a", "b"]
+    assert state.samples(Mark.ACCEPTED_LOSS) == []

@@ -1,7 +1,7 @@
 # One command a job; each sets up what it needs. `make` alone shows what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup data browser demo test check explore ui lock clean
+.PHONY: help setup data browser postgresql demo test thorough check explore ui lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -45,11 +45,24 @@ browser:
 	       && $(ROOT) apt-get install -qq -y chromium > /dev/null; } \
 	  || echo "Chromium could not be installed here: install it (or Chrome) by hand, one test drives it."
 
+postgresql:
+	@ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || command -v initdb > /dev/null \
+	  || { command -v apt-get > /dev/null && echo "Getting PostgreSQL for the tests ..." \
+	       && { apt-cache show postgresql > /dev/null 2>&1 || $(ROOT) apt-get update -qq; } \
+	       && $(ROOT) apt-get install -qq -y postgresql > /dev/null; } \
+	  || echo "PostgreSQL could not be installed here: the tests on it are skipped."
+
 demo: setup data  ## The whole story on Fashion-MNIST: train, register, gate, promote
 	@$(BIN)/python -m pct_mlops demo
 
+# A file's tests share their fixtures, so a file stays with one worker.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
 test: setup data browser  ## Run the test suite
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
+	@$(PYTEST) $(ARGS)
+
+thorough: setup data browser postgresql  ## Run what takes too long for every day: servers under load, thousands of bad inputs
+	@$(PYTEST) -m thorough --timeout 900 $(ARGS)
 
 check: setup  ## Lint, format, types, layers
 	@$(BIN)/ruff check .

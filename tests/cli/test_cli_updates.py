@@ -106,7 +106,6 @@ def test_what_is_registered_already_is_not_registered_again(store, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_two_processes_make_the_same_curve(shared_store, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     words = ("interpolate", "digits/1", "digits/2", "--grid", "0.8", "--tracking-uri", shared_store.uri, "--json")

@@ -83,7 +83,6 @@ def table(logits: np.ndarray, folder: Path) -> Predictions:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_one_table_whatever_the_number_of_processes(alone, together, tmp_path: Path) -> None:
     one = table(alone["tables"][several_worker.NUM_TEST], tmp_path / "one.parquet")
     for rank, result in enumerate(together[0]):
@@ -99,7 +98,6 @@ def test_one_table_whatever_the_number_of_processes(alone, together, tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_fewer_examples_than_processes(alone, together) -> None:
     for result in together[0]:
         assert result["tables"][1].shape == (1, len(CLASSES))
@@ -107,7 +105,6 @@ def test_fewer_examples_than_processes(alone, together) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("name", several_worker.CURVES)
 def test_the_same_losses_step_by_step(alone, together, name: str) -> None:
     expected = alone["curves"][name]
@@ -125,7 +122,6 @@ def assert_same_curve(results: list[tuple[float, ...]], expected: tuple[float, .
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_a_bank_of_own_logits_is_the_same_everywhere(alone, two) -> None:
     losses, bank = alone["self_ema"]
     assert int((bank != 0).any(dim=1).sum()) > 120  # 120 of 130 examples in each of two epochs
@@ -136,7 +132,6 @@ def test_a_bank_of_own_logits_is_the_same_everywhere(alone, two) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("known", [None, 2])
 def test_the_objectives_own_module_learns_from_all_processes(alone, two, known: int | None) -> None:
     # known: some parts of a batch have no example that the module looks at.
@@ -148,7 +143,6 @@ def test_the_objectives_own_module_learns_from_all_processes(alone, two, known: 
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_mixtures_and_frozen_parts_are_the_same(alone, two) -> None:
     assert_same_curve([result["mixed"] for result in two], alone["mixed"], 5)
     assert_same_curve([result["frozen"][0] for result in two], alone["frozen"][0], 5)
@@ -156,7 +150,6 @@ def test_mixtures_and_frozen_parts_are_the_same(alone, two) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_ten_crops_and_stored_outputs_are_the_same(alone, two) -> None:
     for result in two:
         assert result["ten_crop"].shape == (31, len(CLASSES))
@@ -168,7 +161,6 @@ def test_ten_crops_and_stored_outputs_are_the_same(alone, two) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_all_processes_evaluate_the_main_ones_batch_norm(alone, together) -> None:
     first, *others = (result["statistics"] for result in together[0])
     assert not torch.equal(first, alone["statistics"])  # each process has its own examples, so they do differ
@@ -177,7 +169,6 @@ def test_all_processes_evaluate_the_main_ones_batch_norm(alone, together) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_one_progress_bar_for_all_processes(together) -> None:
     results, (first, *others) = together
     assert len(others) == len(results) - 1
@@ -186,7 +177,6 @@ def test_one_progress_bar_for_all_processes(together) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_nothing_here_needs_mlflow(together) -> None:
     # The workers cannot import it (see several_worker.py), and yet they trained and predicted.
     assert [result["mlflow"] for result in together[0]] == [None] * len(together[0])

@@ -80,7 +80,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize(
     ("every_steps", "stop_at", "goes_on_at"),
     [(0, (1, 5), "1/0"), (3, (1, 5), "1/3"), (3, (1, 0), "1/0"), (1, (2, 7), "2/7")],
@@ -95,7 +94,6 @@ def test_killed_in_an_epoch(whole: dict, tmp_path: Path, every_steps: int, stop_
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_killed_twice(whole: dict, tmp_path: Path) -> None:
     killed(Plan(tmp_path, every_steps=2, stop_at=(0, 5)))
     killed(Plan(tmp_path, every_steps=2, stop_at=(1, 3), resume=True))
@@ -103,7 +101,6 @@ def test_killed_twice(whole: dict, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("stage", ["files", "rename"])
 def test_killed_while_a_checkpoint_is_written(whole: dict, tmp_path: Path, stage: str) -> None:
     # The fourth: after epoch 1 (steps 3, 6, end), that of epoch 2, step 3.
@@ -118,7 +115,6 @@ def test_killed_while_a_checkpoint_is_written(whole: dict, tmp_path: Path, stage
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_a_finished_training_has_nothing_left_to_do(whole: dict, tmp_path: Path) -> None:
     finished(Plan(tmp_path))
     again = finished(Plan(tmp_path, resume=True))

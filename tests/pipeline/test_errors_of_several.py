@@ -42,7 +42,6 @@ def launch(case, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_what_all_meet_is_the_outcome_of_one_training(tmp_path):
     cases = ["main work", "work of one", "alike"]
     code, said, found = launch(", ".join(cases), tmp_path)
@@ -51,7 +50,6 @@ def test_what_all_meet_is_the_outcome_of_one_training(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("rank", [0, 1])
 def test_what_one_process_meets_ends_all_and_is_said(tmp_path, rank):
     code, said, found = launch(f"alone {rank}", tmp_path)
@@ -59,7 +57,6 @@ def test_what_one_process_meets_ends_all_and_is_said(tmp_path, rank):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_the_main_process_closes_its_runs_before_it_is_ended(tmp_path):
     assert launch("slow main", tmp_path)[:2] == (2, ["Error: It fails (main work)."])
     assert (tmp_path / "closed").exists()

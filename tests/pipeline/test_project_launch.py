@@ -14,7 +14,7 @@ from pct_mlops.predictions import Predictions
 
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("launch")]
+pytestmark = pytest.mark.slow
 
 
 def mlflow_run(store, *parameters):

@@ -14,7 +14,6 @@ from pct_mlops.cli.options import without_processes
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_a_batch_that_does_not_divide(empty, capfd, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = sorted(empty.folder.rglob("*"))
@@ -29,7 +28,6 @@ def test_a_batch_that_does_not_divide(empty, capfd, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_torchrun_on_a_machine_without_gpu_makes_one_table_of_shares(store):
     """Nothing here says engine.cpu: each process would otherwise score everything, and both would write."""
     command = [sys.executable, "-m", "pct_mlops.pipeline.torchrun", "--standalone", "--nproc_per_node", "2"]

@@ -1,22 +1,31 @@
-"""Old against new: the 2x2 of flips, metrics with exact bounds, and the flips themselves."""
+"""Old against new: the 2x2 of flips, metrics with bounds, slices, and the flips themselves."""
 
-from pct_mlops.comparison.compare import ClassCounts, Comparison, Estimate, FlipCell, FlipCounts, compare
-from pct_mlops.comparison.flips import KINDS, SORTS, FlipRow
-from pct_mlops.comparison.intervals import clopper_pearson, tango
+from pct_mlops.comparison.compare import Comparison, compare
+from pct_mlops.comparison.flips import KINDS, SORTS, FlipFilter, FlipRow
+from pct_mlops.comparison.intervals import clopper_pearson, fay_feuer, mcnemar_exact, tango
 from pct_mlops.comparison.metrics import METRICS, Metric
+from pct_mlops.comparison.pairs import NO_VALUE
+from pct_mlops.comparison.results import ClassCounts, Estimate, FlipCell, FlipCounts, SliceCounts
+from pct_mlops.comparison.slices import SliceExcess
 
 __all__ = [
     "KINDS",
     "METRICS",
+    "NO_VALUE",
     "SORTS",
     "ClassCounts",
     "Comparison",
     "Estimate",
     "FlipCell",
     "FlipCounts",
+    "FlipFilter",
     "FlipRow",
     "Metric",
+    "SliceCounts",
+    "SliceExcess",
     "clopper_pearson",
     "compare",
+    "fay_feuer",
+    "mcnemar_exact",
     "tango",
 ]

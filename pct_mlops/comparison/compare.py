@@ -3,47 +3,26 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from pct_mlops.comparison.flips import CREATE_CHANGED, FlipRow, condition, page_query
-from pct_mlops.comparison.metrics import METRICS, Metric, Totals, metric
-from pct_mlops.config import PctError
+from pct_mlops.comparison.flips import ONE_EXAMPLE, FlipFilter, FlipRow, page_query
+from pct_mlops.comparison.intervals import mcnemar_exact
+from pct_mlops.comparison.metrics import METRICS, Metric, metric
+from pct_mlops.comparison.pairs import Pairs
+from pct_mlops.comparison.results import ClassCounts, Estimate, FlipCell, FlipCounts, SliceCounts, counts_of
+from pct_mlops.comparison.slices import Joined, SliceExcess, excesses, join_slices
+from pct_mlops.comparison.totals import Totals
+from pct_mlops.config import PctError, unknown
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions, TableInfo
 
-# One pass over the pairs. Confidences are added as decimals: exact, so the sum does not depend on the thread count.
-_CREATE_CELLS = """
-CREATE TABLE cells AS
-SELECT label, old_prediction, new_prediction, count(*) AS num,
-       sum((new_confidence - new_label_confidence)::DECIMAL(18, 9)) AS excess_confidence,
-       count(*) FILTER (WHERE fall <= 0.1) AS fell_little, count(*) FILTER (WHERE fall >= 0.5) AS fell_far
-FROM (SELECT *, old_label_confidence::DECIMAL(9, 6) - new_label_confidence::DECIMAL(9, 6) AS fall FROM pairs)
-GROUP BY label, old_prediction, new_prediction
-"""
-_CLASS_TOTALS = """
-WITH kinds AS (
-    SELECT *, old_prediction = label AS old_right, new_prediction = label AS new_right,
-           old_right AND NOT new_right AS negative
-    FROM cells
-)
-SELECT label,
-       sum(num) FILTER (WHERE old_right AND new_right),
-       sum(num) FILTER (WHERE negative),
-       sum(num) FILTER (WHERE NOT old_right AND new_right),
-       sum(num) FILTER (WHERE NOT old_right AND NOT new_right),
-       sum(num) FILTER (WHERE NOT old_right AND NOT new_right AND old_prediction <> new_prediction),
-       sum(excess_confidence) FILTER (WHERE negative),
-       sum(fell_little) FILTER (WHERE negative),
-       sum(fell_far) FILTER (WHERE negative)
-FROM kinds GROUP BY label
-"""
 _FLIP_MATRIX = """
 SELECT label, new_prediction, num::BIGINT FROM
     (SELECT label, new_prediction, sum(num) AS num FROM cells
@@ -52,99 +31,110 @@ ORDER BY num DESC, label, new_prediction
 """
 
 
-@dataclass(frozen=True)
-class FlipCounts:
-    """The 2x2 of a joined pair of tables."""
+def compare(
+    old: Predictions,
+    new: Predictions,
+    *,
+    slices: Path | None = None,
+    apart: Collection[str] = (),
+    costs: Mapping[str, float] | None = None,
+) -> Comparison:
+    """Join two tables by sample_id and count. PctError says what differs when they are not comparable.
 
-    both_right: int
-    negative_flips: int
-    positive_flips: int
-    both_wrong: int
-
-    @property
-    def total(self) -> int:
-        """Examples."""
-        return self.both_right + self.negative_flips + self.positive_flips + self.both_wrong
-
-
-@dataclass(frozen=True)
-class ClassCounts:
-    """The 2x2 of the examples whose target is one class."""
-
-    index: int
-    name: str
-    counts: FlipCounts
-
-
-@dataclass(frozen=True)
-class FlipCell:
-    """Negative flips of target class `target` that the new model takes for class `wrong` (indices)."""
-
-    target: int
-    wrong: int
-    count: int
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A metric's value and its one-sided bounds, each at `confidence`; None means undefined."""
-
-    metric: str
-    value: float | None
-    lower: float | None
-    upper: float | None
-    confidence: float
-    numerator: int | None = None
-    denominator: int | None = None
-
-
-def compare(old: Predictions, new: Predictions) -> Comparison:
-    """Join two tables by sample_id and count. PctError says what differs when they are not comparable."""
+    slices: a CSV or Parquet file with further slice columns by sample_id. apart: ids whose negative flips are left out
+    of flip rates. costs: of a flip by class name, for weighted_nfr; classes that are not named cost 1.
+    """
+    by_index = _costs_by_index(new.info.class_names, costs)
     connection = duckdb.connect(config=new.connection_config())
     try:
         new.pairs(old, connection).create_view("pairs")
-        connection.execute(_CREATE_CELLS).fetchall()
-        rows = connection.execute(_CLASS_TOTALS).fetchall()
+        # Where both tables have a column, the new one's counts; SQL knows no difference between a and A.
+        known = {name.lower() for name in new.info.slices}
+        own = dict.fromkeys(new.info.slices, "new_table")
+        own |= {name: "old_table" for name in old.info.slices if name.lower() not in known}
+        joined = replace(join_slices(connection, slices), path=slices)
     except duckdb.Error as error:
         first = str(error).strip().split("\n", 1)[0]
         raise PctError(f"The tables cannot be compared ({first}): write them again.") from error
-    totals = {row[0]: _totals(row[1:]) for row in rows}
-    return Comparison(old.info, new.info, totals, connection)
+    columns = own | dict.fromkeys(joined.columns, "extra")
+    pairs = Pairs(connection, columns, apart, by_index, new.show_progress)
+    own_costs = dict(costs) if costs is not None else None
+    comparison = Comparison(old.info, new.info, pairs, joined, apart=frozenset(apart), costs=own_costs)
+    # Some tables lie in a temporary file that goes with its handle, and later questions read them again.
+    comparison.tables = (old, new)
+    # The tables were found to be about the same examples by sums of hashes; the join itself is the proof.
+    new.check_joined(comparison.counts.total)
+    return comparison
 
 
 class Comparison:
-    """Two comparable tables, counted once. Counts are in memory; flips are queried. Safe to share between threads."""
+    """Two comparable tables, counted once. Counts are in memory; flips are queried. Safe to share between threads.
+
+    `apart` are the ids whose negative flips do not count in flip rates, `costs` those of a flip by class name,
+    `slices_path` is the joined file of slices, and `num_without_slices` says how many examples that lacks.
+    """
 
     def __init__(
-        self, old: TableInfo, new: TableInfo, totals: Mapping[int, Totals], connection: duckdb.DuckDBPyConnection
+        self,
+        old: TableInfo,
+        new: TableInfo,
+        pairs: Pairs,
+        joined: Joined,
+        *,
+        apart: frozenset[str],
+        costs: Mapping[str, float] | None,
     ) -> None:
         self.old = old
         self.new = new
-        self._by_class = totals
-        self._overall = reduce(Totals.__add__, totals.values(), Totals())
-        self._connection = connection
-        self._lock = threading.Lock()
-        self._has_changed = False
+        self.apart = apart
+        self.costs = costs
+        self.slices_path = joined.path
+        self.tables: tuple[Predictions, ...] = ()
+        self.num_without_slices = joined.num_missing
+        self._pairs = pairs
+        self._by_class = pairs.classes()
+        self._overall = reduce(Totals.__add__, self._by_class.values(), Totals())
 
     @property
     def counts(self) -> FlipCounts:
-        """The 2x2 over all examples."""
-        return _counts(self._overall)
+        """The 2x2 over all examples, flips that were set apart included."""
+        return counts_of(self._overall)
+
+    @property
+    def apart_counts(self) -> int:
+        """How many negative flips were set apart."""
+        return int(self._overall.apart)
+
+    @property
+    def slice_columns(self) -> tuple[str, ...]:
+        """Columns by which examples can be sliced: those of either table, then those of the joined file."""
+        return self._pairs.slice_columns
 
     def metric(self, name: str) -> Metric:
         """What a metric is; PctError for an unknown name."""
         return metric(name)
 
-    def metrics(self) -> tuple[Metric, ...]:
-        """Every metric there is, in the order in which people read them."""
-        return tuple(METRICS.values())
+    def metrics(self, *, every: bool = False) -> tuple[Metric, ...]:
+        """Metrics in the order in which people read them; `every`: also those that take another pass over the rows."""
+        return tuple(
+            item
+            for item in METRICS.values()
+            if (every or not item.costly) and (self.costs is not None or not item.needs_costs)
+        )
 
     def estimate(
-        self, name: str, confidence: float = 0.95, class_index: int | None = None, *, scale: float = 1.0
+        self,
+        name: str,
+        confidence: float = 0.95,
+        class_index: int | None = None,
+        *,
+        scale: float = 1.0,
+        slice: tuple[str, str] | None = None,
     ) -> Estimate:
-        """A metric overall or among the examples of one target class, with one-sided bounds at `confidence`.
+        """A metric overall or among the examples of one target class, of one slice (column, value), or of both.
 
-        `scale` answers "what if": the bounds that the same observed rates would have on `scale` times as many examples.
+        Bounds are one-sided at `confidence`. `scale` answers "what if": the bounds that the same observed rates would
+        have on `scale` times as many examples.
         """
         definition = metric(name)
         if not (0 < confidence < 1 and 0 < scale < math.inf):
@@ -153,7 +143,9 @@ class Comparison:
             )
         if class_index is None and definition.per_class:
             raise PctError(f"{name} is about one class: say which, by class_index.")
-        totals = self._overall if class_index is None else self._totals(class_index)
+        totals = self._totals(class_index, slice)
+        if definition.costly:
+            totals = self._calibrated(totals, class_index, slice)
         value, lower, upper, numerator, denominator = definition.evaluate(totals.scaled(scale), confidence)
         return Estimate(
             name,
@@ -165,72 +157,112 @@ class Comparison:
             None if denominator is None else round(denominator),
         )
 
-    def classes(self) -> list[ClassCounts]:
-        """Every class in the order of its index, also those without examples."""
-        return [ClassCounts(i, name, _counts(self._totals(i))) for i, name in enumerate(self.new.class_names)]
+    def classes(self, slice: tuple[str, str] | None = None) -> list[ClassCounts]:
+        """Every class in the order of its index, also those without examples; of all examples, or of one slice."""
+        names = enumerate(self.new.class_names)
+        return [ClassCounts(index, name, counts_of(self._totals(index, slice))) for index, name in names]
+
+    def slices(self, column: str) -> list[SliceCounts]:
+        """Every value of a column with its 2x2, in the order of the values; PctError says which columns there are."""
+        found = self._pairs.slice_totals(column)
+        return [SliceCounts(column, str(value), counts_of(totals)) for (value, _), totals in found.items()]
+
+    def find_slices(self, confidence: float = 0.95, *, limit: int = 20, min_support: int = 30) -> list[SliceExcess]:
+        """Slices of any column that flip more than the rest of the examples, the surest first.
+
+        Intervals and p-values are corrected for every slice with `min_support` examples that was looked at. Columns of
+        too many values to be slices are left out.
+        """
+        parts = [
+            (column, str(value), part)
+            for column, found in self._pairs.all_slices().items()
+            for (value, _), part in found.items()
+            if part.num >= min_support
+        ]
+        return excesses(parts, self._overall, confidence, limit)
+
+    def mcnemar(self) -> float:
+        """Two-sided exact p-value of McNemar's test: of net accuracy, and so no evidence of a low NFR."""
+        return mcnemar_exact(int(self._overall.positive_flips), int(self._overall.negative_flips))
 
     def flip_matrix(self) -> list[FlipCell]:
         """Negative flips by target and wrong new class, the most frequent first; empty cells are left out."""
-        return [FlipCell(*row) for row in self._query(_FLIP_MATRIX)]
+        return [FlipCell(*row) for row in self._pairs.query(_FLIP_MATRIX)]
 
     def flips(
         self,
         kind: str = "negative",
         *,
-        target: int | None = None,
-        old_prediction: int | None = None,
-        new_prediction: int | None = None,
         sort: str = "confidence_lost",
         limit: int = 24,
         offset: int = 0,
+        **filters: Any,
     ) -> list[FlipRow]:
-        """One page of examples whose prediction changed; kinds: negative, positive, both_wrong, all."""
-        where, values = condition(kind, label=target, old_prediction=old_prediction, new_prediction=new_prediction)
+        """One page of examples whose prediction changed; kinds: negative, positive, both_wrong, all.
+
+        `filters` are those of FlipFilter: target, old_prediction, new_prediction, slice, type_, confidence_range,
+        sample_ids, not_sample_ids.
+        """
+        where, values = self._condition(FlipFilter(kind, **filters))
         query, page = page_query(where, sort, limit, offset)
-        self._need_changed()
-        return [FlipRow(*row) for row in self._query(query, {**values, **page})]
+        return [FlipRow(*row) for row in self._pairs.query(query, {**values, **page})]
 
-    def num_flips(
-        self,
-        kind: str = "negative",
-        *,
-        target: int | None = None,
-        old_prediction: int | None = None,
-        new_prediction: int | None = None,
-    ) -> int:
+    def num_flips(self, kind: str = "negative", **filters: Any) -> int:
         """How many examples the same filter of `flips` would show in all."""
-        where, values = condition(kind, label=target, old_prediction=old_prediction, new_prediction=new_prediction)
-        self._need_changed()
-        return int(self._query(f"SELECT count(*) FROM changed WHERE {where}", values)[0][0])
+        where, values = self._condition(FlipFilter(kind, **filters))
+        return int(self._pairs.query(f"SELECT count(*) FROM changed WHERE {where}", values)[0][0])
 
-    def _totals(self, index: int) -> Totals:
-        if not 0 <= index < len(self.new.class_names):
+    def example(self, sample_id: str) -> FlipRow | None:
+        """One example, whether its prediction changed or not; None when the tables do not hold it."""
+        rows = self._pairs.query(ONE_EXAMPLE, {"sample_id": sample_id})
+        return FlipRow(*rows[0]) if rows else None
+
+    def flipped(self, sample_ids: Collection[str]) -> list[str]:
+        """Those of these ids that are negative flips, sorted."""
+        where, values = self._condition(FlipFilter(sample_ids=sample_ids))
+        return [row[0] for row in self._pairs.query(f"SELECT sample_id FROM changed WHERE {where} ORDER BY 1", values)]
+
+    def absent(self, sample_ids: Collection[str]) -> list[str]:
+        """Those of these ids that the tables do not hold, sorted."""
+        given = "SELECT unnest($ids::VARCHAR[]) AS id"
+        query = f"SELECT id FROM ({given}) WHERE id NOT IN (SELECT sample_id FROM new_table)"
+        return sorted(row[0] for row in self._pairs.query(query, {"ids": list(sample_ids)}))
+
+    def _condition(self, wanted: FlipFilter) -> tuple[str, dict[str, Any]]:
+        where, values = wanted.condition()
+        self._pairs.changed()
+        if wanted.slice is not None:
+            column, value = wanted.slice
+            table = self._pairs.changed_slices(column)
+            where += f" AND sample_id IN (SELECT sample_id FROM {table} WHERE slice_value = $slice_value)"
+            values["slice_value"] = value
+        return where, values
+
+    def _totals(self, index: int | None, slice: tuple[str, str] | None = None) -> Totals:
+        if index is not None and not 0 <= index < len(self.new.class_names):
             raise PctError(f"There is no class {index}: classes are numbered 0 to {len(self.new.class_names) - 1}.")
-        return self._by_class.get(index, Totals())
+        if slice is None:
+            return self._overall if index is None else self._by_class.get(index, Totals())
+        column, value = slice
+        whole = self._pairs.slice_totals(column)
+        if (value, None) not in whole:
+            raise unknown(f"value of column '{column}'", value, [str(item) for item, _ in whole])
+        return whole[value, None] if index is None else self._in_class(column, value, index)
 
-    def _need_changed(self) -> None:
-        with self._lock:
-            if not self._has_changed:
-                self._query(CREATE_CHANGED)
-                self._has_changed = True
+    def _in_class(self, column: str, value: str, index: int) -> Totals:
+        return self._pairs.slice_totals(column, by_class=True).get((value, index), Totals())
 
-    def _query(self, query: str, values: Mapping[str, Any] | None = None) -> list[Any]:
-        # A cursor of its own for every call: one connection must not be used by two threads at once.
-        try:
-            with self._connection.cursor() as cursor:
-                return cursor.execute(query, values or {}).fetchall()
-        except duckdb.Error as error:
-            first = str(error).strip().split("\n", 1)[0]
-            raise PctError(f"The flips cannot be read ({first}): are the tables still where they were?") from error
-
-
-def _totals(row: Sequence[Any]) -> Totals:
-    """A row of the class query without its label; an empty FILTER sums to NULL. Counts become exact Python ints."""
-    names = [field.name for field in fields(Totals)]
-    whole = {name: int(value or 0) for name, value in zip(names, row, strict=True) if name != "excess_confidence"}
-    return Totals(**whole, excess_confidence=float(row[names.index("excess_confidence")] or 0))
+    def _calibrated(self, totals: Totals, index: int | None, slice: tuple[str, str] | None) -> Totals:
+        column, value = slice or (None, None)
+        found = self._pairs.calibration(column, by_class=index is not None).get((value, index))
+        return totals if found is None else replace(totals, old_calibration=found[0], new_calibration=found[1])
 
 
-def _counts(totals: Totals) -> FlipCounts:
-    parts = (totals.both_right, totals.negative_flips, totals.positive_flips, totals.both_wrong)
-    return FlipCounts(*(round(part) for part in parts))
+def _costs_by_index(names: tuple[str, ...], costs: Mapping[str, float] | None) -> list[float] | None:
+    """Cost of a flip by class index; PctError for a class that does not exist."""
+    if costs is None:
+        return None
+    for name in costs:
+        if name not in names:
+            raise unknown("class under 'costs'", name, list(names))
+    return [float(costs.get(name, 1.0)) for name in names]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Any
 
 from pct_mlops.config import PctError, unknown
@@ -24,20 +25,33 @@ SORTS = {
     "sample_id": "sample_id",
 }
 MAX_PAGE = 10_000
+# By how much the confidence in the target fell; as decimals, so that 0.4 - 0.3 is 0.1.
+FALL = "old_label_confidence::DECIMAL(9, 6) - new_label_confidence::DECIMAL(9, 6)"
+_TYPES = {1: f"kind = 'negative' AND {FALL} <= 0.1", 2: f"kind = 'negative' AND {FALL} >= 0.5"}
 
+_COLUMNS = (
+    "sample_id, label, old_prediction, new_prediction, old_confidence, new_confidence, "
+    "old_label_confidence, new_label_confidence"
+)
 # Only changed answers can be flips, and they are few: kept apart, a page never touches the rest again.
-CREATE_CHANGED = """
+CREATE_CHANGED = f"""
 CREATE TABLE changed AS
-SELECT sample_id, label, old_prediction, new_prediction, old_confidence, new_confidence,
-       old_label_confidence, new_label_confidence,
+SELECT {_COLUMNS},
        CASE WHEN old_right THEN 'negative' WHEN new_right THEN 'positive' ELSE 'both_wrong' END AS kind
 FROM pairs WHERE old_prediction <> new_prediction
+"""
+# Any example, changed or not.
+ONE_EXAMPLE = f"""
+SELECT {_COLUMNS},
+       CASE WHEN old_right AND new_right THEN 'both_right' WHEN old_right THEN 'negative'
+            WHEN new_right THEN 'positive' ELSE 'both_wrong' END AS kind
+FROM pairs WHERE sample_id = $sample_id
 """
 
 
 @dataclass(frozen=True)
 class FlipRow:
-    """One example whose prediction changed; classes are indices, confidences lie in [0, 1]."""
+    """One example; classes are indices, confidences lie in [0, 1]. `kind`: of flip, or 'both_right'."""
 
     sample_id: str
     label: int
@@ -50,14 +64,47 @@ class FlipRow:
     kind: str
 
 
-def condition(kind: str, **wanted: int | None) -> tuple[str, dict[str, Any]]:
-    """The WHERE clause and its parameters; columns come from this module, values from outside."""
-    if kind not in KINDS:
-        raise unknown("kind of flip", kind, list(KINDS))
-    parts = [KINDS[kind]]
-    values = {column: int(value) for column, value in wanted.items() if value is not None}
-    parts += [f"{column} = ${column}" for column in values]
-    return " AND ".join(parts), values
+@dataclass(frozen=True)
+class FlipFilter:
+    """Which examples whose prediction changed. Classes are indices; None is any.
+
+    slice: (column, value); type_: 1 (target confidence fell by at most 0.1) or 2 (by at least 0.5), of negative flips;
+    confidence_range: lowest and highest confidence of the new model; sample_ids: only these; not_sample_ids: not these.
+    """
+
+    kind: str = "negative"
+    target: int | None = None
+    old_prediction: int | None = None
+    new_prediction: int | None = None
+    slice: tuple[str, str] | None = None
+    type_: int | None = None
+    confidence_range: tuple[float, float] | None = None
+    sample_ids: Collection[str] | None = field(default=None)
+    not_sample_ids: Collection[str] | None = field(default=None)
+
+    def condition(self) -> tuple[str, dict[str, Any]]:
+        """The WHERE clause, without the slice, and its parameters; columns come from here, values from outside."""
+        if self.kind not in KINDS:
+            raise unknown("kind of flip", self.kind, list(KINDS))
+        if self.type_ is not None and self.type_ not in _TYPES:
+            raise PctError(f"Flips are of type 1 or 2, and not {self.type_}.")
+        wanted = {
+            "label": self.target,
+            "old_prediction": self.old_prediction,
+            "new_prediction": self.new_prediction,
+        }
+        values: dict[str, Any] = {column: int(value) for column, value in wanted.items() if value is not None}
+        parts = [KINDS[self.kind], *(f"{column} = ${column}" for column in values)]
+        if self.type_ is not None:
+            parts.append(_TYPES[self.type_])
+        if self.confidence_range is not None:
+            parts.append("new_confidence BETWEEN $least::FLOAT AND $most::FLOAT")
+            values["least"], values["most"] = map(float, self.confidence_range)
+        for name, ids, test in (("only", self.sample_ids, "IN"), ("not_these", self.not_sample_ids, "NOT IN")):
+            if ids is not None:
+                parts.append(f"sample_id {test} (SELECT unnest(${name}::VARCHAR[]))")
+                values[name] = list(ids)
+        return " AND ".join(f"({part})" for part in parts), values
 
 
 def page_query(where: str, sort: str, limit: int, offset: int) -> tuple[str, dict[str, Any]]:

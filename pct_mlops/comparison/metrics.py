@@ -1,43 +1,20 @@
-"""The metrics of two joined tables: one definition each, from counts to value and bounds.
+"""The metrics of two joined tables: one definition each, from sums to value and bounds.
 
 a = both right, b = negative flips, c = positive flips, d = both wrong, N = a + b + c + d. Undefined is None, never 0.
+Flips that were set apart are left out of the numerators of flip rates, never out of a denominator or an accuracy.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from pct_mlops.comparison.intervals import clopper_pearson, tango
-from pct_mlops.config import PctError
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What one pass over the pairs counts, overall or for one class. Fractional only when scaled."""
-
-    both_right: float = 0
-    negative_flips: float = 0
-    positive_flips: float = 0
-    both_wrong: float = 0
-    both_wrong_changed: float = 0
-    excess_confidence: float = 0
-    type_1: float = 0
-    type_2: float = 0
-
-    @property
-    def num(self) -> float:
-        """Examples."""
-        return self.both_right + self.negative_flips + self.positive_flips + self.both_wrong
-
-    def __add__(self, other: Totals) -> Totals:
-        return Totals(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
-
-    def scaled(self, scale: float) -> Totals:
-        """As if every example had been seen `scale` times."""
-        return Totals(*(getattr(self, f.name) * scale for f in fields(self)))
+from pct_mlops.comparison.intervals import clopper_pearson, fay_feuer, tango
+from pct_mlops.comparison.totals import Totals
+from pct_mlops.config import unknown
+from pct_mlops.config.metric_names import METRIC_INFO
 
 
 class Evaluation(NamedTuple):
@@ -52,29 +29,39 @@ class Evaluation(NamedTuple):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: what it says in a line, its unit, and how it follows from totals at a confidence."""
+    """A metric: what it says in a line, its unit, and how it follows from totals at a confidence.
+
+    `costly` metrics take another pass over the pairs; metrics with `needs_costs` are undefined without costs.
+    """
 
     name: str
     summary: str
     unit: str
     evaluate: Callable[[Totals, float], Evaluation]
     per_class: bool = False
+    costly: bool = False
+    needs_costs: bool = False
 
 
 METRICS: dict[str, Metric] = {}
 
 
 def metric(name: str) -> Metric:
-    """The metric of that name; PctError says which exist."""
+    """The metric of that name; PctError says which exist, the closest first."""
     if name not in METRICS:
-        raise PctError(f"Unknown metric '{name}': choose one of {', '.join(sorted(METRICS))}.")
+        raise unknown("metric", name, list(METRICS))
     return METRICS[name]
 
 
 Count = Callable[[Totals], float]
 
 
-def _share(name: str, summary: str, numerator: Count, denominator: Count, *, per_class: bool = False) -> None:
+def _add(name: str, evaluate: Callable[[Totals, float], Evaluation], **traits: bool) -> None:
+    info = METRIC_INFO[name]
+    METRICS[name] = Metric(name, info.summary, info.unit, evaluate, **traits)
+
+
+def _share(name: str, numerator: Count, denominator: Count, **traits: bool) -> None:
     """A share of examples; with bounds that are exact given its denominator."""
 
     def evaluate(totals: Totals, confidence: float) -> Evaluation:
@@ -83,17 +70,22 @@ def _share(name: str, summary: str, numerator: Count, denominator: Count, *, per
             return Evaluation(numerator=part, denominator=whole)
         return Evaluation(part / whole, *clopper_pearson(part, whole, confidence), part, whole)
 
-    METRICS[name] = Metric(name, summary, "share", evaluate, per_class)
+    _add(name, evaluate, **traits)
 
 
-def _number(name: str, summary: str, unit: str, top: Count, bottom: Count) -> None:
+def _number(name: str, top: Count, bottom: Count) -> None:
     """A quotient that is no share of examples, and so has no interval here."""
 
     def evaluate(totals: Totals, confidence: float) -> Evaluation:
         below = bottom(totals)
         return Evaluation(top(totals) / below) if below > 0 and math.isfinite(below) else Evaluation()
 
-    METRICS[name] = Metric(name, summary, unit, evaluate)
+    _add(name, evaluate)
+
+
+def _calibration(name: str, value: Callable[[Totals], float | None]) -> None:
+    """A number that was read from the confidences beforehand."""
+    _add(name, lambda totals, confidence: Evaluation(value(totals)), costly=True)
 
 
 def _accuracy_change(totals: Totals, confidence: float) -> Evaluation:
@@ -103,68 +95,44 @@ def _accuracy_change(totals: Totals, confidence: float) -> Evaluation:
     return Evaluation((gained - lost) / num, *tango(gained, lost, num, confidence), gained - lost, num)
 
 
+def _weighted_nfr(totals: Totals, confidence: float) -> Evaluation:
+    if totals.max_cost is None or totals.cost_of_all <= 0:
+        return Evaluation()
+    sums = (totals.cost_of_flips, totals.squared_cost_of_flips, totals.cost_of_all)
+    return Evaluation(sums[0] / sums[2], *fay_feuer(*sums, greatest=totals.max_cost, confidence=confidence))
+
+
 def _num(totals: Totals) -> float:
     return totals.num
 
 
-_share("accuracy_old", "what the old model gets right", lambda t: t.both_right + t.negative_flips, _num)
-_share("accuracy_new", "what the new model gets right", lambda t: t.both_right + t.positive_flips, _num)
-METRICS["accuracy_change"] = Metric(
-    "accuracy_change", "new accuracy minus old accuracy", "signed share", _accuracy_change
-)
-_share("nfr", "negative flips: old right, new wrong", lambda t: t.negative_flips, _num)
-_share("pfr", "positive flips: old wrong, new right", lambda t: t.positive_flips, _num)
-_share("class_nfr", "negative flip rate within one target class", lambda t: t.negative_flips, _num, per_class=True)
+_share("accuracy_old", lambda t: t.both_right + t.negative_flips, _num)
+_share("accuracy_new", lambda t: t.both_right + t.positive_flips, _num)
+_add("accuracy_change", _accuracy_change)
+_share("nfr", lambda t: t.counted_flips, _num)
+_share("pfr", lambda t: t.positive_flips, _num)
+_share("class_nfr", lambda t: t.counted_flips, _num, per_class=True)
+_add("weighted_nfr", _weighted_nfr, needs_costs=True)
+# PCT, arXiv 2011.09161, eq. 11: nfr / (accuracy_old * error_new)
 _number(
     "relative_nfr",
-    "NFR relative to independent errors",  # PCT, arXiv 2011.09161, eq. 11: nfr / (accuracy_old * error_new)
-    "ratio",
-    lambda t: t.negative_flips * t.num,
+    lambda t: t.counted_flips * t.num,
     lambda t: (t.both_right + t.negative_flips) * (t.negative_flips + t.both_wrong),
 )
-_share(
-    "nfi",
-    "new errors that are negative flips",  # negative flip impact, Cai et al., arXiv 2202.02976
-    lambda t: t.negative_flips,
-    lambda t: t.negative_flips + t.both_wrong,
-)
-_share(
-    "pfi",
-    "new right answers that are positive flips",  # positive flip impact, the same
-    lambda t: t.positive_flips,
-    lambda t: t.both_right + t.positive_flips,
-)
-_share(
-    "btc",
-    "old right answers that stay right",  # backward trust compatibility, Bansal et al. 2019
-    lambda t: t.both_right,
-    lambda t: t.both_right + t.negative_flips,
-)
-_share(
-    "bec_new",
-    "new errors that the old model made too",  # backward error compatibility, Bansal et al. 2019
-    lambda t: t.both_wrong,
-    lambda t: t.negative_flips + t.both_wrong,
-)
-_share(
-    "bec_old",
-    "old errors that the new model makes too",  # as the code of microsoft/BackwardCompatibilityML has it
-    lambda t: t.both_wrong,
-    lambda t: t.positive_flips + t.both_wrong,
-)
-_share(
-    "churn",
-    "predictions that changed",
-    lambda t: t.negative_flips + t.positive_flips + t.both_wrong_changed,
-    _num,
-)
-_share("nfr_mc", "new wrong, and not as the old was", lambda t: t.negative_flips + t.both_wrong_changed, _num)
-_number(
-    "fractional_nfr",
-    "negative flips, weighted by confidence",  # each weighs confidence in the answer minus that in the target
-    "mean confidence",
-    lambda t: t.excess_confidence,
-    _num,
-)
-_share("type_1_flips", "flips; target confidence fell <= 0.1", lambda t: t.type_1, _num)
-_share("type_2_flips", "flips; target confidence fell >= 0.5", lambda t: t.type_2, _num)
+# Negative and positive flip impact: Cai et al., arXiv 2202.02976.
+_share("nfi", lambda t: t.counted_flips, lambda t: t.negative_flips + t.both_wrong)
+_share("pfi", lambda t: t.positive_flips, lambda t: t.both_right + t.positive_flips)
+# Backward trust and error compatibility: Bansal et al. 2019; bec_old as microsoft/BackwardCompatibilityML has it.
+_share("btc", lambda t: t.both_right, lambda t: t.both_right + t.negative_flips)
+_share("bec_new", lambda t: t.both_wrong, lambda t: t.negative_flips + t.both_wrong)
+_share("bec_old", lambda t: t.both_wrong, lambda t: t.positive_flips + t.both_wrong)
+_share("churn", lambda t: t.negative_flips + t.positive_flips + t.both_wrong_changed, _num)
+_share("nfr_mc", lambda t: t.counted_flips + t.both_wrong_changed, _num)
+# Each flip weighs the confidence in the answer minus that in the target.
+_number("fractional_nfr", lambda t: t.excess_confidence, _num)
+_share("type_1_flips", lambda t: t.type_1, _num)
+_share("type_2_flips", lambda t: t.type_2, _num)
+_calibration("ece_old", lambda t: t.old_calibration.ece)
+_calibration("ece_new", lambda t: t.new_calibration.ece)
+_calibration("nll_old", lambda t: t.old_calibration.nll)
+_calibration("nll_new", lambda t: t.new_calibration.nll)

@@ -2,7 +2,8 @@
 
 from pct_mlops.config.catalog import Catalog, unknown
 from pct_mlops.config.errors import PctError
-from pct_mlops.config.policy import Policy, Rule
+from pct_mlops.config.policy import Policy
+from pct_mlops.config.policy_rules import Rule, SliceRule
 from pct_mlops.config.recipe import (
     AugmentConfig,
     DataConfig,
@@ -29,6 +30,7 @@ __all__ = [
     "Recipe",
     "Rule",
     "SeedConfig",
+    "SliceRule",
     "TeacherConfig",
     "TeacherMember",
     "unknown",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -37,11 +37,20 @@ def _describe(kind: type[Config], error: ValidationError) -> str:
 
 def _keys_at(kind: Any, path: Iterable[Any]) -> list[str]:
     for part in path:
+        # A place in a list is a number; what the list holds was found with the list.
+        if isinstance(part, int):
+            continue
         field = getattr(kind, "model_fields", {}).get(part)
         if field is None:
             return []
-        kind = field.annotation
+        kind = _section(field.annotation)
     return list(getattr(kind, "model_fields", {}))
+
+
+def _section(annotation: Any) -> Any:
+    """The first section among the parts of `Section | None` or `tuple[Section, ...]`."""
+    parts = [annotation, *get_args(annotation)]
+    return next((part for part in parts if hasattr(part, "model_fields")), None)
 
 
 def validate(kind: type[C], data: Any, source: str) -> C:

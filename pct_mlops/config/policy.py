@@ -1,55 +1,86 @@
-"""Promotion policies: which evidence decides, and how much flipping is tolerated."""
+"""Promotion policies: which evidence decides, and how much flipping is tolerated.
+
+The files that a policy names are read once, with the policy: from then on it is a value. `model_copy(update=...)`
+makes a what-if in memory, and the copy decides on the same contents without reading anything again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
 
-from pct_mlops.config.base import Config, read_yaml, validate
+from pct_mlops.config.base import Config, validate
+from pct_mlops.config.errors import PctError
+from pct_mlops.config.policy_files import file_digest, read_costs, read_ids, to_cost
+from pct_mlops.config.policy_rules import Rule, text_of
+from pct_mlops.config.policy_yaml import read_policy_yaml
 
-Bound = Literal["upper", "lower", "point"]
+# Sections that came after the first policies: left out of the digest where unused, so that old digests stay.
+_LATER = ("pinned", "slices", "costs", "reviews")
+_LATER_IN_RULES = ("max_times_floor", "classes", "slice")
 
 
-class Rule(Config):
-    """One limit on one metric. Rates are fractions in [0, 1]; changes may be negative.
+class Pinned(Config):
+    """Examples that must never flip again: a CSV or Parquet file with a column `sample_id`."""
 
-    `bound` says what is held against the limit: a one-sided confidence bound, or the observed value ('point').
-    """
+    file: str = Field(min_length=1, description="CSV or Parquet with a column sample_id; relative to the policy file")
+    _ids: tuple[str, ...] | None = PrivateAttr(None)
 
-    metric: str
-    max: float | None = Field(None, allow_inf_nan=False)
-    min: float | None = Field(None, allow_inf_nan=False)
-    bound: Bound | None = None
-    min_support: int = Field(1, ge=1, description="classes with fewer examples are not judged")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _default_bound(cls, data: Any) -> Any:
-        # The cautious side is the default: a maximum is held against the upper bound, a minimum against the lower.
-        if isinstance(data, dict) and data.get("bound") is None:
-            data = {**data, "bound": "upper" if data.get("max") is not None else "lower"}
-        return data
+class SliceFile(Config):
+    """Columns for slices that the tables lack: a CSV or Parquet file with `sample_id` and one column a slice."""
 
-    @model_validator(mode="after")
-    def _one_limit(self) -> Rule:
-        if (self.max is None) == (self.min is None):
-            raise ValueError(f"rule on {self.metric} needs either 'max' or 'min', and only one of them")
-        if (self.bound == "upper" and self.max is None) or (self.bound == "lower" and self.min is None):
-            raise ValueError(f"rule on {self.metric}: bound 'upper' goes with 'max', 'lower' with 'min'")
-        return self
+    file: str = Field(min_length=1, description="CSV or Parquet joined by sample_id; relative to the policy file")
+    _path: Path | None = PrivateAttr(None)
+    _digest: str = PrivateAttr("")
+
+
+class CostFile(Config):
+    """Costs of classes: a CSV or Parquet file with the columns `class` and `cost`."""
+
+    file: str = Field(min_length=1, description="CSV or Parquet with the columns class and cost")
+    _costs: dict[str, float] | None = PrivateAttr(None)
+
+
+class ReviewRules(Config):
+    """What the words of reviewers do: nothing, unless it is said here. A rejection and a blocker always count."""
+
+    require_acceptance: bool = Field(False, description="no PASS without a reviewer's acceptance for this baseline")
+    count_apart: tuple[Literal["label_error", "accepted_loss"], ...] = Field(
+        (), description="flips with these marks are left out of flip rates, and shown beside them"
+    )
+
+
+def _costs(value: Any) -> Any:
+    if value is None or isinstance(value, CostFile):
+        return value
+    if not isinstance(value, dict) or not value:
+        raise ValueError("should be 'class: cost' pairs, or {file: costs.csv}")
+    if set(value) == {"file"} and isinstance(value["file"], str):
+        return CostFile(file=value["file"])
+    try:
+        return {text_of(name): to_cost(name, cost) for name, cost in value.items()}
+    except PctError as error:
+        raise ValueError(str(error)) from error
 
 
 class Policy(Config):
     """What a candidate must show before the production alias may move."""
 
-    evaluation: Literal["test"] = "test"
-    baseline: str = "production"
-    confidence: float = Field(0.95, gt=0.5, lt=1.0)
-    rules: tuple[Rule, ...] = ()
+    evaluation: Literal["test"] = Field("test", description="which predictions decide")
+    baseline: str = Field("production", min_length=1, description="alias of the version to compare with")
+    confidence: float = Field(0.95, gt=0.5, lt=1.0, description="of every one-sided bound")
+    rules: tuple[Rule, ...] = Field((), description="all of them must hold", json_schema_extra={"minItems": 1})
+    pinned: Pinned | None = Field(None, description="examples that must never flip again")
+    slices: SliceFile | None = Field(None, description="further columns for rules on slices")
+    costs: Annotated[dict[str, float] | CostFile | None, BeforeValidator(_costs)] = Field(
+        None, description="cost of a flip by class name, for weighted_nfr; classes that are not named cost 1"
+    )
+    reviews: ReviewRules = Field(default_factory=ReviewRules, description="what the words of reviewers do")
 
     @field_validator("evaluation", mode="before")
     @classmethod
@@ -58,13 +89,81 @@ class Policy(Config):
             raise ValueError(f"'{value}' trained the model or selected its epoch, so it cannot judge it: use 'test'")
         return value
 
-    @property
-    def digest(self) -> str:
-        """sha256 over the policy's canonical JSON: two policies that decide alike share it."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
-
     @classmethod
     def read(cls, path: str | Path) -> Policy:
-        """A policy file (YAML); PctError names the key that is wrong."""
-        return validate(cls, read_yaml(path), str(path))
+        """A policy file (YAML) with the contents of the files that it names; PctError names the key that is wrong."""
+        policy = validate(cls, read_policy_yaml(path), str(path))
+        try:
+            policy._resolve(Path(path).absolute().parent)
+            policy._check()
+        except PctError as error:
+            raise PctError(f"{path}: {error}.") from error
+        return policy
+
+    def _resolve(self, folder: Path) -> None:
+        if self.pinned is not None:
+            file = folder / self.pinned.file
+            file_digest(file, "pinned")
+            self.pinned._ids = read_ids(file, "pinned")
+        if self.slices is not None:
+            self.slices._path = folder / self.slices.file
+            self.slices._digest = file_digest(self.slices._path, "slices")
+        if isinstance(self.costs, CostFile):
+            file = folder / self.costs.file
+            file_digest(file, "costs")
+            self.costs._costs = read_costs(file, "costs")
+
+    def _check(self) -> None:
+        """PctError for a policy that could never decide."""
+        if not self.rules:
+            raise PctError("it has no rules, so it would let anything pass: write at least one")
+        for number, rule in enumerate(self.rules):
+            problem = rule.problem()
+            if rule.metric == "weighted_nfr" and not self.class_costs:
+                problem = "weighted_nfr needs costs: name the cost of a flip by class under 'costs'"
+            if problem:
+                raise PctError(f"rules.{number}: {problem}")
+
+    @property
+    def pinned_ids(self) -> tuple[str, ...]:
+        """Examples that must never flip again; PctError when their file was not read (see `Policy.read`)."""
+        if self.pinned is None:
+            return ()
+        return _known(self.pinned._ids, "pinned")
+
+    @property
+    def class_costs(self) -> dict[str, float] | None:
+        """Cost of a flip by class name, None where the policy names none."""
+        return _known(self.costs._costs, "costs") if isinstance(self.costs, CostFile) else self.costs
+
+    @property
+    def slices_path(self) -> Path | None:
+        """The file whose columns are joined by sample_id, as an absolute path."""
+        return None if self.slices is None else _known(self.slices._path, "slices")
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the policy's canonical JSON and its files' contents: two policies that decide alike share it."""
+        content = self.model_dump(mode="json")
+        content["rules"] = [_without_unused(rule, _LATER_IN_RULES) for rule in content["rules"]]
+        if self.pinned is not None:
+            content["pinned"] = sorted(self.pinned_ids)
+        if self.slices is not None:
+            content["slices"] = self.slices._digest
+        if self.costs is not None:
+            content["costs"] = self.class_costs
+        if self.reviews == ReviewRules():
+            content["reviews"] = None
+        content = _without_unused(content, _LATER)
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _without_unused(content: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if value is not None or key not in keys}
+
+
+def _known(value: Any, what: str) -> Any:
+    if value is None:
+        raise PctError(f"The policy's {what} file was not read: read the policy from its file.")
+    return value

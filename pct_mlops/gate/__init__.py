@@ -1,8 +1,12 @@
 """May the candidate replace the baseline? A policy, a comparison, one decision."""
 
+from pct_mlops.gate.beyond import apart_ids
 from pct_mlops.gate.decide import decide, is_same_model
 from pct_mlops.gate.decision import EXIT_CODES, Check, Decision, NotJudged, Verdict
+from pct_mlops.gate.distance import distance, is_at_most
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, standing
+from pct_mlops.gate.rules import judge
+from pct_mlops.gate.whatif import limit_name, tightest, to_yaml, with_limits
 
 __all__ = [
     "EXIT_CODES",
@@ -14,7 +18,15 @@ __all__ = [
     "ReviewKind",
     "ReviewState",
     "Verdict",
+    "apart_ids",
     "decide",
+    "distance",
+    "is_at_most",
     "is_same_model",
+    "judge",
+    "limit_name",
     "standing",
+    "tightest",
+    "to_yaml",
+    "with_limits",
 ]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os.path
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
+from pct_mlops.config import PctError
+from pct_mlops.gate.beyond import BEYOND_RULES, apart_ids, beyond_rules, counted_apart, notes, review_checks
 from pct_mlops.gate.decision import WORST_FIRST, Check, Decision, NotJudged, Verdict
+from pct_mlops.gate.reviews import ReviewState
 from pct_mlops.gate.rules import judge
 
 if TYPE_CHECKING:
@@ -21,33 +25,75 @@ def decide(
     baseline_exists: bool = True,
     candidate: TableInfo | None = None,
     problem: str | None = None,
+    floor: float | None = None,
+    review: ReviewState | None = None,
+    pinned: Collection[str] | None = None,
 ) -> Decision:
     """Whether the candidate (the comparison's new table) may replace the baseline (its old table).
 
     Without a baseline there is no comparison: pass baseline_exists=False and the candidate's TableInfo, which must
     exist even then. `problem` says why there is no comparison (tables missing or not comparable): always an ERROR.
+    floor: NFR of plain retraining on the same examples, for limits relative to it. review: what the reviewers' records
+    add up to. pinned: ids that must not flip, instead of those that the policy names.
     """
     old = comparison.old if comparison else None
     new = comparison.new if comparison else candidate
     num_examples = new.num_examples if new else None
+    review = review or ReviewState()
 
     def decision(verdict: Verdict, sentence: str, checks: list[Check], small: list[NotJudged]) -> Decision:
-        return Decision(verdict, sentence, tuple(checks), policy, tuple(small), num_examples, new, old)
+        beside = (counted_apart(policy, comparison, review), notes(comparison)) if comparison and checks else ({}, ())
+        return Decision(verdict, sentence, tuple(checks), policy, tuple(small), num_examples, new, old, *beside)
 
     refusal = problem or _refusal(policy, comparison, baseline_exists, candidate)
+    refusal = refusal or _other_inputs(policy, comparison, review)
     if refusal:
         return decision(Verdict.ERROR, refusal, [], [])
     if comparison is None:
-        sentence = "There is no baseline yet: the candidate may become the first one."
-        return decision(Verdict.BOOTSTRAP, sentence, [], [])
+        return _first(decision, review_checks(policy, review))
     checks: list[Check] = []
     small: list[NotJudged] = []
     for rule in policy.rules:
-        judged, skipped = judge(rule, comparison, policy.confidence)
+        judged, skipped = judge(rule, comparison, policy.confidence, floor)
         checks += judged
         small += skipped
-    verdict = next(verdict for verdict in WORST_FIRST if any(check.verdict is verdict for check in checks))
+    checks += beyond_rules(policy, comparison, review, pinned)
+    verdict = _worst(checks)
     return decision(verdict, _summary(verdict, checks, comparison.counts.total), checks, small)
+
+
+def _worst(checks: list[Check]) -> Verdict:
+    return next(verdict for verdict in WORST_FIRST if any(check.verdict is verdict for check in checks))
+
+
+def _first(decision: Callable[..., Decision], checks: list[Check]) -> Decision:
+    """Nothing in production yet: only reviewers can stand against the first one."""
+    open_ = [check for check in checks if check.verdict is not Verdict.PASS]
+    if open_:
+        return decision(_worst(open_), open_[0].sentence, checks, [])
+    sentence = "There is no baseline yet: the candidate may become the first one."
+    return decision(Verdict.BOOTSTRAP, sentence, checks, [])
+
+
+def _other_inputs(policy: Policy, comparison: Comparison | None, review: ReviewState) -> str | None:
+    """Whether the comparison was made with what the policy and the reviewers say; anything else decides nothing."""
+    if comparison is None:
+        return None
+    if comparison.apart != frozenset(apart_ids(policy, review)):
+        return (
+            "The flips that the comparison sets apart are not those that the policy and the reviewers set apart: "
+            "compare again."
+        )
+    try:
+        costs, slices = policy.class_costs, policy.slices_path
+    except PctError as error:
+        return str(error)
+    weighs = costs is not None or any(rule.metric == "weighted_nfr" for rule in policy.rules)
+    if weighs and comparison.costs != costs:
+        return "The comparison was made with other costs than the policy's: compare again."
+    if slices is not None and comparison.slices_path != slices and any(rule.slice for rule in policy.rules):
+        return "The comparison was made without the policy's file of slices: compare again."
+    return None
 
 
 def _refusal(
@@ -95,12 +141,14 @@ def is_same_model(one: TableInfo, other: TableInfo) -> bool:
 
 
 def _summary(verdict: Verdict, checks: list[Check], num_examples: int) -> str:
-    number = sum(check.verdict is verdict for check in checks)
-    of = f"{number:,} of {len(checks):,} checks"
+    these = [check for check in checks if check.verdict is verdict]
+    of = f"{len(these):,} of {len(checks):,} checks"
     on = f"on {num_examples:,} examples"
+    undecided = "" if any(check.examples_needed is None for check in these) else "; more examples would decide"
+    beyond = all(check.metric in BEYOND_RULES for check in these)
     return {
-        Verdict.PASS: f"All {len(checks):,} checks hold {on}." if number > 1 else f"The only check holds {on}.",
-        Verdict.FAIL: f"Outside the limit {on}: {of}.",
-        Verdict.INCONCLUSIVE: f"Undecided {on}: {of}; more examples would decide.",
+        Verdict.PASS: f"All {len(checks):,} checks hold {on}." if len(these) > 1 else f"The only check holds {on}.",
+        Verdict.FAIL: f"{'Refused' if beyond else 'Outside the limit'} {on}: {of}.",
+        Verdict.INCONCLUSIVE: f"Undecided {on}: {of}{undecided}.",
         Verdict.ERROR: f"Could not be judged: {of}.",
     }[verdict]

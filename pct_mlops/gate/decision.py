@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -37,10 +37,12 @@ EXIT_CODES = {
 
 @dataclass(frozen=True)
 class Check:
-    """One rule, for one class if the rule is about classes.
+    """One rule, for one class or slice (column, value) if the rule is about those; or what else must hold.
 
-    value, lower, upper: as observed, with one-sided bounds; None where undefined. `support` counts the examples behind
-    it, `examples_needed` is about how many would decide an INCONCLUSIVE check (None: no number within reach).
+    value, lower, upper: as observed, with one-sided bounds at the policy's confidence; None where undefined. `support`
+    counts the examples behind it, `examples_needed` is about how many would decide an INCONCLUSIVE check (None: no
+    number within reach). `corrected_bound`: where a check among several looks bad, its generous bound at the confidence
+    that an accusation needs (Holm). `metric` is 'pinned', 'blocker' or 'review' where no metric is checked.
     """
 
     metric: str
@@ -54,21 +56,34 @@ class Check:
     sentence: str
     support: int | None = None
     examples_needed: int | None = None
+    slice: tuple[str, str] | None = None
+    corrected_bound: float | None = None
 
 
 @dataclass(frozen=True)
 class NotJudged:
-    """A class with fewer examples than the rule asks for."""
+    """A class or slice (column, value) with fewer examples than the rule asks for."""
 
     metric: str
-    class_name: str
+    class_name: str | None
     support: int
     min_support: int
+    slice: tuple[str, str] | None = None
+
+    @property
+    def name(self) -> str:
+        """Class, slice or both, as people read it."""
+        place = "=".join(self.slice) if self.slice else ""
+        return " where ".join(part for part in (self.class_name, place) if part)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The gate's answer; `sentence` says in a line why."""
+    """The gate's answer; `sentence` says in a line why.
+
+    apart: mark -> negative flips of this comparison that carry it and do not count in flip rates. notes: facts beside
+    the decision, on which nothing depends.
+    """
 
     verdict: Verdict
     sentence: str
@@ -78,6 +93,8 @@ class Decision:
     num_examples: int | None = None
     candidate: TableInfo | None = None
     baseline: TableInfo | None = None
+    apart: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -1,23 +1,23 @@
 """One rule against one comparison: three zones, or an error. Nothing undefined ever passes.
 
-A rule on classes is held against every class without a correction for their number: "all classes stay inside" is wrong
-only when the worst class passes by luck (intersection-union test).
+A rule on classes or slices is held against each of them. Certifying all of them needs no correction for their number:
+"all stay inside" is wrong only when the worst one passes by luck (intersection-union test, Berger 1982). Accusing one
+of them does need it, because among many that are fine some look bad by luck: it must hold at Holm's level (Holm 1979).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pct_mlops.config import PctError
-from pct_mlops.config.numbers import UNDEFINED, percent, points
 from pct_mlops.gate.decision import Check, NotJudged, Verdict
+from pct_mlops.gate.scopes import Scope, scopes, too_small
+from pct_mlops.gate.sentences import sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pct_mlops.comparison import ClassCounts, Comparison, Estimate
+    from pct_mlops.comparison import Comparison, Estimate
     from pct_mlops.config import Rule
 
 # Beyond a million times the present evidence nobody will collect more.
@@ -25,163 +25,181 @@ _MAX_SCALE = 1e6
 _BISECTIONS = 16
 
 
-def judge(rule: Rule, comparison: Comparison, confidence: float) -> tuple[list[Check], list[NotJudged]]:
-    """The checks of one rule, and the classes that are too small for it."""
-    try:
-        metric = comparison.metric(rule.metric)
-    except PctError as error:
-        return [_error(rule, str(error))], []
-    if metric.per_class:
-        return _judge_classes(rule, metric.unit, comparison, confidence)
-    total = comparison.counts.total
-    if total < rule.min_support:
-        return [_error(rule, f"{rule.metric} needs {rule.min_support:,} examples, and there are {total:,}.")], []
-    return [_check(rule, metric.unit, comparison, confidence)], []
-
-
-def _judge_classes(
-    rule: Rule, unit: str, comparison: Comparison, confidence: float
+def judge(
+    rule: Rule, comparison: Comparison, confidence: float, floor: float | None = None
 ) -> tuple[list[Check], list[NotJudged]]:
-    checks, small = [], []
-    for part in comparison.classes():
-        if part.counts.total < rule.min_support:
-            small.append(NotJudged(rule.metric, part.name, part.counts.total, rule.min_support))
+    """The checks of one rule, and the classes and slices that are too small for it.
+
+    `floor`: NFR of plain retraining, None where it was not measured.
+    """
+    limit = rule.limit(floor)
+    try:
+        unit = comparison.metric(rule.metric).unit
+        if limit is None or (rule.max_times_floor is not None and not 0 <= limit < 1):
+            raise PctError(_no_floor(rule, floor))
+        large, small = scopes(rule, comparison)
+        court = _Court(rule, limit, comparison, confidence)
+        checks = [court.observe(scope) for scope in large]
+    except PctError as error:
+        return [failed(rule.metric, str(error), limit, rule)], too_small(error)
+    accused, level = court.accuse([(scope, check) for scope, check in zip(large, checks, strict=True)])
+    judged = [
+        court.conclude(scope, check, accused.get(index, level), index in accused)
+        for index, (scope, check) in enumerate(zip(large, checks, strict=True))
+    ]
+    return [
+        replace(
+            check,
+            sentence=check.sentence or sentence(check, rule, unit, scope=scope, confidence=confidence, floor=floor),
+        )
+        for scope, check in zip(large, judged, strict=True)
+    ], small
+
+
+def failed(metric: str, text: str, limit: float | None = None, rule: Rule | None = None) -> Check:
+    """A check that could not even be started."""
+    bound = str(rule.bound) if rule else "point"
+    return Check(metric, None, None, None, None, limit, bound, Verdict.ERROR, text)
+
+
+@dataclass(frozen=True)
+class _Court:
+    """A rule with its limit as a number, and where its estimates come from."""
+
+    rule: Rule
+    limit: float
+    comparison: Comparison
+    confidence: float
+
+    def estimate(self, scope: Scope, confidence: float, scale: float = 1.0) -> Estimate:
+        place = {"slice": scope.slice} if scope.slice is not None else {}
+        return self.comparison.estimate(self.rule.metric, confidence, scope.class_index, scale=scale, **place)
+
+    def observe(self, scope: Scope) -> Check:
+        """Value and bounds with the verdict that they would have on their own; ERROR with a sentence."""
+        estimate = self.estimate(scope, self.confidence)
+        problem = _problem(self.rule, estimate, self.limit)
+        return Check(
+            metric=self.rule.metric,
+            class_name=scope.class_name,
+            value=estimate.value,
+            lower=estimate.lower,
+            upper=estimate.upper,
+            limit=self.limit,
+            bound=str(self.rule.bound),
+            verdict=Verdict.ERROR if problem else self.zone(estimate),
+            sentence=f"{self.rule.metric}{scope.subject} {problem}" if problem else "",
+            support=scope.support,
+            slice=scope.slice,
+        )
+
+    def zone(self, estimate: Estimate) -> Verdict:
+        """PASS inside, FAIL when even the opposite bound is outside, else INCONCLUSIVE; a limit itself is inside."""
+        if self.inside(estimate):
+            return Verdict.PASS
+        return Verdict.FAIL if self.outside(estimate) else Verdict.INCONCLUSIVE
+
+    def inside(self, estimate: Estimate) -> bool:
+        """Whether the cautious bound is inside the limit; what is not known is not."""
+        cautious = estimate.upper if self.rule.is_maximum else estimate.lower
+        return self._within(estimate.value if self.rule.bound == "point" else cautious) is True
+
+    def outside(self, estimate: Estimate) -> bool:
+        """Whether even the generous bound is outside."""
+        generous = estimate.lower if self.rule.is_maximum else estimate.upper
+        return self._within(estimate.value if self.rule.bound == "point" else generous) is False
+
+    def accuse(self, cases: list[tuple[Scope, Check]]) -> tuple[dict[int, float], float]:
+        """The FAILs that hold although so many were looked at, with the confidence at which each does (Holm).
+
+        Also the confidence that the next one would have to reach. Holm's step-down: with m checks of which r are
+        rejected so far, the next must hold at 1 - alpha / (m - r); a bound outside the limit at that confidence is a
+        p-value below it.
+        """
+        accused: dict[int, float] = {}
+        open_ = [index for index, (_, check) in enumerate(cases) if check.verdict is Verdict.FAIL]
+        if self.rule.bound == "point":
+            return dict.fromkeys(open_, self.confidence), self.confidence
+        while True:
+            level = self._level(len(cases) - len(accused))
+            found = [index for index in open_ if self.outside(self.estimate(cases[index][0], level))]
+            if not found:
+                return accused, level
+            accused.update(dict.fromkeys(found, level))
+            open_ = [index for index in open_ if index not in accused]
+
+    def _level(self, remaining: int) -> float:
+        return self.confidence if remaining <= 1 else 1 - (1 - self.confidence) / remaining
+
+    def conclude(self, scope: Scope, check: Check, level: float, is_accused: bool) -> Check:
+        """The check's final verdict; `level` is the confidence that an accusation needs."""
+        if check.verdict in (Verdict.PASS, Verdict.ERROR):
+            return check
+        corrected = self.estimate(scope, level) if level > self.confidence else None
+        generous = None if corrected is None else corrected.lower if self.rule.is_maximum else corrected.upper
+        if is_accused:
+            return replace(check, corrected_bound=generous)
+        looks_bad = check.verdict is Verdict.FAIL
+        scale = self._deciding_scale(scope, level)
+        return replace(
+            check,
+            verdict=Verdict.INCONCLUSIVE,
+            corrected_bound=generous if looks_bad else None,
+            examples_needed=None if scale is None else _rounded_up((check.support or 0) * scale),
+        )
+
+    def _within(self, number: float | None) -> bool | None:
+        if number is None or math.isnan(number):
+            return None
+        return number <= self.limit if self.rule.is_maximum else number >= self.limit
+
+    def _deciding_scale(self, scope: Scope, level: float) -> float | None:
+        """How many times the evidence it takes, at the same observed rates, until the bounds decide.
+
+        Bounds close in on the observed value as examples grow, so the smallest deciding scale is found by bisection of
+        its logarithm. None when the observed value lies (almost) on the limit.
+        """
+        if self._within(self.estimate(scope, self.confidence).value):
+            confidence, decides = self.confidence, self.inside
         else:
-            checks.append(_check(rule, unit, comparison, confidence, part))
-    if not checks:
-        checks = [_error(rule, f"No class has {rule.min_support:,} examples, so {rule.metric} judges nothing.")]
-    return checks, small
+            confidence, decides = level, self.outside
+        if not decides(self.estimate(scope, confidence, _MAX_SCALE)):
+            return None
+        low, high = 0.0, math.log(_MAX_SCALE)
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            if decides(self.estimate(scope, confidence, math.exp(middle))):
+                high = middle
+            else:
+                low = middle
+        return math.exp(high)
 
 
-def _check(rule: Rule, unit: str, comparison: Comparison, confidence: float, part: ClassCounts | None = None) -> Check:
-    """The rule held against all examples, or against those of one class."""
-
-    def at(scale: float) -> Estimate:
-        return comparison.estimate(rule.metric, confidence, part.index if part else None, scale=scale)
-
-    estimate = at(1.0)
-    check = Check(
-        metric=rule.metric,
-        class_name=part.name if part else None,
-        value=estimate.value,
-        lower=estimate.lower,
-        upper=estimate.upper,
-        limit=_limit(rule),
-        bound=str(rule.bound),
-        verdict=Verdict.ERROR,
-        sentence=_problem(rule, estimate) or "",
-        support=(part.counts if part else comparison.counts).total,
-    )
-    if check.sentence:
-        where = f"Class '{part.name}': " if part else ""
-        return replace(check, sentence=where + check.sentence)
-    check = replace(check, verdict=zone(rule, estimate))
-    if check.verdict is Verdict.INCONCLUSIVE:
-        scale = _deciding_scale(rule, at)
-        check = replace(check, examples_needed=None if scale is None else _rounded_up((check.support or 0) * scale))
-    return replace(check, sentence=_sentence(check, rule, unit, confidence))
-
-
-def zone(rule: Rule, estimate: Estimate) -> Verdict:
-    """PASS inside, FAIL when even the opposite bound is outside, INCONCLUSIVE between; a limit itself is inside."""
-    if rule.max is not None:
-        high, low = (estimate.value, estimate.value) if rule.bound == "point" else (estimate.upper, estimate.lower)
-        inside, outside = _at_most(high, rule.max), _at_most(low, rule.max) is False
-    else:
-        low, high = (estimate.value, estimate.value) if rule.bound == "point" else (estimate.lower, estimate.upper)
-        inside, outside = _at_least(low, rule.min), _at_least(high, rule.min) is False
-    if inside:
-        return Verdict.PASS
-    return Verdict.FAIL if outside else Verdict.INCONCLUSIVE
-
-
-def _at_most(value: float | None, limit: float | None) -> bool | None:
-    return None if value is None or limit is None else value <= limit
-
-
-def _at_least(value: float | None, limit: float | None) -> bool | None:
-    return None if value is None or limit is None else value >= limit
-
-
-def _limit(rule: Rule) -> float | None:
-    return rule.min if rule.max is None else rule.max
-
-
-def _problem(rule: Rule, estimate: Estimate) -> str | None:
+def _problem(rule: Rule, estimate: Estimate, limit: float) -> str | None:
     """Why this estimate cannot be judged, or None."""
     used = (estimate.value,) if rule.bound == "point" else (estimate.value, estimate.lower, estimate.upper)
     if estimate.value is None:
-        return f"{rule.metric} is undefined here (nothing to divide by), so it cannot be judged."
+        return "is undefined here (nothing to divide by, or an input that the tables lack), so it cannot be judged."
     if None in used:
-        return f"{rule.metric} has no confidence bounds: use 'bound: point'."
-    if not all(number is not None and math.isfinite(number) for number in (*used, _limit(rule))):
-        return f"{rule.metric}, its bounds or its limit is not a number, so it cannot be judged."
+        return "has no confidence bounds: use 'bound: point'."
+    if not all(number is not None and math.isfinite(number) for number in (*used, limit)):
+        return "is not a number, or its bounds or its limit are not, so it cannot be judged."
     return None
 
 
-def _deciding_scale(rule: Rule, at: Callable[[float], Estimate]) -> float | None:
-    """How many times the evidence it takes, at the same observed rates, until the bounds decide.
-
-    Bounds close in on the observed value as examples grow, so the smallest deciding scale is found by bisection of its
-    logarithm. None when the observed value lies (almost) on the limit.
-    """
-    if zone(rule, at(_MAX_SCALE)) is Verdict.INCONCLUSIVE:
-        return None
-    low, high = 0.0, math.log(_MAX_SCALE)
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        if zone(rule, at(math.exp(middle))) is Verdict.INCONCLUSIVE:
-            low = middle
-        else:
-            high = middle
-    return math.exp(high)
+def _no_floor(rule: Rule, floor: float | None) -> str:
+    if rule.max_times_floor is None:
+        return f"The rule on {rule.metric} has no limit: give it one."
+    if floor is None:
+        return (
+            f"{rule.metric} is limited to {rule.max_times_floor:g} times the floor of plain retraining, which was not "
+            "measured on these examples: measure it with 'pct floor'."
+        )
+    times = f"{rule.max_times_floor:g} times the floor of {floor:.2%}"
+    return f"{times} limits nothing: give {rule.metric} a limit below 100%."
 
 
 def _rounded_up(number: float) -> int:
     """Two significant digits: more would pretend to know the rate."""
     unit = 10 ** max(math.floor(math.log10(number)) - 1, 0)
     return math.ceil(number / unit) * unit
-
-
-def _sentence(check: Check, rule: Rule, unit: str, confidence: float) -> str:
-    subject = check.metric if check.class_name is None else f"{check.metric} of '{check.class_name}'"
-    demand = f"{'at most' if rule.max is not None else 'at least'} {_text(check.limit, unit)}"
-    if rule.bound == "point":
-        outside = "" if check.verdict is Verdict.PASS else ": outside"
-        return f"{subject} is {_apart(check.value, check.limit, unit)}, and {demand} is allowed{outside}."
-    # The bound that settled it: the cautious one for a pass, the generous one for a failure.
-    upper = (rule.max is not None) == (check.verdict is not Verdict.FAIL)
-    side, reached = ("upper", check.upper) if upper else ("lower", check.lower)
-    head = (
-        f"{subject} is {_text(check.value, unit)}, its {side} bound at {100 * confidence:.4g}% confidence "
-        f"is {_apart(reached, check.limit, unit)}, and {demand} is allowed"
-    )
-    if check.verdict is Verdict.PASS:
-        return f"{head}."
-    if check.verdict is Verdict.FAIL:
-        return f"{head}: outside even at its best."
-    if check.examples_needed is None:
-        return f"{head}: undecided, and the observed value is too close to the limit for any number of examples."
-    examples = "examples" if check.class_name is None else "examples of this class"
-    return f"{head}: undecided; about {check.examples_needed:,} {examples} would decide at the same observed rate."
-
-
-def _text(value: float | None, unit: str, digits: int = 2) -> str:
-    if unit == "share":
-        return percent(value, digits)
-    if unit == "signed share":
-        return points(value, digits)
-    return UNDEFINED if value is None else f"{value:.{digits + 2}g}"
-
-
-def _apart(value: float | None, limit: float | None, unit: str) -> str:
-    """The value with as many digits as it takes to look different from the limit."""
-    for digits in (2, 4, 8):
-        if value == limit or _text(value, unit, digits) != _text(limit, unit, digits):
-            return _text(value, unit, digits)
-    return _text(value, unit, 12)
-
-
-def _error(rule: Rule, sentence: str) -> Check:
-    """A check that could not even be started."""
-    return Check(rule.metric, None, None, None, None, _limit(rule), str(rule.bound), Verdict.ERROR, sentence)

@@ -70,6 +70,7 @@ def test_fractional_and_graded_flips():
     old = table([0, 0, 0], [0, 0, 0], sharpness=np.array([sure(0.8), sure(0.4), sure(0.5)]))
     new = table([0, 0, 0], [1, 1, 1], sharpness=np.array([sure(0.8), sure(0.4), sure(0.5)]), model_version="2")
     comparison = compare(old, new)
+    assert [comparison.num_flips(type_=number) for number in (1, 2)] == [1, 1]
     assert comparison.estimate("type_1_flips").numerator == 1
     assert comparison.estimate("type_2_flips").numerator == 1
     expected = ((0.8 - 0.1) + (0.4 - 0.3) + (0.5 - 0.25)) / 3

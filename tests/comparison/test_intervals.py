@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, chi2
 
-from pct_mlops.comparison import clopper_pearson, tango
+from pct_mlops.comparison import clopper_pearson, fay_feuer, tango
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
@@ -84,3 +84,48 @@ def test_tango_coverage_at_the_size_of_a_test_set():
     # Three standard errors of 2,000 draws at 0.95 are 0.0146.
     assert np.mean(bounds[:, 0] <= change) == pytest.approx(0.95, abs=0.0146)
     assert np.mean(bounds[:, 1] >= change) == pytest.approx(0.95, abs=0.0146)
+
+
+def test_fay_feuer_with_equal_weights_is_the_exact_poisson_interval():
+    for flips in (0, 1, 7, 120):
+        for cost in (1.0, 5.0):
+            bounds = fay_feuer(cost * flips, cost**2 * flips, cost * 2000, greatest=cost, confidence=0.95)
+            lower = chi2.ppf(0.05, 2 * flips) / 2 if flips else 0.0
+            assert bounds == pytest.approx((lower / 2000, chi2.ppf(0.95, 2 * flips + 2) / 2 / 2000), rel=1e-9)
+            # The exact binomial interval lies within: a share varies less than a Poisson count. (One single flip makes
+            # an exception for the lower bound: 1 - 0.95 ** (1 / n) against -log(0.95) / n.)
+            exact = clopper_pearson(flips, 2000, 0.95)
+            assert bounds[0] <= exact[0] * (1 + 1e-4)
+            assert exact[1] <= bounds[1] + 1e-12
+
+
+# Examples, true flip rate and cost of each class.
+SETTINGS = {
+    "a rare class costs twenty times": ([900, 100], [0.01, 0.02], [1.0, 20.0]),
+    "the dear class flips most": ([500, 500], [0.01, 0.1], [1.0, 10.0]),
+    "ten classes, costs 1 to 10": ([100] * 10, [0.02] * 10, list(range(1, 11))),
+    "one class costs nothing": ([300, 300], [0.2, 0.03], [0.0, 1.0]),
+    "small": ([30, 20], [0.05, 0.1], [1.0, 4.0]),
+    "hardly any flip": ([5000, 50], [0.0005, 0.001], [1.0, 100.0]),
+    "half of them flip": ([200, 100], [0.5, 0.6], [1.0, 3.0]),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_fay_feuer_covers_at_least_as_stated(name, confidence):
+    """10,000 draws of binomial counts each; a coverage below by more than three standard errors would fail."""
+    nums, rates, costs = (np.array(part, float) for part in SETTINGS[name])
+    whole = (costs * nums).sum()
+    truth = (costs * nums * rates).sum() / whole
+    draws = np.random.default_rng(7).binomial(nums.astype(int), rates, size=(10_000, len(nums)))
+    sums, repeats = np.unique(np.stack([draws @ costs, draws @ costs**2], axis=1), axis=0, return_counts=True)
+    bounds = np.array([fay_feuer(*row, whole, greatest=costs.max(), confidence=confidence) for row in sums])
+    tolerance = 3 * math.sqrt(confidence * (1 - confidence) / 10_000)
+    for covered in (bounds[:, 0] <= truth, bounds[:, 1] >= truth):
+        assert (covered * repeats).sum() / 10_000 >= confidence - tolerance
+
+
+def test_fay_feuer_at_the_ends():
+    assert fay_feuer(0, 0, 100, greatest=1.0, confidence=0.95)[0] == 0
+    assert fay_feuer(10, 10, 10, greatest=1.0, confidence=0.95)[1] == 1.0

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pct_mlops.comparison import METRICS
-from pct_mlops.comparison.metrics import Totals, metric
+from pct_mlops.comparison.metrics import metric
+from pct_mlops.comparison.totals import Calibration, Totals
 from pct_mlops.config import PctError
+from pct_mlops.config.metric_names import METRIC_INFO
 
-TOTALS = Totals(60, 8, 12, 20, both_wrong_changed=5, excess_confidence=2.5, type_1=3, type_2=2)
+TOTALS = replace(
+    Totals(60, 8, 12, 20, both_wrong_changed=5, excess_confidence=2.5, type_1=3, type_2=2).weighed(2.0),
+    old_calibration=Calibration(0.1, 0.3),
+    new_calibration=Calibration(0.2, 0.4),
+)
 BY_HAND = {
     "accuracy_old": 0.68,
     "accuracy_new": 0.72,
@@ -29,11 +37,17 @@ BY_HAND = {
     "fractional_nfr": 0.025,
     "type_1_flips": 0.03,
     "type_2_flips": 0.02,
+    "weighted_nfr": 0.08,
+    "ece_old": 0.1,
+    "ece_new": 0.2,
+    "nll_old": 0.3,
+    "nll_new": 0.4,
 }
 
 
 def test_no_metric_was_forgotten_here():
     assert set(METRICS) == set(BY_HAND)
+    assert list(METRICS) == list(METRIC_INFO), "each has words and a unit, in the same order"
 
 
 @pytest.mark.parametrize("name", sorted(BY_HAND))
@@ -93,5 +107,5 @@ def test_bounds_widen_with_confidence_and_close_with_examples(cells, confidence)
 
 
 def test_unknown_metric_says_which_exist():
-    with pytest.raises(PctError, match="Unknown metric 'nfrr': choose one of accuracy_change"):
+    with pytest.raises(PctError, match="Unknown metric 'nfrr': choose one of nfr"):
         metric("nfrr")

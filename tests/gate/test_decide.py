@@ -10,6 +10,7 @@ from prediction_tables import pair_of_counts, table
 
 from pct_mlops.comparison import METRICS, clopper_pearson, compare
 from pct_mlops.config import Policy, Rule
+from pct_mlops.config.metric_names import METRIC_INFO
 from pct_mlops.gate import EXIT_CODES, Verdict, decide, is_same_model
 
 
@@ -117,16 +118,22 @@ def test_more_confidence_asks_for_more(comparison):
     assert decide(policy(rule, confidence=0.9), comparison).verdict is Verdict.PASS
 
 
-@pytest.mark.parametrize("name", sorted(name for name in METRICS if not METRICS[name].per_class))
-def test_every_metric_can_be_judged(comparison, name):
-    point = decide(policy({"metric": name, "max": 5.0, "bound": "point"}), comparison)
-    assert point.verdict is Verdict.PASS
-    bounded = decide(policy({"metric": name, "max": 5.0}), comparison)
-    if comparison.estimate(name).upper is None:
-        assert bounded.verdict is Verdict.ERROR
-        assert "use 'bound: point'" in bounded.checks[0].sentence
-    else:
-        assert bounded.verdict is Verdict.PASS
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_every_metric_can_be_judged_overall_by_class_and_by_slice(name):
+    old, new = pair_of_counts(900, 20, 50, 30, slices={"camera": ["day", "night"] * 500})
+    costs = {"cat": 2.0}
+    comparison = compare(old, new, costs=costs)
+    where = {"classes": ["cat"]}, {"slice": {"column": "camera", "value": "day"}}, {"slice": {"column": "camera"}}
+    for place in ({}, *where, {**where[0], **where[2]}):
+        rule = {"metric": name, "max": 1.0, **place}
+        decision = decide(policy({**rule, "bound": "point"}, costs=costs), comparison)
+        assert decision.verdict is Verdict.PASS
+        bounded = decide(policy(rule, costs=costs), comparison)
+        if METRIC_INFO[name].no_bounds:
+            assert bounded.verdict is Verdict.ERROR
+            assert "use 'bound: point'" in bounded.checks[0].sentence
+        else:
+            assert bounded.verdict is Verdict.PASS
 
 
 def classes_comparison():
@@ -162,6 +169,8 @@ def test_class_without_examples_is_not_judged():
 
 
 RULE = {"metric": "nfr", "max": 0.5}
+# Past the policy's own check, as a what-if in memory may be.
+UNKNOWN = policy(RULE).model_copy(update={"rules": (policy(RULE).rules[0].model_copy(update={"metric": "nope"}),)})
 NEW = table([0], [0]).info
 
 
@@ -181,7 +190,7 @@ NEW = table([0], [0]).info
             {"comparison": None, "baseline_exists": False, "candidate": dataclasses.replace(NEW, split="val")},
             "of 'val'",
         ),
-        ({"policy": policy({"metric": "nope", "max": 1}), "comparison": "given"}, "Unknown metric 'nope'"),
+        ({"policy": UNKNOWN, "comparison": "given"}, "Unknown metric 'nope'"),
         ({"policy": policy({"metric": "pfi", "max": 1, "bound": "point"}), "comparison": "all wrong"}, "undefined"),
     ],
 )
@@ -220,6 +229,21 @@ def test_nan_limit_refuses_even_past_the_policy_check(comparison):
         decide(Policy.model_construct(rules=(rule,), confidence=0.95, evaluation="test"), comparison).verdict
         is Verdict.ERROR
     )
+
+
+def test_a_rule_without_a_limit_refuses(comparison):
+    rule = policy(RULE).rules[0].model_copy(update={"max": None})
+    decision = decide(policy(RULE).model_copy(update={"rules": (rule,)}), comparison)
+    assert decision.verdict is Verdict.ERROR
+    assert "has no limit" in decision.checks[0].sentence
+
+
+def test_what_if_in_memory_reads_nothing_and_decides_alike(comparison):
+    strict = policy({"metric": "nfr", "max": 0.01})
+    eased = strict.model_copy(update={"rules": (strict.rules[0].model_copy(update={"max": UPPER}),)})
+    assert decide(strict, comparison).verdict is Verdict.FAIL
+    assert decide(eased, comparison).verdict is Verdict.PASS
+    assert eased.digest == policy({"metric": "nfr", "max": UPPER}).digest
 
 
 def test_bootstrap(comparison):

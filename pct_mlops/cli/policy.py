@@ -1,0 +1,50 @@
+"""pct policy: what a policy file says."""
+
+from __future__ import annotations
+
+import textwrap
+
+import click
+
+from pct_mlops.config import PctError, Policy
+
+
+@click.group()
+def policy() -> None:
+    """Look at a policy before it decides anything.
+
+    \b
+    Example:
+      pct policy check projects/fashion_mnist/policy.yaml
+    """
+
+
+@policy.command()
+@click.argument("file", required=False)
+@click.option("--schema", is_flag=True, help="Print the JSON schema of policy files instead, for an editor.")
+def check(file: str | None, schema: bool) -> None:
+    """Validate the policy FILE and say in words what it demands.
+
+    The files that it names are read too. Whether its classes and columns exist only the tables can tell: the gate
+    answers ERROR where they do not. Exit code 0: the policy is in order, 2: it is not.
+
+    \b
+    Examples:
+      pct policy check projects/fashion_mnist/policy.yaml
+      pct policy check --schema > policy.schema.json
+    """
+    if schema:
+        from pct_mlops.config.policy_schema import policy_schema_text
+
+        click.echo(policy_schema_text(), nl=False)
+        return
+    if not file:
+        raise PctError("There is nothing to check: name a policy file, or ask for its --schema.")
+    from pct_mlops.pipeline.policy_words import explain
+    from pct_mlops.reports.terminal import clean
+
+    read = Policy.read(file)
+    click.echo(f"{clean(file)} is in order (digest {read.digest[:12]}).")
+    for paragraph in explain(read):
+        indent = "   " if paragraph[0].isdigit() else ""
+        click.echo(textwrap.fill(clean(paragraph), 100, subsequent_indent=indent))

@@ -1,0 +1,95 @@
+"""The files that a policy names: pinned examples, costs, slices. Read once, when the policy is."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+from pct_mlops.config.errors import PctError
+
+# A list of pinned examples is kept by hand and by CI: far below this.
+MAX_LIST_BYTES = 256 * 1024**2
+FORMATS = (".csv", ".parquet")
+
+
+def file_digest(path: Path, what: str) -> str:
+    """sha256 of a file's bytes; PctError says what the file is for."""
+    if path.suffix.lower() not in FORMATS:
+        raise PctError(f"{what}: {path} should be a .csv or .parquet file")
+    try:
+        with path.open("rb") as file:
+            found = hashlib.sha256()
+            while block := file.read(1 << 20):
+                found.update(block)
+            return found.hexdigest()
+    except FileNotFoundError:
+        raise PctError(f"{what}: there is no file {path} (its place counts from the policy's folder)") from None
+    except (OSError, ValueError) as error:
+        raise PctError(f"{what}: {path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
+
+
+def read_ids(path: Path, what: str) -> tuple[str, ...]:
+    """The column `sample_id` of a CSV with a header, or of a Parquet file: in order, each once, none empty."""
+    ids = [row[0] for row in _columns(path, what, ("sample_id",))]
+    if not all(ids):
+        raise PctError(f"{what}: {path} has an empty sample_id in row {ids.index('') + 1}")
+    return tuple(dict.fromkeys(ids))
+
+
+def read_costs(path: Path, what: str) -> dict[str, float]:
+    """Class name -> cost, from the columns `class` and `cost`; PctError for a class given twice or a cost < 0."""
+    costs: dict[str, float] = {}
+    for name, text in _columns(path, what, ("class", "cost")):
+        if name in costs:
+            raise PctError(f"{what}: {path} gives class '{name}' twice")
+        costs[name] = to_cost(name, text)
+    return costs
+
+
+def to_cost(name: str, value: Any) -> float:
+    """A cost as a finite number from 0 up."""
+    try:
+        cost = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        cost = math.nan
+    if not 0 <= cost < math.inf:
+        raise PctError(f"the cost of '{name}' should be a number from 0 up, and it is {value!r}")
+    return cost
+
+
+def _columns(path: Path, what: str, names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    if path.stat().st_size > MAX_LIST_BYTES:
+        raise PctError(f"{what}: {path} has more than {MAX_LIST_BYTES >> 20} MiB: keep the list short")
+    rows = _parquet_rows(path, what, names) if path.suffix.lower() == ".parquet" else _csv_rows(path, what, names)
+    return [tuple("" if value is None else str(value) for value in row) for row in rows]
+
+
+def _csv_rows(path: Path, what: str, names: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = [name for name in names if name not in (reader.fieldnames or [])]
+            if missing:
+                found = ", ".join((reader.fieldnames or ["nothing"])[:8])
+                raise PctError(f"{what}: {path} needs a first line that names the column {missing[0]} (found: {found})")
+            return [tuple(row[name] for name in names) for row in reader]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise PctError(f"{what}: {path} is not a CSV file in UTF-8 ({error})") from error
+
+
+def _parquet_rows(path: Path, what: str, names: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        found = pq.read_schema(path).names
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise PctError(f"{what}: {path} needs the column {missing[0]} (found: {', '.join(found[:8])})")
+        table = pq.read_table(path, columns=list(names))
+        return list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise PctError(f"{what}: {path} is not a Parquet file that can be read") from error

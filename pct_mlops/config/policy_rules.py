@@ -1,0 +1,144 @@
+"""One rule of a policy: a limit on a metric, overall, for classes, for slices."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+
+from pct_mlops.config.base import Config
+from pct_mlops.config.catalog import unknown
+from pct_mlops.config.metric_names import LIMITS, METRIC_INFO
+
+Bound = Literal["upper", "lower", "point"]
+
+
+def _no_bool(value: Any) -> Any:
+    # YAML reads yes and on as true, which would be a limit of 1: everything passes.
+    if isinstance(value, bool):
+        raise ValueError("should be a number, and it is yes or no")
+    return value
+
+
+def text_of(value: Any) -> Any:
+    """Names that YAML took for a number are text again; what it took for yes or no must be put in quotes."""
+    if isinstance(value, bool):
+        raise ValueError(f"YAML reads this name as {str(value).lower()}: put it in quotes")
+    return str(value) if isinstance(value, int | float) else value
+
+
+Number = Annotated[float, BeforeValidator(_no_bool)]
+Name = Annotated[str, BeforeValidator(text_of), WithJsonSchema({"type": ["string", "number"]})]
+
+
+class SliceRule(Config):
+    """Examples that share a value of a column; without `value`, every value of the column, each on its own."""
+
+    column: Name = Field(min_length=1, description="a column of the tables, or of the policy's slices file")
+    value: Name | None = Field(None, description="one value; left out: every value, each judged on its own")
+
+
+class Rule(Config):
+    """One limit on one metric. Rates are fractions in [0, 1]; changes may be negative.
+
+    `bound` says what is held against the limit: a one-sided confidence bound, or the observed value ('point').
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [key]} for key in ("max", "min", "max_times_floor")]}
+    )
+
+    metric: str = Field(
+        description="what is limited; 'pct list metrics' shows them all",
+        json_schema_extra={"enum": list(METRIC_INFO)},
+    )
+    max: Number | None = Field(None, allow_inf_nan=False, description="the metric may be at most this")
+    min: Number | None = Field(None, allow_inf_nan=False, description="the metric must be at least this")
+    max_times_floor: Number | None = Field(
+        None, gt=0, allow_inf_nan=False, description="at most this many times the NFR of plain retraining (pct floor)"
+    )
+    bound: Bound | None = Field(None, description="held against the limit; default upper for max, lower for min")
+    min_support: int = Field(1, ge=1, description="classes and slices with fewer examples are not judged")
+    classes: Literal["all"] | tuple[Name, ...] | None = Field(
+        None, description="judge target classes one by one: all, or a list of names"
+    )
+    slice: SliceRule | None = Field(None, description="judge the examples of a slice")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_bound(cls, data: Any) -> Any:
+        # The cautious side is the default: a maximum is held against the upper bound, a minimum against the lower.
+        if isinstance(data, dict) and data.get("bound") is None:
+            data = {**data, "bound": "lower" if data.get("min") is not None else "upper"}
+        return data
+
+    @field_validator("min_support", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        return _no_bool(value)
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in METRIC_INFO:
+            raise ValueError(str(unknown("metric", value, list(METRIC_INFO))).rstrip("."))
+        return value
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if value is None or value == "all":
+            return value
+        if not isinstance(value, list | tuple) or not value:
+            raise ValueError("should be 'all' or a list of class names")
+        names = [text_of(name) for name in value]
+        if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+            raise ValueError("should be a list of class names, each once")
+        return tuple(names)
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Rule:
+        given = [value for value in (self.max, self.min, self.max_times_floor) if value is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"rule on {self.metric} needs either 'max' or 'min' (or 'max_times_floor'), and only one of them"
+            )
+        if (self.bound == "upper" and not self.is_maximum) or (self.bound == "lower" and self.is_maximum):
+            raise ValueError(f"rule on {self.metric}: bound 'upper' goes with 'max', 'lower' with 'min'")
+        self._check_range(given[0])
+        return self
+
+    def _check_range(self, limit: float) -> None:
+        info = METRIC_INFO[self.metric]
+        if self.max_times_floor is not None:
+            if not (info.is_flip_rate and info.unit == "share"):
+                raise ValueError(f"rule on {self.metric}: 'max_times_floor' goes with negative flip rates, such as nfr")
+            return
+        low, high = LIMITS[info.unit]
+        if limit < low or (high is not None and limit > high):
+            between = f"between {low:g} and {high:g}" if high is not None else f"at least {low:g}"
+            hint = f" ({limit:g} % is written {limit / 100:g})" if high is not None and abs(limit) > 1 else ""
+            raise ValueError(f"rule on {self.metric}: the limit should be {between}, and it is {limit:g}{hint}")
+
+    @property
+    def is_maximum(self) -> bool:
+        """Whether the limit is an upper one."""
+        return self.min is None
+
+    @property
+    def judged_classes(self) -> Literal["all"] | tuple[str, ...] | None:
+        """Which classes are judged one by one; None: all examples together. class_nfr is about classes by itself."""
+        return "all" if self.classes is None and self.metric == "class_nfr" else self.classes
+
+    def limit(self, floor: float | None = None) -> float | None:
+        """The limit as a number; None when it is relative to a floor that was not measured."""
+        if self.max_times_floor is None:
+            return self.max if self.min is None else self.min
+        return None if floor is None else self.max_times_floor * floor
+
+    def problem(self) -> str | None:
+        """Why this rule could never be judged, or None."""
+        info = METRIC_INFO.get(self.metric)
+        if info is not None and info.no_bounds and self.bound != "point":
+            return f"{self.metric} has no confidence bounds ({info.no_bounds}): use 'bound: point'"
+        return None

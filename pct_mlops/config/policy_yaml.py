@@ -1,0 +1,98 @@
+"""A policy file as plain data, read with suspicion: bounded in size and depth, no key twice, no bombs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pct_mlops.config.errors import PctError
+
+MAX_BYTES = 256 * 1024
+# A rule for each of a thousand classes has a few thousand; anchors count every time they are used.
+MAX_NODES = 100_000
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice: YAML keeps the last one in silence, which may be the laxer limit."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """A mapping whose keys are all different."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
+            if name in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise PctError(f"'{name}' is given twice (again in line {key.start_mark.line + 1}): keep one of them")
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def read_policy_yaml(path: str | Path) -> dict[str, Any]:
+    """The top-level mapping; PctError in one sentence for everything that is no small, plain YAML mapping."""
+    path = Path(path)
+    text = _read_text(path)
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            raise PctError("it is empty: write at least one rule")
+        _check_size(node)
+        data = loader.construct_document(node)
+    except PctError as error:
+        raise PctError(f"{path}: {error}.") from None
+    except RecursionError:
+        raise PctError(f"{path} is nested too deeply for a policy: write it flat.") from None
+    # A tag that does not fit its value meets whatever error PyYAML's constructors happen to run into.
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, ArithmeticError, LookupError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        at = f" near line {line + 1}" if line is not None else ""
+        raise PctError(f"{path} is not valid YAML{at}: correct it and try again.") from error
+    finally:
+        loader.dispose()
+    if not isinstance(data, dict):
+        raise PctError(f"{path} should hold 'key: value' pairs, but it holds a {type(data).__name__}.")
+    return data
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise PctError(f"There is no file {path}: give the path of a YAML file.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PctError(f"{path} cannot be read ({reason}): give the path of a YAML file.") from error
+    if len(content) > MAX_BYTES:
+        raise PctError(f"{path} has more than {MAX_BYTES // 1024} KiB, which no policy needs: give a policy file.")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise PctError(f"{path} is not a text file: give a policy in YAML, encoded as UTF-8.") from None
+    if any(ord(character) < 32 and character not in "\t\r\n" for character in text):
+        raise PctError(f"{path} is not a text file: give a policy in YAML, encoded as UTF-8.")
+    return text
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Count nodes as if every anchor were written out, without writing any out."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        known = sizes.get(id(node))
+        if known == 0:
+            raise PctError("an anchor contains itself: write the value out")
+        if known is None:
+            sizes[id(node)] = 0
+            parts = node.value if isinstance(node.value, list) else []
+            total = 1
+            for part in parts:
+                total += sum(map(size, part)) if isinstance(part, tuple) else size(part)
+            if total > MAX_NODES:
+                raise PctError(f"it holds more than {MAX_NODES:,} values once its anchors are written out")
+            sizes[id(node)] = known = total
+        return known
+
+    size(root)

@@ -1,0 +1,116 @@
+"""What must hold beside the rules: pinned examples, reviewers' words; and what is shown but decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from pct_mlops.config import PctError
+from pct_mlops.gate.decision import Check, Verdict
+from pct_mlops.gate.reviews import Mark, ReviewKind, ReviewState
+from pct_mlops.gate.rules import failed
+
+if TYPE_CHECKING:
+    from pct_mlops.comparison import Comparison
+    from pct_mlops.config import Policy
+
+# What checks are called that are not about a metric.
+BEYOND_RULES = ("pinned", "blocker", "review")
+_SHOWN = 3
+
+
+def apart_ids(policy: Policy, review: ReviewState) -> list[str]:
+    """Examples whose flips do not count under this policy: pass them to `compare(..., apart=)`."""
+    return review.samples(*(Mark(name) for name in policy.reviews.count_apart))
+
+
+def counted_apart(policy: Policy, comparison: Comparison, review: ReviewState) -> dict[str, int]:
+    """Mark -> negative flips of this comparison that do not count because of it."""
+    marks = {name: review.samples(Mark(name)) for name in policy.reviews.count_apart}
+    return {name: comparison.num_flips(sample_ids=ids) if ids else 0 for name, ids in marks.items()}
+
+
+def beyond_rules(
+    policy: Policy, comparison: Comparison, review: ReviewState, pinned: Collection[str] | None
+) -> list[Check]:
+    """Checks of pinned examples, blockers and the reviewers' decision; none where nobody asked for any."""
+    try:
+        ids = policy.pinned_ids if pinned is None else tuple(dict.fromkeys(pinned))
+    except PctError as error:
+        return [failed("pinned", str(error))]
+    checks = [_pinned(comparison, ids)] if ids or policy.pinned is not None else []
+    blockers = review.samples(Mark.BLOCKER)
+    flipped = comparison.flipped(blockers) if blockers else []
+    if flipped:
+        text = f"{_examples(len(flipped))} called a blocker by a reviewer and with a negative flip ({_some(flipped)})."
+        checks.append(_check("blocker", Verdict.FAIL, text, value=len(flipped), limit=0, support=len(blockers)))
+    return checks + review_checks(policy, review)
+
+
+def review_checks(policy: Policy, review: ReviewState) -> list[Check]:
+    """The reviewers' decision on the candidate: a rejection refuses it under any policy."""
+    decision = review.decision
+    if decision is not None and decision.kind is ReviewKind.REJECT:
+        return [_check("review", Verdict.FAIL, f"Rejected by {decision.by}: {decision.reason}")]
+    if decision is not None and decision.kind is ReviewKind.ACCEPT:
+        return [_check("review", Verdict.PASS, f"Accepted by {decision.by}: {decision.reason}")]
+    if policy.reviews.require_acceptance:
+        text = "A reviewer must accept the candidate first: 'pct review MODEL --accept --by NAME --reason TEXT'."
+        return [_check("review", Verdict.INCONCLUSIVE, text)]
+    return []
+
+
+def notes(comparison: Comparison) -> tuple[str, ...]:
+    """Facts that people ask for and on which nothing depends."""
+    counts = comparison.counts
+    type_1, type_2 = (comparison.estimate(f"type_{number}_flips").numerator or 0 for number in (1, 2))
+    found = [
+        f"McNemar's test of net accuracy ({counts.positive_flips:,} gained, {counts.negative_flips:,} lost): "
+        f"p = {comparison.mcnemar():.3g}; it says nothing about how many flips there are.",
+    ]
+    if counts.negative_flips:
+        found.append(
+            f"Of {counts.negative_flips:,} negative flips, {type_1:,} lost at most 0.1 of the confidence in the target "
+            f"(type I) and {type_2:,} at least 0.5 (type II)."
+        )
+    if comparison.apart_counts:
+        found.append(f"{comparison.apart_counts:,} negative flips are counted apart, as reviewers marked them.")
+    if comparison.num_without_slices:
+        found.append(
+            f"{comparison.num_without_slices:,} of {counts.total:,} examples are not in the file of slices; their "
+            "value there is '(none)'."
+        )
+    return tuple(found)
+
+
+def _pinned(comparison: Comparison, ids: Sequence[str]) -> Check:
+    absent = comparison.absent(ids) if ids else []
+    if absent:
+        text = f"{_examples(len(absent))} pinned but not in the tables ({_some(absent)}): score them, or unpin them."
+        return _check("pinned", Verdict.ERROR, text, limit=0, support=len(ids))
+    flipped = comparison.flipped(ids) if ids else []
+    if flipped:
+        text = f"{_examples(len(flipped))} pinned and with a negative flip again ({_some(flipped)})."
+        return _check("pinned", Verdict.FAIL, text, value=len(flipped), limit=0, support=len(ids))
+    text = f"None of the {len(ids):,} pinned examples has a negative flip."
+    return _check("pinned", Verdict.PASS, text, value=0, limit=0, support=len(ids))
+
+
+def _check(
+    metric: str,
+    verdict: Verdict,
+    text: str,
+    *,
+    value: float | None = None,
+    limit: float | None = None,
+    support: int | None = None,
+) -> Check:
+    return Check(metric, None, value, None, None, limit, "point", verdict, text, support)
+
+
+def _examples(number: int) -> str:
+    return "1 example is" if number == 1 else f"{number:,} examples are"
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:_SHOWN]) + (f" and {len(ids) - _SHOWN:,} more" if len(ids) > _SHOWN else "")

@@ -1,0 +1,116 @@
+"""What a rule is held against: all examples, classes, slices, or classes within slices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pct_mlops.config import PctError, unknown
+from pct_mlops.gate.decision import NotJudged
+
+if TYPE_CHECKING:
+    from pct_mlops.comparison import ClassCounts, Comparison
+    from pct_mlops.config import Rule
+
+MAX_CHECKS = 100_000
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Some examples: of a class, of a slice (column, value), of both, or all. `support` counts them."""
+
+    support: int
+    class_index: int | None = None
+    class_name: str | None = None
+    slice: tuple[str, str] | None = None
+
+    @property
+    def subject(self) -> str:
+        """As it continues a metric's name: " of 'cat'", " where camera is 'night'"; empty for all examples."""
+        where = f" of '{self.class_name}'" if self.class_name is not None else ""
+        return where + (f" where {self.slice[0]} is '{self.slice[1]}'" if self.slice else "")
+
+    @property
+    def examples(self) -> str:
+        """What more of would decide."""
+        if self.slice is not None:
+            return "such examples"
+        return "examples" if self.class_name is None else "examples of this class"
+
+
+def scopes(rule: Rule, comparison: Comparison) -> tuple[list[Scope], list[NotJudged]]:
+    """What is judged, and what is too small for it.
+
+    PctError for a class, column or value that does not exist, and for one that is asked for by name and too small: what
+    is demanded in so many words and cannot be judged must not be skipped.
+    """
+    slices = _slices(rule, comparison)
+    number = len(slices) * (len(comparison.new.class_names) if rule.judged_classes == "all" else 1)
+    if number > MAX_CHECKS:
+        raise PctError(f"{rule.metric} would be judged {number:,} times: take a coarser column, or name classes.")
+    found = [scope for slice in slices for scope in _parts(rule, comparison, slice)]
+    by_name = _is_by_name(rule)
+    large, small = [], []
+    for scope in found:
+        if scope.support >= rule.min_support:
+            large.append(scope)
+        elif by_name:
+            what = f"{rule.metric}{scope.subject}"
+            raise PctError(f"{what} needs {rule.min_support:,} examples, and there are {scope.support:,}.")
+        else:
+            item = NotJudged(rule.metric, scope.class_name, scope.support, rule.min_support, scope.slice)
+            small.append(item)
+    if not large:
+        kind = "class" if rule.judged_classes is not None else f"value of column '{rule.slice and rule.slice.column}'"
+        raise _NoneLarge(f"No {kind} has {rule.min_support:,} examples, so {rule.metric} judges nothing.", small)
+    return large, small
+
+
+class _NoneLarge(PctError):
+    """Nothing is large enough; says what there was."""
+
+    def __init__(self, message: str, small: list[NotJudged]) -> None:
+        super().__init__(message)
+        self.small = small
+
+
+def too_small(error: PctError) -> list[NotJudged]:
+    """What was too small when `scopes` raised this."""
+    return error.small if isinstance(error, _NoneLarge) else []
+
+
+def _is_by_name(rule: Rule) -> bool:
+    every_slice = rule.slice is not None and rule.slice.value is None
+    return not every_slice and rule.judged_classes != "all"
+
+
+def _slices(rule: Rule, comparison: Comparison) -> list[tuple[tuple[str, str] | None, int]]:
+    if rule.slice is None:
+        return [(None, comparison.counts.total)]
+    column, value = rule.slice.column, rule.slice.value
+    found = {part.value: part.counts.total for part in comparison.slices(column)}
+    if value is None:
+        return [((column, name), total) for name, total in found.items()]
+    if value not in found:
+        raise unknown(f"value of column '{column}'", value, list(found))
+    return [((column, value), found[value])]
+
+
+def _parts(rule: Rule, comparison: Comparison, slice: tuple[tuple[str, str] | None, int]) -> list[Scope]:
+    place, total = slice
+    wanted = rule.judged_classes
+    if wanted is None:
+        return [Scope(total, slice=place)]
+    classes = comparison.classes(place) if place else comparison.classes()
+    return [
+        Scope(part.counts.total, part.index, part.name, place)
+        for part in (classes if wanted == "all" else _named(wanted, classes))
+    ]
+
+
+def _named(names: tuple[str, ...], classes: list[ClassCounts]) -> list[ClassCounts]:
+    known = {part.name: part for part in classes}
+    for name in names:
+        if name not in known:
+            raise unknown("class", name, list(known))
+    return [known[name] for name in names]

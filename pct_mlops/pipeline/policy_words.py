@@ -1,0 +1,143 @@
+"""A policy in words: what each rule demands, and about how many examples it takes to meet it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from pct_mlops.comparison import clopper_pearson, tango
+from pct_mlops.config import Policy, Rule
+from pct_mlops.config.metric_names import METRIC_INFO
+from pct_mlops.config.numbers import percent, points
+
+_MOST = 1e9
+# What an update that takes some care changes in either direction: the width of a paired interval follows from it.
+_CHURN = 0.01
+
+Passes = Callable[[float], bool]
+
+
+def explain(policy: Policy) -> list[str]:
+    """Paragraphs: the evidence, each rule, and what else must hold."""
+    level = f"{100 * policy.confidence:.4g}%"
+    found = [
+        f"Decides on the '{policy.evaluation}' predictions of candidate and '{policy.baseline}'; every bound is "
+        f"one-sided, at {level} confidence. All of this must hold:"
+    ]
+    found += [f"{number}. {_rule(rule, policy)}" for number, rule in enumerate(policy.rules, start=1)]
+    if policy.pinned is not None:
+        found.append(f"Pinned: none of {len(policy.pinned_ids):,} examples of {policy.pinned.file} may flip again.")
+    if policy.slices is not None:
+        found.append(f"Slices: the columns of {policy.slices.file} are joined by sample_id.")
+    costs = policy.class_costs
+    if costs is not None:
+        shown = ", ".join(f"{name} {cost:g}" for name, cost in list(costs.items())[:5])
+        more = f" and {len(costs) - 5:,} more" if len(costs) > 5 else ""
+        found.append(f"Costs of a flip: {shown}{more}; any other class 1.")
+    if policy.reviews.require_acceptance:
+        found.append("Reviewers: one must accept the candidate for this very baseline, and none may have rejected it.")
+    else:
+        found.append("Reviewers: a rejection or a blocker refuses; an acceptance is not asked for.")
+    if policy.reviews.count_apart:
+        marks = " and ".join(mark.replace("_", " ") for mark in policy.reviews.count_apart)
+        found.append(f"Flips that a reviewer marked {marks} are left out of flip rates and shown beside them.")
+    return found
+
+
+def _rule(rule: Rule, policy: Policy) -> str:
+    info = METRIC_INFO[rule.metric]
+    if rule.max_times_floor is not None:
+        limit = f"{rule.max_times_floor:g} times the measured floor of plain retraining"
+    else:
+        limit = _text(rule.limit() or 0.0, info.unit)
+    demand = f"{'at most' if rule.is_maximum else 'at least'} {limit}"
+    text = f"{rule.metric} ({info.summary}){_where(rule)} is {demand}"
+    if rule.bound == "point":
+        return f"{text}, as observed: nothing allows for luck."
+    side = "upper" if rule.is_maximum else "lower"
+    several = rule.judged_classes is not None or (rule.slice is not None and rule.slice.value is None)
+    parts = [f"{text}, and so is its {side} bound.", _examples(rule, policy.confidence)]
+    if several:
+        parts.append("Each is judged; one is refused only where that holds for as many as are judged (Holm).")
+    return " ".join(part for part in parts if part)
+
+
+def _where(rule: Rule) -> str:
+    classes, parts = rule.judged_classes, []
+    if classes == "all":
+        parts.append("in every class")
+    elif classes is not None:
+        parts.append("in " + " and ".join(f"'{name}'" for name in classes))
+    if rule.slice is not None:
+        value = f"'{rule.slice.value}'" if rule.slice.value is not None else "any one value"
+        parts.append(f"where {rule.slice.column} is {value}")
+    if rule.min_support > 1:
+        parts.append(f"with at least {rule.min_support:,} examples")
+    return "".join(f" {part}" for part in parts)
+
+
+def _examples(rule: Rule, confidence: float) -> str:
+    """From about how many examples a good candidate passes."""
+    info, limit = METRIC_INFO[rule.metric], rule.limit()
+    if limit is None:
+        return "How many examples it takes depends on the floor."
+    if rule.metric == "weighted_nfr":
+        return "How many examples it takes depends on which classes flip."
+    if info.unit == "signed share":
+        return _paired(rule, limit, confidence)
+    best = 0.0 if rule.is_maximum else 1.0
+    if limit == best:
+        return f"No number of examples shows that it is {percent(best, 0)}: use 'bound: point' for that."
+    half = (limit + best) / 2
+    numbers = [_smallest(_share(rate, limit, confidence, rule.is_maximum)) for rate in (best, half)]
+    return (
+        f"It passes {_from(numbers[0], info.of)} at {percent(best, 0)}, "
+        f"and {_from(numbers[1], info.of)} at {_text(half, info.unit)}."
+    )
+
+
+def _share(rate: float, limit: float, confidence: float, is_maximum: bool) -> Passes:
+    def passes(num: float) -> bool:
+        lower, upper = clopper_pearson(rate * num, num, confidence)
+        return upper <= limit if is_maximum else lower >= limit
+
+    return passes
+
+
+def _paired(rule: Rule, limit: float, confidence: float) -> str:
+    if (limit <= 0) if rule.is_maximum else (limit >= 0):
+        change = limit - 0.01 if rule.is_maximum else limit + 0.01
+    else:
+        change = 0.0
+
+    def passes(num: float) -> bool:
+        gained, lost = (_CHURN + max(change, 0)) * num, (_CHURN + max(-change, 0)) * num
+        lower, upper = tango(gained, lost, num, confidence)
+        return upper <= limit if rule.is_maximum else lower >= limit
+
+    number = _from(_smallest(passes), "examples")
+    return f"It passes {number} at {points(change)}, where {_CHURN:.0%} flips either way besides."
+
+
+def _smallest(passes: Passes) -> float | None:
+    """About the smallest number of examples that passes; None beyond a thousand million."""
+    if not passes(_MOST):
+        return None
+    low, high = 0.0, math.log(_MOST)
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if passes(math.exp(middle)) else (middle, high)
+    return math.exp(high)
+
+
+def _from(number: float | None, what: str) -> str:
+    if number is None:
+        return f"with no number of {what} that anybody has"
+    unit = 10 ** max(math.floor(math.log10(number)) - 1, 0)
+    return f"from about {math.ceil(number / unit - 1e-6) * unit:,} {what}"
+
+
+def _text(value: float, unit: str) -> str:
+    if unit == "signed share":
+        return points(value)
+    return percent(value) if unit == "share" else f"{value:g}"

@@ -105,6 +105,8 @@ def _load(path: Path) -> Any:
 
     if path.is_dir():
         raise PctError(f"{path} is a folder: give the path of one result file.")
+    if path.exists() and not path.is_file():
+        raise PctError(f"{path} is a pipe or device: give the path of one result file.")
     try:
         with torch.serialization.safe_globals(_numpy_parts()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other pickle protocols: whether it can be read is said below

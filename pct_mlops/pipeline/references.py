@@ -53,5 +53,6 @@ def open_source(reference: str, *, split: str = "test", tracking_uri: str | None
 def version_predictions(registry: Registry, version: Version, split: str) -> Predictions:
     """The stored predictions of a version, under the version's own name: the table is older than its number."""
     path = registry.predictions(version, split)
-    info = replace(Predictions.load(path).info, model_version=str(version.version), model_uri=version.uri)
+    info = Predictions.load(path).info
+    info = replace(info, model_name=version.name, model_version=str(version.version), model_uri=version.uri)
     return Predictions(info, path=path)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 import struct
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +121,7 @@ def read_info(path: Path) -> TableInfo:
     if class_names is None or len(meta["digest"]) != 64:
         raise PctError(f"{path} has damaged metadata (class names or digest): write the table again.")
     if _whole(meta["num_examples"]) != num_rows or num_rows == 0:
-        raise PctError(f"{path} holds {num_rows} rows but says {meta['num_examples']}: write the table again.")
+        raise PctError(f"{path} holds {num_rows} rows but says {meta['num_examples'][:20]}: write the table again.")
     slices = _check_columns(path, schema, len(class_names))
     return TableInfo(
         schema_version=version,
@@ -129,7 +131,7 @@ def read_info(path: Path) -> TableInfo:
         slices=slices,
         num_members=_whole(meta.get("num_members")) or 1,
         path=str(path),
-        **{key: meta[key] for key in _TEXT_KEYS},
+        **{key: _shown(meta[key]) for key in _TEXT_KEYS},
     )
 
 
@@ -137,14 +139,20 @@ def _footer(path: Path) -> tuple[pa.Schema, int]:
     if path.is_dir():
         raise PctError(f"{path} is a folder: give the path of one .parquet file.")
     try:
+        # Opening a pipe would wait for somebody to write into it.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise PctError(f"{path} is a pipe or device: give the path of one .parquet file.")
         with path.open("rb") as file:
             head = file.read(4)
     except FileNotFoundError:
         raise PctError(f"There is no prediction table {path}: give the path of a .parquet file.") from None
-    except OSError as error:
-        raise PctError(f"{path} cannot be read: {error.strerror}.") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise PctError(f"{path} cannot be read: {why}.") from error
     if not head:
         raise PctError(f"{path} is empty: write the table again.")
+    if head == b"PARE":
+        raise PctError(f"{path} is encrypted: write the table again, without encryption.")
     if head != b"PAR1":
         raise PctError(f"{path} is not a Parquet file: give a table written by `pct score`.")
     try:
@@ -180,15 +188,24 @@ def _check_columns(path: Path, schema: pa.Schema, num_classes: int) -> tuple[str
 def _class_names(text: str) -> tuple[str, ...] | None:
     try:
         names = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        return None
+    # Control characters would run in a terminal, and half of a surrogate pair has no UTF-8.
+    if any(unicodedata.category(char) in ("Cc", "Cs") for name in names for char in name):
         return None
     return tuple(names)
 
 
 def _whole(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None
+    # Python refuses to read numbers of thousands of digits; no table has 10^18 of anything.
+    return int(text) if text is not None and len(text) <= 18 and text.isascii() and text.isdigit() else None
+
+
+def _shown(text: str) -> str:
+    """Without control characters, which would run in the terminal of whoever reads the name."""
+    return "".join("\ufffd" if unicodedata.category(char) == "Cc" else char for char in text)
 
 
 def digest_of(batches: Iterable[pa.RecordBatch], class_names: Sequence[str]) -> str:

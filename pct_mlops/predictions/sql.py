@@ -6,6 +6,9 @@ Paths reach DuckDB through its Python interface, never inside SQL text; column n
 from __future__ import annotations
 
 import glob
+import os
+import re
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -18,10 +21,39 @@ import pyarrow as pa
 
 from pct_mlops.config import PctError
 
+MEMORY_LIMIT = "PCT_MEMORY_LIMIT"  # environment variable, for example 8GB
+_MOST, _SHARE = 2_500_000_000, 0.5  # bytes, and the share of this machine's memory that is taken at most
+_SIZE = re.compile(r"^[1-9]\d*(\.\d+)? ?([KMGT]i?)?B$", re.IGNORECASE)
+
+
+def memory_limit() -> str:
+    """How much memory a database takes before it spills to disk: PCT_MEMORY_LIMIT, else 2.5 GB or half the machine."""
+    given = os.environ.get(MEMORY_LIMIT, "").strip()
+    if given and not _SIZE.match(given):
+        raise PctError(f"{MEMORY_LIMIT} is '{given}': write a size, for example 8GB.")
+    if given:
+        return given
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        there = _MOST
+    return f"{int(min(_MOST, there * _SHARE))}B"
+
+
+def show_progress(connection: duckdb.DuckDBPyConnection) -> None:
+    """DuckDB's bar for queries of more than two seconds, where a person looks: it is written to the output.
+
+    Set on every connection and cursor of its own: they do not inherit it.
+    """
+    connection.execute(f"SET enable_progress_bar = {str(sys.stderr.isatty() and sys.stdout.isatty()).lower()}")
+
 
 def connection_config() -> dict[str, Any]:
     """Settings of a database that spills into a temporary folder and loads no extensions."""
     return {
+        "memory_limit": memory_limit(),
+        # Nothing here depends on the order of rows in a file, and keeping it takes memory.
+        "preserve_insertion_order": False,
         # A folder of its own: two processes that spill into one folder overwrite each other's blocks.
         "temp_directory": str(Path(tempfile.gettempdir()) / f"pct-mlops-{uuid.uuid4().hex}"),
         "autoinstall_known_extensions": False,

@@ -44,7 +44,7 @@ class Predictions:
         self.info = info
         self._path = path
         self._table = table
-        self._checked = False
+        self._sum: int | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> Predictions:
@@ -115,6 +115,15 @@ class Predictions:
         """DuckDB settings for a connection on which tables are joined."""
         return sql.connection_config()
 
+    @staticmethod
+    def show_progress(cursor: duckdb.DuckDBPyConnection) -> None:
+        """Let a long query on this cursor show how far it is, where a person looks."""
+        sql.show_progress(cursor)
+
+    def check_joined(self, number: int) -> None:
+        """PctError unless `number` pairs are all examples of this table."""
+        pairing.check_joined(number, self.info)
+
     def attach(self, connection: duckdb.DuckDBPyConnection, name: str, *, vectors: bool = False) -> None:
         """Make the table visible to SQL on this connection and its cursors as `name`.
 
@@ -140,18 +149,24 @@ class Predictions:
         return Predictions.load(path)
 
     def verify(self) -> None:
-        """Recompute the digest from the rows and check every row's values; PctError when the file was altered."""
+        """Check every row's values, its logits too, and recompute the digest; PctError when the file was altered."""
         self.check_rows()
+        if "logits" in self.info.columns:
+            self._check_logits()
         if self._digest() != self.info.digest:
             raise PctError(f"{self._what} was altered after it was written (its digest differs): write it again.")
 
-    def check_rows(self) -> None:
-        """Labels and predictions in range, ids unique, confidences in [0, 1]: one pass in SQL, done once a handle."""
-        if not self._checked:
+    def check_rows(self) -> int:
+        """Labels and predictions in range, ids unique, confidences in [0, 1]: one pass in SQL, done once a handle.
+
+        Returns the sum of the rows' hashes, by which two tables are found to hold the same ids and labels.
+        """
+        if self._sum is None:
             with sql.connect() as connection:
+                sql.show_progress(connection)
                 self.attach(connection, "mine")
-                pairing.check_rows(connection, "mine", self.info, self._what)
-            self._checked = True
+                self._sum = pairing.check_rows(connection, "mine", self.info, self._what)
+        return self._sum
 
     def accuracy(self) -> float:
         """Share of examples whose prediction is their label."""
@@ -170,12 +185,12 @@ class Predictions:
         """
         connection = connection or sql.connect()
         pairing.check_classes(old.info, self.info)
-        self.check_rows()
-        old.check_rows()
+        sums = old.check_rows(), self.check_rows()
+        sql.show_progress(connection)
         old.attach(connection, "old_table")
         self.attach(connection, "new_table")
         with sql.reading(f"{old._what} or {self._what}"):
-            pairing.check_same_examples(connection, old.info, self.info)
+            pairing.check_same_examples(connection, old.info, self.info, sums)
             return pairing.joined(connection, old.info, self.info)
 
     def nfr(self, old: Predictions) -> float:
@@ -213,8 +228,23 @@ class Predictions:
     def _share(self, old: Predictions, condition: str) -> float:
         pairs = self.pairs(old)
         with sql.reading(self._what):
-            ((share,),) = pairs.aggregate(f"avg(({condition})::INT)").fetchall()
+            ((share, number),) = pairs.aggregate(f"avg(({condition})::INT), count(*)").fetchall()
+        pairing.check_joined(number, self.info)
         return float(share)
+
+    def _check_logits(self) -> None:
+        """PctError where a logit is not finite, or the prediction is not where logits are largest (any of equals)."""
+        query = """SELECT count(*) FROM mine WHERE logits IS NULL
+                   OR len(list_filter(logits, lambda x: x IS NULL OR NOT isfinite(x))) > 0
+                   OR logits[prediction + 1] IS DISTINCT FROM list_max(logits)"""
+        with sql.connect() as connection, sql.reading(self._what):
+            self.attach(connection, "mine", vectors=True)
+            (number,) = sql.one(connection, query.replace("(logits", "(logits::FLOAT[]"))
+        if number:
+            raise PctError(
+                f"{self._what} has {number} rows whose prediction is not where their logits are largest: "
+                "score the model again."
+            )
 
     def _digest(self) -> str:
         with sql.connect() as connection, sql.reading(self._what):

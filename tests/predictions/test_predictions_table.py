@@ -147,6 +147,11 @@ def _set(column, values, kind):
         (lambda p: _rewritten(p, schema_version="x"), "no prediction metadata"),
         (lambda p: _rewritten(p, class_names="[]"), "damaged metadata"),
         (lambda p: _rewritten(p, class_names="{"), "damaged metadata"),
+        (lambda p: _rewritten(p, class_names="[" * 100_000), "damaged metadata"),
+        (lambda p: _rewritten(p, class_names='["a", "b", "\\ud800"]'), "damaged metadata"),
+        (lambda p: _rewritten(p, class_names='["a", "b", "\\u001b[31mc"]'), "damaged metadata"),
+        (lambda p: _rewritten(p, schema_version="1" * 5_000), "no prediction metadata"),
+        (lambda p: _rewritten(p, num_examples="9" * 5_000), "holds 3 rows but says 9{20}:"),
         (lambda p: _rewritten(p, digest="abc"), "damaged metadata"),
         (lambda p: _rewritten(p, num_examples="7"), "holds 3 rows but says 7"),
         (lambda p: _rewritten(p, lambda rows: rows.slice(0, 2)), "holds 2 rows but says 3"),
@@ -192,6 +197,13 @@ def test_impossible_rows_are_refused_before_any_comparison(tmp_path, change, mes
         Predictions.load(path).pairs(good)
     with pytest.raises(PctError, match=message):
         good.pairs(Predictions.load(path))
+
+
+def test_names_do_not_run_in_a_terminal(tmp_path):
+    path = tmp_path / "t.parquet"
+    table([0, 1, 2], [0, 1, 1]).save(path)
+    _rewritten(path, model_name="\x1b[31mred\n")
+    assert Predictions.load(path).info.title == "\ufffd[31mred\ufffd/1"
 
 
 def test_verify_notices_a_changed_label(tmp_path):

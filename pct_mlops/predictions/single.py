@@ -1,0 +1,93 @@
+"""One example of a table: its answer, the classes it was taken for, and what lies near it. A few rows are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pct_mlops.predictions import sql
+from pct_mlops.predictions.table import Predictions
+
+# Distances are worked out row by row: so many numbers are read within about a second.
+MAX_FEATURES = 20_000_000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model says of one example; classes are indices, confidences lie in [0, 1]."""
+
+    label: int
+    prediction: int
+    confidence: float
+    label_confidence: float
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """An example near another one; `distance` is 1 - cosine similarity of their features, 0 to 2."""
+
+    sample_id: str
+    label: int
+    prediction: int
+    distance: float
+
+
+def answer(table: Predictions, sample_id: str) -> Answer | None:
+    """The row of an example, None when the table has none of this id."""
+    rows = _read(table, f"SELECT label, prediction, confidence, label_confidence {_ROW}", sample_id)
+    return Answer(*rows[0]) if rows else None
+
+
+def top_classes(table: Predictions, sample_id: str, limit: int = 5) -> list[tuple[int, float]] | None:
+    """(class, probability) of the likeliest classes, the first first; None where no logits are stored."""
+    if "logits" not in table.info.columns:
+        return None
+    rows = _read(table, f"SELECT logits {_ROW}", sample_id)
+    if not rows:
+        return None
+    logits = np.asarray(rows[0][0], np.float64)
+    shares = np.exp(logits - logits.max())
+    shares /= shares.sum()
+    # The lower index first where two are alike, as the prediction itself has it.
+    first = np.argsort(-shares, kind="stable")[:limit]
+    return [(int(index), float(shares[index])) for index in first]
+
+
+def nearest(table: Predictions, sample_id: str, limit: int = 8) -> list[Neighbour] | None:
+    """The examples with the most similar features; None where none are stored, or too many to look through."""
+    if "features" not in table.info.columns:
+        return None
+    size = table.info.num_examples
+    with sql.connect() as connection, sql.reading(table.info.title):
+        table.attach(connection, "mine", vectors=True)
+        mine = connection.execute(f"SELECT features {_ROW}", {"id": sample_id}).fetchall()
+        if not mine or len(mine[0][0]) * size > MAX_FEATURES:
+            return None
+        read = connection.sql("SELECT sample_id, label, prediction, features FROM mine").to_arrow_table()
+    flat = np.concatenate([chunk.flatten().to_numpy() for chunk in read["features"].chunks])
+    if flat.size != len(mine[0][0]) * size:
+        return None  # rows of unequal length, which only a foreign program writes
+    features = flat.reshape(size, -1)
+    lengths = np.linalg.norm(features, axis=1)
+    target = np.asarray(mine[0][0], np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distances = 1 - (features @ target) / (lengths * np.linalg.norm(target))
+    distances = np.where(np.isfinite(distances), distances, np.inf)
+    found = []
+    # The example itself lies nearest, and another one may lie exactly there too.
+    for index in np.argsort(distances, kind="stable")[: limit + 1]:
+        name, label, prediction = (read[column][int(index)].as_py() for column in ("sample_id", "label", "prediction"))
+        if name != sample_id and np.isfinite(distances[index]):
+            found.append(Neighbour(name, label, prediction, max(float(distances[index]), 0.0)))
+    return found[:limit]
+
+
+_ROW = "FROM mine WHERE sample_id = $id"
+
+
+def _read(table: Predictions, query: str, sample_id: str, **values: Any) -> list[Any]:
+    with sql.connect() as connection, sql.reading(table.info.title):
+        table.attach(connection, "mine", vectors=True)
+        return connection.execute(query, {"id": sample_id, **values}).fetchall()

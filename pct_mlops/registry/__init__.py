@@ -1,13 +1,20 @@
 """The only place that imports mlflow: reading a model registry, writing runs and versions, moving aliases."""
 
+from pct_mlops.registry.decisions import record_decision
+from pct_mlops.registry.evaluation import input_shape, load_served, log_evaluation
 from pct_mlops.registry.floor import Floor, read_floor, store_floor
-from pct_mlops.registry.moves import Move, history, promote, record_decision, rollback, verify
+from pct_mlops.registry.moves import Move, history, user
 from pct_mlops.registry.nested import ChildRun, ParentRun, close_child, find_child, open_child, parent_run, run_file
+from pct_mlops.registry.production import promote, rollback
 from pct_mlops.registry.registry import CANDIDATE, PREVIOUS, PRODUCTION, Registry, Version, is_reference
+from pct_mlops.registry.release import CANDIDATES, release
+from pct_mlops.registry.reviews import add_review, reviews
 from pct_mlops.registry.training_run import TrainingRun, add_predictions, make_experiment, training_run
+from pct_mlops.registry.verification import Standing, Verification, adopt, repair, verify
 
 __all__ = [
     "CANDIDATE",
+    "CANDIDATES",
     "PREVIOUS",
     "PRODUCTION",
     "ChildRun",
@@ -15,22 +22,33 @@ __all__ = [
     "Move",
     "ParentRun",
     "Registry",
+    "Standing",
     "TrainingRun",
+    "Verification",
     "Version",
     "add_predictions",
+    "add_review",
+    "adopt",
     "close_child",
     "find_child",
     "history",
+    "input_shape",
     "is_reference",
+    "load_served",
+    "log_evaluation",
     "make_experiment",
     "open_child",
     "parent_run",
     "promote",
     "read_floor",
     "record_decision",
+    "release",
+    "repair",
+    "reviews",
     "rollback",
     "run_file",
     "store_floor",
     "training_run",
+    "user",
     "verify",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +20,18 @@ _SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+_WAITS = "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER"
+_REFUSALS = {
+    "BAD_REQUEST",
+    "CUSTOMER_UNAUTHORIZED",
+    "INVALID_PARAMETER_VALUE",
+    "PERMISSION_DENIED",
+    "RESOURCE_ALREADY_EXISTS",
+    "RESOURCE_DOES_NOT_EXIST",
+    "UNAUTHENTICATED",
+}
+# What the environment held before the first of the threads within `bounded_requests`, then one entry for each of them.
+_bounds_lock, _bounds_kept = threading.Lock(), list[dict[str, "str | None"]]()
 for _key, _value in _SETTINGS.items():
     os.environ.setdefault(_key, _value)
 
@@ -67,10 +80,66 @@ def said_plainly(doing: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def bounded_requests(seconds: float) -> Iterator[None]:
+    """Within, a request to the server ends after at most twice `seconds`: one try, one repetition, none told to wait.
+
+    MLflow reads these bounds from the environment; of threads that overlap, the last to leave puts it back.
+    """
+    bounds = {"MLFLOW_HTTP_REQUEST_TIMEOUT": max(1, round(seconds)), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": 1}
+    with _bounds_lock:
+        if not _bounds_kept:
+            _bounds_kept.append({key: os.environ.get(key) for key in (*bounds, _WAITS)})
+        kept = _bounds_kept[0]
+        _bounds_kept.append({})
+        os.environ.update({key: str(min(bound, _number(kept[key], bound))) for key, bound in bounds.items()})
+        os.environ[_WAITS] = "false"
+    try:
+        yield
+    finally:
+        with _bounds_lock:
+            _bounds_kept.pop()
+            if len(_bounds_kept) == 1:
+                _put_back(_bounds_kept.pop())
+
+
+def _put_back(kept: Mapping[str, str | None]) -> None:
+    for key, value in kept.items():
+        os.environ.pop(key, None)
+        if value is not None:
+            os.environ[key] = value
+
+
+def refused(error: BaseException) -> bool:
+    """Whether the store itself said no, so that nothing was written; after any other failure one cannot know."""
+    return _code(error) in _REFUSALS
+
+
+def missing(error: BaseException) -> bool:
+    """Whether the store said that there is no such thing."""
+    return _code(error) == "RESOURCE_DOES_NOT_EXIST"
+
+
+def forbidden(error: BaseException) -> bool:
+    """Whether the server said that this user may not."""
+    return _code(error) == "PERMISSION_DENIED"
+
+
+def _code(error: BaseException | None) -> str:
+    """MLflow's code of an error, or of what it was made from; empty when MLflow had no part in it."""
+    while isinstance(error, PctError):
+        error = error.__cause__
+    return error.error_code if isinstance(error, MlflowException) else ""
+
+
 def local_folder(location: str) -> Path | None:
     """The folder behind an artifact location on this machine's own disk, else None."""
     local = is_local_uri(location, is_tracking_or_registry_uri=False)
     return Path(local_file_uri_to_path(location)) if local else None
+
+
+def _number(text: str | None, otherwise: int) -> int:
+    return int(text) if text and text.isdigit() else otherwise
 
 
 def _first_line(error: Exception) -> str:

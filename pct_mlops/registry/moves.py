@@ -1,144 +1,153 @@
-"""Moving aliases, with a record of every move of production that is only ever added to."""
+"""The record of every move of production, which is only ever added to, and what a model's tags say of the last one."""
 
 from __future__ import annotations
 
 import getpass
 import json
-import time
+import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pct_mlops.config import PctError
-from pct_mlops.registry.connection import Metric, said_plainly
-from pct_mlops.registry.registry import PREVIOUS, PRODUCTION, Registry, Version
+from pct_mlops.registry.registry import PREVIOUS, PRODUCTION, Registry
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import RegisteredModel
 
 # + a running number and, for moves made at the same moment, a random part; MLflow keeps no history of aliases itself.
 HISTORY_TAG = "pct.history."
+INTENT_TAG = "pct.move"  # a move that has begun: key and record of what will be the history's next entry
+MAX_RECORD = 4800  # characters; the registry's column for a registered model's tag holds 5,000
 
 
 @dataclass(frozen=True)
 class Move:
-    """One move of the production alias. `when` is ISO 8601 in UTC; `report` is an artifact URI or empty."""
+    """One move of the production alias. `when` is ISO 8601 in UTC; `report` is an artifact URI or empty.
+
+    `from_version` is None where nothing was in production, `to_version` is None where that was found and recorded.
+    `override`: it moved against the verdict.
+    """
 
     from_version: int | None
-    to_version: int
+    to_version: int | None
     verdict: str
     policy_digest: str
     report: str
     who: str
     when: str
     reason: str
+    override: bool = False
+
+    @property
+    def text(self) -> str:
+        """The record as JSON; PctError when it is longer than the registry can keep."""
+        text = json.dumps(asdict(self), ensure_ascii=False)
+        if len(text) > MAX_RECORD:
+            over = len(text) - MAX_RECORD
+            raise PctError(f"The reason is {over:,} characters longer than the history can keep: shorten it.")
+        return text
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A move that has begun, under the key that its record will have."""
+
+    key: str
+    move: Move
+
+    @property
+    def text(self) -> str:
+        """As JSON, for the tag."""
+        return json.dumps({"key": self.key, "move": asdict(self.move)}, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class State:
+    """What a registered model says of its production, read at one moment."""
+
+    name: str
+    production: int | None
+    previous: int | None
+    keys: tuple[str, ...]
+    intent: Intent | None
+    tags: Mapping[str, str]
+
+    @classmethod
+    def of(cls, model: RegisteredModel) -> State:
+        """The state in what MLflow returned."""
+        name, tags, aliases = model.name, dict(model.tags), {key: int(at) for key, at in model.aliases.items()}
+        return cls(
+            name=name,
+            production=aliases.get(PRODUCTION),
+            previous=aliases.get(PREVIOUS),
+            keys=tuple(sorted(key for key in tags if key.startswith(HISTORY_TAG))),
+            intent=_intent(name, tags[INTENT_TAG]) if INTENT_TAG in tags else None,
+            tags=tags,
+        )
+
+    @property
+    def last(self) -> Move | None:
+        """The last recorded move."""
+        return _move(self.name, self.keys[-1], self.tags[self.keys[-1]]) if self.keys else None
+
+    @property
+    def moves(self) -> list[Move]:
+        """All recorded moves, oldest first."""
+        return [_move(self.name, key, self.tags[key]) for key in self.keys]
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether production is where the last recorded move put it; true as well where none was ever recorded."""
+        return self.last is None or self.last.to_version == self.production
+
+    def next_key(self) -> str:
+        """A key after all others, so that no record is written over, also where one was deleted."""
+        last = int(self.keys[-1].removeprefix(HISTORY_TAG)[:6]) if self.keys else 0
+        return f"{HISTORY_TAG}{last + 1:06d}-{uuid.uuid4().hex[:8]}"
 
 
 def history(registry: Registry, name: str) -> list[Move]:
     """All moves of production, oldest first."""
-    with said_plainly(f"reading the history of {name}"):
-        registry.aliases(name)  # says so when there is no such model
-        tags = registry.client.get_registered_model(name).tags
-    return [Move(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(HISTORY_TAG)]
+    return State.of(registry.registered(name)).moves
 
 
-def promote(
-    registry: Registry,
-    version: Version,
-    baseline: Version | None,
-    *,
-    verdict: str,
-    policy_digest: str,
-    report: str = "",
-    reason: str = "",
-) -> Move:
-    """Move production from `baseline` to `version`, keep the old one as previous, and append to the history.
-
-    Refuses when production is no longer the baseline that was judged.
-    """
-    now = registry.find(version.name, PRODUCTION)
-    if (now and now.version) != (baseline and baseline.version):
-        shown = f"version {now.version}" if now else "gone"
-        raise PctError(
-            f"Production of {version.name} is {shown} since the gate judged: run 'pct gate' again to judge against it."
-        )
-    move = Move(
-        from_version=baseline.version if baseline else None,
-        to_version=version.version,
-        verdict=verdict,
-        policy_digest=policy_digest,
-        report=report,
-        who=_user(),
-        when=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        reason=reason,
-    )
-    with said_plainly(f"moving production of {version.name}"):
-        client = registry.client
-        if baseline is not None:
-            client.set_registered_model_alias(version.name, PREVIOUS, str(baseline.version))
-        client.set_registered_model_alias(version.name, PRODUCTION, str(version.version))
-        key = _next_key(client.get_registered_model(version.name).tags)
-        client.set_registered_model_tag(version.name, key, json.dumps(asdict(move)))
-    moved = registry.find(version.name, PRODUCTION)
-    if moved is None or moved.version != version.version:
-        raise PctError(f"Production of {version.name} did not stay on version {version.version}: judge again.")
-    return move
-
-
-def rollback(registry: Registry, name: str, reason: str) -> Move:
-    """Production goes back to what it was before; the two aliases change places."""
-    now, before = registry.find(name, PRODUCTION), registry.find(name, PREVIOUS)
-    if now is None or before is None or now.version == before.version:
-        registry.aliases(name)
-        raise PctError(f"{name} has no previous production to go back to: see 'pct history {name}'.")
-    return promote(registry, before, now, verdict="ROLLBACK", policy_digest="", reason=reason)
-
-
-def verify(registry: Registry, name: str) -> str | None:
-    """None when production is where the last recorded move put it (or never moved), else what is wrong, in a sentence.
-
-    An alias can be moved by anyone who may edit the model; only what goes through `promote` leaves a record.
-    """
-    moves, now = history(registry, name), registry.find(name, PRODUCTION)
-    at = f"version {now.version}" if now else "nothing"
-    if not moves:
-        return None if now is None else f"Production of {name} is {at}, and no move was ever recorded: judge it anew."
-    last = moves[-1]
-    if now is None or now.version != last.to_version:
-        return (
-            f"Production of {name} is {at}, but the last recorded move ({last.when}, {last.verdict}) put version "
-            f"{last.to_version} there: it was moved past the gate."
-        )
-    return None
-
-
-def record_decision(
-    registry: Registry,
-    version: Version,
-    tags: Mapping[str, str],
-    metrics: Mapping[str, float],
-    report: Mapping[str, Any],
-) -> str:
-    """Keep a gate's decision with the version: tags, metrics on its run, the report as artifact; returns its URI."""
-    baseline = tags.get("gate.baseline_version") or "none"
-    path = f"gate/version-{version.version}-against-{baseline}.json"
-    with said_plainly(f"recording the decision on {version.uri}"):
-        registry.client.log_dict(version.run_id, dict(report), path)
-        now = int(time.time() * 1000)
-        points = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
-        registry.client.log_batch(version.run_id, metrics=points)
-        for key, text in tags.items():
-            registry.client.set_model_version_tag(version.name, str(version.version), key, text)
-    return f"runs:/{version.run_id}/{path}"
-
-
-def _next_key(tags: Mapping[str, str]) -> str:
-    """A key after all others: no record is written over, also where one was deleted or another process is as fast."""
-    numbers = [int(key.removeprefix(HISTORY_TAG)[:6]) for key in tags if key.startswith(HISTORY_TAG)]
-    return f"{HISTORY_TAG}{max(numbers, default=0) + 1:06d}-{uuid.uuid4().hex[:8]}"
-
-
-def _user() -> str:
+def user() -> str:
+    """Who is logged in at the tracking server, else at this machine."""
     try:
-        return getpass.getuser()
+        return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
+
+
+def now() -> str:
+    """The present time as records carry it: ISO 8601 in UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def shown(version: int | None) -> str:
+    """A version, or that there is none, in a sentence."""
+    return "nothing" if version is None else f"version {version}"
+
+
+def _move(name: str, key: str, text: str) -> Move:
+    known = {field.name for field in fields(Move)}
+    try:
+        data = json.loads(text)
+        int(key.removeprefix(HISTORY_TAG)[:6])
+        # A later release may add to the record; what it adds is not this one's to understand.
+        return Move(**{field: value for field, value in data.items() if field in known})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise PctError(
+            f"The tag {key} of {name} is no record of a move, it was changed by hand: put it back."
+        ) from error
+
+
+def _intent(name: str, text: str) -> Intent:
+    try:
+        data = json.loads(text)
+        return Intent(data["key"], _move(name, data["key"], json.dumps(data["move"])))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PctError(f"The tag {INTENT_TAG} of {name} was changed by hand: put it back, or delete it.") from error

@@ -9,13 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pct_mlops.config import PctError
 from pct_mlops.config.catalog import closest_first
-from pct_mlops.registry.connection import MlflowException, connect, local_folder, mlflow, said_plainly
+from pct_mlops.registry.connection import MlflowException, connect, local_folder, missing, mlflow, said_plainly
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import RegisteredModel
 
 PRODUCTION, PREVIOUS, CANDIDATE = "production", "previous", "candidate"
 IMAGES_TAG = "pct.images."  # + the first digits of an evaluation set's digest
+LOCK_TAG = "pct.lock.of"  # on the registered models that are locks
 
 _REFERENCE = re.compile(r"^(?:models:/)?(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))$")
 
@@ -62,13 +67,13 @@ class Registry:
         self.tracking_uri: str = mlflow.get_tracking_uri()
 
     def models(self) -> list[str]:
-        """Names of all registered models, in alphabetical order."""
+        """Names of all registered models, in alphabetical order; locks of moves under way are none."""
         names: list[str] = []
         token = None
         with said_plainly("listing the registered models"):
             while True:
                 page = self.client.search_registered_models(max_results=1000, page_token=token)
-                names += [model.name for model in page]
+                names += [model.name for model in page if LOCK_TAG not in model.tags]
                 token = page.token
                 if not token:
                     return sorted(names)
@@ -89,11 +94,15 @@ class Registry:
 
     def aliases(self, name: str) -> dict[str, int]:
         """Alias -> version number; PctError when there is no such model."""
+        return {alias: int(number) for alias, number in self.registered(name).aliases.items()}
+
+    def registered(self, name: str) -> RegisteredModel:
+        """The registered model itself: its aliases and tags in one reading; PctError when there is none."""
         try:
             with said_plainly(f"reading the model {name}"):
-                return {alias: int(number) for alias, number in self.client.get_registered_model(name).aliases.items()}
+                return self.client.get_registered_model(name)
         except PctError as error:
-            if not _is_missing(error):
+            if not missing(error):
                 raise
             raise self._no_model(name) from error
 
@@ -118,7 +127,7 @@ class Registry:
             with said_plainly(f"reading {name}/{version}"):
                 return self._version(self.client.get_model_version(name, str(version)), aliases)
         except PctError as error:
-            if not _is_missing(error):
+            if not missing(error):
                 raise
             raise PctError(f"{name} has no version {version}: see its versions with 'pct history {name}'.") from error
 
@@ -220,8 +229,3 @@ class Registry:
             f"The registry {self.tracking_uri} has no model '{name}' (it has {has}): "
             "correct the name, or train it with 'mlflow run . -P loss=none'."
         )
-
-
-def _is_missing(error: PctError) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, MlflowException) and cause.error_code == "RESOURCE_DOES_NOT_EXIST"

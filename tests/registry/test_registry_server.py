@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 
 import pytest
+from servers import mlflow_server
 from tiny_store import NAME
 
 from pct_mlops.cli import main
@@ -21,42 +16,10 @@ from pct_mlops.registry import Registry, history
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture
 def server(empty):
-    port = free_port()
-    command = [
-        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", f"sqlite:///{empty.folder / 'server.db'}"),
-        *("--artifacts-destination", str(empty.folder / "artifacts")),
-    ]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    with (empty.folder / "server.log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        try:
-            address = f"http://127.0.0.1:{port}"
-            wait_until_healthy(address, process, empty.folder / "server.log")
-            yield address
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(20)
-
-
-def wait_until_healthy(address, process, log):
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=2):
-                return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"the server did not start: {log.read_text()[-2000:]}")
+    with mlflow_server(empty.folder) as address:
+        yield address
 
 
 def test_train_copy_gate_promote_and_read_over_a_server(server, empty, capsys):

@@ -1,0 +1,89 @@
+"""pct rollback, pct history, pct verify: what is in production, how it came there, and the way back."""
+
+from __future__ import annotations
+
+import click
+
+from pct_mlops.cli.options import empty_is_none, tracking_uri
+from pct_mlops.config import PctError
+
+
+@click.command()
+@click.argument("name")
+@click.option("--reason", required=True, metavar="TEXT", help="Kept in the history.")
+@tracking_uri
+def rollback(name: str, reason: str, tracking_uri: str | None) -> None:
+    """Put the previous production version of NAME back.
+
+    \b
+    Example:
+      pct rollback fashion-mnist --reason "night images regressed"
+    """
+    from pct_mlops.registry import Registry
+    from pct_mlops.registry import rollback as run
+
+    move = run(Registry(tracking_uri), name, reason)
+    click.echo(f"Rolled back: {name}/{move.to_version} is production again (it was {name}/{move.from_version}).")
+
+
+@click.command()
+@click.argument("name")
+@tracking_uri
+def history(name: str, tracking_uri: str | None) -> None:
+    """Show every move of production of the model NAME.
+
+    From, to, verdict, who, when and why; nothing is ever removed.
+
+    \b
+    Example:
+      pct history fashion-mnist
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from pct_mlops.registry import Registry
+    from pct_mlops.registry import history as read
+
+    moves = read(Registry(tracking_uri), name)
+    if not moves:
+        first = f"pct gate {name}@candidate --policy FILE --promote"
+        click.echo(f"Production of {name} has never moved: '{first}' makes the first.")
+        return
+    table = Table("when (UTC)", "from", "to", "verdict", "who", "reason", box=None, pad_edge=False, header_style="dim")
+    for move in moves:
+        start, end = (str(version) if version else "-" for version in (move.from_version, move.to_version))
+        when = move.when[:19].replace("T", " ")
+        verdict = f"{move.verdict} (override)" if move.override else move.verdict
+        table.add_row(when, start, end, verdict, move.who, move.reason)
+    Console().print(table)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--repair", is_flag=True, help="Complete a move that was cut off, or take it back.")
+@click.option("--adopt", is_flag=True, help="Record where somebody put production past the gate; needs --reason.")
+@click.option("--reason", callback=empty_is_none, metavar="TEXT", help="Why it is adopted; kept in the history.")
+@tracking_uri
+def verify(name: str, repair: bool, adopt: bool, reason: str | None, tracking_uri: str | None) -> None:
+    """Check that production of NAME went through the gate.
+
+    Exit code 0: production is where its last recorded move put it; 1: somebody moved it past the gate, or a move was
+    cut off. Until that is settled nothing else can be promoted.
+
+    \b
+    Examples:
+      pct verify fashion-mnist
+      pct verify fashion-mnist --repair
+      pct verify fashion-mnist --adopt --reason "moved by hand while CI was down"
+    """
+    from pct_mlops import registry as production
+
+    if adopt != (reason is not None) or (adopt and repair):
+        raise PctError("--adopt and --reason TEXT belong together, and --repair stands alone.")
+    registry = production.Registry(tracking_uri)
+    if adopt:
+        production.adopt(registry, name, reason or "")
+        click.echo(f"Adopted: moves of production of {name} go on from here.")
+    found = production.repair(registry, name) if repair else production.verify(registry, name)
+    click.echo(found.sentence)
+    click.get_current_context().exit(0 if found.is_right else 1)

@@ -1,0 +1,153 @@
+"""pct review: what people decide about a candidate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pct_mlops.cli.options import empty_is_none, tracking_uri
+from pct_mlops.config import PctError
+from pct_mlops.gate.reviews import Mark, Review, ReviewKind
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@click.command()
+@click.argument("model")
+@click.option("--accept", "decision", flag_value="accept", help="It may replace the baseline, as far as you can see.")
+@click.option("--reject", "decision", flag_value="reject", help="It may not, whatever the numbers say.")
+@click.option("--by", callback=empty_is_none, metavar="NAME", help="Who reviewed; else the user who is logged in.")
+@click.option("--reason", callback=empty_is_none, metavar="TEXT", help="Why; kept with the version.")
+@click.option("--samples", callback=empty_is_none, metavar="FILE", help="Ids of examples, one a line, or a CSV.")
+@click.option(
+    "--mark",
+    callback=empty_is_none,
+    metavar="|".join(str(mark) for mark in Mark),
+    help="What is with these examples; else accepted_loss with --accept, blocker with --reject.",
+)
+@click.option("--baseline", callback=empty_is_none, metavar="REF", help="What it was compared with, if not production.")
+@click.option("--expires", callback=empty_is_none, metavar="DATE", help="The last day on which this counts, in UTC.")
+@click.option("--undo", callback=empty_is_none, metavar="ID", help="Take an earlier record back.")
+@click.option("--list", "show", is_flag=True, help="Show all records; the same as giving no option.")
+@tracking_uri
+def review(
+    *,
+    model: str,
+    decision: str | None,
+    by: str | None,
+    reason: str | None,
+    samples: str | None,
+    mark: str | None,
+    baseline: str | None,
+    expires: str | None,
+    undo: str | None,
+    show: bool,
+    tracking_uri: str | None,
+) -> None:
+    """Record what a reviewer decides about MODEL, or show what was recorded.
+
+    A decision holds for the baseline that it was made against, which is production unless --baseline says otherwise.
+    Records are only ever added: --undo is one as well.
+
+    \b
+    Examples:
+      pct review fashion-mnist@candidate --accept --reason "looked at all 40 flips"
+      pct review fashion-mnist/4 --reject --reason "night images" --samples night.csv
+      pct review fashion-mnist/4 --mark label_error --samples wrong.txt --reason "labels of batch 7"
+      pct review fashion-mnist/4 --undo 3f2a9c01de --reason "labels were right after all"
+    """
+    from pct_mlops.pipeline import review as pipeline
+
+    words = {"--accept or --reject": decision, "--samples": samples, "--mark": mark, "--expires": expires}
+    given = [name for name, value in words.items() if value]
+    if not given and not undo:
+        _show(model, tracking_uri)
+        return
+    if show or (undo and given):
+        raise PctError(f"{'--list' if show else '--undo'} stands alone: leave out {given[0] if given else '--undo'}.")
+    if reason is None:
+        raise PctError("A review without a reason tells nobody anything: give one with --reason.")
+    who = by or _user()
+    if undo:
+        taken = pipeline.undo(model, undo, by=who, reason=reason, tracking_uri=tracking_uri)
+        click.echo(f"Recorded as {taken.id}: {undo} does not count any more.")
+        return
+    word = pipeline.Word(
+        by=who,
+        reason=reason,
+        decision=ReviewKind(decision) if decision else None,
+        samples=pipeline.read_ids(Path(samples)) if samples else (),
+        mark=_mark(mark) if mark else None,
+        expires=pipeline.expiry(expires) if expires else None,
+    )
+    if mark and not samples:
+        raise PctError("--mark needs the ids of the examples: give them with --samples FILE.")
+    if decision is None and not samples:
+        raise PctError("Say what you decided: --accept, --reject, or --mark with --samples.")
+    for made in pipeline.record(model, word, baseline=baseline, tracking_uri=tracking_uri):
+        click.echo(f"Recorded as {made.id}: {_what(made)} by {made.by}{_against(made)}.")
+
+
+def _mark(text: str) -> Mark:
+    try:
+        return Mark(text)
+    except ValueError as error:
+        raise PctError(
+            f"--mark {text} is none of {', '.join(str(mark) for mark in Mark)}: write one of these."
+        ) from error
+
+
+def _user() -> str:
+    from pct_mlops.registry import user
+
+    return user()
+
+
+def _show(model: str, tracking_uri: str | None) -> None:
+    from datetime import datetime, timezone
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from pct_mlops.registry import Registry, reviews
+
+    registry = Registry(tracking_uri)
+    version = registry.resolve(model)
+    found = reviews(registry, version)
+    if not found:
+        click.echo(f"Nobody has reviewed {version.uri} yet: 'pct review {model} --accept --reason TEXT' is a review.")
+        return
+    undone = {item.undoes for item in found if item.undoes}
+    table = Table("id", "when (UTC)", "what", "against", "by", "reason", box=None, pad_edge=False, header_style="dim")
+    now = datetime.now(timezone.utc)
+    for item in found:
+        against = "-" if item.baseline is None else str(item.baseline)
+        when = item.when[:16].replace("T", " ")
+        table.add_row(item.id, when, _what(item) + _ended(item, undone, now), against, item.by, item.reason)
+    Console().print(table)
+
+
+def _what(review: Review) -> str:
+    if review.kind is ReviewKind.MARK:
+        return f"{review.mark} on {len(review.samples):,} samples"
+    return f"undo {review.undoes}" if review.kind is ReviewKind.UNDO else str(review.kind)
+
+
+def _against(review: Review) -> str:
+    if review.baseline is None:
+        return ", with nothing in production"
+    return f", against version {review.baseline}"
+
+
+def _ended(review: Review, undone: set[str], now: datetime) -> str:
+    from datetime import datetime
+
+    if review.id in undone:
+        return " (undone)"
+    if review.expires is None:
+        return ""
+    until = review.expires[:16].replace("T", " ")
+    return f" (expired {until})" if datetime.fromisoformat(review.expires) <= now else f" (until {until})"

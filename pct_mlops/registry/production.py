@@ -1,0 +1,183 @@
+"""Moving production, one at a time, so that a crash at any point leaves the old state or the new one.
+
+Under the lock of the model: read again what was judged, write down what is about to happen (the intent), set the alias,
+which is the moment at which the move is made, read it back, set `previous`, append the record, remove the intent. Each
+write can be repeated without harm, so the next holder of the lock, or `repair`, finishes a move whose alias was set and
+forgets one whose alias was not. The record's key is part of the intent: it is never appended twice.
+"""
+
+from __future__ import annotations
+
+from pct_mlops.config import PctError
+from pct_mlops.registry.connection import missing, refused, said_plainly
+from pct_mlops.registry.lock import Lock, locked
+from pct_mlops.registry.moves import INTENT_TAG, Intent, Move, State, now, shown, user
+from pct_mlops.registry.registry import PREVIOUS, PRODUCTION, Registry, Version
+
+
+def promote(
+    registry: Registry,
+    version: Version,
+    baseline: Version | None,
+    *,
+    verdict: str,
+    policy_digest: str,
+    report: str = "",
+    reason: str = "",
+    override: bool = False,
+) -> Move:
+    """Move production from `baseline` to `version`, keep the old one as previous, and append to the history.
+
+    Refuses when production is not the baseline that was judged, or went there past the gate. Waits for other moves.
+    """
+    move = Move(
+        from_version=baseline.version if baseline else None,
+        to_version=version.version,
+        verdict=verdict,
+        policy_digest=policy_digest,
+        report=report,
+        who=user(),
+        when=now(),
+        reason=reason,
+        override=override,
+    )
+    move.text  # noqa: B018 - too long a reason is said before anything is written
+    with locked(registry, version.name, lambda state: _check(state, move)) as lock:
+        state = recover(lock)
+        _check(state, move)
+        _still_there(registry, version)
+        _carry_out(lock, Intent(state.next_key(), move))
+    return move
+
+
+def rollback(registry: Registry, name: str, reason: str) -> Move:
+    """Production goes back to what it was before; the two aliases change places."""
+    now, before = registry.find(name, PRODUCTION), registry.find(name, PREVIOUS)
+    if now is None or before is None or now.version == before.version:
+        registry.aliases(name)
+        raise PctError(f"{name} has no previous production to go back to: see 'pct history {name}'.")
+    return promote(registry, before, now, verdict="ROLLBACK", policy_digest="", reason=reason)
+
+
+def recover(lock: Lock) -> State:
+    """Finish or forget what an earlier holder left; the state after that. PctError when only a person can tell."""
+    state = lock.entered or lock.read()
+    if state.intent is None:
+        return state
+    move = state.intent.move
+    if state.intent.key not in state.tags:
+        if state.production == move.to_version:
+            _complete(lock, state.intent)
+        elif state.production != move.from_version:
+            raise PctError(
+                f"A move of {lock.name} from {shown(move.from_version)} to {shown(move.to_version)} was cut off, and "
+                f"production is {shown(state.production)} now: see 'pct verify {lock.name}'."
+            )
+    forget(lock)
+    return lock.read()
+
+
+def forget(lock: Lock) -> None:
+    """Remove the intent: its move is complete, or never was."""
+    lock.hold()
+    with said_plainly(f"closing the move of {lock.name}"):
+        lock.registry.client.delete_registered_model_tag(lock.name, INTENT_TAG)
+
+
+def append(lock: Lock, key: str, move: Move) -> None:
+    """Set `previous` to what production was, and write the record."""
+    client = lock.registry.client
+    with said_plainly(f"recording the move of {lock.name}"):
+        if move.from_version is not None:
+            lock.hold()
+            try:
+                client.set_registered_model_alias(lock.name, PREVIOUS, str(move.from_version))
+            except Exception as error:
+                # The old version was deleted: there is nothing to go back to, and the move is made all the same.
+                if not missing(error):
+                    raise
+        lock.hold()
+        client.set_registered_model_tag(lock.name, key, move.text)
+
+
+def _check(state: State, move: Move) -> None:
+    """PctError when this is not the production that was judged against, or when nobody recorded how it came there."""
+    name = state.name
+    if state.production != move.from_version:
+        at = "gone" if state.production is None else shown(state.production)
+        raise PctError(f"Production of {name} is {at} since the gate judged: run 'pct gate' again to judge against it.")
+    if move.to_version == move.from_version:
+        raise PctError(f"{name}/{move.to_version} is in production already: there is nothing to move.")
+    if state.intent is None and state.last is not None and not state.is_recorded:
+        raise PctError(
+            f"Production of {name} is {shown(state.production)}, and its last recorded move put "
+            f"{shown(state.last.to_version)} there: see 'pct verify {name}' before anything else is moved."
+        )
+
+
+def _still_there(registry: Registry, version: Version) -> None:
+    try:
+        with said_plainly(f"reading {version.uri}"):
+            found = registry.client.get_model_version(version.name, str(version.version))
+    except PctError as error:
+        if not missing(error):
+            raise
+        raise _deleted(version.name, version.version) from error
+    if found.source != version.source:
+        raise PctError(f"{version.uri} is no longer what the gate judged: run 'pct gate' again.")
+
+
+def _deleted(name: str, version: int | None) -> PctError:
+    return PctError(f"{name}/{version} was deleted since the gate judged it, so production stays as it is.")
+
+
+def _carry_out(lock: Lock, intent: Intent) -> None:
+    """The move itself. What fails with an answer is taken back, what fails without one is left for `recover`."""
+    client, move, name = lock.registry.client, intent.move, lock.name
+    doing = f"moving production of {name}"
+    try:
+        with said_plainly(doing):
+            lock.hold()
+            client.set_registered_model_tag(name, INTENT_TAG, intent.text)
+            # Read once more: the lock is still ours, and nobody moved the alias by hand meanwhile.
+            _check(lock.read(), move)
+            lock.hold()
+            client.set_registered_model_alias(name, PRODUCTION, str(move.to_version))
+    except PctError as error:
+        if not _taken_back(lock, error):
+            raise _cut_off(name, move, error) from error
+        if missing(error):
+            raise _deleted(name, move.to_version) from error
+        raise
+    try:
+        _complete(lock, intent)
+        forget(lock)
+    except PctError as error:
+        raise _cut_off(name, move, error) from error
+
+
+def _taken_back(lock: Lock, error: PctError) -> bool:
+    """Whether nothing was moved for certain, and the intent is removed."""
+    if error.__cause__ is not None and not refused(error):
+        return False
+    try:
+        forget(lock)
+    except PctError:
+        return False
+    return True
+
+
+def _complete(lock: Lock, intent: Intent) -> None:
+    """Everything after the alias was set."""
+    at = lock.read().production
+    if at != intent.move.to_version:
+        raise PctError(f"production did not stay on {shown(intent.move.to_version)}, it is {shown(at)}")
+    append(lock, intent.key, intent.move)
+
+
+def _cut_off(name: str, move: Move, error: PctError) -> PctError:
+    why = str(error).rstrip(".")
+    return PctError(
+        f"The move of {name} from {shown(move.from_version)} to {shown(move.to_version)} was cut off ({why}): "
+        f"'pct verify {name}' tells how far it came, and with --repair completes it or takes it back."
+    )

@@ -1,0 +1,43 @@
+"""Copying a version from the model that people train into, to the one whose production only CI moves."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stderr
+
+from pct_mlops.registry.connection import MlflowException, said_plainly
+from pct_mlops.registry.lock import locked
+from pct_mlops.registry.registry import Registry, Version
+
+CANDIDATES = "-candidates"
+
+
+def release(registry: Registry, source: Version, name: str) -> Version:
+    """`source` as a version of `name`: tags and artifacts go along, aliases do not; one that was copied stays one."""
+    if source.name == name:
+        return source
+    with said_plainly(f"making the model {name}"):
+        try:
+            registry.client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+    copied = _copy_of(registry, source, name)
+    if copied is not None:
+        return copied
+    # Two who release at once would both find no copy: the second one looks again when the first is done.
+    with locked(registry, name) as lock:
+        copied = _copy_of(registry, source, name)
+        if copied is not None:
+            return copied
+        lock.hold()
+        # MLflow prints what it does; what a command says is its own.
+        with said_plainly(f"copying {source.uri} into {name}"), redirect_stderr(io.StringIO()):
+            made = registry.client.copy_model_version(source.uri, name)
+    return registry.get(name, int(made.version))
+
+
+def _copy_of(registry: Registry, source: Version, name: str) -> Version | None:
+    """The oldest copy of this version, recognised by where its files lie; None when there is none."""
+    copies = [version for version in registry.versions(name) if version.source == source.uri]
+    return copies[-1] if copies else None

@@ -1,0 +1,89 @@
+"""What reviewers said of a version, kept as tags of the version that are only ever added to.
+
+One record is one tag with a random part in its key, so that reviewers who write at the same moment cannot overwrite
+each other. Ids of samples are kept beside it in as many tags as they need; the record itself is written last, and a
+part without its record is none.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+
+from pct_mlops.config import PctError
+from pct_mlops.gate.reviews import Mark, Review, ReviewKind
+from pct_mlops.registry.connection import said_plainly
+from pct_mlops.registry.registry import Registry, Version
+
+REVIEW_TAG, SAMPLES_TAG = "pct.review.", "pct.review-samples."
+MAX_TAG = 60_000  # characters of a version's tag; MySQL's TEXT column holds 65,535 bytes
+
+
+def reviews(registry: Registry, version: Version) -> tuple[Review, ...]:
+    """All records of a version, oldest first; undone and expired ones among them."""
+    tags = registry.get(version.name, version.version).tags
+    found = [_read(tags, key) for key in tags if key.startswith(REVIEW_TAG)]
+    return tuple(sorted(found, key=lambda review: (review.when, review.id)))
+
+
+def add_review(registry: Registry, version: Version, review: Review) -> Review:
+    """Append a record; returns it with its id, and with the present time where it had none."""
+    _check(review, reviews(registry, version))
+    now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
+    made = replace(review, id=uuid.uuid4().hex[:10], when=review.when or now)
+    parts = list(_parts(made.samples))
+    record = {**asdict(made), "kind": str(made.kind), "mark": made.mark and str(made.mark), "samples": len(parts)}
+    text = json.dumps(record, ensure_ascii=False)
+    if len(text.encode()) > MAX_TAG:
+        raise PctError(f"The reason has {len(review.reason):,} characters, more than the registry keeps: shorten it.")
+    with said_plainly(f"recording the review of {version.uri}"):
+        for number, part in enumerate(parts):
+            key = f"{SAMPLES_TAG}{made.id}.{number:04d}"
+            registry.client.set_model_version_tag(version.name, str(version.version), key, part)
+        registry.client.set_model_version_tag(version.name, str(version.version), REVIEW_TAG + made.id, text)
+    return made
+
+
+def _check(review: Review, before: Sequence[Review]) -> None:
+    if not review.reason.strip():
+        raise PctError("A review without a reason tells nobody anything: give one with --reason.")
+    is_mark = review.kind is ReviewKind.MARK
+    if bool(review.samples) != is_mark or (review.mark is not None) != is_mark:
+        raise PctError("Marks and samples belong together: give the ids with --samples and their mark with --mark.")
+    if review.kind is ReviewKind.UNDO and review.undoes not in {item.id for item in before if item.id}:
+        raise PctError(f"There is no review '{review.undoes}' to take back: 'pct review MODEL --list' shows them.")
+
+
+def _parts(samples: Sequence[str]) -> Iterator[str]:
+    """JSON lists of ids, none longer than a tag may be."""
+    part: list[str] = []
+    length = 0
+    for sample in samples:
+        size = len(json.dumps(sample, ensure_ascii=False).encode()) + 2
+        if size > MAX_TAG - 2:
+            raise PctError(f"A sample id of {len(sample):,} characters is too long for the registry: check the file.")
+        if part and length + size > MAX_TAG - 2:
+            yield json.dumps(part, ensure_ascii=False)
+            part, length = [], 0
+        part.append(sample)
+        length += size
+    if part:
+        yield json.dumps(part, ensure_ascii=False)
+
+
+def _read(tags: Mapping[str, str], key: str) -> Review:
+    identifier = key.removeprefix(REVIEW_TAG)
+    try:
+        data = json.loads(tags[key])
+        parts = [json.loads(tags[f"{SAMPLES_TAG}{identifier}.{number:04d}"]) for number in range(data["samples"])]
+        mark = Mark(data["mark"]) if data["mark"] else None
+        samples = tuple(sample for part in parts for sample in part)
+        return Review(**{**data, "kind": ReviewKind(data["kind"]), "mark": mark, "samples": samples, "id": identifier})
+    except (ValueError, KeyError, TypeError) as error:
+        # A rejection or a blocker may be what it held: a gate that passes over it would fail open.
+        raise PctError(
+            f"The review in the tag {key} cannot be read, it was changed by hand: put it back, or delete the tag."
+        ) from error

@@ -1,0 +1,132 @@
+"""Whether production is where its record says, and putting right what is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from pct_mlops.config import PctError
+from pct_mlops.registry.connection import said_plainly
+from pct_mlops.registry.lock import Lock, holder, locked, over, tidy
+from pct_mlops.registry.moves import Move, State, now, shown, user
+from pct_mlops.registry.production import append, forget, recover
+from pct_mlops.registry.registry import Registry
+
+ADOPTED = "ADOPTED"  # the verdict of a record that was made afterwards
+
+
+class Standing(str, Enum):
+    """How production and its record stand to each other."""
+
+    EMPTY = "empty"  # nothing in production, no move recorded
+    RECORDED = "recorded"
+    UNRECORDED = "unrecorded"  # something in production, no move recorded
+    MOVED = "moved"  # past the gate
+    BEGUN = "begun"  # a move was cut off, production is still the old one
+    MADE = "made"  # a move was cut off, production is the new one already
+    UNCLEAR = "unclear"  # a move was cut off, and production is neither
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Where production stands, in a sentence; `can_repair`: `repair` puts it right, without a person's decision."""
+
+    sentence: str
+    state: Standing
+    is_right: bool
+    can_repair: bool
+
+
+def verify(registry: Registry, name: str) -> Verification:
+    """Whether production is where the last recorded move put it, and whether that move is complete.
+
+    An alias can be moved by anyone who may edit the model; only what goes through `promote` leaves a record.
+    """
+    state = State.of(registry.registered(name))
+    standing = _standing(state)
+    sentence = _sentence(state, standing) + (_mover(registry, state) if state.intent else "")
+    right = standing in (Standing.EMPTY, Standing.RECORDED)
+    return Verification(sentence, standing, right, standing in (Standing.BEGUN, Standing.MADE))
+
+
+def repair(registry: Registry, name: str) -> Verification:
+    """Finish or take back a move that was cut off, waiting for one that is under way; what is right stays as it is."""
+    with locked(registry, name) as lock:
+        state = lock.read()
+        if _standing(state) is not Standing.UNCLEAR:
+            recover(lock)
+        tidy(lock, state)
+    return verify(registry, name)
+
+
+def adopt(registry: Registry, name: str, reason: str) -> Move:
+    """Record that production is where somebody put it past the gate, so that moves can go on from there."""
+    with locked(registry, name) as lock:
+        state = lock.read()
+        if _standing(state) is not Standing.UNCLEAR:
+            state = recover(lock)
+        if _standing(state) in (Standing.EMPTY, Standing.RECORDED):
+            raise PctError(f"Production of {name} is where its record says, so there is nothing to adopt.")
+        before = state.last.to_version if state.last else None
+        move = Move(before, state.production, ADOPTED, "", "", user(), now(), reason)
+        append(lock, state.next_key(), move)
+        if state.intent is not None:
+            forget(lock)
+    return move
+
+
+def _standing(state: State) -> Standing:
+    if state.intent is not None and state.intent.key not in state.tags:
+        move = state.intent.move
+        if state.production == move.to_version:
+            return Standing.MADE
+        return Standing.BEGUN if state.production == move.from_version else Standing.UNCLEAR
+    if state.last is None:
+        return Standing.EMPTY if state.production is None else Standing.UNRECORDED
+    if not state.is_recorded:
+        return Standing.MOVED
+    # Recorded, and only the last stroke is missing.
+    return Standing.RECORDED if state.intent is None else Standing.MADE
+
+
+def _sentence(state: State, standing: Standing) -> str:
+    name, at, last = state.name, shown(state.production), state.last
+    if standing is Standing.EMPTY:
+        return f"Nothing is in production of {name}, and no move was ever recorded."
+    if standing is Standing.UNRECORDED:
+        return f"Production of {name} is {at}, and no move was ever recorded: judge it anew, or adopt it with --adopt."
+    if state.intent is not None and standing in (Standing.BEGUN, Standing.MADE, Standing.UNCLEAR):
+        return _cut_off(state, standing)
+    assert last is not None
+    if standing is Standing.MOVED:
+        return (
+            f"Production of {name} is {at}, but the last recorded move ({last.when}, {last.verdict}) put "
+            f"{shown(last.to_version)} there: it was moved past the gate; move it back, or adopt it with --adopt."
+        )
+    return f"Production of {name} is {at}, where its last recorded move put it ({last.when}, {last.verdict})."
+
+
+def _cut_off(state: State, standing: Standing) -> str:
+    assert state.intent is not None
+    move, at = state.intent.move, shown(state.production)
+    begun = (
+        f"A move of {state.name} from {shown(move.from_version)} to {shown(move.to_version)} ({move.verdict}, by "
+        f"{move.who}, {move.when}) is not complete; "
+    )
+    if standing is Standing.BEGUN:
+        return f"{begun}production is the old one, {at}: --repair takes the move back."
+    if standing is Standing.MADE:
+        return f"{begun}production is the new one, {at}: --repair completes the record."
+    return (
+        f"{begun}production is neither, it is {at}: move it to one of them and use --repair, or take it with --adopt."
+    )
+
+
+def _mover(registry: Registry, state: State) -> str:
+    """Who may be about it this very moment."""
+    with said_plainly(f"reading the lock of {state.name}"):
+        held = Lock(registry, state.name, over(state) + 1, 0.0).look()
+    return "" if held is None else f" It may be under way still, by {holder(held)}."

@@ -1,0 +1,56 @@
+"""`pct verify`, `history` and `rollback` over moves that were cut off, made by hand, or made against a verdict."""
+
+from __future__ import annotations
+
+import pytest
+from tiny_store import NAME
+
+from pct_mlops.registry import history, production, promote
+
+
+def says(store, capsys, code, *words):
+    capsys.readouterr()
+    assert store.pct(*words) == code
+    return capsys.readouterr().out
+
+
+def test_verify_tells_what_was_cut_off_and_mends_it(store, capsys, monkeypatch):
+    registry = store.registry
+    monkeypatch.setattr(production, "append", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        promote(registry, registry.get(NAME, 2), registry.get(NAME, 1), verdict="PASS", policy_digest="", override=True)
+    monkeypatch.undo()
+    monkeypatch.setattr("pct_mlops.registry.lock._lease_of", lambda held, otherwise: 0.0)
+    text = says(store, capsys, 1, "verify", NAME)
+    assert "A move of digits from version 1 to version 2 (PASS, by" in text
+    assert "production is the new one, version 2: --repair completes the record" in text
+    text = says(store, capsys, 0, "verify", NAME, "--repair")
+    assert text.startswith("Production of digits is version 2, where its last recorded move put it (")
+    assert says(store, capsys, 0, "verify", NAME) == text
+    assert "PASS (override)" in says(store, capsys, 0, "history", NAME)
+    assert says(store, capsys, 0, "rollback", NAME, "--reason", "night images")
+
+
+def test_verify_adopts_what_was_moved_by_hand(store, capsys):
+    store.registry.client.set_registered_model_alias(NAME, "production", "2")
+    assert "it was moved past the gate; move it back, or adopt it with --adopt" in says(
+        store, capsys, 1, "verify", NAME
+    )
+    assert "moved past the gate" in says(store, capsys, 1, "verify", NAME, "--repair")
+    words = ("--policy", store.policy("lenient"), "--promote")
+    assert store.pct("gate", f"{NAME}/1", *words) == 2
+    assert "see 'pct verify digits' before anything else is moved" in capsys.readouterr().err
+    text = says(store, capsys, 0, "verify", NAME, "--adopt", "--reason", "CI was down")
+    assert text.startswith("Adopted: moves of production of digits go on from here.\nProduction of digits is version 2")
+    assert history(store.registry, NAME)[-1].verdict == "ADOPTED"
+    assert store.pct("gate", f"{NAME}/1", *words) == 0
+    store.registry.client.delete_registered_model_alias(NAME, "production")
+    assert store.pct("verify", NAME, "--adopt", "--reason", "taken down") == 0
+    table = says(store, capsys, 0, "history", NAME)
+    assert table.splitlines()[-1].split()[2:5] == ["1", "-", "ADOPTED"]
+
+
+@pytest.mark.parametrize("words", [("--adopt",), ("--reason", "why"), ("--adopt", "--repair", "--reason", "why")])
+def test_options_that_do_not_go_together(shared_store, capsys, words):
+    assert shared_store.pct("verify", NAME, *words) == 2
+    assert "belong together, and --repair stands alone" in capsys.readouterr().err

@@ -15,13 +15,13 @@ from typing import NoReturn
 import click
 
 from pct_mlops import __version__
-from pct_mlops.cli import explore, judge, listing, sweeps, tables, training, updates
+from pct_mlops.cli import explore, judge, listing, policy, production, review, sweeps, tables, training, updates
 from pct_mlops.config import PctError
 from pct_mlops.pipeline.processes import inside_launcher, leave_group, say_once
 
 ERROR, INTERRUPTED = 2, 130
 # Over within seconds, a third of which Python would spend collecting garbage: while mlflow is imported, and at the end.
-SHORT_VERBS = {"compare", "gate", "history", "list", "rollback", "verify"}
+SHORT_VERBS = {"compare", "gate", "history", "list", "policy", "review", "rollback", "verify"}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -51,9 +51,11 @@ for _command in (
     sweeps.floor,
     tables.compare,
     judge.gate,
-    judge.rollback,
-    judge.history,
-    judge.verify,
+    review.review,
+    production.rollback,
+    production.history,
+    production.verify,
+    policy.policy,
     tables.ensemble,
     updates.interpolate,
     updates.update_predictions,

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pct_mlops.comparison import Comparison, compare
 from pct_mlops.config import PctError, Policy
-from pct_mlops.gate import Decision, Verdict, decide
-from pct_mlops.pipeline.references import is_file, open_source, version_predictions
-from pct_mlops.reports import to_json
+from pct_mlops.gate import Verdict, decide
+from pct_mlops.pipeline.evidence import compared, weigh
+from pct_mlops.pipeline.judgement import OVERRIDABLE, PROMOTING, Judgement
+from pct_mlops.pipeline.outputs import Outputs
+from pct_mlops.pipeline.references import is_file, open_source
+from pct_mlops.reports import Pair, Promotion
 
 if TYPE_CHECKING:
-    from pct_mlops.registry import Floor, Move, Registry, Version
+    from pct_mlops.registry import Move, Registry, Version
 
-PROMOTING = (Verdict.PASS, Verdict.BOOTSTRAP)
+__all__ = ["PROMOTING", "Judgement", "Outputs", "judge"]
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """A decision with its evidence.
+class _Request:
+    """What was asked for beside the verdict."""
 
-    `report_uri` is where the registry keeps the report; `move` is what was done to production, None when nothing was.
-    `floor` is what retraining alone flips on the same examples, None where that was not measured.
-    """
+    baseline: str | None = None
+    promote: bool = False
+    override: bool = False
+    reason: str = ""
+    into: str | None = None
+    recompute: bool = False
+    pin: Path | None = None
 
-    decision: Decision
-    comparison: Comparison | None
-    report: dict[str, Any]
-    candidate: str
-    baseline: str | None
-    report_uri: str = ""
-    move: Move | None = None
-    floor: Floor | None = None
+    @property
+    def moves(self) -> bool:
+        return self.promote or self.override
+
+
+class _Case(NamedTuple):
+    """A candidate, the baseline (None: none yet) and the model whose production may move."""
+
+    registry: Registry
+    version: Version
+    old: Version | None
+    target: str
 
 
 def judge(
@@ -41,119 +53,209 @@ def judge(
     *,
     baseline: str | None = None,
     promote: bool = False,
+    override: bool = False,
     reason: str = "",
+    into: str | None = None,
+    recompute: bool = False,
+    pin: Path | None = None,
+    outputs: Outputs | None = None,
     tracking_uri: str | None = None,
 ) -> Judgement:
-    """Judge `candidate` against `baseline` (default: the policy's alias of the candidate's model).
+    """Judge `candidate` against `baseline` (default: the policy's alias of the candidate's model, or of `into`).
 
-    Over a registry the decision is recorded with the version; with `promote`, production moves on PASS or BOOTSTRAP.
+    Over a registry the decision is recorded with the version. With `promote`, production moves on PASS or BOOTSTRAP;
+    with `override` (which needs a reason) on FAIL and INCONCLUSIVE too, never on ERROR. `into` names the model that
+    the candidate is copied to when it is promoted. `recompute` scores both where their tables do not fit. `pin` is the
+    policy's list of pinned examples, to which blockers that are fixed are added after a pass.
+
+    Order: decide, write `outputs` aside, record, move, put the outputs in place. What fails before the move prevents
+    it, and is an ERROR or a PctError.
     """
-    if is_file(candidate):
-        return _judge_files(candidate, policy, baseline, promote)
-    from pct_mlops.registry import Registry
+    outputs = outputs or Outputs()
+    request = _Request(baseline, promote, override, reason, into, recompute, pin)
+    try:
+        if override and not reason.strip():
+            raise PctError("An override without a reason tells nobody anything: give one with --reason.")
+        if is_file(candidate):
+            judgement = _judge_files(candidate, policy, request)
+            outputs.stage(judgement)
+        else:
+            from pct_mlops.registry import Registry
 
-    registry = Registry(tracking_uri)
-    # Resolved once: whatever the aliases do from here on, these two versions are what is judged.
-    version = registry.resolve(candidate)
-    old = _baseline(registry, version, policy, baseline)
-    judgement = _judge_versions(registry, version, old, policy, reason)
-    if promote and judgement.decision.verdict in PROMOTING:
-        return replace(judgement, move=_promote(registry, version, old, judgement, reason))
+            judgement = _judge_version(Registry(tracking_uri), candidate, policy, request, outputs)
+    except PctError as error:
+        outputs.refuse(policy, str(error))
+        raise
+    try:
+        outputs.commit()
+    except PctError as error:
+        if judgement.move is None:
+            raise
+        raise PctError(f"{judgement.moved_to} is production now, but {error}") from error
     return judgement
 
 
-def _judge_files(candidate: str, policy: Policy, baseline: str | None, promote: bool) -> Judgement:
-    if promote:
+def _judge_files(candidate: str, policy: Policy, request: _Request) -> Judgement:
+    if request.moves or request.into:
         raise PctError(f"{candidate} is a file, and only a registered version can be promoted: name it name@candidate.")
-    if baseline is None:
+    if request.recompute or request.pin:
+        raise PctError(f"{candidate} is a file: --recompute and --pin-fixed are about registered versions.")
+    if request.baseline is None:
         raise PctError("A predictions file is judged against another one: give it with --baseline OLD.parquet.")
-    old, new = open_source(baseline), open_source(candidate)
-    comparison, problem = _compared(old.predictions, new.predictions)
+    old, new = open_source(request.baseline), open_source(candidate)
+    comparison, problem = compared(old.predictions, new.predictions, policy)
     decision = decide(policy, comparison, problem=problem, candidate=new.predictions.info)
-    return Judgement(decision, comparison, to_json(decision, comparison), new.uri, old.uri)
+    pair = Pair(request.baseline, candidate)
+    return Judgement.of(decision, comparison, {}, candidate=new.uri, baseline=old.uri, pair=pair)
 
 
-def _judge_versions(
-    registry: Registry, version: Version, old: Version | None, policy: Policy, reason: str
+def _judge_version(
+    registry: Registry, candidate: str, policy: Policy, request: _Request, outputs: Outputs
 ) -> Judgement:
-    decision, comparison = _decide(registry, version, old, policy)
+    # Resolved once: whatever the aliases do from here on, these two versions are what is judged.
+    version = registry.resolve(candidate)
+    target = request.into or version.name
+    case = _Case(registry, version, _baseline(registry, version, target, policy, request), target)
+    old = case.old
+    found = weigh(registry, version, old, policy, target=target, recompute=request.recompute)
+    verdict = found.decision.verdict
+    promotion = None
+    if request.moves:
+        promotion = Promotion(target, request.reason, override=request.override and verdict in OVERRIDABLE)
     context: dict[str, Any] = {
         "candidate_uri": version.uri,
         "baseline_uri": old.uri if old else None,
-        "reason": reason,
+        "reason": request.reason,
     }
-    floor = _floor(registry, version, comparison)
-    if floor is not None:
-        shown = {key: getattr(floor, key) for key in ("mean", "std", "max", "num_seeds", "version", "sentence")}
-        context["floor"] = shown
-    report = to_json(decision, comparison, context)
-    judgement = Judgement(decision, comparison, report, version.uri, old.uri if old else None, floor=floor)
+    if found.floor is not None:
+        keys = ("mean", "std", "max", "num_seeds", "version", "sentence")
+        context["floor"] = {key: getattr(found.floor, key) for key in keys}
+    judgement = Judgement.of(
+        found.decision,
+        found.comparison,
+        context,
+        promotion,
+        candidate=version.uri,
+        baseline=old.uri if old else None,
+        pair=_pair(version, old),
+        floor=found.floor,
+    )
+    # An output that cannot be written is known before anything is.
+    outputs.stage(judgement.done(None))
     # An ERROR is no decision: the registry stays as it was.
-    if decision.verdict is Verdict.ERROR:
-        return judgement
-    return replace(judgement, report_uri=_record(registry, version, old, judgement))
+    if verdict is Verdict.ERROR:
+        return judgement.done(None)
+    return _carry_out(case, judgement, request, outputs)
 
 
-def _floor(registry: Registry, version: Version, comparison: Comparison | None) -> Floor | None:
-    from pct_mlops.registry import read_floor
+def _pair(version: Version, old: Version | None) -> Pair | None:
+    if old is None:
+        return None
+    other = version.name if version.name != old.name else ""
+    return Pair(str(old.version), str(version.version), old.name, other)
 
-    return read_floor(registry, version.name, comparison.new.digest) if comparison is not None else None
+
+def _baseline(registry: Registry, version: Version, target: str, policy: Policy, request: _Request) -> Version | None:
+    from pct_mlops.registry import PRODUCTION
+
+    reference = request.baseline
+    if reference is not None and is_file(reference):
+        raise PctError(f"{reference} is a file and {version.uri} a version: judge two versions, or two files.")
+    old = registry.find(target, policy.baseline) if reference is None else registry.resolve(reference)
+    if old is not None and request.moves and (reference is not None or policy.baseline != PRODUCTION):
+        now = registry.find(target, PRODUCTION)
+        if now is None or now.uri != old.uri:
+            raise PctError(
+                f"{version.uri} would be judged against {old.uri}, which is not in production of {target}: "
+                "only a judgement against production can promote; leave --baseline out."
+            )
+    return old
 
 
-def _promote(registry: Registry, version: Version, old: Version | None, judgement: Judgement, reason: str) -> Move:
-    from pct_mlops.registry import PRODUCTION, promote
+def _carry_out(case: _Case, judgement: Judgement, request: _Request, outputs: Outputs) -> Judgement:
+    """Record the decision, then move production if it is to move; a failure of either is an ERROR."""
+    released = case.version
+    try:
+        judgement = replace(judgement, report_uri=_record(case, case.version, judgement))
+        if judgement.may_move:
+            released = _released(case, judgement)
+        judgement = judgement.done(released.uri if judgement.may_move else None)
+        judgement, more = _pinned(case, judgement, request)
+        outputs.stage(judgement, more)
+        if judgement.moved_to:
+            judgement = replace(judgement, move=_move(case, released, judgement))
+    except PctError as error:
+        sentence, unmoved = _after_failure(case, released, judgement, error)
+        judgement = judgement.failed(sentence)
+        if unmoved:
+            # Nobody should read a pass where the command said error; a registry that is gone stays as it was.
+            with suppress(PctError):
+                for item in {version.uri: version for version in (case.version, released)}.values():
+                    _record(case, item, judgement)
+        outputs.stage(judgement)
+    return judgement
 
-    now = registry.find(version.name, PRODUCTION)
-    if old is not None and (now is None or now.version != old.version):
-        raise PctError(
-            f"{version.uri} was judged against {old.uri}, which is not in production: "
-            "only a judgement against production can promote; leave --baseline out."
-        )
-    decision = judgement.decision
+
+def _released(case: _Case, judgement: Judgement) -> Version:
+    """The version that production is to move to: the candidate, or its copy, which carries the same record."""
+    from pct_mlops.registry import release
+
+    if case.version.name == case.target:
+        return case.version
+    copy = release(case.registry, case.version, case.target)
+    _record(case, copy, judgement)
+    return copy
+
+
+def _move(case: _Case, released: Version, judgement: Judgement) -> Move:
+    from pct_mlops.registry import promote
+
+    decision, promotion = judgement.decision, judgement.promotion
+    assert promotion is not None  # nothing moves that was not asked for
     return promote(
-        registry,
-        version,
-        old,
+        case.registry,
+        released,
+        case.old,
         verdict=str(decision.verdict),
         policy_digest=decision.policy_digest,
         report=judgement.report_uri,
-        reason=reason,
+        reason=promotion.reason,
+        override=promotion.override,
     )
 
 
-def _baseline(registry: Registry, version: Version, policy: Policy, reference: str | None) -> Version | None:
-    if reference is None:
-        return registry.find(version.name, policy.baseline)
-    if is_file(reference):
-        raise PctError(f"{reference} is a file and {version.uri} a version: judge two versions, or two files.")
-    return registry.resolve(reference)
+def _pinned(case: _Case, judgement: Judgement, request: _Request) -> tuple[Judgement, dict[Path, str]]:
+    """After a pass: the text of the pinned file with the blockers that the candidate puts right."""
+    if request.pin is None or judgement.comparison is None or judgement.decision.verdict is not Verdict.PASS:
+        return judgement, {}
+    from pct_mlops.pipeline.pins import fixed_blockers, with_ids
+
+    fixed = fixed_blockers(case.registry, {case.version.name, case.target}, judgement.comparison)
+    text, number = with_ids(request.pin, fixed)
+    return replace(judgement, pinned=number), {request.pin: text} if number else {}
 
 
-def _decide(
-    registry: Registry, version: Version, old: Version | None, policy: Policy
-) -> tuple[Decision, Comparison | None]:
-    new_table = version_predictions(registry, version, policy.evaluation)
-    if old is None:
-        return decide(policy, None, baseline_exists=False, candidate=new_table.info), None
-    if old.uri == version.uri:
-        problem = f"{version.uri} is the baseline itself: register a new candidate, then judge that."
-        return decide(policy, None, problem=problem, candidate=new_table.info), None
-    comparison, problem_found = _compared(version_predictions(registry, old, policy.evaluation), new_table)
-    return decide(policy, comparison, problem=problem_found, candidate=new_table.info), comparison
+def _after_failure(case: _Case, released: Version, judgement: Judgement, error: PctError) -> tuple[str, bool]:
+    """What happened and where production is now, and whether it certainly did not move."""
+    if not judgement.moved_to:
+        return f"nothing was promoted: {error}", True
+    from pct_mlops.registry import PRODUCTION
 
-
-def _compared(old: Any, new: Any) -> tuple[Comparison | None, str | None]:
-    """The comparison, or why there is none: not comparable is a verdict (ERROR), not a crash."""
     try:
-        return compare(old, new), None
-    except PctError as error:
-        return None, str(error)
+        now = case.registry.find(case.target, PRODUCTION)
+    except PctError:
+        return f"the promotion broke off, and 'pct verify {released.name}' tells how far it came: {error}", False
+    if now is not None and now.uri == released.uri:
+        again = f"run 'pct verify {released.name} --repair'"
+        return f"the promotion broke off after production had moved, {again}: {error}", False
+    return f"nothing was promoted: {error}", True
 
 
-def _record(registry: Registry, version: Version, old: Version | None, judgement: Judgement) -> str:
+def _record(case: _Case, version: Version, judgement: Judgement) -> str:
+    """Keep the decision with a version: tags, metrics and the report, whose address is returned."""
     from pct_mlops.registry import record_decision
 
-    decision, comparison = judgement.decision, judgement.comparison
+    decision, comparison, promotion = judgement.decision, judgement.comparison, judgement.promotion
     metrics = {}
     if comparison is not None:
         values = {key: comparison.estimate(key, decision.confidence).value for key in ("nfr", "pfr", "accuracy_change")}
@@ -161,7 +263,10 @@ def _record(registry: Registry, version: Version, old: Version | None, judgement
     tags = {
         "gate.verdict": str(decision.verdict),
         "gate.nfr": f"{metrics['gate/nfr']:.6f}" if "gate/nfr" in metrics else "",
-        "gate.baseline_version": str(old.version) if old else "",
+        "gate.baseline_version": str(case.old.version) if case.old else "",
         "gate.policy_digest": decision.policy_digest,
     }
-    return record_decision(registry, version, tags, metrics, judgement.report)
+    overridden = promotion is not None and promotion.override
+    if promotion is not None or "gate.override" in version.tags:
+        tags["gate.override"] = promotion.reason if promotion and overridden else ""
+    return record_decision(case.registry, version, tags, metrics, judgement.report)

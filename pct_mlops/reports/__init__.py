@@ -8,13 +8,17 @@ from pct_mlops.reports.curve import (
     render_against,
     render_curve,
 )
-from pct_mlops.reports.documents import REPORT_VERSION, comparison_to_json, to_json
+from pct_mlops.reports.documents import REPORT_VERSION, Promotion, comparison_to_json, report_schema, to_json
+from pct_mlops.reports.junit import to_junit
+from pct_mlops.reports.links import Pair, checked_explorer
+from pct_mlops.reports.markdown import PULL_REQUEST, STEP_SUMMARY, to_markdown
 from pct_mlops.reports.methods import (
     MethodRow,
     SeedResult,
     Spread,
     methods_csv,
     methods_markdown,
+    read_methods_csv,
     render_floor,
     render_methods,
     seeds_csv,
@@ -23,16 +27,22 @@ from pct_mlops.reports.methods import (
 from pct_mlops.reports.terminal import render_decision, render_metrics
 
 __all__ = [
+    "PULL_REQUEST",
     "REPORT_VERSION",
+    "STEP_SUMMARY",
     "CurvePoint",
     "MethodRow",
+    "Pair",
+    "Promotion",
     "SeedResult",
     "Spread",
+    "checked_explorer",
     "comparison_to_json",
     "interpolation_to_json",
     "methods_csv",
     "methods_markdown",
     "prediction_update_to_json",
+    "read_methods_csv",
     "render_against",
     "render_candidates",
     "render_curve",
@@ -40,7 +50,10 @@ __all__ = [
     "render_floor",
     "render_methods",
     "render_metrics",
+    "report_schema",
     "seeds_csv",
     "summarise",
     "to_json",
+    "to_junit",
+    "to_markdown",
 ]

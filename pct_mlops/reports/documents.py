@@ -2,39 +2,73 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison, Estimate, FlipCounts
-    from pct_mlops.gate import Decision
+    from pct_mlops.gate import Check, Decision, NotJudged
     from pct_mlops.predictions import TableInfo
 
+# Rises when a key goes or changes its meaning; a new key leaves it as it is.
 REPORT_VERSION = 1
 
 
+@dataclass(frozen=True)
+class Promotion:
+    """A promotion that was asked for.
+
+    `override`: production moves in spite of the verdict, for `reason`. `done` is None in what is stored before the
+    move: the history of the model has the last word.
+    """
+
+    target: str
+    reason: str = ""
+    override: bool = False
+    done: bool | None = None
+
+
 def to_json(
-    decision: Decision, comparison: Comparison | None = None, context: Mapping[str, Any] | None = None
+    decision: Decision,
+    comparison: Comparison | None = None,
+    context: Mapping[str, Any] | None = None,
+    *,
+    promotion: Promotion | None = None,
 ) -> dict[str, Any]:
     """The report of a decision. `context`: whatever the caller knows beyond it (who, when, which commit)."""
     evidence = _evidence(comparison, decision.confidence) if comparison else {}
+    overridden = promotion is not None and promotion.override
     return {
         "report_version": REPORT_VERSION,
         "kind": "decision",
         "verdict": str(decision.verdict),
-        "exit_code": decision.exit_code,
+        "exit_code": 0 if overridden else decision.exit_code,
         "sentence": decision.sentence,
+        "promotion": asdict(promotion) if promotion else None,
         "policy": {"digest": decision.policy_digest, **decision.policy.model_dump(mode="json")},
         "candidate": _table(decision.candidate),
         "baseline": _table(decision.baseline),
         "num_examples": decision.num_examples,
-        "checks": [{**_finite(asdict(check)), "verdict": str(check.verdict)} for check in decision.checks],
-        "not_judged": [asdict(item) for item in decision.not_judged],
+        "checks": [_part(check) for check in decision.checks],
+        "not_judged": [_part(item) for item in decision.not_judged],
+        "apart": dict(decision.apart),
+        "notes": list(decision.notes),
         **evidence,
         "context": dict(context or {}),
     }
+
+
+@cache
+def report_schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of the reports of decisions and comparisons."""
+    text = resources.files("pct_mlops.reports").joinpath("report.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
 
 
 def comparison_to_json(
@@ -47,14 +81,16 @@ def comparison_to_json(
         "new": _table(comparison.new),
         "old": _table(comparison.old),
         "num_examples": comparison.counts.total,
-        **_evidence(comparison, confidence),
+        # All of them: what the gate leaves out for the sake of time takes another pass over the rows.
+        **_evidence(comparison, confidence, every=True),
         "context": dict(context or {}),
     }
 
 
-def _evidence(comparison: Comparison, confidence: float) -> dict[str, Any]:
-    overall = [metric.name for metric in comparison.metrics() if not metric.per_class]
-    single = [metric.name for metric in comparison.metrics() if metric.per_class]
+def _evidence(comparison: Comparison, confidence: float, *, every: bool = False) -> dict[str, Any]:
+    metrics = comparison.metrics(every=every)
+    overall = [metric.name for metric in metrics if not metric.per_class]
+    single = [metric.name for metric in metrics if metric.per_class]
     return {
         "counts": _counts(comparison.counts),
         "metrics": {name: _estimate(comparison.estimate(name, confidence)) for name in overall},
@@ -68,6 +104,16 @@ def _evidence(comparison: Comparison, confidence: float) -> dict[str, Any]:
             for part in comparison.classes()
         ],
     }
+
+
+def _part(part: Check | NotJudged) -> dict[str, Any]:
+    """A check, or a rule that was not held against something too small."""
+    data = _finite(asdict(part))
+    if part.slice is not None:
+        data["slice"] = dict(zip(("column", "value"), part.slice, strict=True))
+    if "verdict" in data:
+        data["verdict"] = str(data["verdict"])
+    return data
 
 
 def _counts(counts: FlipCounts) -> dict[str, int]:

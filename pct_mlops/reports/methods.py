@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from pct_mlops.config import PctError
 from pct_mlops.reports.terminal import clean, number
 
 # Metric -> how its column is called, its unit as in the metric's definition, and digits.
@@ -103,6 +104,28 @@ def methods_csv(rows: Sequence[MethodRow]) -> str:
         for row in rows
     ]
     return _csv([header, *body])
+
+
+def read_methods_csv(text: str) -> list[MethodRow]:
+    """What `methods_csv` wrote; PctError when it is another table."""
+
+    def read(row: Mapping[str, str], key: str) -> float | None:
+        return float(row[key]) if row[key] else None
+
+    try:
+        return [
+            MethodRow(
+                row["method"],
+                int(row["num_seeds"]),
+                int(row["num_failed"]),
+                {key: Spread(read(row, f"{key}_mean"), read(row, f"{key}_std")) for key in COLUMNS},
+            )
+            for row in csv.DictReader(io.StringIO(text))
+        ]
+    except (KeyError, ValueError, TypeError) as error:
+        raise PctError("The sweep's table of methods was altered: run the sweep again, it keeps its trainings.") from (
+            error
+        )
 
 
 def seeds_csv(results: Sequence[SeedResult]) -> str:

@@ -12,7 +12,9 @@ from rich.text import Text
 from pct_mlops.config.numbers import percent, points
 
 if TYPE_CHECKING:
-    from pct_mlops.comparison import Comparison
+    from collections.abc import Iterable
+
+    from pct_mlops.comparison import Comparison, FlipCounts
     from pct_mlops.gate import Check, Decision
 
 STYLES = {
@@ -37,26 +39,27 @@ def render_decision(decision: Decision, comparison: Comparison | None = None) ->
         against = f" against {decision.baseline.title}" if decision.baseline else ""
         parts.append(Text(clean(f"{decision.candidate.title}{against}"), style="dim"))
     if comparison is not None:
-        counts = comparison.counts
-        parts.append(
-            Text(
-                f"{counts.total:,} examples: {counts.negative_flips:,} negative flips, "
-                f"{counts.positive_flips:,} positive flips, {counts.both_right:,} both right, "
-                f"{counts.both_wrong:,} both wrong",
-                style="dim",
-            )
-        )
+        parts.append(Text(flips_line(comparison.counts), style="dim"))
     if decision.checks:
         parts += [Text(""), _checks_table(decision)]
     hidden = len(decision.checks) - _MAX_ROWS
     if hidden > 0:
         parts.append(Text(f"{hidden:,} more checks, none worse than the last one shown: see the JSON report."))
+    return Group(*parts, *_remarks(decision))
+
+
+def _remarks(decision: Decision) -> list[RenderableType]:
+    """What took no part in the verdict, or not as it was observed."""
+    parts: list[RenderableType] = []
+    if decision.apart:
+        counted = ", ".join(f"{count:,} {mark}" for mark, count in decision.apart.items())
+        parts.append(Text(clean(f"Counted apart, as reviewers marked them: {counted}."), style="bold"))
     if decision.not_judged:
-        names = ", ".join(f"{item.class_name} ({item.support:,})" for item in decision.not_judged[:5])
+        names = ", ".join(f"{item.name} ({item.support:,})" for item in decision.not_judged[:5])
         more = len(decision.not_judged) - 5
         text = f"Not judged, too few examples: {names}" + (f" and {more:,} more" if more > 0 else "")
         parts.append(Text(clean(text), style="dim"))
-    return Group(*parts)
+    return parts + [Text(clean(note), style="dim") for note in decision.notes]
 
 
 def render_metrics(comparison: Comparison, confidence: float = 0.95) -> RenderableType:
@@ -66,7 +69,7 @@ def render_metrics(comparison: Comparison, confidence: float = 0.95) -> Renderab
     for name in ("value", "lower", "upper"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("what it is", overflow="fold")
-    for metric in comparison.metrics():
+    for metric in comparison.metrics(every=True):
         if metric.per_class:
             continue
         estimate = comparison.estimate(metric.name, confidence)
@@ -82,8 +85,7 @@ def _checks_table(decision: Decision) -> Table:
     table = Table(box=None, pad_edge=False, show_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    ordered = sorted(decision.checks, key=lambda check: _WORST.index(str(check.verdict)))
-    for check in ordered[:_MAX_ROWS]:
+    for check in worst_first(decision.checks)[:_MAX_ROWS]:
         table.add_row(*_row(check))
     return table
 
@@ -91,6 +93,19 @@ def _checks_table(decision: Decision) -> Table:
 def _row(check: Check) -> tuple[Text, Text]:
     mark, style = STYLES[str(check.verdict)]
     return Text(f"{mark} {check.verdict}", style=style), Text(clean(check.sentence))
+
+
+def flips_line(counts: FlipCounts) -> str:
+    """The 2x2 in words."""
+    return (
+        f"{counts.total:,} examples: {counts.negative_flips:,} negative flips, "
+        f"{counts.positive_flips:,} positive flips, {counts.both_right:,} both right, {counts.both_wrong:,} both wrong"
+    )
+
+
+def worst_first(checks: Iterable[Check]) -> list[Check]:
+    """Checks in the order in which people need them; alike ones stay in the policy's order."""
+    return sorted(checks, key=lambda check: _WORST.index(str(check.verdict)))
 
 
 def number(value: float | None, unit: str) -> str:

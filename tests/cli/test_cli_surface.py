@@ -24,6 +24,8 @@ ensemble OUTPUT INPUTS...
 explore [OLD] [NEW]
   --model NAME
   --policy FILE
+  --images FILE
+  --read-only
   --port INTEGER RANGE
   --headless
   --tracking-uri URI
@@ -36,8 +38,15 @@ gate CANDIDATE
   --baseline REF
   --policy FILE
   --promote
+  --override
   --reason TEXT
+  --into NAME
+  --recompute
+  --pin-fixed
   --json FILE
+  --junit FILE
+  --markdown FILE
+  --explorer-url URL
   --tracking-uri URI
 history NAME
   --tracking-uri URI
@@ -58,6 +67,20 @@ interpolate OLD NEW
   --set KEY=VALUE repeatable
   --tracking-uri URI
 list losses|models|datasets|metrics
+policy check [FILE]
+  --schema
+review MODEL
+  --accept
+  --reject
+  --by NAME
+  --reason TEXT
+  --samples FILE
+  --mark label_error|accepted_loss|blocker
+  --baseline REF
+  --expires DATE
+  --undo ID
+  --list
+  --tracking-uri URI
 rollback NAME
   --reason TEXT required
   --tracking-uri URI
@@ -97,17 +120,29 @@ update-predictions STORED NEW
   --json FILE
   --tracking-uri URI
 verify NAME
+  --repair
+  --adopt
+  --reason TEXT
   --tracking-uri URI
 """
 
 
 def surface():
     lines = ["pct " + " ".join(_option(item) for item in pct.params)]
-    for name, command in sorted(pct.commands.items()):
+    for name, command in _commands():
         arguments = [_argument(item) for item in command.params if isinstance(item, click.Argument)]
         lines.append(" ".join([name, *arguments]))
         lines += [f"  {_option(item)}" for item in command.params if isinstance(item, click.Option)]
     return "\n".join(lines)
+
+
+def _commands():
+    """Verbs, and those under a verb by both words."""
+    for name, command in sorted(pct.commands.items()):
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {part}", item) for part, item in sorted(command.commands.items()))
+        else:
+            yield name, command
 
 
 def _argument(item):

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pct_mlops.reports import SeedResult, methods_csv, methods_markdown, render_methods, seeds_csv, summarise
+from pct_mlops.config import PctError
+from pct_mlops.reports import (
+    SeedResult,
+    methods_csv,
+    methods_markdown,
+    read_methods_csv,
+    render_methods,
+    seeds_csv,
+    summarise,
+)
 
 VALUES = np.array([[0.91, 0.02, 0.25, 0.03], [0.92, 0.04, 0.5, 0.05], [0.9, 0.03, 0.3, 0.01]])
 KEYS = ("accuracy", "nfr", "relative_nfr", "pfr")
@@ -71,3 +80,12 @@ def test_csv_holds_fractions_in_full_and_undefined_is_empty():
     assert [(line["method"], line["seed"]) for line in lines] == [(item.method, str(item.seed)) for item in RESULTS]
     assert lines[-1]["error"] == "Training diverged: lower optim.lr."
     assert [float(line["nfr"]) for line in lines[:3]] == VALUES[:, 1].tolist()
+
+
+def test_the_table_is_read_back_as_it_was_written():
+    rows = summarise(RESULTS)
+
+    assert read_methods_csv(methods_csv(rows)) == rows
+    for text in ("a,b\n1,2\n", methods_csv(rows).replace("3,0", "x,0")):
+        with pytest.raises(PctError, match="altered"):
+            read_methods_csv(text)

@@ -1,0 +1,108 @@
+"""A decision of the gate with its evidence, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pct_mlops.gate import Decision, Verdict
+from pct_mlops.reports import Pair, Promotion, to_json
+
+if TYPE_CHECKING:
+    from pct_mlops.comparison import Comparison
+    from pct_mlops.registry import Floor, Move
+
+PROMOTING = (Verdict.PASS, Verdict.BOOTSTRAP)
+OVERRIDABLE = (Verdict.FAIL, Verdict.INCONCLUSIVE)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A decision with its evidence.
+
+    `report_uri` is where the registry keeps the report; `move` is what was done to production, None when nothing was.
+    `moved_to` is what production is after it (`models:/name/3`).
+    `floor` is what retraining alone flips on the same examples, None where that was not measured. `promotion` is what
+    was asked for, and `pinned` counts the examples that were added to the policy's pinned file.
+    """
+
+    decision: Decision
+    comparison: Comparison | None
+    report: dict[str, Any]
+    candidate: str
+    baseline: str | None
+    pair: Pair | None = None
+    report_uri: str = ""
+    move: Move | None = None
+    moved_to: str = ""
+    floor: Floor | None = None
+    promotion: Promotion | None = None
+    pinned: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        decision: Decision,
+        comparison: Comparison | None,
+        context: Mapping[str, Any],
+        promotion: Promotion | None = None,
+        **others: Any,
+    ) -> Judgement:
+        """With the report that belongs to the decision."""
+        report = to_json(decision, comparison, context, promotion=promotion)
+        return cls(decision, comparison, report, promotion=promotion, **others)
+
+    @property
+    def exit_code(self) -> int:
+        """0 PASS or BOOTSTRAP, 1 FAIL, 2 ERROR, 3 INCONCLUSIVE; 0 as well where an override moved production."""
+        return int(self.report["exit_code"])
+
+    @property
+    def may_move(self) -> bool:
+        """Whether production is to move: asked for, and either passed or overridden."""
+        if self.promotion is None:
+            return False
+        return self.promotion.override or self.decision.verdict in PROMOTING
+
+    def done(self, target: str | None) -> Judgement:
+        """With production moved to `target` (`models:/name/3`), or with nothing moved (None)."""
+        if self.promotion is None:
+            return self
+        promotion = replace(self.promotion, done=target is not None)
+        report = {**self.report, "promotion": asdict(promotion)}
+        return replace(self, moved_to=target or "", promotion=promotion, report=report)
+
+    def failed(self, sentence: str) -> Judgement:
+        """As an ERROR: it was judged, but what was judged could not be kept or carried out."""
+        sentence = f"Judged {self.decision.verdict}, but {sentence}"
+        decision = replace(self.decision, verdict=Verdict.ERROR, sentence=sentence)
+        promotion = replace(self.promotion, override=False, done=False) if self.promotion else None
+        report = {
+            **self.report,
+            "verdict": str(Verdict.ERROR),
+            "exit_code": decision.exit_code,
+            "sentence": decision.sentence,
+            "promotion": asdict(promotion) if promotion else None,
+        }
+        return replace(self, decision=decision, report=report, promotion=promotion, moved_to="")
+
+    @property
+    def remarks(self) -> list[str]:
+        """What became of it, a line each."""
+        lines = [f"For comparison: {self.floor.sentence}."] if self.floor is not None else []
+        if self.promotion is not None:
+            lines.append(self._outcome(self.promotion))
+        if self.pinned is not None:
+            lines.append(f"Added to the pinned examples, which must stay right: {self.pinned:,}.")
+        return lines
+
+    def _outcome(self, promotion: Promotion) -> str:
+        if not promotion.done:
+            return "Not promoted: production stays as it is."
+        if promotion.override:
+            return (
+                f"Promoted by override, the verdict is {self.decision.verdict}: {self.moved_to} is production now. "
+                f"Reason: {promotion.reason}"
+            )
+        return f"Promoted: {self.moved_to} is production now."

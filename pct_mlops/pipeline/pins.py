@@ -1,0 +1,69 @@
+"""Examples that a reviewer called a blocker and that a candidate puts right: from then on they must stay right."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pct_mlops.config import PctError, Policy
+from pct_mlops.gate import Mark, standing
+
+if TYPE_CHECKING:
+    from pct_mlops.comparison import Comparison
+    from pct_mlops.registry import Registry
+
+PAGE = 10_000
+
+
+def pinned_file(policy: Policy, policy_file: Path) -> Path:
+    """The CSV that the policy pins examples with; PctError when it has none that can be added to."""
+    if policy.pinned is None:
+        raise PctError(
+            f"{policy_file} pins nothing, so --pin-fixed has no list to add to: write 'pinned: {{file: pinned.csv}}' "
+            "into it, and a file with the one line sample_id."
+        )
+    path = policy_file.absolute().parent / policy.pinned.file
+    if path.suffix.lower() != ".csv":
+        raise PctError(f"{path} is no CSV, and --pin-fixed adds lines to nothing else: convert it.")
+    return path
+
+
+def fixed_blockers(registry: Registry, names: Collection[str], comparison: Comparison) -> list[str]:
+    """Ids that production gets wrong and the candidate right, and that carry a blocker on any version of the models."""
+    from pct_mlops.registry import reviews
+
+    now = datetime.now(timezone.utc)
+    blocked: set[str] = set()
+    for name in names:
+        for version in registry.versions(name):
+            if any(key.startswith("pct.review.") for key in version.tags):
+                blocked.update(standing(reviews(registry, version), baseline=None, now=now).samples(Mark.BLOCKER))
+    return sorted(_positive(comparison, blocked)) if blocked else []
+
+
+def with_ids(path: Path, ids: Collection[str]) -> tuple[str, int]:
+    """The file's text with those ids that it lacks added at its end, and how many these are."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise PctError(f"{path} cannot be read ({error.strerror}): correct 'pinned' in the policy.") from error
+    rows = list(csv.DictReader(io.StringIO(text)))
+    header = next(csv.reader(io.StringIO(text)), ["sample_id"])
+    known = {row["sample_id"] for row in rows}
+    missing = [sample for sample in ids if sample not in known]
+    added = io.StringIO()
+    writer = csv.DictWriter(added, header, restval="", lineterminator="\n")
+    writer.writerows({"sample_id": sample} for sample in missing)
+    start = text if not text or text.endswith("\n") else f"{text}\n"
+    return start + added.getvalue(), len(missing)
+
+
+def _positive(comparison: Comparison, ids: Collection[str]) -> Iterator[str]:
+    offset = 0
+    while page := comparison.flips("positive", sample_ids=ids, sort="sample_id", limit=PAGE, offset=offset):
+        yield from (row.sample_id for row in page)
+        offset += PAGE

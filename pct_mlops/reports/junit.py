@@ -1,0 +1,108 @@
+"""A decision as JUnit XML: one case for every rule, class and slice that was checked.
+
+PASS is a case without a child, FAIL and INCONCLUSIVE are a <failure> of that type (neither lets the candidate through),
+ERROR is an <error>, and a class or slice that is too small for its rule is <skipped>.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from pct_mlops.reports.terminal import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from pct_mlops.gate import Check, Decision, NotJudged
+
+_ELEMENTS = {"FAIL": "failure", "INCONCLUSIVE": "failure", "ERROR": "error"}
+_COUNTED = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+
+
+def to_junit(
+    decision: Decision, when: datetime, *, host: str = "localhost", properties: Mapping[str, str] | None = None
+) -> str:
+    """The XML document; `when` (UTC) and `host` say where it was judged, `properties` are added to the suite's."""
+    cases = [_case(check, decision) for check in decision.checks]
+    cases += [_skipped(item) for item in decision.not_judged]
+    verdict = str(decision.verdict)
+    if not any(str(check.verdict) == verdict for check in decision.checks):
+        # Refused before any rule was looked at, a first version, or a judgement that could not be kept.
+        cases.append(_whole(decision))
+    title = decision.candidate.title if decision.candidate else "pct gate"
+    counts = {"tests": len(cases)}
+    counts |= {name: sum(case.find(tag) is not None for case in cases) for name, tag in _COUNTED.items()}
+    numbers = {name: str(count) for name, count in counts.items()}
+    suites = ElementTree.Element("testsuites", {"name": "pct gate", **numbers, "time": "0"})
+    stamp = when.strftime("%Y-%m-%dT%H:%M:%S")
+    suite = ElementTree.SubElement(
+        suites,
+        "testsuite",
+        {"name": clean(title), **numbers, "time": "0", "timestamp": stamp, "hostname": clean(host) or "localhost"},
+    )
+    listed = ElementTree.SubElement(suite, "properties")
+    for name, value in _properties(decision, properties or {}).items():
+        ElementTree.SubElement(listed, "property", {"name": name, "value": clean(value)})
+    suite.extend(cases)
+    ElementTree.SubElement(suite, "system-out").text = clean(f"{verdict}: {decision.sentence}")
+    ElementTree.indent(suites)
+    # Encoded first: what no encoding can hold is an error here and not a broken file.
+    return ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True).decode() + "\n"
+
+
+def _properties(decision: Decision, more: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "verdict": str(decision.verdict),
+        "policy_digest": decision.policy_digest,
+        "candidate": decision.candidate.title if decision.candidate else "",
+        "baseline": decision.baseline.title if decision.baseline else "",
+        **{f"apart.{mark}": str(count) for mark, count in decision.apart.items()},
+        **more,
+    }
+
+
+def _case(check: Check, decision: Decision) -> ElementTree.Element:
+    name = _name(check)
+    if check.limit is not None:
+        name = f"{name}, limit {check.limit:g} ({check.bound})"
+    element = _element(check.metric, name)
+    verdict = str(check.verdict)
+    if verdict in _ELEMENTS:
+        _child(element, _ELEMENTS[verdict], verdict, check.sentence)
+    else:
+        ElementTree.SubElement(element, "system-out").text = clean(check.sentence)
+    return element
+
+
+def _name(part: Check | NotJudged) -> str:
+    """Metric, class and slice, as far as it is about these."""
+    about = f" of class '{part.class_name}'" if part.class_name is not None else ""
+    where = " where {} is '{}'".format(*part.slice) if part.slice is not None else ""
+    return f"{part.metric}{about}{where}"
+
+
+def _skipped(item: NotJudged) -> ElementTree.Element:
+    element = _element(item.metric, _name(item))
+    message = f"{item.support:,} examples, and the rule asks for {item.min_support:,}"
+    ElementTree.SubElement(element, "skipped", {"message": message})
+    return element
+
+
+def _whole(decision: Decision) -> ElementTree.Element:
+    element, verdict = _element("gate", "the gate as a whole"), str(decision.verdict)
+    if verdict in _ELEMENTS:
+        _child(element, _ELEMENTS[verdict], verdict, decision.sentence)
+    else:
+        ElementTree.SubElement(element, "system-out").text = clean(decision.sentence)
+    return element
+
+
+def _element(metric: str, name: str) -> ElementTree.Element:
+    return ElementTree.Element("testcase", {"classname": clean(f"pct.gate.{metric}"), "name": clean(name), "time": "0"})
+
+
+def _child(parent: ElementTree.Element, tag: str, kind: str, sentence: str) -> None:
+    child = ElementTree.SubElement(parent, tag, {"type": kind, "message": clean(sentence)})
+    child.text = clean(sentence)

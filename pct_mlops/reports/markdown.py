@@ -1,0 +1,127 @@
+"""A decision as Markdown for a pull request or a step summary, never larger than what these take.
+
+Names come from outside: they are shown as text, so that no class name makes a link, an image, a heading or a mention.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pct_mlops.reports.terminal import STYLES, clean, flips_line, number, worst_first
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pct_mlops.comparison import Comparison
+    from pct_mlops.gate import Decision
+    from pct_mlops.reports.links import Pair
+
+# A comment of GitHub holds 65,536 characters, a step summary 1 MiB and is dropped whole above that. Both in bytes here.
+PULL_REQUEST, STEP_SUMMARY = 64 * 1024, 1024 * 1024
+_MAX_TEXT = 600  # characters of one sentence or name
+_SHOWN_METRICS = ("accuracy_old", "accuracy_new", "accuracy_change", "nfr", "pfr")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|~$])")
+_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def to_markdown(
+    decision: Decision,
+    comparison: Comparison | None = None,
+    *,
+    pair: Pair | None = None,
+    explorer: str = "",
+    remarks: Sequence[str] = (),
+    limit: int = PULL_REQUEST,
+) -> str:
+    """The document, at most `limit` bytes of UTF-8; lists that do not fit say how many more there are.
+
+    `pair` and `explorer` (its address) make the link to the comparison judged; `remarks` are the caller's, a line each.
+    """
+    mark, _ = STYLES[str(decision.verdict)]
+    parts = [f"## {mark} {decision.verdict}: {_title(decision)}", text(decision.sentence)]
+    parts += [f"**{text(remark)}**" for remark in remarks]
+    if pair is not None:
+        parts.append(
+            f"[Look at every flip in the explorer]({pair.address(explorer)})"
+            if explorer
+            else f"Look at every flip: {code(pair.command)}"
+        )
+    if comparison is not None:
+        parts.append(_numbers(decision, comparison))
+    if decision.apart:
+        counted = ", ".join(f"{count:,} {text(name)}" for name, count in decision.apart.items())
+        parts.append(f"Counted apart, as reviewers marked them: {counted}.")
+    parts += [text(note) for note in decision.notes]
+    parts.append(f"Policy {code(decision.policy_digest[:12])}, bounds at {100 * decision.confidence:.4g}% confidence.")
+    document = "\n\n".join(parts) + "\n"
+    document += _checks(decision, limit - len(document.encode()))
+    return document + _not_judged(decision, limit - len(document.encode()))
+
+
+def text(value: str) -> str:
+    """Text from outside as Markdown that renders as nothing but that text; long texts are cut, and say so."""
+    value = clean(value.replace("\n", " "))
+    if len(value) > _MAX_TEXT:
+        value = f"{value[:_MAX_TEXT]}… ({len(value) - _MAX_TEXT:,} more characters)"
+    value = "".join(_HTML.get(character, character) for character in value)
+    value = _SPECIAL.sub(r"\\\1", value)
+    # Neither a backslash nor an entity stops a mention, an issue's number or a bare address: a space of no width does.
+    value = re.sub(r"(@|\\#)(?=\w)", "\\1\u200b", value)
+    return re.sub(r":(?=//)|(?i:www)(?=\.)", lambda found: f"{found[0]}\u200b", value)
+
+
+def code(value: str) -> str:
+    """Text from outside as a code span, also inside a table."""
+    value = clean(value).replace("|", "\\|")[:_MAX_TEXT]
+    fence = "`" * (max((len(run) for run in re.findall(r"`+", value)), default=0) + 1)
+    edge = " " if value.startswith("`") or value.endswith("`") else ""
+    return f"{fence}{edge}{value}{edge}{fence}"
+
+
+def _title(decision: Decision) -> str:
+    if decision.candidate is None:
+        return "the candidate"
+    against = f" against {text(decision.baseline.title)}" if decision.baseline else ""
+    return f"{text(decision.candidate.title)}{against}"
+
+
+def _numbers(decision: Decision, comparison: Comparison) -> str:
+    rows = ["| | value | at least | at most |", "|---|---:|---:|---:|"]
+    for name in _SHOWN_METRICS:
+        estimate, unit = comparison.estimate(name, decision.confidence), comparison.metric(name).unit
+        values = " | ".join(number(value, unit) for value in (estimate.value, estimate.lower, estimate.upper))
+        rows.append(f"| {text(name)} | {values} |")
+    return "\n".join([f"{flips_line(comparison.counts)}.", "", *rows])
+
+
+def _checks(decision: Decision, room: int) -> str:
+    rows = [
+        f"| {STYLES[str(check.verdict)][0]} {check.verdict} | {text(check.sentence)} |"
+        for check in worst_first(decision.checks)
+    ]
+    head = "\n| verdict | check |\n|---|---|\n"
+    return _fitted(head, rows, "\n", room, "checks, none worse than the last one shown: see the JSON report")
+
+
+def _not_judged(decision: Decision, room: int) -> str:
+    names = [f"{text(item.name)} ({item.support:,} of {item.min_support:,})" for item in decision.not_judged]
+    return _fitted("\nNot judged, too few examples: ", names, ", ", room, "that are too small")
+
+
+def _fitted(head: str, items: Sequence[str], separator: str, room: int, more: str) -> str:
+    """As many items as fit into `room` bytes with the sentence about the rest."""
+    if not items:
+        return ""
+    room -= len(head.encode()) + len(more.encode()) + 40
+    shown = 0
+    for item in items:
+        room -= len(item.encode()) + len(separator)
+        if room < 0:
+            break
+        shown += 1
+    left = len(items) - shown
+    lines = separator.join(items[:shown])
+    if not left:
+        return f"{head}{lines}\n"
+    return f"{head}{lines}\n\n{left:,} more {more}.\n" if shown else f"\n{left:,} {more}.\n"

@@ -33,6 +33,9 @@ def ordered(rows: Sequence[ClassCounts], order: str, needle: str = "") -> list[C
     keys: dict[str, Callable[[ClassCounts], Any]] = {
         "nfr": lambda row: -(row.counts.negative_flips / row.counts.total if row.counts.total else -1),
         "pfr": lambda row: -(row.counts.positive_flips / row.counts.total if row.counts.total else -1),
+        "accuracy": lambda row: (
+            (row.counts.positive_flips - row.counts.negative_flips) / row.counts.total if row.counts.total else 2
+        ),
         "support": lambda row: -row.counts.total,
         "name": lambda row: row.name.casefold(),
     }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Streamlit puts this folder on the path, not the one above it that holds the packages.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -14,39 +16,57 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 import streamlit as st
 
-from app import selection, store
+from app import address, selection, store
 from app.markup import plain
 from app.options import Options, read_options
 from pct_mlops.config import PctError
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
 
 # Less empty space above the title, and links to the next view that look like something to click.
 STYLE = """<style>
 .stMainBlockContainer{padding-top:4.5rem}
 [class*="st-key-onward"] a{border:1px solid rgba(128,128,128,.45);border-radius:8px;
 padding:.4rem .9rem}
+.st-key-menu{position:fixed;top:0;left:1rem;right:4rem;height:3.75rem;z-index:999991;width:auto;
+flex-wrap:nowrap;align-items:center;overflow-x:auto}
+@media(max-width:900px){.st-key-menu{left:.25rem}.st-key-menu :has(>[data-testid="stIconMaterial"]){display:none}}
 </style>"""
 VIEWS = Path(__file__).with_name("views")
+# A file: Streamlit would ask a server far away for an icon of its own.
+ICON = Path(__file__).with_name("icon.png")
 
 
 def main() -> None:
     """Draw the frame, then the view that the address names."""
-    st.set_page_config(page_title="Flip explorer", page_icon=":material/compare_arrows:", layout="wide")
+    st.set_page_config(page_title="Flip explorer", page_icon=str(ICON), layout="wide")
     st.html(STYLE)
-    page = st.navigation(
-        [
-            st.Page(VIEWS / "overview.py", title="Overview", icon=":material/dashboard:", default=True),
-            st.Page(VIEWS / "classes.py", title="Classes", icon=":material/category:"),
-            st.Page(VIEWS / "examples.py", title="Examples", icon=":material/photo_library:"),
-        ],
-        position="top",
-    )
-    selection.open_notices()
+    pages = [
+        st.Page(VIEWS / "overview.py", title="Overview", icon=":material/dashboard:", default=True),
+        st.Page(VIEWS / "classes.py", title="Classes", icon=":material/category:"),
+        st.Page(VIEWS / "examples.py", title="Examples", icon=":material/photo_library:"),
+        st.Page(VIEWS / "slices.py", title="Slices", icon=":material/pie_chart:"),
+        st.Page(VIEWS / "tradeoff.py", title="Trade-off", icon=":material/timeline:"),
+        st.Page(VIEWS / "gate.py", title="Gate", icon=":material/tune:"),
+        st.Page(VIEWS / "review.py", title="Review", icon=":material/rate_review:"),
+    ]
+    page = st.navigation(pages, position="hidden")
+    menu = st.container(horizontal=True, key="menu", gap=None)
+    address.open_notices()
     try:
-        options = _options()
-        selection.choose_pair(options)
+        selection.choose_pair(_options())
+        _draw_menu(menu, pages)
         page.run()
     except PctError as error:
         _problem(error)
+
+
+def _draw_menu(place: DeltaGenerator, pages: Sequence[st.Page]) -> None:
+    """Links to the views on the same pair. Streamlit's own menu leads to addresses without one, and what the page then
+    writes into the address is a step of the browser's history that nobody took."""
+    for page in pages:
+        place.page_link(page, query_params=selection.link_params())
 
 
 def _options() -> Options:

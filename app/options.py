@@ -17,6 +17,7 @@ class Options:
     tracking_uri: str | None = None
     policy: str | None = None
     images: str | None = None
+    read_only: bool = False
 
 
 def read_options(arguments: Sequence[str]) -> Options:
@@ -28,6 +29,7 @@ def read_options(arguments: Sequence[str]) -> Options:
     parser.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking server or database")
     parser.add_argument("--policy", metavar="FILE", help="promotion policy whose verdict is shown")
     parser.add_argument("--images", metavar="FILE", help="Parquet file of sample_id and png, for OLD and NEW files")
+    parser.add_argument("--read-only", action="store_true", help="show reviews, but let nobody write one")
     options = Options(**vars(parser.parse_args(list(arguments))))
     if options.old and not options.new:
         parser.error("give OLD and NEW, or neither")

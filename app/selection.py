@@ -1,88 +1,71 @@
-"""What is shown, kept in the address: copying it restores the view.
-
-Values are written by hand instead of with `bind="query-params"`, which drops a value that equals its default: the
-default version follows an alias, and a link must keep pointing at the versions that its author saw.
-"""
+"""What is shown, kept in the address: copying it restores the view."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import streamlit as st
 
 from app import store
+from app.address import (
+    NOTICES,
+    asked,
+    asked_number,
+    asked_range,
+    forget,
+    notice,
+    open_notices,
+    remember,
+    restore,
+    restore_float,
+    restore_number,
+    restore_range,
+    restore_text,
+)
 from app.markup import plain
 from app.options import Options
 from app.store import Pair, VersionTable
 from pct_mlops.config import PctError
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from pct_mlops.registry import Version
 
+__all__ = [
+    "asked",
+    "asked_number",
+    "asked_range",
+    "choose_pair",
+    "current",
+    "default_versions",
+    "forget",
+    "is_dark",
+    "is_read_only",
+    "link_params",
+    "open_notices",
+    "policy",
+    "query",
+    "remember",
+    "restore",
+    "restore_float",
+    "restore_number",
+    "restore_range",
+    "restore_text",
+]
+
 PAIR = "chosen_pair"
-NOTICES = "place_of_notices"
 OPTIONS = "started_with"
-_SEEN = "address:"
+PAIR_NAMES = ("model", "old", "new", "new_model")
+_ALIASES, _GIVEN = "aliases:", "given:"
 
 
 class NothingToShow(PctError):
     """No failure: there is only too little to compare yet, and the message says what to do."""
-
-
-def open_notices() -> None:
-    """Everything that a wrong address calls for stands here, at the top, and not between the widgets."""
-    st.session_state[NOTICES] = st.container()
-
-
-def _notice(sentence: str) -> None:
-    st.session_state[NOTICES].warning(plain(sentence), icon=":material/link_off:")
-
-
-def _address_changed(name: str) -> bool:
-    """Whether the address says something else than this page last wrote: a link, or the browser's back button."""
-    return name not in st.session_state or st.query_params.get(name) != st.session_state.get(_SEEN + name)
-
-
-def restore(name: str, options: Collection[str], default: str | None, *, is_sticky: bool = False) -> None:
-    """Before the widget with key `name` is drawn: take over the address, or say that it names what is not there.
-
-    A value missing from the address means the default; if `is_sticky`, it means what was chosen before: the menu
-    of views leads to addresses without any selection.
-    """
-    asked = st.query_params.get(name)
-    if asked is None and is_sticky:
-        if st.session_state.get(name) not in options:
-            st.session_state[name] = default
-    elif _address_changed(name):
-        known = asked is None or asked in options
-        if not known:
-            _notice(f"The link asks for {name} '{str(asked)[:80]}', which is not here: showing the default.")
-        st.session_state[name] = asked if asked in options else default
-    elif st.session_state[name] not in options:
-        st.session_state[name] = default
-
-
-def remember(default: str | None = None, **shown: str | None) -> None:
-    """After the widgets: let the address say what they show; nothing and `default` are left out.
-
-    Several at once are one step of the browser's history, which "back" should undo as one.
-    """
-    kept = {name: value for name, value in shown.items() if value and value != default}
-    for name in shown:
-        st.session_state[_SEEN + name] = kept.get(name)
-        if name not in kept:
-            st.query_params.pop(name, None)
-    if any(st.query_params.get(name) != value for name, value in kept.items()):
-        st.query_params.update(kept)
-
-
-def forget(*names: str) -> None:
-    """Back to the defaults, for example of the versions when another model is chosen."""
-    for name in names:
-        st.session_state.pop(name, None)
-        st.query_params.pop(name, None)
 
 
 def current() -> Pair:
@@ -95,6 +78,11 @@ def policy() -> str | None:
     return st.session_state[OPTIONS].policy
 
 
+def is_read_only() -> bool:
+    """Whether the explorer was started for looking only."""
+    return bool(st.session_state[OPTIONS].read_only)
+
+
 def is_dark() -> bool:
     """Whether the page is drawn in a dark theme."""
     return st.context.theme.type == "dark"
@@ -102,29 +90,51 @@ def is_dark() -> bool:
 
 def link_params(**extra: str | None) -> dict[str, str]:
     """The address of another page on the same pair."""
-    kept = {name: st.query_params[name] for name in ("model", "old", "new") if name in st.query_params}
+    kept = {name: st.query_params[name] for name in PAIR_NAMES if name in st.query_params}
     return {**kept, **{name: value for name, value in extra.items() if value}}
+
+
+def query(**extra: str) -> str:
+    """This very address with other values, as the part behind the question mark."""
+    return urlencode({**st.query_params.to_dict(), **extra})
 
 
 def choose_pair(options: Options) -> Pair:
     """The pair given on the command line, or the one picked on the page; PctError when there is nothing to pick."""
     st.session_state[OPTIONS] = options
     pair = _given(options) if options.old and options.new else _picked(options)
+    pair = replace(pair, slices=store.policy_slices(options.policy))
     st.session_state[PAIR] = pair
     return pair
 
 
 def _given(options: Options) -> Pair:
-    old, new = (store.table(options.tracking_uri, text) for text in (options.old or "", options.new or ""))
+    old, new = (_fixed(options.tracking_uri, text) for text in (options.old or "", options.new or ""))
     if old == new:
         raise PctError("Old and new are the same table: give two different ones to 'pct explore OLD NEW'.")
-    return Pair(old, new, _title(old), _title(new), options.images)
+    titles = _title(old), _title(new)
+    if titles[0] == titles[1]:
+        # Two files of one name, as training writes them into two folders.
+        titles = _title(old, parts=2), _title(new, parts=2)
+    return Pair(old, new, *titles, options.images)
 
 
-def _title(table: store.Table) -> str:
+def _fixed(tracking_uri: str | None, text: str) -> store.Table:
+    """The table that `text` meant when the page was opened: an alias may move while somebody looks."""
+    now = store.table(tracking_uri, text)
+    if not isinstance(now, VersionTable):
+        return now
+    first = st.session_state.setdefault(_GIVEN + text, now)
+    if first != now:
+        stays = f"this page stays on version {first.version}. Load it anew to follow."
+        notice(f"{text} has moved to version {now.version}: {stays}")
+    return first
+
+
+def _title(table: store.Table, parts: int = 1) -> str:
     if isinstance(table, VersionTable):
         return f"{table.name} version {table.version}"
-    return Path(table.path).name
+    return "/".join(Path(table.path).absolute().parts[-parts:])
 
 
 def _picked(options: Options) -> Pair:
@@ -135,7 +145,7 @@ def _picked(options: Options) -> Pair:
             "or open two prediction files with 'pct explore OLD NEW'."
         )
     if options.model and options.model not in names:
-        _notice(f"The registry has no model '{options.model}': showing another one.")
+        notice(f"The registry has no model '{options.model}': showing another one.")
     first = options.model if options.model in names else names[0]
     left, middle, right = st.columns([2, 1.4, 1.4])
     restore("model", names, first, is_sticky=True)
@@ -144,38 +154,75 @@ def _picked(options: Options) -> Pair:
         names,
         key="model",
         on_change=forget,
-        args=("old", "new"),
+        args=("old", "new", "new_model"),
         help="A registered model: one classifier with all its versions.",
     )
-    found = store.versions(options.tracking_uri, name)
-    if len(found) < 2:
-        remember(model=name)
-        raise NothingToShow(
-            f"Model {name} has {len(found)} version: a comparison needs two, so train another one "
-            "with 'mlflow run . -P loss=cna'."
-        )
-    old_default, new_default = default_versions(found)
-    titles = {str(version.version): " · ".join([str(version.version), *version.aliases]) for version in found}
-    with middle:
-        old = _pick_version("old", titles, old_default, "What runs now, or ran before.")
-    with right:
-        new = _pick_version("new", titles, new_default, "What would replace the old version.")
-    remember(model=name, old=old, new=new)
-    if old == new:
+    restore("new_model", names, None, is_sticky=True)
+    other = st.session_state["new_model"]
+    pair = _pick_pair(options, name, None if other == name else other, (middle, right))
+    if pair.old == pair.new:
         raise NothingToShow("Old and new are the same version: choose two different ones above.")
+    return pair
+
+
+def _pick_pair(options: Options, name: str, other: str | None, places: Sequence[DeltaGenerator]) -> Pair:
+    """Versions of one model, or the candidate from `other`, a model of candidates only."""
     uri = options.tracking_uri
+    olds = store.versions(uri, name)
+    news = store.versions(uri, other) if other else olds
+    if not (olds and news) or (not other and len(olds) < 2):
+        remember(model=name, new_model=other)
+        raise NothingToShow(
+            f"Model {name} has {len(olds)} version{'' if len(olds) == 1 else 's'}: a comparison needs two, so train "
+            "another one with 'mlflow run . -P loss=cna'."
+        )
+    old_default, new_default = default_versions(olds) if not other else (_standing(olds), _newest(news))
+    with places[0]:
+        old = _pick_version("old", olds, old_default, "What runs now, or ran before.")
+    with places[1]:
+        new = _pick_version("new", news, new_default, "What would replace the old version.", other)
+    remember(model=name, old=old, new=new, new_model=other)
+    _watch(name, olds)
     return Pair(
         VersionTable(uri, name, int(old)),
-        VersionTable(uri, name, int(new)),
+        VersionTable(uri, other or name, int(new)),
         f"{name} version {old}",
-        f"version {new}",
+        f"{other} version {new}" if other else f"version {new}",
         options.images,
     )
 
 
-def _pick_version(key: str, titles: Mapping[str, str], default: int, hint: str) -> str:
+def _watch(name: str, found: Sequence[Version]) -> None:
+    """Say when an alias moved since the page was opened; what is shown stays what it was."""
+    now = {alias: version.version for version in found for alias in version.aliases}
+    before = st.session_state.setdefault(_ALIASES + name, now)
+    moved = [
+        f"{alias} moved from version {before[alias]} to {now[alias]}"
+        for alias in ("production", "candidate")
+        if alias in before and alias in now and before[alias] != now[alias]
+    ]
+    if not moved:
+        st.session_state[_ALIASES + name] = now
+        return
+    notice(f"While this page was open, {' and '.join(moved)}. It stays on the versions that it shows.")
+    st.session_state[NOTICES].button(
+        "Show the present ones", icon=":material/update:", on_click=forget, args=("old", "new", _ALIASES + name)
+    )
+
+
+def _standing(found: Sequence[Version]) -> int:
+    return next((version.version for version in found if "production" in version.aliases), _newest(found))
+
+
+def _newest(found: Sequence[Version]) -> int:
+    return max(version.version for version in found)
+
+
+def _pick_version(key: str, found: Sequence[Version], default: int, hint: str, other: str | None = None) -> str:
+    titles = {str(version.version): " · ".join([str(version.version), *version.aliases]) for version in found}
     restore(key, titles, str(default), is_sticky=True)
-    return st.selectbox(f"{key.capitalize()} version", list(titles), format_func=titles.__getitem__, key=key, help=hint)
+    label = f"{key.capitalize()} version" + (f" of {plain(other)}" if other else "")
+    return st.selectbox(label, list(titles), format_func=titles.__getitem__, key=key, help=hint)
 
 
 def default_versions(found: Sequence[Version]) -> tuple[int, int]:
@@ -190,20 +237,3 @@ def default_versions(found: Sequence[Version]) -> tuple[int, int]:
         if old is not None and old != new:
             return old, new
     return next((n for n in numbers if n < new), None) or next(n for n in numbers if n != new), new
-
-
-def restore_number(name: str, options: Mapping[str, int]) -> None:
-    """`restore` for a widget whose value is a number, 1 by default."""
-    asked = st.query_params.get(name, "1")
-    if _address_changed(name):
-        if asked not in options:
-            _notice(f"The link asks for {name} '{asked[:80]}', which is not here: showing the first.")
-        st.session_state[name] = options.get(asked, 1)
-    elif st.session_state[name] not in options.values():
-        st.session_state[name] = 1
-
-
-def restore_text(name: str) -> None:
-    """`restore` for a text that may be anything."""
-    if _address_changed(name):
-        st.session_state[name] = st.query_params.get(name, "")[:200]

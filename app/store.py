@@ -10,20 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
 import streamlit as st
 
 from app import labels
 from pct_mlops.charts import ClassRates
-from pct_mlops.comparison import ClassCounts, Comparison, Estimate, FlipCell, FlipCounts, FlipRow, compare
+from pct_mlops.comparison import ClassCounts, Comparison, Estimate, FlipCell, FlipCounts, compare
 from pct_mlops.config import PctError, Policy
-from pct_mlops.gate import Decision, decide
 from pct_mlops.predictions import Predictions
 
 if TYPE_CHECKING:
-    from pct_mlops.registry import Registry, Version
+    from pct_mlops.registry import Floor, Registry, Version
 
-PER_PAGE = 24
 REFRESH = 15  # seconds until a newly registered version shows
 
 
@@ -49,22 +46,14 @@ Table = FileTable | VersionTable
 
 @dataclass(frozen=True)
 class Pair:
-    """The two tables on screen, how to call them, and a Parquet file of images when one was given."""
+    """The two tables on screen and how to call them; a file of images and one of slice columns where they are given."""
 
     old: Table
     new: Table
     old_title: str
     new_title: str
     images: str | None = None
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which flips: `kind` as in Comparison.flips, classes by index, None for any."""
-
-    kind: str = "negative"
-    target: int | None = None
-    answer: int | None = None
+    slices: FileTable | None = None
 
 
 def file_table(path: str | Path) -> FileTable:
@@ -100,6 +89,11 @@ def table(tracking_uri: str | None, text: str) -> Table:
     # Without loading mlflow, which two local files do not need.
     if Path(text).exists() or Path(text).suffix == ".parquet":
         return file_table(text)
+    return _resolved(tracking_uri, text)
+
+
+@st.cache_data(ttl=REFRESH, show_spinner="Opening the registry…")
+def _resolved(tracking_uri: str | None, text: str) -> VersionTable:
     version = registry(tracking_uri).resolve(text)
     return VersionTable(tracking_uri, version.name, version.version)
 
@@ -114,117 +108,104 @@ def predictions(table: Table) -> Predictions:
 
 
 @st.cache_resource(show_spinner="Joining the two tables…", max_entries=8)
-def _comparison(old: Table, new: Table) -> Comparison:
-    return compare(predictions(old), predictions(new))
+def _comparison(old: Table, new: Table, slices: FileTable | None) -> Comparison:
+    return compare(predictions(old), predictions(new), slices=Path(slices.path) if slices else None)
 
 
-@st.cache_data
+def policy_slices(policy: str | None) -> FileTable | None:
+    """The file of slice columns that a policy names; None as well where the policy cannot be read, which others say."""
+    try:
+        return _policy_slices(file_table(policy)) if policy else None
+    except PctError:
+        return None
+
+
+@st.cache_data(ttl=REFRESH, show_spinner=False)
+def _policy_slices(policy: FileTable) -> FileTable | None:
+    path = Policy.read(policy.path).slices_path
+    return file_table(path) if path else None
+
+
+@st.cache_data(ttl=REFRESH, show_spinner=False)
+def slices_problem(pair: Pair) -> str | None:
+    """Why the file of slice columns cannot be joined; None where it is, or none was given."""
+    if pair.slices is None:
+        return None
+    try:
+        _comparison(pair.old, pair.new, pair.slices)
+    except PctError as error:
+        return str(error)
+    return None
+
+
+def joined_slices(pair: Pair) -> FileTable | None:
+    """The file of slice columns, where it could be joined: a broken one takes nothing else from the reader."""
+    return pair.slices if slices_problem(pair) is None else None
+
+
+def comparison(pair: Pair) -> Comparison:
+    """The joined pair, shared by all sessions."""
+    return _comparison(pair.old, pair.new, joined_slices(pair))
+
+
+def slice_columns(pair: Pair) -> tuple[str, ...]:
+    """Columns that sort the examples into groups."""
+    return comparison(pair).slice_columns
+
+
+@st.cache_data(max_entries=32)
 def class_titles(pair: Pair) -> list[str]:
     """How to call each class, by index; no two alike."""
     return labels.unique(predictions(pair.new).info.class_names)
 
 
-@st.cache_data
+@st.cache_data(max_entries=32)
 def counts(pair: Pair) -> FlipCounts:
     """The 2x2."""
-    return _comparison(pair.old, pair.new).counts
+    return comparison(pair).counts
 
 
-@st.cache_data
+@st.cache_data(max_entries=32)
 def estimates(pair: Pair, metrics: tuple[str, ...]) -> dict[str, Estimate]:
     """Metrics by name with their bounds."""
-    comparison = _comparison(pair.old, pair.new)
-    return {metric: comparison.estimate(metric) for metric in metrics}
+    joined = comparison(pair)
+    return {metric: joined.estimate(metric) for metric in metrics}
 
 
-@st.cache_data
+@st.cache_data(max_entries=32)
 def class_counts(pair: Pair) -> list[ClassCounts]:
     """The 2x2 of every class."""
-    return _comparison(pair.old, pair.new).classes()
+    return comparison(pair).classes()
 
 
-@st.cache_data
+@st.cache_data(max_entries=32)
 def class_rates(pair: Pair, classes: tuple[ClassCounts, ...]) -> list[ClassRates]:
-    """NFR and PFR with bounds, in the order given."""
-    comparison = _comparison(pair.old, pair.new)
+    """NFR, PFR and both accuracies with bounds, in the order given."""
+    joined = comparison(pair)
     titles = class_titles(pair)
     return [
         ClassRates(
             index=row.index,
             name=titles[row.index],
             support=row.counts.total,
-            nfr=comparison.estimate("nfr", class_index=row.index),
-            pfr=comparison.estimate("pfr", class_index=row.index),
+            nfr=joined.estimate("nfr", class_index=row.index),
+            pfr=joined.estimate("pfr", class_index=row.index),
+            accuracy_old=joined.estimate("accuracy_old", class_index=row.index),
+            accuracy_new=joined.estimate("accuracy_new", class_index=row.index),
         )
         for row in classes
     ]
 
 
-@st.cache_data
+@st.cache_data(max_entries=32)
 def flip_cells(pair: Pair) -> list[FlipCell]:
     """Negative flips by target class and wrong new answer."""
-    return _comparison(pair.old, pair.new).flip_matrix()
+    return comparison(pair).flip_matrix()
 
 
-@st.cache_data(max_entries=500)
-def num_flips(pair: Pair, chosen: Filter) -> int:
-    """How many examples a filter leaves."""
-    comparison = _comparison(pair.old, pair.new)
-    return comparison.num_flips(chosen.kind, target=chosen.target, new_prediction=chosen.answer)
-
-
-def num_pages(total: int) -> int:
-    """Pages that so many examples fill."""
-    return -(-total // PER_PAGE)
-
-
-@st.cache_data(max_entries=200)
-def flips(pair: Pair, chosen: Filter, sort: str, page: int) -> list[FlipRow]:
-    """One page of examples, counted from 1."""
-    return _comparison(pair.old, pair.new).flips(
-        chosen.kind,
-        target=chosen.target,
-        new_prediction=chosen.answer,
-        sort=sort,
-        limit=PER_PAGE,
-        offset=PER_PAGE * (page - 1),
-    )
-
-
-@st.cache_data(max_entries=50, show_spinner="Reading images…")
-def images(pair: Pair, sample_ids: tuple[str, ...]) -> dict[str, bytes]:
-    """PNG bytes of these examples; an example without a stored image is left out."""
-    path = _images_file(pair)
-    if path is None or not sample_ids:
-        return {}
-    places = ",".join("?" * len(sample_ids))
-    query = f"SELECT sample_id, png FROM read_parquet(?) WHERE sample_id IN ({places}) AND png IS NOT NULL"
-    try:
-        with duckdb.connect() as connection:
-            return dict(connection.execute(query, [str(path), *sample_ids]).fetchall())
-    except duckdb.Error as error:
-        raise PctError(f"The images in {path} cannot be read: give a Parquet file of sample_id and png.") from error
-
-
-def _images_file(pair: Pair) -> Path | None:
-    if pair.images:
-        return Path(pair.images)
-    for table in (pair.new, pair.old):
-        if isinstance(table, VersionTable):
-            found = registry(table.tracking_uri).images(table.name, predictions(table).info.digest)
-            if found is not None:
-                return found
-    return None
-
-
-@st.cache_data
-def _decision(pair: Pair, policy: FileTable) -> Decision:
-    return decide(Policy.read(policy.path), _comparison(pair.old, pair.new))
-
-
-def decision(pair: Pair, policy: str | None) -> Decision | None:
-    """What the gate says about this pair under a policy file; None without one."""
-    return _decision(pair, file_table(policy)) if policy else None
+def has_versions(pair: Pair) -> bool:
+    """Whether both sides are registered versions, which reviews and histories belong to."""
+    return isinstance(pair.old, VersionTable) and isinstance(pair.new, VersionTable)
 
 
 def recorded_verdict(pair: Pair) -> str | None:
@@ -240,15 +221,16 @@ def recorded_verdict(pair: Pair) -> str | None:
     return None
 
 
-@st.cache_data(ttl=REFRESH)
-def floor(pair: Pair) -> str | None:
-    """What retraining alone flips on the same examples, in words; None where it was not measured."""
+@st.cache_data(ttl=REFRESH, show_spinner=False)
+def floor(pair: Pair) -> Floor | None:
+    """What retraining alone flips on the same examples; None where it was not measured."""
     if not isinstance(pair.new, VersionTable):
         return None
     from pct_mlops.registry import read_floor
 
-    found = read_floor(registry(pair.new.tracking_uri), pair.new.name, predictions(pair.new).info.digest)
-    return found.sentence if found else None
+    # A candidate from a model of its own is to replace a version of the old one's, whose floor was measured.
+    name = pair.old.name if isinstance(pair.old, VersionTable) else pair.new.name
+    return read_floor(registry(pair.new.tracking_uri), name, predictions(pair.new).info.digest)
 
 
 def forget() -> None:

@@ -1,4 +1,4 @@
-"""The gallery of examples as one responsive grid. Everything that comes from data is escaped."""
+"""The gallery of examples as one responsive grid of links. Everything that comes from data is escaped."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ _SMALL = 96  # pixels; images up to here are enlarged without blurring
 # Colours of text and lines derive from the theme's own text colour, so that light and dark both work.
 STYLE = """<style>
 .pct-grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(168px,1fr));gap:14px;margin:0}
-.pct-tile{margin:0;border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-radius:10px;
+.pct-tile figure{margin:0}
+.pct-tile{border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-radius:10px;
 overflow:hidden;min-width:0;display:flex;flex-direction:column}
-.pct-image{aspect-ratio:4/3;display:flex;align-items:center;justify-content:center;
+a.pct-tile,a.pct-tile:hover{color:inherit!important;text-decoration:none!important}
+a.pct-tile:hover{border-color:color-mix(in srgb,currentColor 50%,transparent)}
+a.pct-tile:focus-visible{outline:3px solid #2F86C9;outline-offset:2px}
+.pct-image{position:relative;aspect-ratio:4/3;display:flex;align-items:center;justify-content:center;
 background:color-mix(in srgb,currentColor 7%,transparent)}
 .pct-image img{width:100%;height:100%;object-fit:contain;padding:8px;box-sizing:border-box}
 .pct-image img.pct-small{image-rendering:pixelated}
+.pct-mark{position:absolute;top:6px;left:6px;padding:1px 7px;border-radius:9px;font-size:.72rem;font-weight:600;
+color:#fff;background:#4a545e}
+figure>.pct-mark{position:static;display:inline-block;margin:9px 11px 0}
 .pct-none{font-size:.78rem;opacity:.7;text-align:center;padding:0 12px;line-height:1.4}
 .pct-text{padding:9px 11px 11px;font-size:.84rem;line-height:1.35}
 .pct-cut{overflow:hidden;text-overflow:ellipsis;white-space:nowrap;min-width:0}
@@ -38,22 +45,24 @@ background:color-mix(in srgb,currentColor 7%,transparent)}
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model said: class name, confidence as a fraction, and whether it is the target."""
+    """What one model said: class name, confidence as a fraction where known, and whether it is the target."""
 
     name: str
-    confidence: float
+    confidence: float | None
     is_right: bool
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One example; `png` None when no image is stored."""
+    """One example; `png` None when no image is stored, `mark` what a reviewer said of it, `href` leads to it."""
 
     sample_id: str
     target: str
-    old: Answer
+    old: Answer | None
     new: Answer
     png: bytes | None = None
+    href: str = ""
+    mark: str = ""
 
 
 def text(value: str) -> str:
@@ -62,35 +71,43 @@ def text(value: str) -> str:
 
 
 def gallery(tiles: Sequence[Tile]) -> str:
-    """All tiles as one HTML grid that wraps with the window."""
-    return STYLE + '<div class="pct-grid">' + "".join(_tile(tile) for tile in tiles) + "</div>"
+    """All tiles as one HTML grid that wraps with the window; where no tile has an image, none has room for one."""
+    pictured = any(tile.png is not None for tile in tiles)
+    return STYLE + '<div class="pct-grid">' + "".join(_tile(tile, pictured) for tile in tiles) + "</div>"
 
 
-def _tile(tile: Tile) -> str:
+def _tile(tile: Tile, pictured: bool) -> str:
+    mark = f'<span class="pct-mark">{text(tile.mark)}</span>' if tile.mark else ""
+    shown = f'<div class="pct-image">{image(tile.png, f"{tile.target} ({tile.sample_id})")}{mark}</div>'
     return (
-        f'<figure class="pct-tile"><div class="pct-image">{_image(tile)}</div><figcaption class="pct-text">'
+        f'<a class="pct-tile" href="{text(tile.href)}" target="_self" data-pct-id="{text(tile.sample_id)}">'
+        f"<figure>{shown if pictured else mark}"
+        f'<figcaption class="pct-text">'
         f'<div class="pct-target pct-cut" title="target: {text(tile.target)}">{text(tile.target)}</div>'
         f'<div class="pct-id pct-cut" title="{text(tile.sample_id)}">{text(tile.sample_id)}</div>'
-        f"{_answer('old', tile.old)}{_answer('new', tile.new)}</figcaption></figure>"
+        f"{_answer('old', tile.old) if tile.old else ''}{_answer('new', tile.new)}</figcaption></figure></a>"
     )
 
 
-def _image(tile: Tile) -> str:
-    if tile.png is None or not tile.png.startswith(_PNG) or len(tile.png) < 24:
+def image(png: bytes | None, alt: str) -> str:
+    """A stored image as HTML, or the words in its place."""
+    if png is None or not png.startswith(_PNG) or len(png) < 24:
         return '<div class="pct-none">image not stored</div>'
-    width = int.from_bytes(tile.png[16:20], "big")
+    width = int.from_bytes(png[16:20], "big")
     small = ' class="pct-small"' if width <= _SMALL else ""
-    data = base64.b64encode(tile.png).decode("ascii")
-    return f'<img{small} src="data:image/png;base64,{data}" alt="{text(tile.target)} ({text(tile.sample_id)})">'
+    data = base64.b64encode(png).decode("ascii")
+    return f'<img{small} src="data:image/png;base64,{data}" alt="{text(alt)}">'
 
 
 def _answer(who: str, answer: Answer) -> str:
     kind, mark = ("right", "✓") if answer.is_right else ("wrong", "✗")
-    width = 100 * min(max(answer.confidence, 0.0), 1.0)
+    sure = "" if answer.confidence is None else percent(answer.confidence)
+    width = 100 * min(max(answer.confidence or 0.0, 0.0), 1.0)
+    bar = f'<div class="pct-bar"><i class="pct-{kind}" style="width:{width:.1f}%"></i></div>' if sure else ""
     return (
         f'<div class="pct-row"><span class="pct-who">{who}</span>'
         f'<span class="pct-{kind}" title="{kind}" role="img" aria-label="{kind}">{mark}</span>'
-        f'<span class="pct-conf">{percent(answer.confidence)}</span></div>'
+        f'<span class="pct-conf">{sure}</span></div>'
         f'<div class="pct-cut" title="{text(answer.name)}">{text(answer.name)}</div>'
-        f'<div class="pct-bar"><i class="pct-{kind}" style="width:{width:.1f}%"></i></div>'
+        f"{bar}"
     )

@@ -12,7 +12,9 @@ from app.store import Pair
 from pct_mlops.charts import ClassRates, busiest, class_bars, count, flip_matrix, interval, percent
 
 SHOWN = 30
-ORDERS = {"nfr": "NFR", "pfr": "PFR", "support": "support", "name": "name"}
+IN_MATRIX = 20  # rows and columns where there are more classes: so many have room for their numbers
+ORDERS = {"nfr": "NFR", "pfr": "PFR", "accuracy": "accuracy lost", "support": "support", "name": "name"}
+KINDS = {"negative": "Negative flips", "positive": "Positive flips", "all": "All changed answers"}
 BOUNDS = "The thin lines are bounds; each bound alone holds with 95% confidence."
 
 
@@ -41,7 +43,8 @@ def controls(num_classes: int) -> tuple[str, str]:
         format_func=ORDERS.__getitem__,
         key="order",
         required=True,
-        help="NFR: negative flips per example of the class. PFR: positive flips. Support: examples of the class.",
+        help="NFR: negative flips per example of the class. PFR: positive flips. "
+        "Accuracy lost: old accuracy minus new. Support: examples of the class.",
     )
     selection.remember("nfr", order=order)
     if num_classes <= SHOWN:
@@ -64,7 +67,7 @@ def draw_bars(pair: Pair, rows: list[Any], num_found: int, titles: list[str]) ->
         st.caption(f"The first {len(rows)} of {count(num_found)} classes in this order.")
     picked = st.plotly_chart(
         class_bars(rates, dark=selection.is_dark()),
-        alt="Negative and positive flip rate of each class with bounds; the table below holds the same numbers.",
+        alt="Flip rates of each class with bounds, and its old and new accuracy; the table below holds the numbers.",
         key="bars",
         on_select="rerun",
         selection_mode="points",
@@ -72,7 +75,7 @@ def draw_bars(pair: Pair, rows: list[Any], num_found: int, titles: list[str]) ->
     )
     if chosen := clicked(picked, len(titles)):
         index, kind = chosen
-        link(f"{kind.capitalize()} flips of class {titles[index]}", kind=kind, target=titles[index])
+        link(f"{KINDS[kind]} of class {titles[index]}", kind=kind, target=titles[index])
     else:
         st.caption("Click a bar to get to the class's examples.")
     with st.expander("The same as a table", icon=":material/table:"):
@@ -84,11 +87,17 @@ def table(rates: list[ClassRates]) -> dict[str, list[Any]]:
     return {
         "class": [row.name for row in rates],
         "support": [row.support for row in rates],
+        "accuracy, old → new": [_accuracies(row) for row in rates],
         "NFR": [percent(row.nfr.value) for row in rates],
         "NFR bounds": [interval(row.nfr.lower, row.nfr.upper) for row in rates],
         "PFR": [percent(row.pfr.value) for row in rates],
         "PFR bounds": [interval(row.pfr.lower, row.pfr.upper) for row in rates],
     }
+
+
+def _accuracies(row: ClassRates) -> str:
+    both = (row.accuracy_old, row.accuracy_new)
+    return " → ".join(percent(accuracy.value if accuracy else None) for accuracy in both)
 
 
 def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
@@ -103,7 +112,7 @@ def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
         st.info("There are no negative flips: nothing that worked was broken.", icon=":material/celebration:")
         return
     wanted = labels.matching(titles, needle)
-    rows, columns = busiest(cells, len(titles), SHOWN, wanted)
+    rows, columns = busiest(cells, len(titles), SHOWN if len(titles) <= SHOWN else IN_MATRIX, wanted)
     if len(titles) > len(rows):
         st.caption(f"The {len(rows)} targets and {len(columns)} answers with most negative flips.")
     picked = st.plotly_chart(

@@ -1,95 +1,53 @@
-"""Examples: a gallery of flips, each with its image and both models' answers."""
+"""Examples: a gallery of flips, each with its image and both models' answers; one of them large."""
 
 from __future__ import annotations
 
+import functools
+
 import streamlit as st
 
-from app import selection, store
+from app import evidence, filters, flips, large, reviewing, selection, store
+from app.flips import Asked
 from app.markup import plain
-from app.store import Filter, Pair
+from app.opener import opener
+from app.store import Pair
 from app.tiles import Answer, Tile, gallery
 from pct_mlops.charts import count
+from pct_mlops.comparison import FlipRow
 
-KINDS = {
-    "negative": "negative flips",
-    "positive": "positive flips",
-    "both_wrong": "both wrong, differently",
-    "all": "all changed answers",
-}
-SORTS = {
-    "confidence_lost": "target confidence lost",
-    "new_confidence": "new confidence",
-    "old_confidence": "old confidence",
-    "sample_id": "sample id",
-}
+LISTENER = "tiles"
 
 
 def examples() -> None:
     """Draw the page."""
     pair = selection.current()
     titles = store.class_titles(pair)
+    selection.restore_text("example", longest=1000)
+    if opened := st.session_state["example"]:
+        draw_one(pair, opened, filters.from_address(pair, titles), titles)
+        return
+    asked = filters.restore(pair, titles)
     st.title("Which inputs flipped?", anchor=False)
     st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)}")
-    chosen, sort = controls(titles)
-    total = store.num_flips(pair, chosen)
+    filters.draw(pair, titles)
+    filters.remember()
+    selection.remember(example=None)
+    total = flips.num_flips(pair, asked)
     if total == 0:
         st.info(
-            f"No {KINDS[chosen.kind]} with these filters: choose another kind or class.",
+            f"No {filters.described(asked.filter)}: choose another kind or clear a filter.",
             icon=":material/filter_alt_off:",
         )
         return
     page = pages(total)
-    draw_gallery(pair, chosen, sort, page, titles)
-
-
-def controls(titles: list[str]) -> tuple[Filter, str]:
-    """Kind, target class, wrong answer and order, all in the address."""
-    selection.restore("kind", KINDS, "negative")
-    kind = st.segmented_control(
-        "Kind",
-        list(KINDS),
-        format_func=lambda kind: KINDS[kind].capitalize(),
-        key="kind",
-        required=True,
-        on_change=selection.forget,
-        args=("page",),
-        help="Negative flip: the old model was right, the new one is wrong. Positive flip: the reverse.",
-    )
-    selection.remember("negative", kind=kind)
-    left, middle, right = st.columns(3)
-    with left:
-        target = pick_class("target", "Target class", titles)
-    with middle:
-        answer = pick_class("answer", "New answer", titles)
-    selection.restore("sort", SORTS, "confidence_lost")
-    sort = right.selectbox(
-        "Sort by",
-        list(SORTS),
-        format_func=SORTS.__getitem__,
-        key="sort",
-        on_change=selection.forget,
-        args=("page",),
-        help="Target confidence lost: how much probability of the target the new model gave up.",
-    )
-    selection.remember("confidence_lost", sort=sort)
-    return Filter(kind or "negative", target, answer), sort
-
-
-def pick_class(key: str, label: str, titles: list[str]) -> int | None:
-    """The index of the chosen class, or None for any."""
-    selection.restore(key, titles, None)
-    title = st.selectbox(
-        label, titles, index=None, key=key, placeholder="any", on_change=selection.forget, args=("page",)
-    )
-    selection.remember(**{key: title})
-    return None if title is None else titles.index(title)
+    draw_gallery(pair, flips.flips(pair, asked, page), titles)
+    draw_export(pair, asked, total)
 
 
 def pages(total: int) -> int:
     """The page on screen, counted from 1."""
-    num_pages = store.num_pages(total)
-    options = {str(number): number for number in range(1, num_pages + 1)}
-    selection.restore_number("page", options)
+    num_pages = flips.num_pages(total)
+    selection.restore_number("page", num_pages)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(f"**{count(total)}** found")
         page = st.pagination(num_pages, key="page") if num_pages > 1 else 1
@@ -97,10 +55,11 @@ def pages(total: int) -> int:
     return page
 
 
-def draw_gallery(pair: Pair, chosen: Filter, sort: str, page: int, titles: list[str]) -> None:
+def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
     """One page of tiles; only its own images are read."""
-    rows = store.flips(pair, chosen, sort, page)
-    pictures = store.images(pair, tuple(row.sample_id for row in rows))
+    pictures = flips.images(pair, tuple(row.sample_id for row in rows))
+    marks = reviewing.state(pair).marks if store.has_versions(pair) else {}
+    opener(LISTENER, open_clicked)
     st.html(
         gallery(
             [
@@ -110,6 +69,8 @@ def draw_gallery(pair: Pair, chosen: Filter, sort: str, page: int, titles: list[
                     old=Answer(titles[row.old_prediction], row.old_confidence, row.old_prediction == row.label),
                     new=Answer(titles[row.new_prediction], row.new_confidence, row.new_prediction == row.label),
                     png=pictures.get(row.sample_id),
+                    href="?" + selection.query(example=row.sample_id),
+                    mark=reviewing.title_of(marks.get(row.sample_id)),
                 )
                 for row in rows
             ]
@@ -117,6 +78,83 @@ def draw_gallery(pair: Pair, chosen: Filter, sort: str, page: int, titles: list[
     )
     if not pictures:
         st.caption("No images are stored with this evaluation set; the rest of each tile is complete.")
+
+
+def open_clicked() -> None:
+    """A tile was clicked: show its example large."""
+    st.session_state["example"] = str(st.session_state[LISTENER].opened or "")
+
+
+def draw_export(pair: Pair, asked: Asked, total: int) -> None:
+    """The whole selection as files, put together at the click."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            "Ids as CSV",
+            functools.partial(evidence.export_ids, pair, asked),
+            f"{asked.filter.kind}.csv",
+            "text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            help="One sample_id a line: the file that a policy's 'pinned' takes.",
+        )
+        st.download_button(
+            "Table as Parquet",
+            functools.partial(evidence.export_table, pair, asked),
+            f"{asked.filter.kind}.parquet",
+            "application/octet-stream",
+            icon=":material/download:",
+            on_click="ignore",
+            help="Every example found, with both answers and their confidences.",
+        )
+        if total > evidence.MAX_EXPORT:
+            st.caption(f"The first {count(evidence.MAX_EXPORT)} in this order.")
+
+
+def draw_one(pair: Pair, sample_id: str, asked: Asked, titles: list[str]) -> None:
+    """One example with the way to the ones before and after it."""
+    selection.remember(example=sample_id)
+    opener(LISTENER, open_clicked)
+    walk(pair, sample_id, asked)
+    row = evidence.row(pair, sample_id)
+    if row is None:
+        st.info(
+            plain(f"There is no example '{sample_id[:200]}' in this evaluation set: go back to the gallery."),
+            icon=":material/search_off:",
+        )
+        return
+    st.title(large.KIND_TITLES[row.kind], anchor=False)
+    large.draw(pair, row, titles)
+
+
+def walk(pair: Pair, sample_id: str, asked: Asked) -> None:
+    """Back to the gallery, and to the neighbours in its order; across pages."""
+    total = flips.num_flips(pair, asked)
+    page = selection.asked_number("page", flips.num_pages(total))
+    before, position, after = flips.around(pair, asked, page, sample_id)
+    with st.container(horizontal=True, vertical_alignment="center", key="walk"):
+        st.button("Gallery", icon=":material/grid_view:", shortcut="Esc", on_click=show, args=(None, page))
+        for label, icon, key, place in (
+            ("Previous", ":material/chevron_left:", "Left", before),
+            ("Next", ":material/chevron_right:", "Right", after),
+        ):
+            st.button(
+                label,
+                icon=icon,
+                shortcut=key,
+                disabled=place is None,
+                on_click=show,
+                args=(place.sample_id, place.page) if place else (None, page),
+            )
+        if position is not None:
+            st.caption(f"{count(position)} of {count(total)} {filters.described(asked.filter)}")
+        elif total:
+            st.caption(f"Not among the {filters.described(asked.filter)} of the gallery's page.")
+
+
+def show(sample_id: str | None, page: int) -> None:
+    """Before the page is drawn again: this example (None: the gallery), and the page of the gallery that it is on."""
+    st.session_state["example"] = sample_id or ""
+    selection.remember("1", page=str(page))
 
 
 examples()

@@ -2,61 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import selection, store, verdict
+from app import evidence, judging, pieces, selection, store, verdict
 from app.markup import plain
 from app.store import Pair
 from pct_mlops.charts import count, flip_areas, interval, percent, points
 from pct_mlops.config import PctError
 
 if TYPE_CHECKING:
-    from pct_mlops.gate import Check
+    from pct_mlops.comparison import FlipCounts
+    from pct_mlops.gate import Decision
 
+AREAS, GO = "areas", "go_to_kind"
 HINTS = {
     "accuracy": "Share of examples that the model answers right.",
     "nfr": "Negative flip rate: share of all examples that the old model got right and the new one gets wrong.",
     "pfr": "Positive flip rate: share of all examples that the old model got wrong and the new one gets right.",
     "floor": "Models that differ in their random seed only flip predictions too: no replacement can be asked for less.",
     "bounds": "Each bound alone holds with 95% confidence.",
+    "areas": "Area is the number of examples. Left: the old model was right. Top: the new model is right. "
+    "Click flips or what both got wrong to see them.",
+    "checks": f"Each rule of the policy; class rules once per class. {verdict.KEY}",
+    "changes": "Keys of the two recipes that differ, and what the tables say of the data they were scored on.",
 }
 
 
 def overview() -> None:
     """Draw the page."""
+    follow_click()
     pair = selection.current()
     counts = store.counts(pair)
     st.title("Did it get better everywhere?", anchor=False)
     st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)} on {count(counts.total)} test examples")
-    checks = draw_verdict(pair)
+    decision = draw_verdict(pair)
     left, right = st.columns([1.15, 1], gap="large")
     with left:
-        st.subheader(
-            "Old answers against new ones",
-            anchor=False,
-            help="Area is the number of examples. Left: the old model was right. Top: the new model is right.",
-        )
-        st.plotly_chart(
-            flip_areas(counts, dark=selection.is_dark()),
-            key="areas",
-            alt="Both right, negative flips, positive flips and both wrong, as areas.",
-            config={"displayModeBar": False},
-        )
+        draw_areas(counts)
     with right:
         st.subheader("In numbers", anchor=False, help=HINTS["bounds"])
         draw_metrics(pair)
     with st.container(horizontal=True, key="onward"):
-        go_on("examples.py", f"See the {count(counts.negative_flips)} negative flips", ":material/photo_library:")
+        go_on("examples.py", f"{count(counts.negative_flips)} negative flips", ":material/photo_library:")
+        go_on("examples.py", f"{count(counts.positive_flips)} positive flips", ":material/thumb_up:", kind="positive")
         go_on("classes.py", "Which classes lose", ":material/category:")
-    draw_checks(checks)
+        if store.has_versions(pair):
+            go_on("review.py", "Review", ":material/rate_review:")
+    if decision:
+        draw_checks(decision)
+    draw_changes(pair)
 
 
-def go_on(view: str, label: str, icon: str) -> None:
+def draw_areas(counts: FlipCounts) -> None:
+    """The 2x2; a click on flips leads to them."""
+    st.subheader("Old answers against new ones", anchor=False, help=HINTS["areas"])
+    st.plotly_chart(
+        flip_areas(counts, dark=selection.is_dark()),
+        key=AREAS,
+        alt="Both right, negative flips, positive flips and both wrong, as areas.",
+        on_select=clicked,
+        selection_mode="points",
+        config={"displayModeBar": False},
+    )
+
+
+def clicked() -> None:
+    """An area was clicked: remember which, for the page that is drawn next."""
+    points_ = st.session_state[AREAS]["selection"]["points"]
+    st.session_state[GO] = points_[0]["customdata"][0] if points_ else None
+
+
+def follow_click() -> None:
+    """Leave for the examples of the clicked area. What both got right did not change, so there is nothing to show."""
+    kind = st.session_state.pop(GO, None)
+    if kind in ("negative", "positive", "both_wrong"):
+        st.switch_page("views/examples.py", query_params=selection.link_params(kind=kind))
+
+
+def go_on(view: str, label: str, icon: str, **extra: str) -> None:
     """A link to another view of the same pair."""
-    st.page_link(f"views/{view}", label=label, icon=icon, query_params=selection.link_params())
+    st.page_link(f"views/{view}", label=label, icon=icon, query_params=selection.link_params(**extra))
 
 
 def draw_metrics(pair: Pair) -> None:
@@ -66,7 +94,7 @@ def draw_metrics(pair: Pair) -> None:
     st.metric(
         "Accuracy, old → new",
         f"{percent(found['accuracy_old'].value)} → {percent(found['accuracy_new'].value)}",
-        f"{points(change.value)}  ({interval(change.lower, change.upper)})",
+        f"{points(change.value)}  ({points(change.lower)} to {points(change.upper)})",
         delta_color="off",
         delta_arrow="off",
         help=HINTS["accuracy"] + " Below: the change with its bounds.",
@@ -82,15 +110,15 @@ def draw_metrics(pair: Pair) -> None:
             help=f"{HINTS[name.lower()]} Below: its bounds. {HINTS['bounds']}",
             border=True,
         )
-    if sentence := store.floor(pair):
-        st.caption(f"For comparison: {plain(sentence)}.", help=HINTS["floor"])
+    if floor := store.floor(pair):
+        st.caption(f"For comparison: {plain(floor.sentence)}.", help=HINTS["floor"])
 
 
-def draw_verdict(pair: Pair) -> Sequence[Check]:
+def draw_verdict(pair: Pair) -> Decision | None:
     """The gate's decision under the given policy, and the one on record when it judged this very pair."""
     recorded = store.recorded_verdict(pair)
     try:
-        decision = store.decision(pair, selection.policy())
+        decision = judging.decision(pair, selection.policy())
     except PctError as error:
         st.error(plain(str(error)), icon=":material/error:")
         decision = None
@@ -104,20 +132,37 @@ def draw_verdict(pair: Pair) -> Sequence[Check]:
                 "No verdict: no policy was given. Start the explorer with `--policy FILE` to see one.",
                 icon=":material/policy:",
             )
-        return ()
+        return None
     note = f" The gate recorded {recorded} for these two versions." if recorded else ""
-    verdict.banner(str(decision.verdict), decision.sentence, f"Judged now under {selection.policy()}.{note}")
-    return decision.checks
+    verdict.banner(
+        str(decision.verdict), decision.sentence, f"Judged now under {Path(selection.policy() or '').name}.{note}"
+    )
+    return decision
 
 
-def draw_checks(checks: Sequence[Check]) -> None:
-    """What the verdict rests on, the worst first."""
-    if not checks:
+def draw_checks(decision: Decision) -> None:
+    """What the verdict rests on, the worst first, and what is said beside it."""
+    if not decision.checks:
         return
-    st.subheader("What the verdict rests on", anchor=False, help="Each rule of the policy; class rules once per class.")
-    st.html(verdict.rules_table(checks))
-    if more := verdict.left_out(checks):
+    st.subheader("What the verdict rests on", anchor=False, help=HINTS["checks"])
+    st.html(verdict.rules_table(decision.checks))
+    if more := verdict.left_out(decision.checks):
         st.caption(f"{count(more)} more checks, none worse than those shown.")
+    st.caption(verdict.KEY)
+    for sentence in decision.notes:
+        st.caption(plain(sentence))
+
+
+def draw_changes(pair: Pair) -> None:
+    """What is not the same in recipe and data."""
+    st.subheader("What changed between the two", anchor=False, help=HINTS["changes"])
+    found = evidence.changes(pair)
+    if found is None:
+        st.caption("Neither side carries a recipe, and the tables say the same of their data.")
+    elif not found:
+        st.caption("Recipe and data are the same: only what the recipe leaves open, such as the machine, can differ.")
+    else:
+        st.html(pieces.difference_table(found))
 
 
 overview()

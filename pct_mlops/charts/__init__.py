@@ -2,22 +2,42 @@
 
 from pct_mlops.charts.classes import ClassRates, class_bars
 from pct_mlops.charts.counts import flip_areas
+from pct_mlops.charts.history import MovePoint, move_history, running
 from pct_mlops.charts.matrix import busiest, flip_matrix
-from pct_mlops.charts.text import UNDEFINED, count, escaped, interval, number, percent, points, printable, short
+from pct_mlops.charts.ruler import Ruler, ruler
+from pct_mlops.charts.slices import EMPTY, SURE, excess_bars, slice_title
+from pct_mlops.charts.text import (
+    UNDEFINED,
+    count,
+    escaped,
+    interval,
+    number,
+    percent,
+    points,
+    printable,
+    probability,
+    short,
+)
 from pct_mlops.charts.tradeoff import MethodPoint, interpolation_curve, page, pareto, pareto_front
 
 __all__ = [
+    "EMPTY",
+    "SURE",
     "UNDEFINED",
     "ClassRates",
     "MethodPoint",
+    "MovePoint",
+    "Ruler",
     "busiest",
     "class_bars",
     "count",
     "escaped",
+    "excess_bars",
     "flip_areas",
     "flip_matrix",
     "interpolation_curve",
     "interval",
+    "move_history",
     "number",
     "page",
     "pareto",
@@ -25,5 +45,9 @@ __all__ = [
     "percent",
     "points",
     "printable",
+    "probability",
+    "ruler",
+    "running",
     "short",
+    "slice_title",
 ]

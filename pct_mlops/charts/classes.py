@@ -1,4 +1,4 @@
-"""Flips per class: negative to the right, positive to the left, each with its bounds."""
+"""Flips per class: negative to the right, positive to the left, each with its bounds; beside them the accuracies."""
 
 from __future__ import annotations
 
@@ -15,17 +15,24 @@ if TYPE_CHECKING:
     from pct_mlops.comparison import Estimate
 
 ROW_HEIGHT = 30
+# Shares of the width: bars, and beside them old and new accuracy.
+BARS, ACCURACIES = (0.0, 0.64), (0.7, 1.0)
 
 
 @dataclass(frozen=True)
 class ClassRates:
-    """One class of the bar chart: `index` comes back with a click; rates are fractions of the class's examples."""
+    """One class of the bar chart: `index` comes back with a click; rates are fractions of the class's examples.
+
+    With both accuracies they are drawn beside the bars.
+    """
 
     index: int
     name: str
     support: int
     nfr: Estimate
     pfr: Estimate
+    accuracy_old: Estimate | None = None
+    accuracy_new: Estimate | None = None
 
 
 def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
@@ -49,31 +56,99 @@ def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
         zerolinewidth=1,
         zerolinecolor=ink(dark),
         fixedrange=True,
+        domain=BARS if _has_accuracies(rows) else [0, 1],
     )
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
         ticktext=[f"{escaped(short(row.name))} ({count(row.support)})" for row in rows],
         range=[len(rows) - 0.5, -0.5],
-        showgrid=False,
+        showgrid=_has_accuracies(rows),
+        gridcolor="rgba(138,146,154,0.18)",
         fixedrange=True,
         automargin=True,
         ticklabelstandoff=6,
         **axis_text(dark),
     )
-    for side, text, colour in ((0, "◀ positive flips", POSITIVE), (1, "negative flips ▶", NEGATIVE)):
-        figure.add_annotation(
-            text=f"<b>{text}</b>",
-            xref="paper",
-            yref="paper",
-            x=side,
-            y=1,
-            xanchor=("left", "right")[side],
-            yanchor="bottom",
-            yshift=2,
-            showarrow=False,
-            font={"color": colour},
-        )
+    if _has_accuracies(rows):
+        _accuracies(figure, rows, dark)
+        _heading(figure, ACCURACIES[0], "left", "accuracy:  ○ old  ● new", ink(dark))
+    _heading(figure, 0, "left", "◀ positive flips", POSITIVE)
+    _heading(figure, BARS[1] if _has_accuracies(rows) else 1, "right", "negative flips ▶", NEGATIVE)
     return figure.update_layout(barmode="overlay", bargap=0.35, margin={"l": 8, "r": 8, "t": 32, "b": 32})
+
+
+def _has_accuracies(rows: Sequence[ClassRates]) -> bool:
+    return all(row.accuracy_old is not None and row.accuracy_new is not None for row in rows)
+
+
+def _heading(figure: go.Figure, x: float, anchor: str, text: str, colour: str) -> None:
+    figure.add_annotation(
+        text=f"<b>{text}</b>",
+        xref="paper",
+        yref="paper",
+        x=x,
+        y=1,
+        xanchor=anchor,
+        yanchor="bottom",
+        yshift=2,
+        showarrow=False,
+        font={"color": colour},
+    )
+
+
+def _accuracies(figure: go.Figure, rows: Sequence[ClassRates], dark: bool) -> None:
+    """A hollow dot for the old and a filled one for the new accuracy of each class, on an axis of their own."""
+    pairs = [(row.accuracy_old, row.accuracy_new) for row in rows]
+    known = [(i, old, new) for i, (old, new) in enumerate(pairs) if old and new and None not in (old.value, new.value)]
+    colours = [NEGATIVE if new.value < old.value else POSITIVE for _, old, new in known]  # type: ignore[operator]
+    for (i, old, new), colour in zip(known, colours, strict=True):
+        figure.add_shape(
+            type="line",
+            layer="below",
+            xref="x2",
+            x0=old.value,
+            x1=new.value,
+            y0=i,
+            y1=i,
+            line={"color": colour, "width": 2},
+        )
+    texts = [
+        f"<b>{escaped(short(rows[i].name, 60))}</b><br>accuracy {percent(old.value)} → {percent(new.value)}"
+        f"<br>old {interval(old.lower, old.upper)}<br>new {interval(new.lower, new.upper)}"
+        for i, old, new in known
+    ]
+    for name, which, fill in (("old", 1, False), ("new", 2, True)):
+        figure.add_scatter(
+            name=f"accuracy {name}",
+            xaxis="x2",
+            x=[entry[which].value for entry in known],  # type: ignore[union-attr]
+            y=[entry[0] for entry in known],
+            mode="markers",
+            customdata=[[rows[entry[0]].index, "all"] for entry in known],
+            marker={
+                "size": 9,
+                "color": colours if fill else ("#0E1117" if dark else "#FFFFFF"),
+                "line": {"width": 2, "color": colours},
+            },
+            hovertext=texts,
+            hovertemplate="%{hovertext}<extra></extra>",
+            cliponaxis=False,
+        )
+    values = [value for _, old, new in known for value in (old.value, new.value) if value is not None] or [0.0, 1.0]
+    low, high = min(values), max(values)
+    room = max(0.08 * (high - low), 0.004)
+    figure.update_layout(
+        xaxis2={
+            "domain": ACCURACIES,
+            "anchor": "y",
+            "range": [low - room, high + room],
+            "tickformat": ".0%" if high - low > 0.05 else ".1%",
+            "nticks": 4,
+            "fixedrange": True,
+            "zeroline": False,
+            **axis_text(dark),
+        }
+    )
 
 
 def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, line: str) -> None:

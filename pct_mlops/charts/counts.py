@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 class _Area(NamedTuple):
-    """One of the four groups: its number, its corner, and its box in the unit square."""
+    """One of the four groups: the kind that a click on it gives, its number, corner, and box in the unit square."""
 
     name: str
+    kind: str
     colour: str
     number: int
     is_right: bool
@@ -30,8 +31,8 @@ class _Area(NamedTuple):
 def flip_areas(counts: FlipCounts, height: int = 320, *, dark: bool = False) -> go.Figure:
     """A unit square: width = share old right | old wrong, height = share new right (top) | new wrong within each.
 
-    Each area is the group's share of all examples. Labels stand outside, at the corner of their group, because the
-    flips are often slivers. No examples: an empty figure that says so.
+    Each area is the group's share of all examples, and carries its kind as customdata. Labels stand outside, at the
+    corner of their group, because the flips are often slivers. No examples: an empty figure that says so.
     """
     figure = plain_layout(go.Figure(), height, dark)
     figure.update_xaxes(visible=False, range=[0, 1], fixedrange=True)
@@ -49,11 +50,14 @@ def _areas(counts: FlipCounts) -> list[_Area]:
     share = old_right / counts.total
     kept = counts.both_right / old_right if old_right else 0.0
     gained = counts.positive_flips / (counts.total - old_right) if old_right < counts.total else 0.0
+    lost, missed, left = 1 - kept, 1 - gained, 1 - share
     return [
-        _Area("Both right", BOTH_RIGHT, counts.both_right, False, True, 0.0, share, 1 - kept, kept),
-        _Area("Negative flips", NEGATIVE, counts.negative_flips, False, False, 0.0, share, 0.0, 1 - kept),
-        _Area("Positive flips", POSITIVE, counts.positive_flips, True, True, share, 1 - share, 1 - gained, gained),
-        _Area("Both wrong", BOTH_WRONG, counts.both_wrong, True, False, share, 1 - share, 0.0, 1 - gained),
+        _Area("Both right", "both_right", BOTH_RIGHT, counts.both_right, False, True, 0.0, share, lost, kept),
+        _Area("Negative flips", "negative", NEGATIVE, counts.negative_flips, False, False, 0.0, share, 0.0, lost),
+        _Area(
+            "Positive flips", "positive", POSITIVE, counts.positive_flips, True, True, share, left, 1 - gained, gained
+        ),
+        _Area("Both wrong", "both_wrong", BOTH_WRONG, counts.both_wrong, True, False, share, left, 0.0, missed),
     ]
 
 
@@ -66,7 +70,10 @@ def _draw(figure: go.Figure, area: _Area, total: int) -> None:
         base=[area.base],
         y=[area.tall],
         name=area.name,
+        customdata=[[area.kind]],
         marker={"color": area.colour, "line": outline},
+        # A click leads elsewhere, so that what was not clicked need not fade.
+        unselected={"marker": {"opacity": 1}},
         hovertemplate=f"{area.name}: {count(area.number)} of {count(total)} ({percent(area.number / total)})"
         "<extra></extra>",
     )

@@ -23,15 +23,19 @@ def busiest(
 ) -> tuple[list[int], list[int]]:
     """The rows (targets) and columns (wrong new classes) to draw, as class indices in ascending order.
 
-    Up to `limit` classes: all of them. Beyond: the `limit` targets with most flips among those that are `wanted`, and
-    the `limit` wrong answers that take most of these rows' flips.
+    Up to `limit` classes: all of them. Beyond: the `limit` targets with most flips among those that are `wanted`, the
+    answer that each of them is most often taken for, and up to `limit` those that take most of these rows' flips.
     """
     cells = [cell for cell in cells if wanted is None or wanted(cell.target)]
     if num_classes <= limit and wanted is None:
         return list(range(num_classes)), list(range(num_classes))
     rows = _largest(Counter(), cells, limit, by_target=True)
-    inside = [cell for cell in cells if cell.target in set(rows)]
-    return rows, _largest(Counter(), inside, limit, by_target=False)
+    inside = sorted((cell for cell in cells if cell.target in set(rows)), key=lambda cell: -cell.count)
+    # Each row's own, so that no row stands empty.
+    firsts = {cell.target: cell.wrong for cell in reversed(inside)}.values()
+    rest = [cell for cell in inside if cell.wrong not in firsts]
+    more = _largest(Counter(), rest, limit - len(set(firsts)), by_target=False)
+    return rows, sorted({*firsts, *more})
 
 
 def _largest(totals: Counter[int], cells: Sequence[FlipCell], limit: int, *, by_target: bool) -> list[int]:
@@ -77,7 +81,7 @@ def flip_matrix(
     _markers(figure, shown, place, class_names)
     if len(columns) <= MAX_ANNOTATED:
         # A strong orange is bright in either theme; a faint one is as bright as the page behind it.
-        colours = [INK if cell.count > 0.75 * top else ink(dark) for cell in shown]
+        colours = [INK if cell.count > 0.88 * top else ink(dark) for cell in shown]
         figure.data[-1].update(mode="markers+text", text=[count(c.count) for c in shown], textfont_color=colours)
     _axes(figure, rows, columns, class_names, dark)
     return figure

@@ -7,7 +7,18 @@ import re
 
 from pct_mlops.config.numbers import UNDEFINED, percent, points
 
-__all__ = ["UNDEFINED", "count", "escaped", "interval", "number", "percent", "points", "printable", "short"]
+__all__ = [
+    "UNDEFINED",
+    "count",
+    "escaped",
+    "interval",
+    "number",
+    "percent",
+    "points",
+    "printable",
+    "probability",
+    "short",
+]
 
 _NUMBERED = re.compile(r" #\d{1,6}$")
 
@@ -22,6 +33,11 @@ def interval(lower: float | None, upper: float | None) -> str:
     if lower is None and upper is None:
         return UNDEFINED
     return f"{percent(lower)} to {percent(upper)}"
+
+
+def probability(value: float) -> str:
+    """A p-value with three decimals; what is smaller still is said to be so."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def count(value: int) -> str:

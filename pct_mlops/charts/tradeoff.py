@@ -25,13 +25,18 @@ GRID = "rgba(138,146,154,0.25)"
 
 @dataclass(frozen=True)
 class MethodPoint:
-    """A method's mean accuracy and NFR over its runs, and their standard deviations (None: one run)."""
+    """A method's mean accuracy and NFR over its runs, and their standard deviations (None: one run).
+
+    `details` are further lines of the text that appears when one points at it; `key` is what a click gives back.
+    """
 
     label: str
     accuracy: float
     nfr: float
     accuracy_std: float | None = None
     nfr_std: float | None = None
+    details: tuple[str, ...] = ()
+    key: str = ""
 
 
 def interpolation_curve(
@@ -88,16 +93,44 @@ def interpolation_curve(
     return place_labels(figure, path, labels, [path, *[[(ends[0], limit), (ends[1], limit)] for limit in limits]], dark)
 
 
-def pareto(points: Sequence[MethodPoint], *, dark: bool = False) -> go.Figure:
+def pareto(
+    points: Sequence[MethodPoint],
+    *,
+    reference: MethodPoint | None = None,
+    floor: float | None = None,
+    all_labels: bool = True,
+    dark: bool = False,
+) -> go.Figure:
     """Methods by mean NFR and accuracy with one standard deviation each way, and a line along the Pareto front.
 
     On the front are those that no other beats in one rate without losing in the other; the rest are hollow.
+    `reference` is what NFR is measured against: a line at its accuracy; `floor` what retraining alone flips: a line at
+    that rate. Without `all_labels`, those off the front have a label only where it hides nothing.
     """
     figure = plain_layout(go.Figure(), HEIGHT, dark)
     if not points:
         return _empty(figure, "No methods to show")
+    if reference is not None:
+        _reference(figure, reference, dark)
+    if floor is not None:
+        _floor(figure, floor, dark)
     front = pareto_front(points)
     edge = sorted((points[i] for i in front), key=lambda point: point.nfr)
+    _front(figure, edge)
+    _methods(figure, points, front)
+    spots = [(100 * point.nfr, 100 * point.accuracy) for point in points]
+    bars = [bar for spot, point in zip(spots, points, strict=True) for bar in _bars(spot, point)]
+    level = [100 * reference.accuracy] if reference is not None else []
+    across = [100 * floor] if floor is not None else []
+    _axes(figure, [*(x for bar in bars for x, _ in bar), *across], [*(y for bar in bars for _, y in bar), *level], dark)
+    ends, heights = figure.layout.xaxis.range, figure.layout.yaxis.range
+    lines = [*bars, _steps(edge), *([(ends[0], y), (ends[1], y)] for y in level)]
+    lines += [[(x, heights[0]), (x, heights[1])] for x in across]
+    labels = [f"<b>{_named(point)}</b>" if i in front else _named(point) for i, point in enumerate(points)]
+    return place_labels(figure, spots, labels, lines, dark, all_shown=all_labels)
+
+
+def _front(figure: go.Figure, edge: Sequence[MethodPoint]) -> None:
     figure.add_scatter(
         x=[100 * point.nfr for point in edge],
         y=[100 * point.accuracy for point in edge],
@@ -107,6 +140,16 @@ def pareto(points: Sequence[MethodPoint], *, dark: bool = False) -> go.Figure:
         hoverinfo="skip",
         cliponaxis=False,
     )
+
+
+def _steps(edge: Sequence[MethodPoint]) -> Line:
+    """The corners of the line along the front."""
+    corners = [(100 * point.nfr, 100 * before.accuracy) for before, point in itertools.pairwise(edge)]
+    turns = [(100 * point.nfr, 100 * point.accuracy) for point in edge]
+    return [turns[0], *[end for pair in zip(corners, turns[1:], strict=True) for end in pair]]
+
+
+def _methods(figure: go.Figure, points: Sequence[MethodPoint], front: set[int]) -> None:
     for best, several in itertools.product((False, True), repeat=2):
         group = [p for i, p in enumerate(points) if (i in front) is best and _has_spread(p) is several]
         colour = POSITIVE if best else NEUTRAL
@@ -114,6 +157,8 @@ def pareto(points: Sequence[MethodPoint], *, dark: bool = False) -> go.Figure:
             x=[100 * point.nfr for point in group],
             y=[100 * point.accuracy for point in group],
             mode="markers",
+            customdata=[[point.key] for point in group],
+            unselected={"marker": {"opacity": 0.6}},
             marker={
                 "size": 11,
                 "color": colour if best else "rgba(0,0,0,0)",
@@ -124,14 +169,29 @@ def pareto(points: Sequence[MethodPoint], *, dark: bool = False) -> go.Figure:
             cliponaxis=False,
             **_hover([_method_text(point, best) for point in group]),
         )
-    spots = [(100 * point.nfr, 100 * point.accuracy) for point in points]
-    bars = [bar for spot, point in zip(spots, points, strict=True) for bar in _bars(spot, point)]
-    _axes(figure, [x for bar in bars for x, _ in bar], [y for bar in bars for _, y in bar], dark)
-    steps = [(100 * point.nfr, 100 * before.accuracy) for before, point in itertools.pairwise(edge)]
-    turns = [(100 * point.nfr, 100 * point.accuracy) for point in edge]
-    front_line = [turns[0], *[end for step, turn in zip(steps, turns[1:], strict=True) for end in (step, turn)]]
-    labels = [f"<b>{_named(point)}</b>" if i in front else _named(point) for i, point in enumerate(points)]
-    return place_labels(figure, spots, labels, [*bars, front_line], dark, all_shown=True)
+
+
+def _reference(figure: go.Figure, point: MethodPoint, dark: bool) -> None:
+    figure.add_hline(
+        y=100 * point.accuracy,
+        line={"color": NEUTRAL, "width": 1, "dash": "dot"},
+        annotation={"text": _named(point), "font": {"size": 12, "color": ink(dark)}, "showarrow": False},
+        annotation_position="bottom right",
+    )
+
+
+def _floor(figure: go.Figure, rate: float, dark: bool) -> None:
+    figure.add_vline(
+        x=100 * rate,
+        line={"color": NEUTRAL, "width": 1, "dash": "dash"},
+        annotation={
+            "text": f"retraining alone {percent(rate)}",
+            "font": {"size": 12, "color": ink(dark)},
+            "showarrow": False,
+            "textangle": -90,
+        },
+        annotation_position="bottom right",
+    )
 
 
 def _has_spread(point: MethodPoint) -> bool:
@@ -176,10 +236,11 @@ def _curve_text(point: CurvePoint) -> str:
 
 def _method_text(point: MethodPoint, best: bool) -> str:
     spread = [f" ± {percent(std)}" if std is not None else "" for std in (point.accuracy_std, point.nfr_std)]
+    details = "".join(f"<br>{escaped(short(line, 80))}" for line in point.details)
     front = "<br>on the Pareto front" if best else ""
     return (
         f"<b>{escaped(short(point.label, 60))}</b><br>accuracy {percent(point.accuracy)}{spread[0]}"
-        f"<br>NFR {percent(point.nfr)}{spread[1]}{front}"
+        f"<br>NFR {percent(point.nfr)}{spread[1]}{details}{front}"
     )
 
 

@@ -12,6 +12,8 @@ from pct_mlops.cli.options import empty_is_none, overrides, tracking_uri
 @click.argument("new", required=False)
 @click.option("--model", callback=empty_is_none, metavar="NAME", help="Registered model to open first.")
 @click.option("--policy", callback=empty_is_none, metavar="FILE", help="Judge with this policy, as the gate does.")
+@click.option("--images", callback=empty_is_none, metavar="FILE", help="Images of two files (Parquet: sample_id, png).")
+@click.option("--read-only", is_flag=True, help="Show reviews, but let nobody write one.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
 @click.option("--headless", is_flag=True, help="Do not open a browser.")
 @tracking_uri
@@ -21,6 +23,8 @@ def explore(
     new: str | None,
     model: str | None,
     policy: str | None,
+    images: str | None,
+    read_only: bool,
     port: int,
     headless: bool,
     tracking_uri: str | None,
@@ -35,8 +39,17 @@ def explore(
     """
     from pct_mlops.pipeline.explore import start
 
-    code = start(old=old, new=new, model=model, policy=policy, port=port, headless=headless, tracking_uri=tracking_uri)
-    click.get_current_context().exit(code)
+    start(
+        old=old,
+        new=new,
+        model=model,
+        policy=policy,
+        port=port,
+        headless=headless,
+        tracking_uri=tracking_uri,
+        images=images,
+        read_only=read_only,
+    )
 
 
 @click.command()

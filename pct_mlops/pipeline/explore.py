@@ -1,11 +1,12 @@
-"""Start the explorer in a process of its own."""
+"""Start the explorer: the process becomes it, so that a signal meant for one reaches the other."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 import sys
+from pathlib import Path
+from typing import NoReturn
 
 from pct_mlops.config import PctError, Policy
 from pct_mlops.pipeline.references import is_file, open_source
@@ -20,27 +21,28 @@ def start(
     port: int,
     headless: bool,
     tracking_uri: str | None,
-) -> int:
-    """Check what was typed, run the app until it is stopped, and return its exit code."""
+    images: str | None = None,
+    read_only: bool = False,
+) -> NoReturn:
+    """Check what was typed, then become the app. Nobody is left in between who would have to pass a SIGTERM on."""
     if bool(old) != bool(new):
         raise PctError("Give OLD and NEW, or neither: one table alone has no flips.")
     if policy:
         Policy.read(policy)
+    if images and not Path(images).is_file():
+        raise PctError(f"There are no images at {images}: give a Parquet file of sample_id and png, or leave it out.")
     for reference in (old, new):
         if reference and is_file(reference):
             open_source(reference)
     if importlib.util.find_spec("app") is None:
         raise PctError("The explorer is not installed here: run it from a checkout, or install pct-mlops.")
     command = [sys.executable, "-m", "app", *(word for word in (old, new) if word)]
-    for flag, value in (("--model", model), ("--policy", policy), ("--tracking-uri", tracking_uri)):
+    given = {"--model": model, "--policy": policy, "--tracking-uri": tracking_uri, "--images": images}
+    for flag, value in given.items():
         command += [flag, value] if value else []
-    environment = {
-        **os.environ,
-        "STREAMLIT_SERVER_PORT": str(port),
-        "STREAMLIT_SERVER_ADDRESS": os.environ.get("STREAMLIT_SERVER_ADDRESS", "127.0.0.1"),
-        "STREAMLIT_SERVER_HEADLESS": str(headless).lower(),
-    }
-    try:
-        return subprocess.run(command, env=environment, check=False).returncode
-    except KeyboardInterrupt:
-        return 0
+    command += ["--read-only"] if read_only else []
+    os.environ["STREAMLIT_SERVER_PORT"] = str(port)
+    os.environ.setdefault("STREAMLIT_SERVER_ADDRESS", "127.0.0.1")
+    os.environ["STREAMLIT_SERVER_HEADLESS"] = str(headless).lower()
+    sys.stdout.flush()
+    os.execv(sys.executable, command)

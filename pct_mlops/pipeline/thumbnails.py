@@ -10,16 +10,22 @@ if TYPE_CHECKING:
     from pct_mlops.data import Split
 
 CHUNK = 1000  # rows a row group: a page of the explorer reads few of them
+# Each explorer copies the file once. ImageNet's 50,000 at 64 pixels take about 400 MB.
+MAX_BYTES = 512 * 1024**2
 
 
 def write_thumbnails(split: Split, size: int, path: Path) -> None:
-    """Parquet with columns sample_id and png; no side is longer than `size` pixels."""
+    """Parquet with columns sample_id and png; no side is longer than `size` pixels.
+
+    At MAX_BYTES it ends: the examples of a very large set that come last in it have no thumbnail.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
     from PIL import Image
 
     schema = pa.schema([("sample_id", pa.string()), ("png", pa.binary())])
     path.parent.mkdir(parents=True, exist_ok=True)
+    room = MAX_BYTES
     with pq.ParquetWriter(path, schema, compression="none") as writer:
         for start in range(0, len(split), CHUNK):
             ids = split.sample_ids[start : start + CHUNK]
@@ -31,4 +37,7 @@ def write_thumbnails(split: Split, size: int, path: Path) -> None:
                 buffer = io.BytesIO()
                 picture.save(buffer, format="png", compress_level=1)
                 encoded.append(buffer.getvalue())
+            room -= sum(map(len, encoded))
+            if room < 0:
+                return
             writer.write_table(pa.table({"sample_id": ids, "png": encoded}, schema=schema))

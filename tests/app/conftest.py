@@ -20,6 +20,7 @@ from pct_mlops.predictions import Predictions
 MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 HOSTILE = "<img src=x onerror=alert(1)> **b** [a](http://evil.invalid) $x$"
 NAMES = ("ant", "bee", HOSTILE, "a class with a name that is far too long for any tile or axis of a chart")
+NUM_VIEWS = len(list(MAIN.with_name("views").glob("*.py")))
 NUM = 400
 NUM_IMAGES = 300
 
@@ -110,6 +111,12 @@ def html_of():
 
 
 @pytest.fixture
+def links_of():
+    """Links of the page itself, without those of the menu, which come first."""
+    return lambda app: app.get("page_link")[NUM_VIEWS:]
+
+
+@pytest.fixture
 def make_table():
     return table
 
@@ -154,6 +161,11 @@ class Shelf:
             self.client.set_registered_model_alias(name, alias, str(version))
         return int(version)
 
+    def add_file(self, name: str, version: int, file: Path) -> None:
+        """A file beside the predictions of a version, for example its recipe."""
+        source = self.client.get_model_version(name, str(version)).source
+        self.client.log_model_artifact(source.rsplit("/", 1)[-1], str(file))
+
     def add_images(self, name: str, digest: str, file: Path) -> None:
         """Thumbnails of an evaluation set, kept with a run and named by a tag of the model."""
         from pct_mlops.registry.registry import IMAGES_TAG
@@ -184,3 +196,26 @@ def shelf(tmp_path_factory, truth, folder) -> Shelf:
 @pytest.fixture
 def make_shelf(tmp_path):
     return lambda: Shelf(tmp_path / "shelf")
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory, folder) -> Shelf:
+    """A registry whose versions are written on, with a policy that leaves marked label errors out."""
+    desk = Shelf(tmp_path_factory.mktemp("desk"))
+    desk.tables = [Predictions.load(folder / f"{which}.parquet") for which in ("old", "new")]
+    desk.policy = folder / "mild.yaml"
+    desk.policy.write_text("rules: [{metric: nfr, max: 0.5}]\nreviews: {count_apart: [label_error]}\n")
+    return desk
+
+
+@pytest.fixture
+def model(desk, request) -> str:
+    """A model of the test's own: version 1 is production, version 2 the candidate."""
+    from pct_mlops.registry import Registry
+
+    # mlflow remembers the store that was opened last, and uploads ask that one.
+    Registry(desk.uri)
+    name = f"m{abs(hash(request.node.nodeid)) % 10**9}"
+    for table_, alias in zip(desk.tables, ("production", "candidate"), strict=True):
+        desk.add(name, table_, alias)
+    return name

@@ -49,6 +49,7 @@ def test_orders():
 
     assert order("nfr") == [1, 0, 2]
     assert order("pfr") == [0, 1, 2]
+    assert order("accuracy") == [1, 0, 2]
     assert order("support") == [0, 1, 2]
     assert order("name") == [1, 0, 2]
     assert [row.index for row in ordered(rows, "name", "c")] == [2]
@@ -111,6 +112,17 @@ def test_plain_text_cannot_link_format_or_load():
         assert all(shown[i - 1] == "\\" for i, char in enumerate(shown) if char == active)
 
 
+@pytest.mark.parametrize(
+    "address", ["http://evil.invalid", "HTTPS://evil.invalid", "www.evil.invalid", "a@evil.invalid"]
+)
+def test_an_address_in_plain_text_becomes_no_link(address):
+    shown = plain(f"see {address} now").replace("\\", "")
+
+    assert address not in shown
+    assert shown.replace("\u2060", "") == f"see {address} now"
+    assert plain("name@alias") == "name\\@alias", "commands can be copied"
+
+
 def check(verdict, **changes):
     values = {"class_name": None, "value": 0.1, "lower": 0.0, "upper": 0.2, "limit": 0.05, "bound": "upper"}
     return Check(**{"metric": "nfr", "sentence": "s <b>", **values, **changes}, verdict=verdict)
@@ -122,7 +134,7 @@ def test_the_worst_checks_come_first_and_long_lists_are_cut():
     html = rules_table(checks)
 
     assert html.index("FAIL") < html.index("PASS")
-    assert html.count("<td>") == SHOWN
+    assert html.count("<tr><td") == SHOWN
     assert left_out(checks) == 1
     assert "<b>" not in html
 

@@ -1,8 +1,9 @@
-"""One walk through the explorer in a real browser, over a registry and no data set: it ends on a copied address."""
+"""One walk through the explorer in a real browser, over a registry and no data set: from the gate's link to a mark."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from pct_mlops.cli.main import main
+from pct_mlops.registry import Registry, reviews
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = [
@@ -46,22 +50,18 @@ def wait_until_healthy(process: subprocess.Popen, address: str, log: Path) -> No
 
 
 @pytest.fixture
-def address(shelf, tmp_path):
-    """The explorer as its own process, started in a folder that holds nothing."""
+def address(desk, model, folder, tmp_path):
+    """The explorer as a person starts it, in a folder that holds nothing; SIGTERM must end all of it."""
+    desk.add_images(model, desk.tables[1].info.digest, folder / "images.parquet")
     port = free_port()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "STREAMLIT_SERVER_PORT": str(port),
-        "STREAMLIT_SERVER_ADDRESS": "127.0.0.1",
-        "STREAMLIT_SERVER_HEADLESS": "true",
-    }
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_USERNAME"}
+    words = ["--tracking-uri", desk.uri, "--model", model, "--policy", str(desk.policy), "--port", str(port)]
     log = tmp_path / "explorer.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app", "--tracking-uri", shelf.uri, "--model", "pets"],
+            [sys.executable, "-m", "pct_mlops", "explore", "--headless", *words],
             cwd=tmp_path,
-            env=environment,
+            env={**environment, "PYTHONPATH": str(ROOT)},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -71,6 +71,8 @@ def address(shelf, tmp_path):
         finally:
             process.terminate()
             process.wait(timeout=20)
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port), timeout=2)
     said = log.read_text()
     assert "Traceback" not in said, said
     assert "WARNING" not in said.upper(), said
@@ -94,9 +96,14 @@ def new_page(browser: Browser) -> tuple[Page, list[str]]:
     return page, failures
 
 
+def settled(page: Page) -> None:
+    """The page is drawn to its end: only then has the address what it says."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+
 def tiles(page: Page) -> list[str]:
-    expect(page.locator("figure.pct-tile").first).to_be_visible(timeout=SECONDS * 1000)
-    return page.locator("figure.pct-tile .pct-id").all_inner_texts()
+    expect(page.locator("a.pct-tile").first).to_be_visible(timeout=SECONDS * 1000)
+    return page.locator("a.pct-tile .pct-id").all_inner_texts()
 
 
 def click_a_matrix_cell(page: Page) -> None:
@@ -117,12 +124,30 @@ def click_a_matrix_cell(page: Page) -> None:
     pytest.fail("a click on a cell of the flip matrix leads nowhere")
 
 
-def test_walk_from_the_overview_to_a_copied_address(address, browser):
-    page, failures = new_page(browser)
-    page.goto(address)
-    expect(page.get_by_test_id("stMetric").filter(has_text="NFR")).to_be_visible(timeout=SECONDS * 1000)
-    expect(page.get_by_text("FAIL", exact=False).first).to_be_visible()
+def gate(desk, model, *words: str) -> int:
+    return main(["gate", f"{model}@candidate", "--policy", str(desk.policy), "--tracking-uri", desk.uri, *words])
 
+
+def mark(page: Page, label: str, name: str, note: str) -> None:
+    """Sign and click, as a person does: after the page has taken over what was typed."""
+    page.get_by_label("Your name").fill(name)
+    page.get_by_label("Your name").press("Enter")
+    page.get_by_label("Note").fill(note)
+    page.get_by_label("Note").press("Enter")
+    settled(page)
+    page.get_by_role("button", name=label).click()
+    expect(page.get_by_text(f"by {name}")).to_be_visible(timeout=SECONDS * 1000)
+
+
+def test_walk_from_the_link_of_the_gate_to_its_next_verdict(address, browser, desk, model, tmp_path, capsys):
+    report = tmp_path / "report.md"
+    assert gate(desk, model, "--markdown", str(report), "--explorer-url", address) == 0
+    link = re.search(rf"{address}[^\s)>]*", report.read_text())[0]
+
+    page, failures = new_page(browser)
+    page.goto(link)
+    expect(page.get_by_test_id("stMetric").filter(has_text="NFR")).to_be_visible(timeout=SECONDS * 1000)
+    expect(page.get_by_text("PASS", exact=False).first).to_be_visible()
     page.get_by_role("link", name="Which classes lose").click()
     expect(page.get_by_role("heading", name="Which classes lose?")).to_be_visible()
     click_a_matrix_cell(page)
@@ -132,18 +157,35 @@ def test_walk_from_the_overview_to_a_copied_address(address, browser):
     seen = tiles(page)
     assert seen
     assert page.evaluate("[...document.querySelectorAll('.pct-image img')].some(i => i.complete && i.naturalWidth > 0)")
-    assert page.evaluate("document.querySelectorAll('img[src=\"x\"]').length") == 0
-    expect(page.get_by_text("found")).to_be_visible()
+    gallery = page.url
+    assert all(f"{key}=" in gallery for key in ("model", "old", "new", "target", "answer"))
+    page.locator("a.pct-tile").first.click()
+    expect(page.get_by_role("heading", name="Negative flip")).to_be_visible()
     copied = page.url
-    assert all(f"{key}=" in copied for key in ("model", "old", "new", "target", "answer"))
-
-    page.go_back()
-    expect(page.get_by_role("heading", name="Which classes lose?")).to_be_visible()
+    assert f"example={seen[0].replace('/', '%2F')}" in copied
 
     other, other_failures = new_page(browser)
     other.goto(copied)
-    assert tiles(other) == seen
-    assert other.url == copied
+    expect(other.get_by_role("heading", name="Negative flip")).to_be_visible(timeout=SECONDS * 1000)
+    mark(other, "Label error", "Grace", "it is a bee")
+    mark(page, "Blocker", "Ada", "breaks billing")
+    registry = Registry(desk.uri)
+    assert [review.by for review in reviews(registry, registry.get(model, 2))] == ["Grace", "Ada"]
+    assert gate(desk, model) == 1
+    assert "blocker" in capsys.readouterr().out
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_text("FAIL", exact=False).first).to_be_visible(timeout=SECONDS * 1000)
+    settled(page)
+
+    page.go_back()
+    expect(page.get_by_role("heading", name="Negative flip")).to_be_visible()
+    settled(page)
+    page.go_back()
+    assert tiles(page) == seen
+    settled(page)
+    page.go_forward()
+    expect(page.get_by_role("heading", name="Negative flip")).to_be_visible()
+    assert page.evaluate("document.querySelectorAll('img[src=\"x\"]').length") == 0
     for width in (1280, 768):
         other.set_viewport_size({"width": width, "height": 900})
         assert other.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -32,6 +32,20 @@ def test_overview_shows_the_counts_and_the_rates(explore, files, truth):
     assert "no policy was given" in app.info[0].value
 
 
+@pytest.mark.parametrize(("kind", "leads"), [("positive", True), ("both_wrong", True), ("both_right", False)])
+def test_a_clicked_area_leads_to_its_examples(explore, files, kind, leads):
+    app = explore(*files)
+    kinds = [trace["customdata"][0][0] for trace in figure(app)["data"]]
+    assert kinds == ["both_right", "negative", "positive", "both_wrong"]
+
+    app.session_state["go_to_kind"] = kind
+    app.run()
+
+    assert not app.exception
+    assert (app.title[0].value == "Which inputs flipped?") is leads
+    assert app.query_params.get("kind") == (kind if leads else None)
+
+
 @pytest.mark.parametrize("name", ["strict", "lenient"])
 def test_overview_shows_what_the_gate_decides(explore, files, folder, html_of, name):
     policy = folder / f"{name}.yaml"
@@ -75,25 +89,25 @@ def test_a_class_name_is_never_markup(explore, files, html_of):
         assert "onerror=alert(1)&gt;" in shown or "&lt;img" in shown
 
 
-def test_a_clicked_cell_links_to_its_examples(explore, files, truth):
+def test_a_clicked_cell_links_to_its_examples(explore, files, truth, links_of):
     app = explore(*files, view="classes")
     point = next(p for p in figure(app, 1)["data"][1]["customdata"])
     app.session_state["matrix"] = {"selection": {"points": [{"customdata": point}], "point_indices": []}}
 
     app.run()
 
-    link = app.get("page_link")[0].proto
+    link = links_of(app)[0].proto
     assert "target=" in link.query_string
     assert "answer=" in link.query_string
 
 
-def test_a_clicked_bar_links_to_its_kind_of_flips(explore, files):
+def test_a_clicked_bar_links_to_its_kind_of_flips(explore, files, links_of):
     app = explore(*files, view="classes")
     app.session_state["bars"] = {"selection": {"points": [{"customdata": [1, "positive"]}], "point_indices": []}}
 
     app.run()
 
-    link = app.get("page_link")[0].proto
+    link = links_of(app)[0].proto
     assert link.label == "Positive flips of class bee"
     assert "kind=positive" in link.query_string
     assert "target=bee" in link.query_string
@@ -115,7 +129,8 @@ def test_examples_show_a_page_of_negative_flips_with_their_images(explore, files
 def test_examples_without_any_images_say_so(explore, files, html_of):
     app = explore(*files, view="examples")
 
-    assert html_of(app).count("image not stored") == 24
+    assert html_of(app).count("<figure") == 24
+    assert "image not stored" not in html_of(app), "no room is left for what is nowhere"
     assert any("No images are stored" in caption.value for caption in app.caption)
 
 
@@ -192,11 +207,11 @@ def test_the_same_table_twice_is_one_sentence(explore, files):
     assert "same table" in explore(files[0], files[0]).error[0].value
 
 
-def test_a_click_left_over_from_a_larger_model_is_ignored(explore, files):
+def test_a_click_left_over_from_a_larger_model_is_ignored(explore, files, links_of):
     app = explore(*files, view="classes")
     app.session_state["matrix"] = {"selection": {"points": [{"customdata": [900, 1]}], "point_indices": []}}
 
     app.run()
 
     assert not app.exception
-    assert not app.get("page_link")
+    assert not links_of(app)

@@ -74,3 +74,22 @@ def test_markup_in_a_class_name_is_shown_and_not_interpreted():
 
 def test_no_classes_give_an_empty_figure():
     assert not class_bars([]).data
+
+
+def test_old_and_new_accuracy_stand_beside_the_bars_of_their_class():
+    ends = [rate("accuracy_old", 0.9, 0.8, 0.95), rate("accuracy_new", 0.7, 0.6, 0.8)]
+    rows = [
+        ClassRates(7, "cat", 100, rate("nfr", 0.2, 0.1, 0.3), rate("pfr", 0.0, 0.0, 0.1), *ends),
+        ClassRates(2, "dog", 50, rate("nfr", 0.0, 0.0, 0.1), rate("pfr", 0.2, 0.1, 0.3), *reversed(ends)),
+        ClassRates(3, "none", 0, *(rate("", None, None, None) for _ in range(4))),
+    ]
+
+    figure = class_bars(rows)
+
+    old, new = (next(trace for trace in figure.data if trace.name == f"accuracy {which}") for which in ("old", "new"))
+    assert [list(old.x), list(new.x), list(new.y)] == [[0.9, 0.7], [0.7, 0.9], [0, 1]]
+    assert [list(item) for item in new.customdata] == [[7, "all"], [2, "all"]]
+    assert "accuracy 90.00% → 70.00%" in new.hovertext[0]
+    assert figure.layout.xaxis2.range[0] < 0.7
+    assert figure.layout.xaxis2.range[1] > 0.9
+    assert figure.layout.xaxis.domain[1] < figure.layout.xaxis2.domain[0]

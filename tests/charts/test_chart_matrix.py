@@ -55,3 +55,13 @@ def test_a_search_narrows_the_targets_and_columns_follow():
     cells = [FlipCell(9, 4, 2), FlipCell(3, 8, 7)]
 
     assert busiest(cells, 100, 30, wanted=lambda index: index == 9) == ([9], [4])
+
+
+def test_no_row_of_many_classes_stands_empty():
+    # Row 1's only answer is rare among all, and would not be among the two columns with most flips.
+    cells = [FlipCell(0, 5, 9), FlipCell(0, 6, 8), FlipCell(0, 7, 7), FlipCell(1, 8, 1)]
+
+    rows, columns = busiest(cells, 100, 2)
+
+    assert (rows, columns) == ([0, 1], [5, 8])
+    assert busiest(cells, 100, 3)[1] == [5, 6, 8]

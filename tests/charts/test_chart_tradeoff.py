@@ -140,3 +140,27 @@ def test_a_page_needs_no_network_and_its_title_is_text():
     assert "<h1" in text
     assert 'src="http' not in text
     assert len(text) > 1_000_000, "plotly itself is inside"
+
+
+def test_a_reference_is_a_line_at_its_accuracy_within_the_axes():
+    figure = pareto(METHODS, reference=MethodPoint("<i>old</i>", 0.88, 0.0))
+
+    assert figure.layout.shapes[0].y0 == pytest.approx(88.0)
+    assert figure.layout.yaxis.range[0] < 88.0
+    assert "&lt;i&gt;old&lt;/i&gt;" in texts(figure)
+
+
+def test_details_appear_when_one_points_at_a_method():
+    figure = pareto([MethodPoint("3", 0.9, 0.01, details=("loss: cna", "<b>x</b>"))])
+
+    shown = next(text for trace in figure.data for text in trace.hovertext or [])
+    assert "loss: cna" in shown
+    assert "<b>x" not in shown
+
+
+def test_the_floor_is_a_line_within_the_axes():
+    figure = pareto(METHODS, floor=0.05)
+
+    assert figure.layout.shapes[0].x0 == pytest.approx(5.0)
+    assert figure.layout.xaxis.range[1] > 5.0
+    assert any("retraining alone 5.00%" in text for text in texts(figure))

@@ -1,0 +1,185 @@
+"""Cached calls about one example and about the two versions themselves; see store for the rest."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import streamlit as st
+
+from app import flips, store
+from app.flips import Asked
+from app.store import Pair, Table, VersionTable
+from pct_mlops.comparison import FlipRow
+from pct_mlops.config import PctError
+from pct_mlops.config.base import read_yaml
+from pct_mlops.config.difference import Difference, differences
+from pct_mlops.predictions.single import Answer, Neighbour, answer, nearest, top_classes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pct_mlops.registry import Version
+
+HISTORY = 12  # versions, the newest first: each costs a look into its table
+SMALL = 100_000  # examples; the history of larger tables is looked up only when asked for
+MAX_EXPORT = 500_000  # examples
+_BATCH = 10_000
+_INFO = ("dataset", "split", "preprocessing", "num_examples", "digest")
+
+
+@dataclass(frozen=True)
+class Past:
+    """What one version said of an example; `answer` None when it was not scored on this evaluation set."""
+
+    version: int
+    aliases: tuple[str, ...]
+    answer: Answer | None
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def row(pair: Pair, sample_id: str) -> FlipRow | None:
+    """The example, whether its answer changed or not; None when there is none of this id."""
+    return store.comparison(pair).example(sample_id)
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def likeliest(table: Table, sample_id: str) -> list[tuple[int, float]] | None:
+    """The five likeliest classes of a table's model; None where no logits are stored."""
+    return top_classes(store.predictions(table), sample_id)
+
+
+@st.cache_data(max_entries=200, show_spinner="Looking for similar examples…")
+def neighbours(pair: Pair, sample_id: str) -> list[Neighbour] | None:
+    """The most similar examples by the new model's features; None where none are stored, or too many."""
+    return nearest(store.predictions(pair.new), sample_id)
+
+
+def has_features(pair: Pair) -> bool:
+    """Whether the new model's features are stored."""
+    return "features" in store.predictions(pair.new).info.columns
+
+
+def num_examples(pair: Pair) -> int:
+    """Of the evaluation set."""
+    return store.predictions(pair.new).info.num_examples
+
+
+@st.cache_data(max_entries=200, show_spinner="Looking the example up in the other versions…")
+def history(pair: Pair, sample_id: str, newest: tuple[int, ...]) -> list[Past]:
+    """What these versions of the new table's model said of the example, in the order given."""
+    assert isinstance(pair.new, VersionTable)
+    uri, name = pair.new.tracking_uri, pair.new.name
+    aliases = {version.version: version.aliases for version in store.versions(uri, name)}
+    return [
+        Past(number, aliases.get(number, ()), _past(VersionTable(uri, name, number), pair.new, sample_id))
+        for number in newest
+    ]
+
+
+def _past(table: VersionTable, like: VersionTable, sample_id: str) -> Answer | None:
+    try:
+        predictions = store.predictions(table)
+        same = predictions.info.digest == store.predictions(like).info.digest
+        return answer(predictions, sample_id) if same else None
+    except PctError:
+        return None  # never scored, or its file is gone
+
+
+def versions_on_screen(pair: Pair) -> set[int]:
+    """Of the new table's model: one or both sides."""
+    sides = [table for table in (pair.old, pair.new) if isinstance(table, VersionTable)]
+    return {table.version for table in sides if table.name == sides[-1].name}
+
+
+def newest(pair: Pair) -> tuple[int, ...]:
+    """Versions whose history is shown, the newest first, with the two on screen among them."""
+    if not isinstance(pair.new, VersionTable):
+        return ()
+    name, on_screen = pair.new.name, versions_on_screen(pair)
+    numbers = [version.version for version in store.versions(pair.new.tracking_uri, name)]
+    rest = [number for number in numbers if number not in on_screen][: HISTORY - len(on_screen)]
+    return tuple(sorted({*rest, *on_screen}, reverse=True))
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def changes(pair: Pair) -> list[Difference] | None:
+    """What differs in recipe and data between the two; None when neither side carries a recipe."""
+    recipes = [_recipe(table) for table in (pair.old, pair.new)]
+    data = differences(*(_data(table) for table in (pair.old, pair.new)))
+    if recipes[0] is None or recipes[1] is None:
+        return data or None
+    return differences(*(read_yaml(path) for path in recipes if path)) + data
+
+
+def _recipe(table: Table) -> Path | None:
+    if not isinstance(table, VersionTable):
+        return None
+    registry = store.registry(table.tracking_uri)
+    return registry.download(registry.get(table.name, table.version), "recipe.yaml")
+
+
+def _data(table: Table) -> dict[str, object]:
+    """What the tables say of their data: the test set, and the set that selected the epoch."""
+    info = store.predictions(table).info
+    found: dict[str, object] = {f"evaluation.{name}": getattr(info, name) for name in _INFO}
+    if isinstance(table, VersionTable):
+        registry = store.registry(table.tracking_uri)
+        version = registry.get(table.name, table.version)
+        found |= {
+            f"training.{key.removeprefix('pct.')}": version.tags[key]
+            for key in ("pct.teacher",)
+            if version.tags.get(key)
+        }
+        val = _validation(table, version)
+        found |= {f"validation.{name}": val[name] for name in ("num_examples", "digest") if name in val}
+    return {key: str(value)[:12] if key.endswith("digest") else value for key, value in found.items()}
+
+
+def _validation(table: VersionTable, version: Version) -> dict[str, object]:
+    from pct_mlops.predictions import Predictions
+
+    try:
+        path = store.registry(table.tracking_uri).download(version, "predictions/val.parquet")
+        info = Predictions.load(path).info if path else None
+    except PctError:
+        return {}
+    return {name: getattr(info, name) for name in _INFO} if info else {}
+
+
+def export_ids(pair: Pair, asked: Asked) -> bytes:
+    """The selection's ids as CSV with a header, as a policy's `pinned` file reads them."""
+    buffer = io.BytesIO()
+    for number, batch in enumerate(_batches(pair, asked)):
+        options = pyarrow.csv.WriteOptions(include_header=number == 0)
+        pyarrow.csv.write_csv(batch.select(["sample_id"]), buffer, options)
+    return buffer.getvalue()
+
+
+def export_table(pair: Pair, asked: Asked) -> bytes:
+    """The selection as Parquet: every column of a flip, classes by name."""
+    buffer, writer = io.BytesIO(), None
+    for batch in _batches(pair, asked):
+        writer = writer or pq.ParquetWriter(buffer, batch.schema, compression="zstd")
+        writer.write_table(batch)
+    if writer:
+        writer.close()
+    return buffer.getvalue()
+
+
+def _batches(pair: Pair, asked: Asked) -> Iterator[pa.Table]:
+    names = store.predictions(pair.new).info.class_names
+    columns = [field.name for field in fields(FlipRow)]
+    for start in range(0, MAX_EXPORT, _BATCH):
+        rows = flips.some_flips(pair, asked, limit=_BATCH, offset=start)
+        values = {name: [getattr(item, name) for item in rows] for name in columns}
+        for name in ("label", "old_prediction", "new_prediction"):
+            values[name] = [names[index] for index in values[name]]
+        yield pa.table(values)
+        if len(rows) < _BATCH:
+            return

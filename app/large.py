@@ -1,0 +1,111 @@
+"""One example, large: its image, what both models thought, its past, its neighbours, and what reviewers say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import evidence, flips, pieces, review_form, selection, store
+from app.markup import plain
+from app.store import Pair
+from app.tiles import Answer, Tile, gallery, image, text
+from pct_mlops.charts import count
+from pct_mlops.comparison import FlipRow
+
+KIND_TITLES = {
+    "negative": "Negative flip",
+    "positive": "Positive flip",
+    "both_wrong": "Both wrong",
+    "both_right": "Both right",
+}
+
+
+def draw(pair: Pair, row: FlipRow, titles: list[str]) -> None:
+    """The example under the navigation."""
+    left, right = st.columns([1, 1.7], gap="large")
+    with left:
+        draw_image(pair, row, titles)
+    with right:
+        draw_answers(pair, row, titles)
+        if store.has_versions(pair):
+            st.subheader(
+                "What do you say?", anchor=False, help="Marks are kept with the new version; the gate reads them."
+            )
+            review_form.mark_example(pair, row.sample_id)
+    draw_history(pair, row, titles)
+    draw_neighbours(pair, row, titles)
+
+
+def draw_image(pair: Pair, row: FlipRow, titles: list[str]) -> None:
+    """The stored image as large as the column."""
+    pictures = flips.images(pair, (row.sample_id,), flips.LARGEST_IMAGE)
+    alt = f"{titles[row.label]} ({row.sample_id})"
+    st.html(f'{pieces.STYLE}<div class="pct-big">{image(pictures.get(row.sample_id), alt)}</div>')
+    st.html(
+        f'<div style="overflow-wrap:anywhere"><b>{text(titles[row.label])}</b> is the target<br>'
+        f'<span style="opacity:.75;font-size:.85rem">{text(row.sample_id)}</span></div>'
+    )
+
+
+def draw_answers(pair: Pair, row: FlipRow, titles: list[str]) -> None:
+    """Both models side by side: the likeliest classes where logits are stored, else the answer alone."""
+    sides = (
+        ("Old", pair.old_title, pair.old, row.old_prediction, row.old_confidence, row.old_label_confidence),
+        ("New", pair.new_title, pair.new, row.new_prediction, row.new_confidence, row.new_label_confidence),
+    )
+    complete = True
+    for place, (who, title, table, answer, sure, on_target) in zip(st.columns(2, gap="medium"), sides, strict=True):
+        shares = evidence.likeliest(table, row.sample_id)
+        if shares is None:
+            complete = False
+            shares = [(answer, sure)] if answer == row.label else [(answer, sure), (row.label, on_target)]
+        with place:
+            st.markdown(f"**{who}** · {plain(title)}")
+            named = [(titles[index], share) for index, share in shares]
+            st.html(pieces.distribution(named, titles[row.label], titles[answer]))
+    if complete:
+        st.caption("The five classes that each model finds likeliest. ✓ marks the target, ✗ a wrong answer.")
+    else:
+        st.caption("No logits are stored for one of the two, so only its answer and the target are shown.")
+
+
+def draw_history(pair: Pair, row: FlipRow, titles: list[str]) -> None:
+    """Right or wrong and how sure, over the versions of the model."""
+    newest = evidence.newest(pair)
+    if not newest:
+        return
+    st.subheader("Over the versions", anchor=False, help="What each version of the model answered to this example.")
+    if evidence.num_examples(pair) > evidence.SMALL:
+        asked = st.toggle(f"Look it up in {count(len(newest))} versions", key="with_history")
+        if not asked:
+            st.caption("Each version's table is large, so this takes a moment.")
+            return
+    found = evidence.history(pair, row.sample_id, newest)
+    st.html(pieces.past_table(found, titles, evidence.versions_on_screen(pair)))
+
+
+def draw_neighbours(pair: Pair, row: FlipRow, titles: list[str]) -> None:
+    """The most similar examples by the new model's features."""
+    if not evidence.has_features(pair):
+        st.caption("Similar examples are not shown: no features are stored with the new model's predictions.")
+        return
+    st.subheader("Similar examples", anchor=False, help="The nearest by the new model's features (cosine distance).")
+    found = evidence.neighbours(pair, row.sample_id)
+    if not found:
+        st.caption("Too many features are stored to look through them here, or this example has none.")
+        return
+    pictures = flips.images(pair, tuple(item.sample_id for item in found))
+    st.html(gallery([_tile(item, pictures, titles) for item in found]))
+
+
+def _tile(item: evidence.Neighbour, pictures: dict[str, bytes], titles: Sequence[str]) -> Tile:
+    right = item.prediction == item.label
+    return Tile(
+        sample_id=item.sample_id,
+        target=titles[item.label],
+        old=None,
+        new=Answer(titles[item.prediction], None, right),
+        png=pictures.get(item.sample_id),
+        href="?" + selection.query(example=item.sample_id),
+    )

@@ -1,0 +1,84 @@
+"""Parts of pages as HTML: likeliest classes, a past, what differs. Everything that comes from data is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from app.evidence import Past
+from app.tiles import text
+from pct_mlops.charts import percent
+from pct_mlops.config.difference import Difference
+
+STYLE = """<style>
+.pct-dist{display:grid;grid-template-columns:minmax(0,1fr) 4.2em;gap:2px 10px;font-size:.88rem;margin:0}
+.pct-dist .pct-line{display:contents}
+.pct-dist .pct-name{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.pct-dist .pct-share{text-align:right;font-variant-numeric:tabular-nums}
+.pct-dist .pct-track{grid-column:1/-1;height:6px;border-radius:3px;margin-bottom:6px;
+background:color-mix(in srgb,currentColor 12%,transparent)}
+.pct-dist .pct-track i{display:block;height:6px;border-radius:3px;background:#74808C}
+.pct-dist .pct-track i.pct-is-right{background:#2F86C9}.pct-dist .pct-track i.pct-is-wrong{background:#DD6A1F}
+.pct-rows{width:100%;border-collapse:collapse;font-size:.88rem;table-layout:fixed}
+.pct-rows th{font-weight:600;opacity:.75;font-size:.8rem;text-align:left}
+.pct-rows th,.pct-rows td{padding:6px 8px;border-bottom:1px solid color-mix(in srgb,currentColor 15%,transparent);
+vertical-align:top;overflow-wrap:anywhere}
+.pct-rows tr.pct-here td{background:color-mix(in srgb,currentColor 6%,transparent)}
+.pct-rows .pct-number{text-align:right;font-variant-numeric:tabular-nums}
+.pct-big{display:flex;align-items:center;justify-content:center;border-radius:10px;aspect-ratio:1;
+background:color-mix(in srgb,currentColor 7%,transparent)}
+.pct-big img{width:100%;height:100%;object-fit:contain;padding:12px;box-sizing:border-box}
+.pct-big img.pct-small{image-rendering:pixelated}
+.pct-blue{color:#2F86C9}.pct-orange{color:#DD6A1F}
+</style>"""
+
+
+def mark_of(is_right: bool) -> str:
+    """A sign for right or wrong that needs no colour."""
+    kind, colour, sign = ("right", "blue", "✓") if is_right else ("wrong", "orange", "✗")
+    return f'<span class="pct-{colour}" role="img" aria-label="{kind}" title="{kind}">{sign}</span>'
+
+
+def distribution(shares: Sequence[tuple[str, float]], target: str, answer: str) -> str:
+    """Classes with their probabilities as bars; the target and a wrong answer are marked."""
+    lines = []
+    for name, share in shares:
+        kind = "is-right" if name == target else "is-wrong" if name == answer else "other"
+        sign = f"{mark_of(name == target)} " if name in (target, answer) else ""
+        width = 100 * min(max(share, 0.0), 1.0)
+        lines.append(
+            f'<div class="pct-line"><span class="pct-name" title="{text(name)}">{sign}{text(name)}</span>'
+            f'<span class="pct-share">{percent(share)}</span></div>'
+            f'<div class="pct-track"><i class="pct-{kind}" style="width:{width:.1f}%"></i></div>'
+        )
+    return f'{STYLE}<div class="pct-dist">{"".join(lines)}</div>'
+
+
+def past_table(found: Sequence[Past], titles: Sequence[str], on_screen: Collection[int]) -> str:
+    """What each version said of the example, the newest first; those on screen are shaded."""
+    head = (
+        '<colgroup><col style="width:32%"><col><col style="width:7em"></colgroup>'
+        '<tr><th>version</th><th>answer</th><th class="pct-number">confidence</th></tr>'
+    )
+    rows = [_past_row(past, titles, past.version in on_screen) for past in found]
+    return f'{STYLE}<table class="pct-rows">{head}{"".join(rows)}</table>'
+
+
+def _past_row(past: Past, titles: Sequence[str], is_here: bool) -> str:
+    name = " · ".join([str(past.version), *past.aliases])
+    here = ' class="pct-here"' if is_here else ""
+    if past.answer is None:
+        return f'<tr{here}><td>{text(name)}</td><td colspan="2"><i>no prediction on this evaluation set</i></td></tr>'
+    right = past.answer.prediction == past.answer.label
+    return (
+        f"<tr{here}><td>{text(name)}</td><td>{mark_of(right)} {text(titles[past.answer.prediction])}</td>"
+        f'<td class="pct-number">{percent(past.answer.confidence)}</td></tr>'
+    )
+
+
+def difference_table(found: Sequence[Difference]) -> str:
+    """Changed keys with both values."""
+    head = '<colgroup><col style="width:34%"><col><col></colgroup><tr><th>what</th><th>old</th><th>new</th></tr>'
+    rows = "".join(
+        f"<tr><td>{text(item.key)}</td><td>{text(item.old)}</td><td>{text(item.new)}</td></tr>" for item in found
+    )
+    return f'{STYLE}<table class="pct-rows">{head}{rows}</table>'

@@ -1,0 +1,143 @@
+"""Parts of a page that write reviews: who signs, a note, and buttons. One failure is one sentence, said beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app import reviewing
+from app.markup import plain
+from app.store import Pair
+from pct_mlops.config import PctError
+from pct_mlops.gate.reviews import Mark, Review, ReviewKind
+
+SAID = "review_said"  # what came of the last click, shown once
+ICONS = {
+    Mark.LABEL_ERROR: ":material/label_off:",
+    Mark.ACCEPTED_LOSS: ":material/handshake:",
+    Mark.BLOCKER: ":material/block:",
+}
+MARK_HINTS = {
+    Mark.LABEL_ERROR: "The label is wrong, not the new model. The flip no longer counts against the version.",
+    Mark.ACCEPTED_LOSS: "A real loss that may be lived with. The flip no longer counts against the version.",
+    Mark.BLOCKER: "This must not go out: while the mark stands, the gate refuses the version.",
+}
+
+
+def signature() -> str:
+    """Who signs: the name of the login, or a field that must be filled."""
+    name = reviewing.logged_in()
+    if name:
+        st.caption(f"Signed as **{plain(name)}**")
+        return name
+    # Kept apart from the widget, whose value ends with the page that it stands on.
+    typed = st.text_input(
+        "Your name",
+        value=st.session_state.get(reviewing.NAME, ""),
+        key="reviewer_field",
+        max_chars=reviewing.MAX_NAME,
+        placeholder="required to review",
+    )
+    st.session_state[reviewing.NAME] = typed.strip()
+    return typed.strip()
+
+
+def note(key: str, label: str = "Why", placeholder: str = "a few words, required") -> str:
+    """A reason in one line."""
+    return st.text_input(label, key=key, max_chars=reviewing.MAX_REASON, placeholder=placeholder).strip()
+
+
+def mark_example(pair: Pair, sample_id: str) -> None:
+    """The example's mark with what it means, and what a reviewer may say of it."""
+    standing = reviewing.state(pair).marks.get(sample_id)
+    if problem := reviewing.why_closed(pair):
+        st.caption(plain(problem))
+    else:
+        _draw_form(pair, sample_id, standing)
+    # Below the buttons, which must not move under the pointer when somebody else's mark arrives.
+    if standing is not None and standing.mark is not None:
+        _draw_mark(pair, standing)
+
+
+def _draw_form(pair: Pair, sample_id: str, standing: Review | None) -> None:
+    left, right = st.columns([1, 2])
+    with left:
+        name = signature()
+    with right:
+        reason = note("mark_note", "Note")
+    with st.container(horizontal=True):
+        for mark, label in reviewing.MARKS.items():
+            st.button(
+                label.capitalize(),
+                key=f"mark_{mark}",
+                icon=ICONS[mark],
+                help=MARK_HINTS[mark],
+                disabled=standing is not None and standing.mark is mark,
+                on_click=_mark,
+                args=(pair, sample_id, mark),
+            )
+    said()
+    if not (name and reason):
+        st.caption("Marks need a name and a note: others must be able to ask.")
+
+
+def _draw_mark(pair: Pair, review: Review) -> None:
+    assert review.mark is not None
+    left, right = st.columns([4, 1], vertical_alignment="center")
+    left.markdown(
+        f"{ICONS[review.mark]} **{reviewing.MARKS[review.mark].capitalize()}** by {plain(review.by)}, "
+        f"{plain(when(review))}: {plain(review.reason)}"
+    )
+    if reviewing.why_closed(pair) is None:
+        undo_button(pair, review, right)
+
+
+def _mark(pair: Pair, sample_id: str, mark: Mark) -> None:
+    reason = str(st.session_state.get("mark_note", "")).strip()
+    if attempt(pair, ReviewKind.MARK, reason, mark=mark, samples=(sample_id,)):
+        st.session_state["mark_note"] = ""
+
+
+def undo_button(pair: Pair, review: Review, place: st.delta_generator.DeltaGenerator) -> None:
+    """Take one record back, with a record of its own."""
+    place.button(
+        "Undo" if len(review.samples) < 2 else f"Undo all {len(review.samples):,}",
+        key=f"undo_{review.id}",
+        icon=":material/undo:",
+        help="Adds a record that takes this one back; both stay readable.",
+        on_click=_undo,
+        args=(pair, review),
+    )
+
+
+def _undo(pair: Pair, review: Review) -> None:
+    attempt(pair, ReviewKind.UNDO, f"takes back '{review.reason}'", undoes=review.id)
+
+
+def attempt(pair: Pair, kind: ReviewKind, reason: str, **what: Any) -> bool:
+    """Write a record from a button; what came of it is said on the page that follows."""
+    if "reviewer_field" in st.session_state:
+        st.session_state[reviewing.NAME] = str(st.session_state["reviewer_field"]).strip()
+    missing = [what for what, value in (("your name", reviewing.reviewer()), ("a note", reason)) if not value]
+    if missing:
+        st.session_state[SAID] = f"Nothing was written: fill in {' and '.join(missing)}."
+        return False
+    try:
+        reviewing.write(pair, reviewing.record(pair, kind, reason, **what))
+    except PctError as error:
+        st.session_state[SAID] = str(error)
+        return False
+    st.session_state.pop(SAID, None)
+    return True
+
+
+def said() -> None:
+    """What went wrong at the last click, once."""
+    if sentence := st.session_state.pop(SAID, None):
+        st.error(plain(sentence), icon=":material/error:")
+
+
+def when(review: Review) -> str:
+    """The time of a record as people read it."""
+    return f"{review.when[:16].replace('T', ' ')} UTC"

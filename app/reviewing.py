@@ -1,0 +1,116 @@
+"""Reviews of the version on screen: what stands, and one more record. Records are only added, never changed."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from typing import Any
+
+import streamlit as st
+
+from app import selection, store
+from app.store import Pair, VersionTable
+from pct_mlops.config import PctError
+from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, standing
+
+REFRESH = 5  # seconds until another reviewer's record shows
+MAX_NAME, MAX_REASON = 80, 1000
+MARKS = {
+    Mark.LABEL_ERROR: "label error",
+    Mark.ACCEPTED_LOSS: "accepted loss",
+    Mark.BLOCKER: "blocker",
+}
+NAME = "reviewer_name"
+# A proxy in front of the explorer may name who is logged in; which header to believe must be said, since anyone can
+# send one to a page that has no proxy.
+USER_HEADER = "PCT_USER_HEADER"
+
+
+def why_closed(pair: Pair) -> str | None:
+    """Why nobody can write a review here, None where they can."""
+    if not store.has_versions(pair):
+        return "Reviews are kept with a registered version, and these are files: register the model to review it."
+    if selection.is_read_only():
+        return "The explorer was started with --read-only: reviews are shown, and nobody can write one here."
+    return None
+
+
+def logged_in() -> str | None:
+    """The reader's name where somebody else vouches for it: the login, a proxy's header, or the tracking server's."""
+    if getattr(st.user, "is_logged_in", False):
+        return str(st.user.get("email") or st.user.get("name") or "") or None
+    header = os.environ.get(USER_HEADER)
+    if header:
+        return (st.context.headers.get(header) or "").strip()[:MAX_NAME] or None
+    return os.environ.get("MLFLOW_TRACKING_USERNAME") or None
+
+
+def reviewer() -> str:
+    """Who signs; "" while nobody has said."""
+    return logged_in() or str(st.session_state.get(NAME, "")).strip()[:MAX_NAME]
+
+
+@st.cache_data(ttl=REFRESH, max_entries=50, show_spinner=False)
+def _records(table: VersionTable) -> tuple[Review, ...]:
+    from pct_mlops.registry import reviews
+
+    source = store.registry(table.tracking_uri)
+    return reviews(source, source.get(table.name, table.version))
+
+
+def records(pair: Pair) -> tuple[Review, ...]:
+    """All records of the new version, the newest first."""
+    if not isinstance(pair.new, VersionTable):
+        return ()
+    return tuple(reversed(_records(pair.new)))
+
+
+def state(pair: Pair) -> ReviewState:
+    """What stands of them, for this baseline."""
+    if not (isinstance(pair.new, VersionTable) and isinstance(pair.old, VersionTable)):
+        return ReviewState()
+    return standing(_records(pair.new), baseline=pair.old.version, now=datetime.now(timezone.utc))
+
+
+def marked(pair: Pair) -> frozenset[str]:
+    """Ids of the examples that carry a mark."""
+    return frozenset(state(pair).marks)
+
+
+def title_of(review: Review | None) -> str:
+    """A mark in words, "" without one."""
+    return MARKS[review.mark] if review is not None and review.mark is not None else ""
+
+
+def can_undo(pair: Pair) -> frozenset[str]:
+    """Ids of the records that nobody took back yet."""
+    found = records(pair)
+    undone = {review.undoes for review in found if review.kind is ReviewKind.UNDO}
+    return frozenset(review.id for review in found if review.kind is not ReviewKind.UNDO and review.id not in undone)
+
+
+def write(pair: Pair, review: Review) -> None:
+    """Add a record under the reader's name; PctError when it cannot be kept."""
+    from pct_mlops.registry import add_review
+
+    if problem := why_closed(pair):
+        raise PctError(problem)
+    assert isinstance(pair.new, VersionTable)
+    source = store.registry(pair.new.tracking_uri)
+    try:
+        add_review(source, source.get(pair.new.name, pair.new.version), review)
+    finally:
+        _records.clear()
+
+
+def record(pair: Pair, kind: ReviewKind, reason: str, **what: Any) -> Review:
+    """A record of now about the pair on screen, signed by its reader; `what` are further fields of Review."""
+    assert isinstance(pair.old, VersionTable)
+    return Review(
+        kind=kind,
+        by=reviewer(),
+        reason=reason.strip()[:MAX_REASON],
+        when=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+        baseline=pair.old.version,
+        **what,
+    )

@@ -1,0 +1,150 @@
+"""Moves of production over time: what each one flipped, and what all of them added up to."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from pct_mlops.charts.palette import NEGATIVE, POSITIVE, axis_text, ink, plain_layout
+from pct_mlops.charts.text import count, escaped, interval, percent, short
+
+if TYPE_CHECKING:
+    from pct_mlops.comparison import Estimate
+
+HEIGHT = 430
+GRID = "rgba(138,146,154,0.25)"
+ABOVE, BELOW = (0.46, 1.0), (0.0, 0.3)  # shares of the height: NFR, and flips so far
+MAX_NAMED = 12  # moves; beyond that their titles would cover each other
+# How a move is drawn: symbol and colour, so that neither has to be told apart alone.
+LOOKS = {
+    "promotion": ("circle", POSITIVE),
+    "override": ("diamond", NEGATIVE),
+    "rollback": ("triangle-left", NEGATIVE),
+    "adopted": ("square", NEGATIVE),
+}
+
+
+@dataclass(frozen=True)
+class MovePoint:
+    """A move of production: `when` in ISO 8601, `kind` a key of LOOKS, what it flipped (None: not known)."""
+
+    when: str
+    title: str
+    kind: str
+    nfr: Estimate | None
+    num_flips: int | None
+    details: tuple[str, ...] = ()
+
+
+def running(points: Sequence[MovePoint]) -> list[int]:
+    """Negative flips of all moves so far; a move whose flips are not known adds none."""
+    return list(itertools.accumulate(point.num_flips or 0 for point in points))
+
+
+def move_history(points: Sequence[MovePoint], *, dark: bool = False) -> go.Figure:
+    """NFR of each move with its bounds over time, and below it the flips so far; oldest first.
+
+    Moves whose flips are not known are left out. None at all: an empty figure that says so.
+    """
+    figure = plain_layout(go.Figure(), HEIGHT, dark)
+    known = [point for point in points if point.nfr is not None and point.nfr.value is not None]
+    if not known:
+        figure.update_xaxes(visible=False).update_yaxes(visible=False).update_layout(height=120)
+        return figure.add_annotation(text="No moves to show", showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")
+    for kind in LOOKS:
+        _moves(figure, [point for point in known if point.kind == kind], kind, dark, named=len(known) <= MAX_NAMED)
+    totals = running(known)
+    figure.add_scatter(
+        x=[point.when for point in known],
+        y=totals,
+        yaxis="y2",
+        mode="lines+markers",
+        line={"color": NEGATIVE, "width": 2, "shape": "hv"},
+        marker={"size": 6, "color": NEGATIVE},
+        fill="tozeroy",
+        fillcolor="rgba(221,106,31,0.15)",
+        hovertext=[f"<b>{count(total)}</b> negative flips so far" for total in totals],
+        hovertemplate="%{hovertext}<extra></extra>",
+        cliponaxis=False,
+    )
+    _axes(figure, known, totals, dark)
+    for text, top in (("<b>NFR of each move</b>", ABOVE[1]), ("<b>negative flips, added up</b>", BELOW[1])):
+        figure.add_annotation(
+            text=text,
+            xref="paper",
+            yref="paper",
+            x=0,
+            y=top,
+            xanchor="left",
+            yanchor="bottom",
+            yshift=10,
+            showarrow=False,
+            font={"color": ink(dark)},
+        )
+    return figure.update_layout(margin={"l": 16, "r": 24, "t": 36, "b": 16})
+
+
+def _moves(figure: go.Figure, points: Sequence[MovePoint], kind: str, dark: bool, *, named: bool) -> None:
+    symbol, colour = LOOKS[kind]
+    rates = [point.nfr for point in points if point.nfr is not None]
+    values = [rate.value or 0.0 for rate in rates]
+    figure.add_scatter(
+        name=kind,
+        x=[point.when for point in points],
+        y=[100 * value for value in values],
+        mode="markers+text" if named else "markers",
+        text=[escaped(short(point.title)) for point in points],
+        textposition="middle right",
+        textfont={"color": ink(dark), "size": 12},
+        marker={"size": 12, "symbol": symbol, "color": colour},
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * ((r.upper if r.upper is not None else v) - v) for r, v in zip(rates, values, strict=True)],
+            "arrayminus": [
+                100 * (v - (r.lower if r.lower is not None else v)) for r, v in zip(rates, values, strict=True)
+            ],
+            "color": ink(dark),
+            "thickness": 1.2,
+            "width": 3,
+        },
+        hovertext=[_text(point, rate) for point, rate in zip(points, rates, strict=True)],
+        hovertemplate="%{hovertext}<extra></extra>",
+        cliponaxis=False,
+    )
+
+
+def _text(point: MovePoint, rate: Estimate) -> str:
+    lines = [f"<b>{escaped(short(point.title, 60))}</b>, {point.kind}"]
+    lines += [f"NFR {percent(rate.value)} ({interval(rate.lower, rate.upper)})"]
+    lines += [f"{count(point.num_flips or 0)} negative flips", *(escaped(short(text, 80)) for text in point.details)]
+    return "<br>".join(lines)
+
+
+def _axes(figure: go.Figure, points: Sequence[MovePoint], totals: Sequence[int], dark: bool) -> None:
+    shared: dict[str, Any] = {"zeroline": False, "fixedrange": True, "automargin": True, **axis_text(dark)}
+    top = max([rate.upper or rate.value or 0.0 for point in points if (rate := point.nfr) is not None] + [1e-4])
+    figure.update_xaxes(**shared, type="date", showgrid=False, anchor="y2", **_span(points))
+    figure.update_layout(
+        yaxis={**shared, "domain": ABOVE, "range": [0, 108 * top], "ticksuffix": "%", "gridcolor": GRID, "nticks": 5},
+        yaxis2={
+            **shared,
+            "domain": BELOW,
+            "range": [0, 1.15 * max(totals[-1], 1)],
+            "gridcolor": GRID,
+            "nticks": 4,
+            "tickformat": ",d",
+        },
+    )
+
+
+def _span(points: Sequence[MovePoint]) -> dict[str, Any]:
+    """Room to the right of the last move for its title, and around a single one."""
+    times = [datetime.fromisoformat(point.when) for point in points]
+    wide = max(max(times) - min(times), timedelta(hours=1))
+    return {"range": [(min(times) - 0.04 * wide).isoformat(), (max(times) + 0.12 * wide).isoformat()]}

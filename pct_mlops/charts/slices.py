@@ -1,0 +1,116 @@
+"""Slices that flip more than the rest: their rate with bounds, and the rate of the rest beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from pct_mlops.charts.palette import NEGATIVE, axis_text, ink, plain_layout
+from pct_mlops.charts.text import count, escaped, interval, percent, probability, short
+
+if TYPE_CHECKING:
+    from pct_mlops.comparison import SliceExcess
+
+ROW_HEIGHT = 34
+EMPTY = "(empty)"  # how a value without a letter is called
+SURE = 0.05  # p-values up to here are no chance
+
+
+def slice_title(row: SliceExcess, width: int = 24) -> str:
+    """A slice as 'column: value'."""
+    return f"{short(row.column, width)}: {short(row.value, width) or EMPTY}"
+
+
+def excess_bars(rows: Sequence[SliceExcess], *, dark: bool = False) -> go.Figure:
+    """A bar per slice in the given order from the top; customdata is its place in `rows`.
+
+    Filled bars are surely above the rest of the examples, hollow ones may be by chance; a diamond marks the rest.
+    """
+    figure = plain_layout(go.Figure(), 72 + ROW_HEIGHT * max(len(rows), 1), dark)
+    if not rows:
+        figure.update_xaxes(visible=False).update_yaxes(visible=False)
+        return figure.add_annotation(text="No slices", showarrow=False)
+    sure = [row.p_value <= SURE for row in rows]
+    places = list(range(len(rows)))
+    texts = [_text(row) for row in rows]
+    figure.add_bar(
+        orientation="h",
+        name="slice",
+        x=[row.nfr for row in rows],
+        y=places,
+        customdata=[[place] for place in places],
+        marker={
+            "color": [NEGATIVE if is_sure else "rgba(221,106,31,0.12)" for is_sure in sure],
+            "line": {"color": NEGATIVE, "width": 1.5},
+        },
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [row.upper - row.nfr for row in rows],
+            "arrayminus": [row.nfr - row.lower for row in rows],
+            "color": ink(dark),
+            "thickness": 1.2,
+            "width": 3,
+        },
+        hovertext=texts,
+        hovertemplate="%{hovertext}<extra></extra>",
+        unselected={"marker": {"opacity": 0.45}},
+    )
+    figure.add_scatter(
+        name="rest",
+        x=[row.rest_nfr for row in rows],
+        y=places,
+        mode="markers",
+        customdata=[[place] for place in places],
+        marker={"symbol": "diamond", "size": 10, "color": ink(dark), "line": {"width": 1.5, "color": ink(not dark)}},
+        hovertext=texts,
+        hovertemplate="%{hovertext}<extra></extra>",
+        cliponaxis=False,
+    )
+    _axes(figure, rows, dark)
+    return figure.update_layout(bargap=0.4, margin={"l": 8, "r": 8, "t": 32, "b": 32})
+
+
+def _text(row: SliceExcess) -> str:
+    return (
+        f"<b>{escaped(slice_title(row, 40))}</b><br>NFR {percent(row.nfr)} ({interval(row.lower, row.upper)})"
+        f"<br>rest {percent(row.rest_nfr)}<br>{count(row.flips)} of {count(row.support)} examples"
+        f"<br>{escaped(probability(row.p_value))}"
+    )
+
+
+def _axes(figure: go.Figure, rows: Sequence[SliceExcess], dark: bool) -> None:
+    figure.update_xaxes(
+        range=[0, 1.05 * max(row.upper for row in rows)],
+        tickformat=".1~%",
+        nticks=7,
+        fixedrange=True,
+        zeroline=True,
+        zerolinewidth=1,
+        zerolinecolor=ink(dark),
+        **axis_text(dark),
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(rows))),
+        ticktext=[f"{escaped(slice_title(row, 18))} ({count(row.support)})" for row in rows],
+        range=[len(rows) - 0.5, -0.5],
+        showgrid=False,
+        fixedrange=True,
+        automargin=True,
+        ticklabelstandoff=6,
+        **axis_text(dark),
+    )
+    figure.add_annotation(
+        text="<b>NFR:</b>  ■ surely more  □ may be chance  ◆ all other examples",
+        xref="paper",
+        yref="paper",
+        x=0,
+        y=1,
+        xanchor="left",
+        yanchor="bottom",
+        yshift=2,
+        showarrow=False,
+        font={"color": ink(dark)},
+    )

@@ -1,0 +1,132 @@
+"""Slices, gate and classes in a real browser: clicks, sliders, back and forward, and copies of the address."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+from test_browser_walk import ROOT, SECONDS, browser, free_port, new_page, wait_until_healthy
+
+from pct_mlops.predictions import Predictions
+
+__all__ = ["browser"]
+pytestmark = pytest.mark.thorough
+
+
+@pytest.fixture
+def address(tmp_path, truth):
+    """The explorer on two tables whose flips are mostly at night, under a policy."""
+    night = np.arange(len(truth.ids)) % 3 == 0
+    new = np.where(night, truth.new, truth.old)
+    for version, name, predicted in ((1, "old", truth.old), (2, "new", new)):
+        Predictions.from_arrays(
+            truth.ids,
+            truth.labels,
+            np.eye(4, dtype=np.float32)[predicted] * 5,
+            class_names=["ant", "bee", "cow", "dog"],
+            model_version=version,
+            split="test",
+            slices={"hour": ["night" if dark else "day" for dark in night], "site": ["a", "b"] * (len(night) // 2)},
+        ).save(tmp_path / f"{name}.parquet")
+    (tmp_path / "policy.yaml").write_text("rules: [{metric: nfr, max: 0.02}, {metric: class_nfr, max: 0.1}]")
+    port, log = free_port(), tmp_path / "explorer.log"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "STREAMLIT_SERVER_PORT": str(port),
+        "STREAMLIT_SERVER_ADDRESS": "127.0.0.1",
+        "STREAMLIT_SERVER_HEADLESS": "true",
+    }
+    command = [sys.executable, "-m", "app", "old.parquet", "new.parquet", "--policy", "policy.yaml"]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            wait_until_healthy(process, f"http://127.0.0.1:{port}", log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def click_first_bar(page: Page, chart: str, label: str) -> None:
+    """Click into the first bar until the link appears: a chart may show before it listens."""
+    bar = page.locator(f".st-key-{chart} .barlayer .point path").first
+    link = page.get_by_test_id("stPageLink").filter(has_text=label)
+    expect(bar).to_be_visible(timeout=SECONDS * 1000)
+    for _ in range(10):
+        box = bar.bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + 0.7 * box["width"], box["y"] + box["height"] / 2)
+        try:
+            expect(link).to_be_visible(timeout=2000)
+            return
+        except AssertionError:
+            continue
+    pytest.fail(f"a click on a bar of {chart} leads nowhere")
+
+
+def test_a_click_on_a_slice_leads_to_its_examples_and_back(address, browser):
+    page, failures = new_page(browser)
+    page.goto(f"{address}/slices")
+    click_first_bar(page, "found_slices", "hour: night")
+    page.get_by_test_id("stPageLink").filter(has_text="hour: night").get_by_role("link").click()
+
+    expect(page.get_by_role("heading", name="Which inputs flipped?")).to_be_visible()
+    page.wait_for_url("**column=hour&value=night**")
+    expect(page.locator(".pct-id").first).to_be_visible(timeout=SECONDS * 1000)
+    page.go_back()
+    expect(page.get_by_role("heading", name="Which slices lose?")).to_be_visible()
+
+    page.get_by_role("combobox", name="Column").click()
+    page.get_by_role("option", name="site").click()
+    page.wait_for_url("**by=site**")
+    page.go_back()
+    expect(page.get_by_role("combobox", name="Column")).to_have_value("hour")
+    page.go_forward()
+    expect(page.get_by_role("combobox", name="Column")).to_have_value("site")
+    assert failures == []
+
+
+def test_a_slider_decides_stands_in_the_address_and_is_undone_by_back(address, browser):
+    page, failures = new_page(browser)
+    page.goto(f"{address}/gate")
+    slider = page.locator(".st-key-limit1 input[type=range]")
+    expect(slider).to_have_value("2", timeout=SECONDS * 1000)
+    expect(page.get_by_text("own limits: move a slider")).to_be_visible()
+
+    slider.press("End")
+    page.wait_for_url("**limit1=**")
+    expect(page.get_by_text("With your limits")).to_be_visible()
+    moved = slider.input_value()
+    copied = page.url
+
+    other, other_failures = new_page(browser)
+    other.goto(copied)
+    expect(other.locator(".st-key-limit1 input[type=range]")).to_have_value(moved, timeout=SECONDS * 1000)
+    assert other.url == copied
+
+    page.go_back()
+    expect(slider).to_have_value("2")
+    page.go_forward()
+    expect(slider).to_have_value(moved)
+    assert failures + other_failures == []
+
+
+@pytest.mark.parametrize("width", [1280, 768])
+def test_no_view_scrolls_sideways(address, browser, width):
+    page, failures = new_page(browser)
+    page.set_viewport_size({"width": width, "height": 900})
+    for view in ("", "classes", "examples", "slices", "tradeoff", "gate", "review"):
+        page.goto(f"{address}/{view}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=SECONDS * 1000)
+        expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+        page.wait_for_timeout(300)
+        wide = "[...document.querySelectorAll('html,.stMain')].some(e => e.scrollWidth > e.clientWidth)"
+        assert not page.evaluate(wide), view
+        expect(page.get_by_role("link", name="Review")).to_be_visible()
+    assert failures == []

@@ -1,0 +1,198 @@
+"""Reviews written in the explorer: kept with the version, counted by the gate, taken back, and never markup."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from app import judging, reviewing, store
+from app.store import Pair, VersionTable
+from pct_mlops.comparison import compare
+from pct_mlops.config import Policy
+from pct_mlops.gate import Mark, ReviewKind, decide
+from pct_mlops.pipeline.judge import judge
+from pct_mlops.registry import Registry, add_review, reviews
+
+HOSTILE = "<img src=x onerror=alert(1)> **b** [a](http://evil.invalid)"
+
+
+@pytest.fixture
+def flip(truth):
+    return truth.ids[int(np.flatnonzero((truth.old == truth.labels) & (truth.new != truth.labels))[0])]
+
+
+def kept(desk, name, version=2):
+    registry = Registry(desk.uri)
+    return reviews(registry, registry.get(name, version))
+
+
+def open_on(explore, desk, name, *words, **query):
+    return explore("--tracking-uri", desk.uri, "--policy", desk.policy, *words, model=name, **query)
+
+
+def press(app, key):
+    app.button(key=key).click().run()
+
+
+def sign(app, note, name="Ada"):
+    app.text_input(key="reviewer_field").set_value(name)
+    app.text_input(key=note[0]).set_value(note[1])
+
+
+def test_a_mark_needs_a_name_and_a_note_and_the_gate_counts_it(explore, desk, model, flip, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    app = open_on(explore, desk, model, view="examples", example=flip)
+    press(app, "mark_blocker")
+    assert "your name and a note" in app.error[0].value
+    assert kept(desk, model) == ()
+
+    sign(app, ("mark_note", "breaks billing"))
+    press(app, "mark_blocker")
+
+    assert not app.error
+    (record,) = kept(desk, model)
+    assert (record.kind, record.mark, record.samples, record.by) == (ReviewKind.MARK, Mark.BLOCKER, (flip,), "Ada")
+    assert record.baseline == 1
+    assert any("Blocker" in text.value and "breaks billing" in text.value for text in app.markdown)
+    overview = open_on(explore, desk, model)
+    assert "FAIL" in overview.error[0].value
+
+
+def test_the_decision_is_the_one_that_the_command_line_makes_of_the_same_records(desk, model, flip):
+    registry = Registry(desk.uri)
+    version = registry.get(model, 2)
+    pair = Pair(VersionTable(desk.uri, model, 1), VersionTable(desk.uri, model, 2), "", "")
+    store.forget()
+    before = judging.decision(pair, str(desk.policy))
+    record = reviewing.Review(ReviewKind.MARK, "Ada", "mislabelled", "", mark=Mark.LABEL_ERROR, samples=(flip,))
+    add_review(registry, version, record)
+    store.forget()
+
+    after = judging.decision(pair, str(desk.policy))
+
+    assert after == decide(
+        Policy.read(desk.policy),
+        compare(*map(store.predictions, (pair.old, pair.new)), apart=[flip]),
+        review=reviewing.state(pair),
+    )
+    assert after.checks == judge(f"{model}@candidate", Policy.read(desk.policy), tracking_uri=desk.uri).decision.checks
+    assert after.checks[0].value < before.checks[0].value
+    assert after.apart == {"label_error": 1}
+
+
+@pytest.mark.thorough
+def test_a_mark_is_taken_back_by_a_record_of_its_own(explore, desk, model, flip):
+    app = open_on(explore, desk, model, view="examples", example=flip)
+    sign(app, ("mark_note", "an odd one"))
+    press(app, "mark_accepted_loss")
+    (mark,) = kept(desk, model)
+
+    press(app, f"undo_{mark.id}")
+
+    assert [record.kind for record in kept(desk, model)] == [ReviewKind.MARK, ReviewKind.UNDO]
+    assert not any("Accepted loss" in text.value for text in app.markdown)
+
+
+@pytest.mark.parametrize(("key", "kind"), [("decide_accept", ReviewKind.ACCEPT), ("decide_reject", ReviewKind.REJECT)])
+def test_a_decision_is_signed_and_stands_on_the_page(explore, desk, model, key, kind):
+    app = open_on(explore, desk, model, view="review")
+    assert "Nobody has accepted" in app.info[0].value
+    sign(app, ("decision_note", HOSTILE))
+    press(app, key)
+
+    (record,) = kept(desk, model)
+    assert (record.kind, record.reason, record.baseline) == (kind, HOSTILE, 1)
+    banner = (app.success if kind is ReviewKind.ACCEPT else app.error)[0].value
+    assert "by Ada" in banner
+    assert "\\<img src\\=" in banner or "\\<img src=" in banner
+    assert "[a](http" not in banner
+    press(app, f"undo_{record.id}")
+    assert "Nobody has accepted" in app.info[0].value
+
+
+def test_two_reviewers_at_once_lose_nothing_and_see_each_other(explore, desk, model):
+    first = open_on(explore, desk, model, view="review")
+    second = open_on(explore, desk, model, view="review")
+    sign(first, ("decision_note", "good enough"), "Ada")
+    sign(second, ("decision_note", "not at night"), "Grace")
+    press(first, "decide_accept")
+    press(second, "decide_reject")
+
+    assert {record.by for record in kept(desk, model)} == {"Ada", "Grace"}
+    first.run()
+    assert "Grace" in first.error[0].value
+
+
+@pytest.mark.thorough
+def test_a_decision_against_another_baseline_does_not_stand_here(explore, desk, model):
+    desk.add(model, desk.tables[0])
+    app = open_on(explore, desk, model, view="review", old="3", new="2")
+    sign(app, ("decision_note", "for three only"))
+    press(app, "decide_accept")
+
+    app = open_on(explore, desk, model, view="review", old="1", new="2")
+
+    assert "Nobody has accepted" in app.info[0].value
+    assert any("against version 3" in text.value for text in app.markdown)
+
+
+@pytest.mark.parametrize("view", ["examples", "review"])
+def test_read_only_shows_reviews_and_writes_none(explore, desk, model, flip, view):
+    app = open_on(explore, desk, model, "--read-only", view=view, **({"example": flip} if view == "examples" else {}))
+
+    assert not app.text_input
+    assert not any((button.key or "").startswith(("mark_", "decide_")) for button in app.button)
+    assert any("read\\-only" in caption.value for caption in app.caption)
+
+
+def test_files_have_no_reviews_and_say_why(explore, files):
+    app = explore(*files, view="review")
+
+    assert not app.exception
+    assert "these are files" in app.info[0].value
+
+
+@pytest.mark.thorough
+def test_the_name_comes_from_the_login_where_there_is_one(explore, desk, model, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "grace")
+    app = open_on(explore, desk, model, view="review")
+    assert not [field for field in app.text_input if field.key == "reviewer_field"]
+
+    app.text_input(key="decision_note").set_value("fine")
+    press(app, "decide_accept")
+
+    assert kept(desk, model)[0].by == "grace"
+
+
+@pytest.mark.parametrize(("trusted", "expected"), [("X-Forwarded-User", "ada"), (None, None)])
+def test_a_proxys_header_is_believed_only_where_it_is_named(monkeypatch, trusted, expected):
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    monkeypatch.setattr(type(reviewing.st.context), "headers", {"X-Forwarded-User": " ada "})
+    if trusted:
+        monkeypatch.setenv(reviewing.USER_HEADER, trusted)
+
+    assert reviewing.logged_in() == expected
+
+
+def test_marked_examples_can_be_filtered(explore, desk, model, flip, html_of):
+    registry = Registry(desk.uri)
+    record = reviewing.Review(ReviewKind.MARK, "Ada", "x", "", mark=Mark.BLOCKER, samples=(flip,))
+    add_review(registry, registry.get(model, 2), record)
+
+    marked = open_on(explore, desk, model, view="examples", kind="all", reviewed="yes")
+    assert html_of(marked).count("<figure") == 1
+    assert '<span class="pct-mark">blocker</span>' in html_of(marked)
+    rest = open_on(explore, desk, model, view="examples", reviewed="no", sort="sample_id")
+    assert f'title="{flip}"' not in html_of(rest)
+
+
+@pytest.mark.thorough
+def test_a_record_that_cannot_be_read_is_one_sentence(explore, desk, model):
+    desk.client.set_model_version_tag(model, "2", "pct.review.broken", json.dumps({"kind": "reject"}))
+
+    app = open_on(explore, desk, model, view="review")
+
+    assert not app.exception
+    assert "cannot be read" in app.error[0].value

@@ -262,9 +262,10 @@ def holder(held: RegisteredModel) -> str:
 
 def _lease_of(held: RegisteredModel, otherwise: float) -> float:
     try:
-        return min(max(float(held.tags["lease"]), 0.0), LONGEST_LEASE)
+        lease = float(held.tags["lease"])
     except (KeyError, ValueError):
         return otherwise
+    return min(lease, LONGEST_LEASE) if lease >= 0 else otherwise
 
 
 def _lease() -> float:

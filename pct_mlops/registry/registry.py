@@ -110,13 +110,14 @@ class Registry:
         """The version behind an alias; None when the model or the alias does not exist."""
         with said_plainly("looking for the model"):
             try:
-                aliases = self.client.get_registered_model(name).aliases
+                # One question, whose answer does not carry the history of the model.
+                found = self.client.get_model_version_by_alias(name, alias)
             except MlflowException as error:
-                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                # The second code is MLflow's for an alias that is not there.
+                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     return None
                 raise
-        numbers = {key: int(number) for key, number in aliases.items()}
-        return self._get(name, numbers[alias], numbers) if alias in numbers else None
+        return self._version(found, dict.fromkeys(found.aliases, int(found.version)))
 
     def get(self, name: str, version: int) -> Version:
         """One version by number."""

@@ -43,7 +43,7 @@ def run(uris, watching, folder, *, target, kills, lease, limit, seed=0):
 
     `watching` is the address for this process: no connection that it has opened may be used by those it forks.
 
-    Returns how often one was killed while it held it, and the lines of success; fails when it takes over `limit` s.
+    Returns how many died with the lock, how many died, and the lines of success; fails when it takes over `limit` s.
     """
     log, choice, context = folder / "successes", random.Random(seed), multiprocessing.get_context("fork")
     log.touch()
@@ -55,7 +55,7 @@ def run(uris, watching, folder, *, target, kills, lease, limit, seed=0):
         return process
 
     movers = [start(uri) for uri in uris]
-    held = done = 0
+    held = done = died = 0
     try:
         while any(process.is_alive() for process in movers):
             assert time.monotonic() - began < limit, f"{len(log.read_text().splitlines())} moves in {limit} s"
@@ -65,17 +65,20 @@ def run(uris, watching, folder, *, target, kills, lease, limit, seed=0):
             place = choice.randrange(len(movers)) if done % 2 else _holder(registry, movers)
             if place is None:
                 continue
-            held += _holder(registry, movers) == place
             os.kill(movers[place].pid, signal.SIGKILL)
             movers[place].join()
+            died += 1
+            with_lock = _holder(registry, movers) == place
+            held += with_lock
+            # One that was aimed at and had let go of the lock meanwhile is aimed at again.
+            done += with_lock or done % 2
             movers[place] = start(uris[place])
-            done += 1
     finally:
         for process in movers:
             process.kill()
             process.join()
     assert done == kills
-    return held, [json.loads(line) for line in log.read_text().splitlines()]
+    return held, died, [json.loads(line) for line in log.read_text().splitlines()]
 
 
 def _holder(registry, movers):

@@ -18,14 +18,14 @@ from pct_mlops.registry import Registry
 KILLS = 12
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_three_processes_on_one_database(shoes, tmp_path, monkeypatch):
     # Spelled differently, so that no process uses a connection that was opened before it was started.
     uris = [f"sqlite:///{tmp_path}{'/.' * number}/mlflow.db" for number in range(1, 4)]
     monkeypatch.setattr("movers.JUDGING", 0.05)
-    held, successes = run(uris, shoes.tracking_uri, tmp_path, target=12, kills=1, lease=2, limit=60)
+    held, died, successes = run(uris, shoes.tracking_uri, tmp_path, target=12, kills=1, lease=2, limit=60)
     assert held == 1
-    assert len(check(shoes.tracking_uri, successes, 1)) >= 12
+    assert len(check(shoes.tracking_uri, successes, died)) >= 12
 
 
 @contextmanager
@@ -55,13 +55,13 @@ def test_two_hundred_promotions_by_eight_processes(where, tmp_path, plain, capsy
         fill(Registry(uris[8], create=True))
         began = time.monotonic()
         bounds = {"target": 200, "kills": KILLS, "lease": 4, "limit": 180}
-        held, successes = run(uris[:8], uris[8], tmp_path, seed=os.getpid(), **bounds)
+        held, died, successes = run(uris[:8], uris[8], tmp_path, seed=os.getpid(), **bounds)
         seconds = time.monotonic() - began
-        moves = check(uris[8], successes, KILLS)
+        moves = check(uris[8], successes, died)
         mlflow.set_tracking_uri(None)
     assert len(successes) >= 200
-    assert held >= KILLS / 4, "many kills should hurt"
+    assert held >= KILLS / 2
     with capsys.disabled():
-        killed = f"{KILLS} killed, {held} of them with the lock"
+        killed = f"{died} killed, {held} of them with the lock"
         done = f"{len(successes)} successes, {len(moves)} records"
         sys.stdout.write(f"\n{where.__name__}: {done}, {killed}, {seconds:.0f} s\n")

@@ -50,7 +50,7 @@ postgresql:
 	  || { command -v apt-get > /dev/null && echo "Getting PostgreSQL for the tests ..." \
 	       && { apt-cache show postgresql > /dev/null 2>&1 || $(ROOT) apt-get update -qq; } \
 	       && $(ROOT) apt-get install -qq -y postgresql > /dev/null; } \
-	  || echo "PostgreSQL could not be installed here: the tests on it are skipped."
+	  || echo "PostgreSQL could not be installed here: install it by hand, the tests on it fail without it."
 
 demo: setup data  ## The whole story on Fashion-MNIST: train, register, gate, promote
 	@$(BIN)/python -m pct_mlops demo

@@ -69,7 +69,9 @@ def postgresql():
     """The address of an empty database; root hands it to the user postgres, for it refuses to run as root."""
     programs = postgresql_programs()
     if programs is None:
-        pytest.skip("PostgreSQL is not installed")
+        pytest.fail(
+            "PostgreSQL is not installed: 'make thorough' installs Debian's package, elsewhere install it by hand"
+        )
     folder = Path(tempfile.mkdtemp(prefix="pct-postgresql-"))
     user = []
     if os.geteuid() == 0:

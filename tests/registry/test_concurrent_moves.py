@@ -49,12 +49,13 @@ def on_postgresql_directly(folder):
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(600)  # two minutes on two idle cores
 @pytest.mark.parametrize("where", [on_sqlite, on_postgresql, on_postgresql_directly])
 def test_two_hundred_promotions_by_eight_processes(where, tmp_path, plain, capsys):
     with where(tmp_path) as uris:
         fill(Registry(uris[8], create=True))
         began = time.monotonic()
-        bounds = {"target": 200, "kills": KILLS, "lease": 4, "limit": 180}
+        bounds = {"target": 200, "kills": KILLS, "lease": 4, "limit": 540}
         held, died, successes = run(uris[:8], uris[8], tmp_path, seed=os.getpid(), **bounds)
         seconds = time.monotonic() - began
         moves = check(uris[8], successes, died)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pct_mlops.cli.options import tracking_uri
+from pct_mlops.config import PctError
 
 
 @click.command()
@@ -42,12 +43,15 @@ def compare(old: str, new: str, split: str, json_file: Path | None, tracking_uri
 @click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
 @tracking_uri
 def ensemble(output: Path, inputs: tuple[str, ...], split: str, tracking_uri: str | None) -> None:
-    """Write the mean of the logits of INPUTS to OUTPUT.
+    """Write the mean of the logits of INPUTS to OUTPUT, a .parquet file.
 
     \b
-    Example:
+    Examples:
       pct ensemble mean.parquet old.parquet new.parquet
+      pct ensemble mean.parquet fashion-mnist/1 fashion-mnist/2
     """
+    if output.suffix != ".parquet":
+        raise PctError(f"The mean is written to a file first, and {output} is none: name it, for example mean.parquet.")
     from pct_mlops.pipeline.compare import mean_of
 
     table = mean_of(inputs, split=split, tracking_uri=tracking_uri).save(output)

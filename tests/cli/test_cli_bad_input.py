@@ -150,6 +150,7 @@ def test_verbs_that_read_make_no_registry(empty, capsys, words):
         (("score", "digits/1", "--set", "data.name=digit"), "Unknown dataset 'digit'"),
         (("compare", "digits@production", "digits"), "neither a predictions file nor a registered model"),
         (("ensemble", "/proc/no/mean.parquet", "digits/1"), "cannot be written"),
+        (("ensemble", "digits/1", "digits/2"), "is written to a file first, and digits/1 is none"),
         (("compare", "digits/1", "digits/2", "--json", "/proc/no/x.json"), "cannot be written"),
         (("explore", "one.parquet"), "Give OLD and NEW, or neither"),
         (("explore", "one.parquet", "two.parquet"), "There is no prediction table one.parquet"),

@@ -21,18 +21,15 @@ BARS, ACCURACIES = (0.0, 0.64), (0.7, 1.0)
 
 @dataclass(frozen=True)
 class ClassRates:
-    """One class of the bar chart: `index` comes back with a click; rates are fractions of the class's examples.
-
-    With both accuracies they are drawn beside the bars.
-    """
+    """One class of the bar chart: `index` comes back with a click; rates are fractions of the class's examples."""
 
     index: int
     name: str
     support: int
     nfr: Estimate
     pfr: Estimate
-    accuracy_old: Estimate | None = None
-    accuracy_new: Estimate | None = None
+    accuracy_old: Estimate
+    accuracy_new: Estimate
 
 
 def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
@@ -44,7 +41,7 @@ def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
     _bars(figure, rows, "PFR", ink(dark))
     _bars(figure, rows, "NFR", ink(dark))
     # One scale for both directions, each as long as its data need.
-    left, right = (_reach([getattr(row, metric) for row in rows]) for metric in ("pfr", "nfr"))
+    left, right = (_reach(rates) for rates in ([row.pfr for row in rows], [row.nfr for row in rows]))
     step = _nice_step(left + right)
     ticks = [step * i for i in range(-int(left / step), int(right / step) + 1)]
     figure.update_xaxes(
@@ -56,29 +53,24 @@ def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
         zerolinewidth=1,
         zerolinecolor=ink(dark),
         fixedrange=True,
-        domain=BARS if _has_accuracies(rows) else [0, 1],
+        domain=BARS,
     )
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
         ticktext=[f"{escaped(short(row.name))} ({count(row.support)})" for row in rows],
         range=[len(rows) - 0.5, -0.5],
-        showgrid=_has_accuracies(rows),
+        showgrid=True,
         gridcolor="rgba(138,146,154,0.18)",
         fixedrange=True,
         automargin=True,
         ticklabelstandoff=6,
         **axis_text(dark),
     )
-    if _has_accuracies(rows):
-        _accuracies(figure, rows, dark)
-        _heading(figure, ACCURACIES[0], "left", "accuracy:  ○ old  ● new", ink(dark))
+    _accuracies(figure, rows, dark)
+    _heading(figure, ACCURACIES[0], "left", "accuracy:  ○ old  ● new", ink(dark))
     _heading(figure, 0, "left", "◀ positive flips", POSITIVE)
-    _heading(figure, BARS[1] if _has_accuracies(rows) else 1, "right", "negative flips ▶", NEGATIVE)
+    _heading(figure, BARS[1], "right", "negative flips ▶", NEGATIVE)
     return figure.update_layout(barmode="overlay", bargap=0.35, margin={"l": 8, "r": 8, "t": 32, "b": 32})
-
-
-def _has_accuracies(rows: Sequence[ClassRates]) -> bool:
-    return all(row.accuracy_old is not None and row.accuracy_new is not None for row in rows)
 
 
 def _heading(figure: go.Figure, x: float, anchor: str, text: str, colour: str) -> None:
@@ -99,7 +91,7 @@ def _heading(figure: go.Figure, x: float, anchor: str, text: str, colour: str) -
 def _accuracies(figure: go.Figure, rows: Sequence[ClassRates], dark: bool) -> None:
     """A hollow dot for the old and a filled one for the new accuracy of each class, on an axis of their own."""
     pairs = [(row.accuracy_old, row.accuracy_new) for row in rows]
-    known = [(i, old, new) for i, (old, new) in enumerate(pairs) if old and new and None not in (old.value, new.value)]
+    known = [(i, old, new) for i, (old, new) in enumerate(pairs) if None not in (old.value, new.value)]
     colours = [NEGATIVE if new.value < old.value else POSITIVE for _, old, new in known]  # type: ignore[operator]
     for (i, old, new), colour in zip(known, colours, strict=True):
         figure.add_shape(

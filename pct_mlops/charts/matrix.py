@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
@@ -29,18 +29,20 @@ def busiest(
     cells = [cell for cell in cells if wanted is None or wanted(cell.target)]
     if num_classes <= limit and wanted is None:
         return list(range(num_classes)), list(range(num_classes))
-    rows = _largest(Counter(), cells, limit, by_target=True)
-    inside = sorted((cell for cell in cells if cell.target in set(rows)), key=lambda cell: -cell.count)
+    rows = _largest(((cell.target, cell.count) for cell in cells), limit)
+    drawn = set(rows)
+    inside = sorted((cell for cell in cells if cell.target in drawn), key=lambda cell: -cell.count)
     # Each row's own, so that no row stands empty.
     firsts = {cell.target: cell.wrong for cell in reversed(inside)}.values()
-    rest = [cell for cell in inside if cell.wrong not in firsts]
-    more = _largest(Counter(), rest, limit - len(set(firsts)), by_target=False)
-    return rows, sorted({*firsts, *more})
+    rest = ((cell.wrong, cell.count) for cell in inside if cell.wrong not in firsts)
+    return rows, sorted({*firsts, *_largest(rest, limit - len(set(firsts)))})
 
 
-def _largest(totals: Counter[int], cells: Sequence[FlipCell], limit: int, *, by_target: bool) -> list[int]:
-    for cell in cells:
-        totals[cell.target if by_target else cell.wrong] += cell.count
+def _largest(shares: Iterable[tuple[int, int]], limit: int) -> list[int]:
+    """The `limit` classes with most flips, in ascending order; a share is (class index, flips)."""
+    totals: Counter[int] = Counter()
+    for index, flips in shares:
+        totals[index] += flips
     return sorted(sorted(totals, key=lambda index: (-totals[index], index))[:limit])
 
 

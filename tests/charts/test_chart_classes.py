@@ -14,11 +14,14 @@ def rate(metric, value, lower, upper):
     )
 
 
+BOTH = rate("accuracy_old", 0.9, 0.8, 0.95), rate("accuracy_new", 0.7, 0.6, 0.8)
+
+
 @pytest.fixture
 def figure():
     rows = [
-        ClassRates(7, "cat", 100, rate("nfr", 0.05, 0.02, 0.11), rate("pfr", 0.02, 0.01, 0.06)),
-        ClassRates(2, "dog", 50, rate("nfr", 0.0, 0.0, 0.06), rate("pfr", 0.10, 0.04, 0.2)),
+        ClassRates(7, "cat", 100, rate("nfr", 0.05, 0.02, 0.11), rate("pfr", 0.02, 0.01, 0.06), *BOTH),
+        ClassRates(2, "dog", 50, rate("nfr", 0.0, 0.0, 0.06), rate("pfr", 0.10, 0.04, 0.2), *BOTH),
     ]
     return class_bars(rows)
 
@@ -57,7 +60,8 @@ def test_bounds_fit_the_axis(figure):
 
 
 def test_an_undefined_rate_is_written_as_undefined_and_not_as_zero():
-    figure = class_bars([ClassRates(0, "none", 0, rate("nfr", None, None, None), rate("pfr", None, None, None))])
+    unknown = (rate(metric, None, None, None) for metric in ("nfr", "pfr", "accuracy_old", "accuracy_new"))
+    figure = class_bars([ClassRates(0, "none", 0, *unknown)])
 
     assert "undefined" in bars(figure, "NFR").hovertext[0]
     assert "0.00" not in bars(figure, "NFR").hovertext[0]
@@ -65,7 +69,7 @@ def test_an_undefined_rate_is_written_as_undefined_and_not_as_zero():
 
 def test_markup_in_a_class_name_is_shown_and_not_interpreted():
     name = "<a href='x'>a</a>"
-    figure = class_bars([ClassRates(0, name, 9, rate("nfr", 0.1, 0.0, 0.3), rate("pfr", 0.1, 0.0, 0.3))])
+    figure = class_bars([ClassRates(0, name, 9, rate("nfr", 0.1, 0.0, 0.3), rate("pfr", 0.1, 0.0, 0.3), *BOTH)])
 
     assert "<a" not in figure.layout.yaxis.ticktext[0]
     assert "<a" not in bars(figure, "NFR").hovertext[0]
@@ -77,10 +81,9 @@ def test_no_classes_give_an_empty_figure():
 
 
 def test_old_and_new_accuracy_stand_beside_the_bars_of_their_class():
-    ends = [rate("accuracy_old", 0.9, 0.8, 0.95), rate("accuracy_new", 0.7, 0.6, 0.8)]
     rows = [
-        ClassRates(7, "cat", 100, rate("nfr", 0.2, 0.1, 0.3), rate("pfr", 0.0, 0.0, 0.1), *ends),
-        ClassRates(2, "dog", 50, rate("nfr", 0.0, 0.0, 0.1), rate("pfr", 0.2, 0.1, 0.3), *reversed(ends)),
+        ClassRates(7, "cat", 100, rate("nfr", 0.2, 0.1, 0.3), rate("pfr", 0.0, 0.0, 0.1), *BOTH),
+        ClassRates(2, "dog", 50, rate("nfr", 0.0, 0.0, 0.1), rate("pfr", 0.2, 0.1, 0.3), *reversed(BOTH)),
         ClassRates(3, "none", 0, *(rate("", None, None, None) for _ in range(4))),
     ]
 

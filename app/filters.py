@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from app import flips, reviewing, selection, store
+from app.address import asked
 from app.flips import Asked, Filter
 from app.store import Pair
 
@@ -29,6 +30,7 @@ SORTS = {
 TYPES = {"1": "type I: fell by 0.1 or less", "2": "type II: fell by 0.5 or more"}
 REVIEWED = {"yes": "reviewed", "no": "not reviewed"}
 WHOLE = (0, 100)  # percent
+LONGEST = 1000  # characters of a value that is typed
 NAMES = ("kind", "target", "answer", "was", "type", "column", "value", "conf", "reviewed", "sort")
 MORE = ("was", "type", "column", "value", "conf", "reviewed")
 HINTS = {
@@ -50,40 +52,50 @@ def restore(pair: Pair, titles: list[str]) -> Asked:
     selection.restore("reviewed", REVIEWED, None)
     selection.restore_range("conf", WHOLE)
     selection.restore("column", store.slice_columns(pair), None)
-    column = st.session_state["column"]
-    selection.restore("value", flips.slice_values(pair, column) if column else (), None)
+    choices = _choices(pair, st.session_state["column"])
+    if choices is None:
+        selection.restore_text("value", longest=LONGEST)
+    else:
+        selection.restore("value", choices, None)
     selection.restore("sort", SORTS, "confidence_lost")
-    return _asked(pair, titles, {name: st.session_state[name] for name in NAMES})
+    return _asked(pair, titles, choices, {name: st.session_state[name] for name in NAMES})
 
 
 def from_address(pair: Pair, titles: list[str]) -> Asked:
     """The same where no widgets are drawn; what names nothing is passed over."""
-    column = selection.asked("column", store.slice_columns(pair), None)
+    column = asked("column", store.slice_columns(pair), None)
+    choices = _choices(pair, column)
     values: dict[str, Any] = {
-        "kind": selection.asked("kind", KINDS, "negative"),
-        "type": selection.asked("type", TYPES, None),
-        "reviewed": selection.asked("reviewed", REVIEWED, None),
-        "sort": selection.asked("sort", SORTS, "confidence_lost"),
+        "kind": asked("kind", KINDS, "negative"),
+        "type": asked("type", TYPES, None),
+        "reviewed": asked("reviewed", REVIEWED, None),
+        "sort": asked("sort", SORTS, "confidence_lost"),
         "conf": selection.asked_range("conf", WHOLE),
         "column": column,
-        "value": selection.asked("value", flips.slice_values(pair, column) if column else (), None),
-        **{name: selection.asked(name, titles, None) for name in ("target", "answer", "was")},
+        "value": st.query_params.get("value", "")[:LONGEST] if choices is None else asked("value", choices, None),
+        **{name: asked(name, titles, None) for name in ("target", "answer", "was")},
     }
-    return _asked(pair, titles, values)
+    return _asked(pair, titles, choices, values)
 
 
-def _asked(pair: Pair, titles: list[str], values: Mapping[str, Any]) -> Asked:
+def _choices(pair: Pair, column: str | None) -> Mapping[str, str] | None:
+    """The values of the column by how they are called; None where they are too many, and one is typed."""
+    return flips.slice_values(pair, column) if column else {}
+
+
+def _asked(pair: Pair, titles: list[str], choices: Mapping[str, str] | None, values: Mapping[str, Any]) -> Asked:
     def index(name: str) -> int | None:
         return None if values[name] is None else titles.index(values[name])
 
     low, high = values["conf"]
+    column, value = values["column"], values["value"]
     chosen = Filter(
         kind=values["kind"] or "negative",
         target=index("target"),
         answer=index("answer"),
         was=index("was"),
         type_=int(values["type"]) if values["type"] else None,
-        slice=(values["column"], values["value"]) if values["column"] and values["value"] is not None else None,
+        slice=(column, value if choices is None else choices[value]) if column and value else None,
         confidence=None if (low, high) == WHOLE else (low / 100, high / 100),
         reviewed=values["reviewed"],
     )
@@ -140,7 +152,7 @@ def _draw_more(pair: Pair, titles: list[str]) -> None:
     if columns := store.slice_columns(pair):
         column = _pick("column", "Slice column", list(columns), HINTS["column"])
         if column:
-            _pick("value", "Slice", list(flips.slice_values(pair, column)))
+            _pick_value(_choices(pair, column))
     st.slider(
         "New confidence",
         *WHOLE,
@@ -175,15 +187,35 @@ def _pick(key: str, label: str, options: list[str], hint: str | None = None) -> 
     )
 
 
+def _pick_value(choices: Mapping[str, str] | None) -> None:
+    if choices is not None:
+        _pick("value", "Slice", list(choices))
+        return
+    st.text_input(
+        "Slice",
+        key="value",
+        max_chars=LONGEST,
+        placeholder="the whole value",
+        on_change=selection.forget,
+        args=("page",),
+        help="This column has too many values for a list: type one of them, exactly as it is written.",
+    )
+
+
 def _clear() -> None:
     selection.forget(*MORE, "page")
+
+
+def clear_all() -> None:
+    """Before the page is drawn again: no filter but the kind."""
+    selection.forget(*MORE, "target", "answer", "page")
 
 
 def num_active() -> int:
     """How many of the filters behind the button are set."""
     state = st.session_state
     set_ones = [state["was"], state["type"], state["reviewed"], state["column"] and state["value"]]
-    return sum(item is not None for item in set_ones) + (state["conf"] != WHOLE)
+    return sum(map(bool, set_ones)) + (state["conf"] != WHOLE)
 
 
 def remember() -> None:

@@ -10,6 +10,7 @@ import duckdb
 import streamlit as st
 
 from app.store import Pair, VersionTable, comparison, predictions, registry
+from pct_mlops.charts import EMPTY
 from pct_mlops.comparison import FlipRow
 from pct_mlops.config import PctError
 
@@ -50,10 +51,17 @@ class Place(NamedTuple):
     page: int
 
 
+def slice_values(pair: Pair, column: str) -> dict[str, str] | None:
+    """The values of a column by how they are called; None where they are too many to choose from."""
+    try:
+        return _slice_values(pair, column)
+    except PctError:
+        return None
+
+
 @st.cache_data(max_entries=100)
-def slice_values(pair: Pair, column: str) -> tuple[str, ...]:
-    """The groups of a column."""
-    return tuple(found.value for found in comparison(pair).slices(column))
+def _slice_values(pair: Pair, column: str) -> dict[str, str]:
+    return {found.value or EMPTY: found.value for found in comparison(pair).slices(column)}
 
 
 def _wanted(asked: Asked) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from pct_mlops.charts import printable
 if TYPE_CHECKING:
     from pct_mlops.comparison import ClassCounts
 
+ORDERS = {"nfr": "NFR", "pfr": "PFR", "accuracy": "accuracy lost", "support": "support", "name": "name"}
+
 
 def unique(names: Sequence[str]) -> list[str]:
     """One title per class index: the name, with the index behind it where the name is empty or occurs again."""
@@ -27,9 +29,8 @@ def matching(names: Sequence[str], needle: str) -> Callable[[int], bool] | None:
     return (lambda index: wanted in names[index].casefold()) if wanted else None
 
 
-def ordered(rows: Sequence[ClassCounts], order: str, needle: str = "") -> list[ClassCounts]:
-    """Classes whose name contains the text, the largest first (names: alphabetically)."""
-    wanted = needle.strip().casefold()
+def ordered(rows: Sequence[ClassCounts], order: str, wanted: Callable[[int], bool] | None = None) -> list[ClassCounts]:
+    """Those rows whose index is `wanted`, the largest first (names: alphabetically)."""
     keys: dict[str, Callable[[ClassCounts], Any]] = {
         "nfr": lambda row: -(row.counts.negative_flips / row.counts.total if row.counts.total else -1),
         "pfr": lambda row: -(row.counts.positive_flips / row.counts.total if row.counts.total else -1),
@@ -39,4 +40,4 @@ def ordered(rows: Sequence[ClassCounts], order: str, needle: str = "") -> list[C
         "support": lambda row: -row.counts.total,
         "name": lambda row: row.name.casefold(),
     }
-    return sorted((row for row in rows if wanted in row.name.casefold()), key=keys[order])
+    return sorted((row for row in rows if wanted is None or wanted(row.index)), key=keys[order])

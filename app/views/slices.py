@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from app import labels, selection, store, store_slices
+from app import labels, onward, ranking, selection, store, store_slices
+from app.filters import KINDS
 from app.markup import plain
 from app.store import Pair
-from pct_mlops.charts import SURE, class_bars, count, excess_bars, interval, percent, probability, slice_title
+from pct_mlops.charts import EMPTY, SURE, class_bars, count, excess_bars, interval, percent, probability, slice_title
 from pct_mlops.config import PctError
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import SliceExcess
 
-SHOWN = 30
-ORDERS = {"nfr": "NFR", "pfr": "PFR", "accuracy": "accuracy lost", "support": "support", "name": "value"}
-KINDS = {"negative": "Negative flips", "positive": "Positive flips", "all": "All changed answers"}
 HOW = """A slice is a group of examples, for example all that one camera took. Name the groups in one of two ways:
 
 1. A policy names a CSV or Parquet file with `sample_id` and a column for each kind of group, and the explorer is
@@ -65,18 +63,15 @@ def draw_found(pair: Pair) -> None:
         )
     if not rows:
         return
-    picked = st.plotly_chart(
+    chosen = onward.chart(
         excess_bars(rows, dark=selection.is_dark()),
-        alt="Negative flip rate of each slice found with bounds, beside that of the rest; the table holds the numbers.",
         key="found_slices",
-        on_select="rerun",
-        selection_mode="points",
-        config={"displayModeBar": False},
+        alt="Negative flip rate of each slice found with bounds, beside that of the rest; the table holds the numbers.",
+        most=len(rows),
     )
-    place = clicked(picked, len(rows))
-    row = rows[place[0]] if place is not None else None
-    if row is not None and row.value:
-        link(f"Negative flips of {slice_title(row, 40)}", column=row.column, value=row.value)
+    row = rows[chosen[0]] if chosen else None
+    if row is not None:
+        onward.link(f"Negative flips of {slice_title(row, 40)}", column=row.column, value=row.value or EMPTY)
     else:
         st.caption("Click a bar to get to the slice's examples.")
     with st.expander("The same as a table", icon=":material/table:"):
@@ -102,64 +97,34 @@ def draw_column(pair: Pair, columns: tuple[str, ...]) -> None:
     left, right = st.columns([1, 1.4], vertical_alignment="bottom")
     selection.restore("by", columns, columns[0])
     column = left.selectbox("Column", columns, key="by", help="A column that sorts examples into groups.")
-    selection.restore("order", ORDERS, "nfr")
-    order = right.segmented_control("Sort by", list(ORDERS), format_func=ORDERS.__getitem__, key="order", required=True)
+    order = ranking.pick_order(right, "slice", "value")
+    kept = column if column != columns[0] else None
     try:
         every = store_slices.counts(pair, column)
     except PctError as error:  # of this column, for example that it has too many values
-        selection.remember(columns[0], by=column)
+        ranking.remember(order, "", by=kept)
         st.warning(plain(str(error)), icon=":material/pie_chart:")
         return
-    needle = find(len(every))
-    selection.remember(
-        by=column if column != columns[0] else None, order=order if order != "nfr" else None, find=needle
-    )
-    rows = labels.ordered(every, order or "nfr", needle)
+    needle = ranking.pick_needle(st.container(), "Find values", "part of a value", len(every))
+    ranking.remember(order, needle, by=kept)
+    rows = labels.ordered(every, order, labels.matching([row.name for row in every], needle))
     if not rows:
         st.info(plain(f"No value contains '{needle}'."), icon=":material/search_off:")
         return
-    if len(rows) > SHOWN:
-        st.caption(f"The first {SHOWN} of {count(len(rows))} values in this order.")
-    picked = st.plotly_chart(
-        class_bars(store_slices.rates(pair, column, tuple(rows[:SHOWN])), dark=selection.is_dark()),
-        alt="Flip rates of each value with bounds, and its old and new accuracy.",
+    rates = store_slices.rates(pair, column, tuple(rows[: ranking.SHOWN]))
+    ranking.told(len(rates), len(rows), "values")
+    chosen = onward.chart(
+        class_bars(rates, dark=selection.is_dark()),
         key=f"column_{columns.index(column)}",
-        on_select="rerun",
-        selection_mode="points",
-        config={"displayModeBar": False},
+        alt="Flip rates of each value with bounds, and its old and new accuracy.",
+        most=len(every),
     )
-    place, kind = clicked(picked, len(every)) or (None, "")
-    value = every[place].name if place is not None else ""
-    if value:
-        link(f"{KINDS[kind]} where {column} is {value}", kind=kind, column=column, value=value)
+    if chosen:
+        place, kind = chosen
+        value = every[place].name or EMPTY
+        onward.link(f"{KINDS[kind].capitalize()} where {column} is {value}", kind=kind, column=column, value=value)
     else:
         st.caption("Click a bar to get to the slice's examples.")
-
-
-def find(num_values: int) -> str:
-    """A text that values must contain, asked for where there are many."""
-    if num_values <= SHOWN:
-        return ""
-    selection.restore_text("find")
-    return st.text_input("Find values", key="find", placeholder="part of a value", icon=":material/search:")
-
-
-def clicked(event: Any, num_rows: int) -> list[Any] | None:
-    """What the clicked point carries; None without a click, or when it was on the chart of other tables."""
-    points = event["selection"]["points"]
-    data = points[0]["customdata"] if points else []
-    return data if data and data[0] < num_rows else None
-
-
-def link(label: str, **chosen: str) -> None:
-    """A link to the examples of what was clicked."""
-    with st.container(key="onward_" + "_".join(chosen)):
-        st.page_link(
-            "views/examples.py",
-            label=plain(label),
-            icon=":material/photo_library:",
-            query_params=selection.link_params(**chosen),
-        )
 
 
 slices()

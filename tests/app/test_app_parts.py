@@ -52,7 +52,7 @@ def test_orders():
     assert order("accuracy") == [1, 0, 2]
     assert order("support") == [0, 1, 2]
     assert order("name") == [1, 0, 2]
-    assert [row.index for row in ordered(rows, "name", "c")] == [2]
+    assert [row.index for row in ordered(rows, "name", lambda index: index == 2)] == [2]
 
 
 def test_matching_ignores_case_and_no_text_matches_all():

@@ -1,0 +1,37 @@
+"""Charts and links that lead to examples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from app import selection
+from app.markup import plain
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+def chart(figure: go.Figure, *, key: str, alt: str, most: int) -> list[Any] | None:
+    """Draw a chart; what the clicked point carries as customdata, None without a click.
+
+    None as well when a number in it is not below `most`: the click was on the chart of other tables.
+    """
+    event: Any = st.plotly_chart(
+        figure, alt=alt, key=key, on_select="rerun", selection_mode="points", config={"displayModeBar": False}
+    )
+    points = event["selection"]["points"]
+    data = points[0]["customdata"] if points else []
+    return data if data and all(item < most for item in data if isinstance(item, int)) else None
+
+
+def link(label: str, **chosen: str) -> None:
+    """A link to the examples of what was clicked."""
+    with st.container(key="onward_" + "_".join(chosen)):
+        st.page_link(
+            "views/examples.py",
+            label=plain(label),
+            icon=":material/photo_library:",
+            query_params=selection.link_params(**chosen),
+        )

@@ -1,21 +1,18 @@
-"""Pages of flips and their images, cached; see store for the rest. Only what a page shows is read."""
+"""Pages of flips, cached; see store for the rest. Only what a page shows is read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import duckdb
 import streamlit as st
 
-from app.store import Pair, VersionTable, comparison, predictions, registry
+from app.store import Pair, comparison
 from pct_mlops.charts import EMPTY
 from pct_mlops.comparison import FlipRow
 from pct_mlops.config import PctError
 
 PER_PAGE = 24
-LARGEST_TILE, LARGEST_IMAGE = 256 * 1024, 8 * 1024**2  # bytes of a PNG in the gallery, and alone
 
 
 @dataclass(frozen=True)
@@ -122,29 +119,3 @@ def around(pair: Pair, asked: Asked, page: int, sample_id: str) -> tuple[Place |
         rows = [*rows, *on(page + 1)]
     index = [place.sample_id for place in rows].index(sample_id)
     return rows[index - 1] if index else None, position, rows[index + 1] if index + 1 < len(rows) else None
-
-
-@st.cache_data(max_entries=50, max_size="64MB", show_spinner="Reading images…")
-def images(pair: Pair, sample_ids: tuple[str, ...], largest: int = LARGEST_TILE) -> dict[str, bytes]:
-    """PNG bytes of these examples; one without a stored image, or with more than `largest` bytes, is left out."""
-    path = _images_file(pair)
-    if path is None or not sample_ids:
-        return {}
-    places = ",".join("?" * len(sample_ids))
-    query = f"SELECT sample_id, png FROM read_parquet(?) WHERE sample_id IN ({places}) AND octet_length(png) <= ?"
-    try:
-        with duckdb.connect() as connection:
-            return dict(connection.execute(query, [str(path), *sample_ids, largest]).fetchall())
-    except duckdb.Error as error:
-        raise PctError(f"The images in {path} cannot be read: give a Parquet file of sample_id and png.") from error
-
-
-def _images_file(pair: Pair) -> Path | None:
-    if pair.images:
-        return Path(pair.images)
-    for table in (pair.new, pair.old):
-        if isinstance(table, VersionTable):
-            found = registry(table.tracking_uri).images(table.name, predictions(table).info.digest)
-            if found is not None:
-                return found
-    return None

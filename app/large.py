@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app import evidence, flips, pieces, review_form, selection, store
+from app import evidence, pictures, pieces, review_form, selection, store
 from app.markup import plain
 from app.store import Pair
 from app.tiles import Answer, Tile, gallery, image, text
@@ -38,14 +38,16 @@ def draw(pair: Pair, row: FlipRow, titles: list[str]) -> None:
 
 
 def draw_image(pair: Pair, row: FlipRow, titles: list[str]) -> None:
-    """The stored image as large as the column."""
-    pictures = flips.images(pair, (row.sample_id,), flips.LARGEST_IMAGE)
+    """The best image there is, as large as the column, with what it is."""
+    png, said = pictures.large(pair, row.sample_id)
     alt = f"{titles[row.label]} ({row.sample_id})"
-    st.html(f'{pieces.STYLE}<div class="pct-big">{image(pictures.get(row.sample_id), alt)}</div>')
+    st.html(f'{pieces.STYLE}<div class="pct-big">{image(png, alt)}</div>')
     st.html(
         f'<div style="overflow-wrap:anywhere"><b>{text(titles[row.label])}</b> is the target<br>'
         f'<span style="opacity:.75;font-size:.85rem">{text(row.sample_id)}</span></div>'
     )
+    if said:
+        st.caption(plain(said))
 
 
 def draw_answers(pair: Pair, row: FlipRow, titles: list[str]) -> None:
@@ -95,17 +97,17 @@ def draw_neighbours(pair: Pair, row: FlipRow, titles: list[str]) -> None:
     if not found:
         st.caption("Too many features are stored to look through them here, or this example has none.")
         return
-    pictures = flips.images(pair, tuple(item.sample_id for item in found))
-    st.html(gallery([_tile(item, pictures, titles) for item in found]))
+    images = pictures.tiles(pair, [item.sample_id for item in found])
+    st.html(gallery([_tile(item, images, titles) for item in found]))
 
 
-def _tile(item: evidence.Neighbour, pictures: dict[str, bytes], titles: Sequence[str]) -> Tile:
+def _tile(item: evidence.Neighbour, images: dict[str, bytes], titles: Sequence[str]) -> Tile:
     right = item.prediction == item.label
     return Tile(
         sample_id=item.sample_id,
         target=titles[item.label],
         old=None,
         new=Answer(titles[item.prediction], None, right),
-        png=pictures.get(item.sample_id),
+        png=images.get(item.sample_id),
         href="?" + selection.query(example=item.sample_id),
     )

@@ -11,6 +11,7 @@ from pct_mlops.charts import percent, printable
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SMALL = 96  # pixels; images up to here are enlarged without blurring
+MOST_PIXELS = 50_000_000  # a few bytes may unpack to an image that takes all memory of the reader's browser
 
 # Colours of text and lines derive from the theme's own text colour, so that light and dark both work.
 STYLE = """<style>
@@ -89,12 +90,21 @@ def _tile(tile: Tile, pictured: bool) -> str:
     )
 
 
+def png_size(png: bytes | None) -> tuple[int, int] | None:
+    """(width, height) in pixels, as a PNG states them; None for what is no PNG."""
+    if png is None or len(png) < 24 or not png.startswith(_PNG):
+        return None
+    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
+
+
 def image(png: bytes | None, alt: str) -> str:
-    """A stored image as HTML, or the words in its place."""
-    if png is None or not png.startswith(_PNG) or len(png) < 24:
+    """A PNG as HTML, or the words in its place."""
+    size = png_size(png)
+    if png is None or size is None:
         return '<div class="pct-none">image not stored</div>'
-    width = int.from_bytes(png[16:20], "big")
-    small = ' class="pct-small"' if width <= _SMALL else ""
+    if size[0] * size[1] > MOST_PIXELS:
+        return '<div class="pct-none">image too large to show</div>'
+    small = ' class="pct-small"' if size[0] <= _SMALL else ""
     data = base64.b64encode(png).decode("ascii")
     return f'<img{small} src="data:image/png;base64,{data}" alt="{text(alt)}">'
 

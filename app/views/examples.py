@@ -6,8 +6,8 @@ import functools
 
 import streamlit as st
 
-from app import evidence, filters, flips, large, reviewing, selection, store
-from app.flips import Asked
+from app import evidence, filters, flips, large, pictures, reviewing, selection, store
+from app.flips import Asked, Filter
 from app.markup import plain
 from app.opener import opener
 from app.store import Pair
@@ -16,6 +16,22 @@ from pct_mlops.charts import count
 from pct_mlops.comparison import FlipRow
 
 LISTENER = "tiles"
+EXPORTS = (
+    (
+        "Ids as CSV",
+        evidence.export_ids,
+        "csv",
+        "text/csv",
+        "One sample_id a line: the file that a policy's 'pinned' takes.",
+    ),
+    (
+        "Table as Parquet",
+        evidence.export_table,
+        "parquet",
+        "application/octet-stream",
+        "Every example found, with both answers and their confidences.",
+    ),
+)
 
 
 def examples() -> None:
@@ -34,14 +50,20 @@ def examples() -> None:
     selection.remember(example=None)
     total = flips.num_flips(pair, asked)
     if total == 0:
-        st.info(
-            f"No {filters.described(asked.filter)}: choose another kind or clear a filter.",
-            icon=":material/filter_alt_off:",
-        )
+        draw_nothing(asked)
         return
     page = pages(total)
     draw_gallery(pair, flips.flips(pair, asked, page), titles)
     draw_export(pair, asked, total)
+
+
+def draw_nothing(asked: Asked) -> None:
+    """Say that nothing is left, and what to do."""
+    is_filtered = asked.filter != Filter(asked.filter.kind)
+    what = "choose another kind, or take filters away" if is_filtered else "choose another kind above"
+    st.info(f"No {filters.described(asked.filter)}: {what}.", icon=":material/search_off:")
+    if is_filtered:
+        st.button("Clear all filters", icon=":material/filter_alt_off:", on_click=filters.clear_all)
 
 
 def pages(total: int) -> int:
@@ -57,7 +79,7 @@ def pages(total: int) -> int:
 
 def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
     """One page of tiles; only its own images are read."""
-    pictures = flips.images(pair, tuple(row.sample_id for row in rows))
+    images = pictures.tiles(pair, [row.sample_id for row in rows])
     marks = reviewing.state(pair).marks if store.has_versions(pair) else {}
     opener(LISTENER, open_clicked)
     st.html(
@@ -68,7 +90,7 @@ def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
                     target=titles[row.label],
                     old=Answer(titles[row.old_prediction], row.old_confidence, row.old_prediction == row.label),
                     new=Answer(titles[row.new_prediction], row.new_confidence, row.new_prediction == row.label),
-                    png=pictures.get(row.sample_id),
+                    png=images.get(row.sample_id),
                     href="?" + selection.query(example=row.sample_id),
                     mark=reviewing.title_of(marks.get(row.sample_id)),
                 )
@@ -76,8 +98,9 @@ def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
             ]
         )
     )
-    if not pictures:
-        st.caption("No images are stored with this evaluation set; the rest of each tile is complete.")
+    if not images:
+        where = "are in the folder of --images" if pictures.folder(pair) else "are stored with this evaluation set"
+        st.caption(f"No images {where}; the rest of each tile is complete.")
 
 
 def open_clicked() -> None:
@@ -88,24 +111,16 @@ def open_clicked() -> None:
 def draw_export(pair: Pair, asked: Asked, total: int) -> None:
     """The whole selection as files, put together at the click."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
-            "Ids as CSV",
-            functools.partial(evidence.export_ids, pair, asked),
-            f"{asked.filter.kind}.csv",
-            "text/csv",
-            icon=":material/download:",
-            on_click="ignore",
-            help="One sample_id a line: the file that a policy's 'pinned' takes.",
-        )
-        st.download_button(
-            "Table as Parquet",
-            functools.partial(evidence.export_table, pair, asked),
-            f"{asked.filter.kind}.parquet",
-            "application/octet-stream",
-            icon=":material/download:",
-            on_click="ignore",
-            help="Every example found, with both answers and their confidences.",
-        )
+        for label, export, ending, media, hint in EXPORTS:
+            st.download_button(
+                label,
+                functools.partial(export, pair, asked),
+                f"{asked.filter.kind}.{ending}",
+                media,
+                icon=":material/download:",
+                on_click="ignore",
+                help=hint,
+            )
         if total > evidence.MAX_EXPORT:
             st.caption(f"The first {count(evidence.MAX_EXPORT)} in this order.")
 

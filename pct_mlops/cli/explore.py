@@ -12,7 +12,12 @@ from pct_mlops.cli.options import empty_is_none, overrides, tracking_uri
 @click.argument("new", required=False)
 @click.option("--model", callback=empty_is_none, metavar="NAME", help="Registered model to open first.")
 @click.option("--policy", callback=empty_is_none, metavar="FILE", help="Judge with this policy, as the gate does.")
-@click.option("--images", callback=empty_is_none, metavar="FILE", help="Images of two files (Parquet: sample_id, png).")
+@click.option(
+    "--images",
+    callback=empty_is_none,
+    metavar="PATH",
+    help="The data set's folder, for full images; or images of two files (Parquet: sample_id, png).",
+)
 @click.option("--read-only", is_flag=True, help="Show reviews, but let nobody write one.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
 @click.option("--headless", is_flag=True, help="Do not open a browser.")
@@ -36,6 +41,7 @@ def explore(
       pct explore                                   over the registry
       pct explore --model fashion-mnist --policy projects/fashion_mnist/policy.yaml
       pct explore old.parquet new.parquet           two files, no registry
+      pct explore --images /data/pets               full images from the data set's folder
     """
     from pct_mlops.pipeline.explore import start
 

@@ -9,7 +9,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from app import evidence, flips, store
+from app import evidence, store
 from app.flips import Asked, Filter
 from app.store import Pair
 from pct_mlops.comparison import compare
@@ -189,15 +189,3 @@ def test_an_exported_selection_is_cut_and_put_together_in_batches(pair, monkeypa
 
     assert table.num_rows == 30, "whole batches, the last one begun before the limit"
     assert len(set(table["sample_id"].to_pylist())) == 30
-
-
-def test_an_image_that_is_too_large_for_the_gallery_is_shown_alone(pair, folder, tmp_path, truth):
-    import pyarrow as pa
-
-    large = b"\x89PNG\r\n\x1a\n" + bytes(flips.LARGEST_TILE)
-    file = tmp_path / "images.parquet"
-    pq.write_table(pa.table({"sample_id": truth.ids[:1], "png": pa.array([large], pa.binary())}), file)
-    pictured = Pair(pair.old, pair.new, "old", "new", str(file))
-
-    assert flips.images(pictured, (truth.ids[0],)) == {}
-    assert flips.images(pictured, (truth.ids[0],), flips.LARGEST_IMAGE) == {truth.ids[0]: large}

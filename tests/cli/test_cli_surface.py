@@ -24,7 +24,7 @@ ensemble OUTPUT INPUTS...
 explore [OLD] [NEW]
   --model NAME
   --policy FILE
-  --images FILE
+  --images PATH
   --read-only
   --port INTEGER RANGE
   --headless

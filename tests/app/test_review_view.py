@@ -10,7 +10,7 @@ import pytest
 from app import judging, reviewing, store
 from app.store import Pair, VersionTable
 from pct_mlops.comparison import compare
-from pct_mlops.config import Policy
+from pct_mlops.config import PctError, Policy
 from pct_mlops.gate import Mark, ReviewKind, decide
 from pct_mlops.pipeline.judge import judge
 from pct_mlops.registry import Registry, add_review, reviews
@@ -30,6 +30,12 @@ def kept(desk, name, version=2):
 
 def open_on(explore, desk, name, *words, **query):
     return explore("--tracking-uri", desk.uri, "--policy", desk.policy, *words, model=name, **query)
+
+
+def put(desk, name, kind, by="Ada", reason="x", **what):
+    """A record that somebody else wrote."""
+    registry = Registry(desk.uri)
+    add_review(registry, registry.get(name, 2), reviewing.Review(kind, by, reason, "", **what))
 
 
 def press(app, key):
@@ -140,11 +146,54 @@ def test_a_decision_against_another_baseline_does_not_stand_here(explore, desk, 
 
 @pytest.mark.parametrize("view", ["examples", "review"])
 def test_read_only_shows_reviews_and_writes_none(explore, desk, model, flip, view):
+    put(desk, model, ReviewKind.MARK, mark=Mark.BLOCKER, samples=(flip,))
     app = open_on(explore, desk, model, "--read-only", view=view, **({"example": flip} if view == "examples" else {}))
 
+    assert any("by Ada" in text.value or "**Ada**" in text.value for text in app.markdown)
     assert not app.text_input
-    assert not any((button.key or "").startswith(("mark_", "decide_")) for button in app.button)
+    assert not any((button.key or "").startswith(("mark_", "decide_", "undo_")) for button in app.button)
     assert any("read\\-only" in caption.value for caption in app.caption)
+
+
+def test_read_only_holds_also_where_a_button_is_still_on_somebodys_screen(desk, model, monkeypatch):
+    monkeypatch.setattr(reviewing.selection, "is_read_only", lambda: True)
+    pair = Pair(VersionTable(desk.uri, model, 1), VersionTable(desk.uri, model, 2), "", "")
+
+    with pytest.raises(PctError, match="--read-only"):
+        reviewing.write(pair, reviewing.Review(ReviewKind.ACCEPT, "Ada", "fine", "", baseline=1))
+
+    assert kept(desk, model) == ()
+
+
+@pytest.mark.parametrize("view", ["examples", "review"])
+def test_names_notes_and_ids_of_others_are_never_markup(explore, desk, model, flip, view):
+    put(desk, model, ReviewKind.MARK, by=HOSTILE, reason=HOSTILE, mark=Mark.BLOCKER, samples=(flip,))
+    put(desk, model, ReviewKind.MARK, by=HOSTILE, reason=HOSTILE, mark=Mark.LABEL_ERROR, samples=(HOSTILE,))
+    put(desk, model, ReviewKind.REJECT, by=HOSTILE, reason=HOSTILE, baseline=1)
+
+    app = open_on(explore, desk, model, view=view, **({"example": flip} if view == "examples" else {}))
+
+    assert not app.exception
+    shown = [text.value for text in (*app.markdown, *app.error, *app.caption) if "onerror" in text.value]
+    assert len(shown) == (1 if view == "examples" else 4)
+    for text in shown:
+        # Every character that Markdown could act on stands behind a backslash.
+        assert text.count("\\<img") == text.count("<img")
+        assert text.count("\\[a\\]") == text.count("[a")
+        assert "http://" not in text
+
+
+def test_two_who_take_the_same_record_back_do_no_harm(explore, desk, model):
+    put(desk, model, ReviewKind.REJECT, baseline=1)
+    (record,) = kept(desk, model)
+    pages = [open_on(explore, desk, model, view="review") for _ in range(2)]
+    for page, name in zip(pages, ("Ada", "Grace"), strict=True):
+        page.text_input(key="reviewer_field").set_value(name)
+        press(page, f"undo_{record.id}")
+        assert not page.exception
+
+    assert [item.kind for item in kept(desk, model)][1:] == [ReviewKind.UNDO] * 2
+    assert "Nobody has accepted" in pages[1].info[0].value
 
 
 def test_files_have_no_reviews_and_say_why(explore, files):
@@ -166,20 +215,33 @@ def test_the_name_comes_from_the_login_where_there_is_one(explore, desk, model, 
     assert kept(desk, model)[0].by == "grace"
 
 
-@pytest.mark.parametrize(("trusted", "expected"), [("X-Forwarded-User", "ada"), (None, None)])
-def test_a_proxys_header_is_believed_only_where_it_is_named(monkeypatch, trusted, expected):
-    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
-    monkeypatch.setattr(type(reviewing.st.context), "headers", {"X-Forwarded-User": " ada "})
-    if trusted:
-        monkeypatch.setenv(reviewing.USER_HEADER, trusted)
+class Visitor(dict):
+    is_logged_in = True
+
+
+@pytest.mark.parametrize(
+    ("user", "header", "username", "expected"),
+    [
+        (Visitor(email="ada@example.org", name="Ada"), "X-Forwarded-User", "grace", "ada@example.org"),
+        (Visitor(name="Ada"), None, None, "Ada"),
+        (None, "X-Forwarded-User", "grace", "joan"),
+        (None, "X-Other", "grace", None),
+        (None, None, "grace", "grace"),
+        (None, None, None, None),
+    ],
+)
+def test_who_is_logged_in(monkeypatch, user, header, username, expected):
+    """The login first; a proxy's header is believed only where it is named, and then nothing else is."""
+    monkeypatch.setattr(reviewing.st, "user", user)
+    monkeypatch.setattr(type(reviewing.st.context), "headers", {"X-Forwarded-User": " joan "})
+    for name, value in ((reviewing.USER_HEADER, header), ("MLFLOW_TRACKING_USERNAME", username)):
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
 
     assert reviewing.logged_in() == expected
 
 
 def test_marked_examples_can_be_filtered(explore, desk, model, flip, html_of):
-    registry = Registry(desk.uri)
-    record = reviewing.Review(ReviewKind.MARK, "Ada", "x", "", mark=Mark.BLOCKER, samples=(flip,))
-    add_review(registry, registry.get(model, 2), record)
+    put(desk, model, ReviewKind.MARK, mark=Mark.BLOCKER, samples=(flip,))
 
     marked = open_on(explore, desk, model, view="examples", kind="all", reviewed="yes")
     assert html_of(marked).count("<figure") == 1

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
-from test_browser_walk import ROOT, SECONDS, browser, free_port, new_page, wait_until_healthy
+from chromium import SECONDS, browser, click_for_link, explorer, new_page
+from playwright.sync_api import expect
 
 from pct_mlops.predictions import Predictions
 
@@ -33,48 +29,16 @@ def address(tmp_path, truth):
             slices={"hour": ["night" if dark else "day" for dark in night], "site": ["a", "b"] * (len(night) // 2)},
         ).save(tmp_path / f"{name}.parquet")
     (tmp_path / "policy.yaml").write_text("rules: [{metric: nfr, max: 0.02}, {metric: class_nfr, max: 0.1}]")
-    port, log = free_port(), tmp_path / "explorer.log"
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "STREAMLIT_SERVER_PORT": str(port),
-        "STREAMLIT_SERVER_ADDRESS": "127.0.0.1",
-        "STREAMLIT_SERVER_HEADLESS": "true",
-    }
-    command = [sys.executable, "-m", "app", "old.parquet", "new.parquet", "--policy", "policy.yaml"]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            wait_until_healthy(process, f"http://127.0.0.1:{port}", log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
+    with explorer(tmp_path, ["old.parquet", "new.parquet", "--policy", "policy.yaml"]) as (address, log):
+        yield address
     assert "Traceback" not in log.read_text(), log.read_text()
-
-
-def click_first_bar(page: Page, chart: str, label: str) -> None:
-    """Click into the first bar until the link appears: a chart may show before it listens."""
-    bar = page.locator(f".st-key-{chart} .barlayer .point path").first
-    link = page.get_by_test_id("stPageLink").filter(has_text=label)
-    expect(bar).to_be_visible(timeout=SECONDS * 1000)
-    for _ in range(10):
-        box = bar.bounding_box()
-        assert box is not None
-        page.mouse.click(box["x"] + 0.7 * box["width"], box["y"] + box["height"] / 2)
-        try:
-            expect(link).to_be_visible(timeout=2000)
-            return
-        except AssertionError:
-            continue
-    pytest.fail(f"a click on a bar of {chart} leads nowhere")
 
 
 def test_a_click_on_a_slice_leads_to_its_examples_and_back(address, browser):
     page, failures = new_page(browser)
     page.goto(f"{address}/slices")
-    click_first_bar(page, "found_slices", "hour: night")
-    page.get_by_test_id("stPageLink").filter(has_text="hour: night").get_by_role("link").click()
+    bar = page.locator(".st-key-found_slices .barlayer .point path").first
+    click_for_link(page, bar, "hour: night", across=0.7)
 
     expect(page.get_by_role("heading", name="Which inputs flipped?")).to_be_visible()
     page.wait_for_url("**column=hour&value=night**")

@@ -1,0 +1,106 @@
+"""A real browser, an explorer to open in it, and what a person does there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+]
+SECONDS = 30
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    assert chromium, "This walk needs a browser: install Chromium so that 'chromium' is on the PATH."
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def explorer(folder: Path, words: Sequence[object]) -> Iterator[tuple[str, Path]]:
+    """The explorer as a person starts it in a folder; its address and its log. SIGTERM ends it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_USERNAME"}
+    command = [sys.executable, "-m", "pct_mlops", "explore", "--headless", "--port", str(port), *map(str, words)]
+    address, log = f"http://127.0.0.1:{port}", folder / "explorer.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**environment, "PYTHONPATH": str(ROOT)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait_until_healthy(process, address, log)
+            yield address, log
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def _wait_until_healthy(process: subprocess.Popen, address: str, log: Path) -> None:
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=1):
+                return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"the explorer did not start within {SECONDS} s:\n{log.read_text()[-2000:]}")
+
+
+def new_page(browser: Browser) -> tuple[Page, list[str]]:
+    """A page of a fresh profile, and the list that its errors will stand in."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.set_default_timeout(SECONDS * 1000)
+    failures: list[str] = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    return page, failures
+
+
+def settled(page: Page) -> None:
+    """The page is drawn to its end: only then has the address what it says."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+
+def click_for_link(page: Page, mark: Locator, label: str, across: float = 0.5) -> None:
+    """Click a mark of a chart until its link appears, and follow it: a chart may show before it listens."""
+    link = page.get_by_test_id("stPageLink").filter(has_text=label)
+    expect(mark).to_be_attached(timeout=SECONDS * 1000)
+    mark.scroll_into_view_if_needed()
+    for _ in range(10):
+        box = mark.bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + across * box["width"], box["y"] + box["height"] / 2)
+        with contextlib.suppress(AssertionError):
+            expect(link).to_be_visible(timeout=2000)
+            link.get_by_role("link").click()
+            return
+    pytest.fail(f"a click on the chart leads to no '{label}'")

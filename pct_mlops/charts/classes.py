@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from pct_mlops.charts.palette import NEGATIVE, POSITIVE, axis_text, ink, plain_layout
-from pct_mlops.charts.text import count, escaped, interval, percent, short
+from pct_mlops.charts.text import count, escaped, interval, percent, printable, short
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Estimate
@@ -30,6 +31,17 @@ class ClassRates:
     pfr: Estimate
     accuracy_old: Estimate
     accuracy_new: Estimate
+
+
+def distinct(names: Sequence[str], width: int = 22) -> list[str]:
+    """Names of at most `width` characters; where two would look alike, the middle is cut out and not the end."""
+    cut = [short(name, width) for name in names]
+    times = Counter(cut)
+    half = (width - 1) // 2
+    return [
+        name if times[name] == 1 or len(whole) <= width else f"{whole[:half].rstrip()}…{whole[-half:].lstrip()}"
+        for name, whole in zip(cut, map(printable, names), strict=True)
+    ]
 
 
 def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
@@ -57,7 +69,10 @@ def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
     )
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[f"{escaped(short(row.name))} ({count(row.support)})" for row in rows],
+        ticktext=[
+            f"{escaped(name)} ({count(row.support)})"
+            for name, row in zip(distinct([row.name for row in rows]), rows, strict=True)
+        ],
         range=[len(rows) - 0.5, -0.5],
         showgrid=True,
         gridcolor="rgba(138,146,154,0.18)",

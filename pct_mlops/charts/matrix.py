@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
+from pct_mlops.charts.classes import distinct
 from pct_mlops.charts.palette import FLIP_SCALE, INK, NEGATIVE, axis_text, ink, plain_layout
 from pct_mlops.charts.text import count, escaped, short
 
@@ -126,7 +127,7 @@ def _axes(
     figure.update_xaxes(
         **shared,
         tickvals=list(range(len(columns))),
-        ticktext=[escaped(short(class_names[index], 16)) for index in columns],
+        ticktext=[escaped(name) for name in distinct([class_names[index] for index in columns], 18)],
         tickangle=-45 if len(columns) <= MAX_ANNOTATED else -90,
         range=[-0.5, len(columns) - 0.5],
         title={"text": "wrong answer of the new model"},
@@ -134,7 +135,7 @@ def _axes(
     figure.update_yaxes(
         **shared,
         tickvals=list(range(len(rows))),
-        ticktext=[escaped(short(class_names[index], 16)) for index in rows],
+        ticktext=[escaped(name) for name in distinct([class_names[index] for index in rows], 18)],
         range=[len(rows) - 0.5, -0.5],
         title={"text": "target class"},
     )

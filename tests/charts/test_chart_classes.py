@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pct_mlops.charts import ClassRates, class_bars
+from pct_mlops.charts.classes import distinct
 from pct_mlops.comparison import Estimate
 
 
@@ -96,3 +97,16 @@ def test_old_and_new_accuracy_stand_beside_the_bars_of_their_class():
     assert figure.layout.xaxis2.range[0] < 0.7
     assert figure.layout.xaxis2.range[1] > 0.9
     assert figure.layout.xaxis.domain[1] < figure.layout.xaxis2.domain[0]
+
+
+def test_long_names_that_begin_alike_are_told_apart_by_their_ends():
+    names = [
+        "breastplate, aegis, egis 12",
+        "breastplate, aegis, egis 138",
+        "a maillot, tank suit, and more",
+        "ant",
+        "ant",
+    ]
+
+    assert distinct(names, 18) == ["breastpl…egis 12", "breastpl…egis 138", "a maillot, tank s…", "ant", "ant"]
+    assert max(map(len, distinct(names, 18))) <= 18

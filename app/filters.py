@@ -21,6 +21,8 @@ KINDS = {
     "both_wrong": "both wrong, differently",
     "all": "all changed answers",
 }
+# Where the words of a kind stand in a sentence.
+NOUNS = KINDS | {"both_wrong": "examples that both got wrong, differently,"}
 SORTS = {
     "confidence_lost": "target confidence lost",
     "new_confidence": "new confidence",
@@ -115,7 +117,7 @@ def draw(pair: Pair, titles: list[str]) -> None:
         args=("page",),
         help=HINTS["kind"],
     )
-    left, middle, right, last = st.columns([1, 1, 1, 0.7], vertical_alignment="bottom")
+    left, middle, right, last = st.columns([1, 1, 1, 0.95], vertical_alignment="bottom")
     with left:
         _pick("target", "Target class", titles)
     with middle:
@@ -235,4 +237,6 @@ def remember() -> None:
 
 def described(chosen: Filter) -> str:
     """The kind in words, for sentences."""
-    return KINDS[chosen.kind] + (" with these filters" if chosen != Filter(chosen.kind) else "")
+    if chosen == Filter(chosen.kind):
+        return NOUNS[chosen.kind].rstrip(",")
+    return f"{NOUNS[chosen.kind]} with these filters"

@@ -56,20 +56,21 @@ def draw_answers(pair: Pair, row: FlipRow, titles: list[str]) -> None:
         ("Old", pair.old_title, pair.old, row.old_prediction, row.old_confidence, row.old_label_confidence),
         ("New", pair.new_title, pair.new, row.new_prediction, row.new_confidence, row.new_label_confidence),
     )
-    complete = True
+    num_complete = 0
     for place, (who, title, table, answer, sure, on_target) in zip(st.columns(2, gap="medium"), sides, strict=True):
         shares = evidence.likeliest(table, row.sample_id)
+        num_complete += shares is not None
         if shares is None:
-            complete = False
             shares = [(answer, sure)] if answer == row.label else [(answer, sure), (row.label, on_target)]
         with place:
             st.markdown(f"**{who}** · {plain(title)}")
             named = [(titles[index], share) for index, share in shares]
             st.html(pieces.distribution(named, titles[row.label], titles[answer]))
-    if complete:
+    if num_complete == len(sides):
         st.caption("The five classes that each model finds likeliest. ✓ marks the target, ✗ a wrong answer.")
     else:
-        st.caption("No logits are stored for one of the two, so only its answer and the target are shown.")
+        whose = "one of the two, so only its" if num_complete else "either of the two, so only their"
+        st.caption(f"No logits are stored for {whose} answer and the target are shown.")
 
 
 def draw_history(pair: Pair, row: FlipRow, titles: list[str]) -> None:

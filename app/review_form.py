@@ -9,6 +9,7 @@ import streamlit as st
 from app import reviewing
 from app.markup import plain
 from app.store import Pair
+from pct_mlops.charts import count
 from pct_mlops.config import PctError
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind
 
@@ -84,13 +85,9 @@ def _draw_form(pair: Pair, sample_id: str, standing: Review | None) -> None:
 
 def _draw_mark(pair: Pair, review: Review) -> None:
     assert review.mark is not None
-    left, right = st.columns([4, 1], vertical_alignment="center")
-    left.markdown(
-        f"{ICONS[review.mark]} **{reviewing.MARKS[review.mark].capitalize()}** by {plain(review.by)}, "
-        f"{plain(when(review))}: {plain(review.reason)}"
-    )
-    if reviewing.why_closed(pair) is None:
-        undo_button(pair, review, right)
+    mark = reviewing.MARKS[review.mark].capitalize()
+    said = f"**{mark}** by {plain(review.by)}, {plain(when(review))}: {plain(review.reason)}"
+    draw_record(pair, review, f"{ICONS[review.mark]} {said}", can_undo=reviewing.why_closed(pair) is None)
 
 
 def _mark(pair: Pair, sample_id: str, mark: Mark) -> None:
@@ -99,16 +96,20 @@ def _mark(pair: Pair, sample_id: str, mark: Mark) -> None:
         st.session_state["mark_note"] = ""
 
 
-def undo_button(pair: Pair, review: Review, place: st.delta_generator.DeltaGenerator) -> None:
-    """Take one record back, with a record of its own."""
-    place.button(
-        "Undo" if len(review.samples) < 2 else f"Undo all {len(review.samples):,}",
-        key=f"undo_{review.id}",
-        icon=":material/undo:",
-        help="Adds a record that takes this one back; both stay readable.",
-        on_click=_undo,
-        args=(pair, review),
-    )
+def draw_record(pair: Pair, review: Review, sentence: str, *, can_undo: bool) -> None:
+    """A record as Markdown, and beside it the way to take it back with a record of its own."""
+    # No columns: in a narrow one the button's words would be cut off.
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(sentence)
+        if can_undo:
+            st.button(
+                "Undo" if len(review.samples) < 2 else f"Undo all {count(len(review.samples))}",
+                key=f"undo_{review.id}",
+                icon=":material/undo:",
+                help="Adds a record that takes this one back; both stay readable.",
+                on_click=_undo,
+                args=(pair, review),
+            )
 
 
 def _undo(pair: Pair, review: Review) -> None:

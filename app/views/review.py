@@ -122,10 +122,7 @@ def draw_records(pair: Pair) -> None:
     shown = found if st.session_state.get("all_records") else found[:SHOWN]
     can_undo = reviewing.can_undo(pair) if reviewing.why_closed(pair) is None else frozenset()
     for record in shown:
-        left, right = st.columns([5, 1], vertical_alignment="center")
-        left.markdown(sentence(record))
-        if record.id in can_undo:
-            review_form.undo_button(pair, record, right)
+        review_form.draw_record(pair, record, sentence(record), can_undo=record.id in can_undo)
     if len(shown) < len(found):
         st.button(f"Show all {count(len(found))}", on_click=st.session_state.update, args=({"all_records": True},))
 

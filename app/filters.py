@@ -117,7 +117,7 @@ def draw(pair: Pair, titles: list[str]) -> None:
         args=("page",),
         help=HINTS["kind"],
     )
-    left, middle, right, last = st.columns([1, 1, 1, 0.95], vertical_alignment="bottom")
+    left, middle, right, last = st.columns([1, 1, 1.15, 0.95], vertical_alignment="bottom")
     with left:
         _pick("target", "Target class", titles)
     with middle:

@@ -87,7 +87,7 @@ def _draw_mark(pair: Pair, review: Review) -> None:
     assert review.mark is not None
     mark = reviewing.MARKS[review.mark].capitalize()
     said = f"**{mark}** by {plain(review.by)}, {plain(when(review))}: {plain(review.reason)}"
-    draw_record(pair, review, f"{ICONS[review.mark]} {said}", can_undo=reviewing.why_closed(pair) is None)
+    draw_record(pair, review, f"{ICONS[review.mark]} {said}", can_undo=reviewing.why_closed(pair) is None, room=0.33)
 
 
 def _mark(pair: Pair, sample_id: str, mark: Mark) -> None:
@@ -96,20 +96,22 @@ def _mark(pair: Pair, sample_id: str, mark: Mark) -> None:
         st.session_state["mark_note"] = ""
 
 
-def draw_record(pair: Pair, review: Review, sentence: str, *, can_undo: bool) -> None:
-    """A record as Markdown, and beside it the way to take it back with a record of its own."""
-    # No columns: in a narrow one the button's words would be cut off.
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(sentence)
-        if can_undo:
-            st.button(
-                "Undo" if len(review.samples) < 2 else f"Undo all {count(len(review.samples))}",
-                key=f"undo_{review.id}",
-                icon=":material/undo:",
-                help="Adds a record that takes this one back; both stay readable.",
-                on_click=_undo,
-                args=(pair, review),
-            )
+def draw_record(pair: Pair, review: Review, sentence: str, *, can_undo: bool, room: float) -> None:
+    """A record as Markdown, and beside it the way to take it back with a record of its own.
+
+    `room` is the button's share of the width: enough for its words, also where the column is narrow.
+    """
+    left, right = st.columns([1 - room, room], vertical_alignment="center")
+    left.markdown(sentence)
+    if can_undo:
+        right.button(
+            "Undo" if len(review.samples) < 2 else f"Undo all {count(len(review.samples))}",
+            key=f"undo_{review.id}",
+            icon=":material/undo:",
+            help="Adds a record that takes this one back; both stay readable.",
+            on_click=_undo,
+            args=(pair, review),
+        )
 
 
 def _undo(pair: Pair, review: Review) -> None:

@@ -122,7 +122,7 @@ def draw_records(pair: Pair) -> None:
     shown = found if st.session_state.get("all_records") else found[:SHOWN]
     can_undo = reviewing.can_undo(pair) if reviewing.why_closed(pair) is None else frozenset()
     for record in shown:
-        review_form.draw_record(pair, record, sentence(record), can_undo=record.id in can_undo)
+        review_form.draw_record(pair, record, sentence(record), can_undo=record.id in can_undo, room=0.18)
     if len(shown) < len(found):
         st.button(f"Show all {count(len(found))}", on_click=st.session_state.update, args=({"all_records": True},))
 

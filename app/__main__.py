@@ -1,5 +1,5 @@
 """Start the explorer: `python -m app [OLD NEW] [--model NAME] [--tracking-uri URI] [--policy FILE]
-[--images FILE] [--read-only]`.
+[--images PATH] [--read-only]`.
 
 Streamlit's own settings (port, address) are read from its environment variables, for example STREAMLIT_SERVER_PORT.
 """

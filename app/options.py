@@ -28,7 +28,9 @@ def read_options(arguments: Sequence[str]) -> Options:
     parser.add_argument("--model", metavar="NAME", help="registered model to open first")
     parser.add_argument("--tracking-uri", metavar="URI", help="MLflow tracking server or database")
     parser.add_argument("--policy", metavar="FILE", help="promotion policy whose verdict is shown")
-    parser.add_argument("--images", metavar="FILE", help="Parquet file of sample_id and png, for OLD and NEW files")
+    parser.add_argument(
+        "--images", metavar="PATH", help="the data set's folder, or a Parquet file of sample_id and png"
+    )
     parser.add_argument("--read-only", action="store_true", help="show reviews, but let nobody write one")
     options = Options(**vars(parser.parse_args(list(arguments))))
     if options.old and not options.new:

@@ -46,7 +46,7 @@ Table = FileTable | VersionTable
 
 @dataclass(frozen=True)
 class Pair:
-    """The two tables on screen and how to call them; a file of images and one of slice columns where they are given."""
+    """The two tables on screen and how to call them; images (a file or a folder) and slices where they are given."""
 
     old: Table
     new: Table

@@ -29,8 +29,10 @@ def start(
         raise PctError("Give OLD and NEW, or neither: one table alone has no flips.")
     if policy:
         Policy.read(policy)
-    if images and not Path(images).is_file():
-        raise PctError(f"There are no images at {images}: give a Parquet file of sample_id and png, or leave it out.")
+    if images and not (Path(images).is_file() or Path(images).is_dir()):
+        raise PctError(
+            f"There are no images at {images}: give the data set's folder, or a Parquet file of sample_id and png."
+        )
     for reference in (old, new):
         if reference and is_file(reference):
             open_source(reference)

@@ -4,9 +4,9 @@ from pct_mlops.comparison.compare import Comparison, compare
 from pct_mlops.comparison.flips import KINDS, SORTS, FlipFilter, FlipRow
 from pct_mlops.comparison.intervals import clopper_pearson, fay_feuer, mcnemar_exact, tango
 from pct_mlops.comparison.metrics import METRICS, Metric
-from pct_mlops.comparison.pairs import NO_VALUE
 from pct_mlops.comparison.results import ClassCounts, Estimate, FlipCell, FlipCounts, SliceCounts
 from pct_mlops.comparison.slices import SliceExcess
+from pct_mlops.config.numbers import NO_VALUE
 
 __all__ = [
     "KINDS",

@@ -19,6 +19,7 @@ from pct_mlops.comparison.results import ClassCounts, Estimate, FlipCell, FlipCo
 from pct_mlops.comparison.slices import Joined, SliceExcess, excesses, join_slices
 from pct_mlops.comparison.totals import Totals
 from pct_mlops.config import PctError, unknown
+from pct_mlops.config.policy_files import to_cost
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions, TableInfo
@@ -71,7 +72,8 @@ class Comparison:
     """Two comparable tables, counted once. Counts are in memory; flips are queried. Safe to share between threads.
 
     `apart` are the ids whose negative flips do not count in flip rates, `costs` those of a flip by class name,
-    `slices_path` is the joined file of slices, and `num_without_slices` says how many examples that lacks.
+    `slices_path` is the joined file of slices with its `joined_columns`, and `num_without_slices` says how many
+    examples it lacks.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Comparison:
         self.apart = apart
         self.costs = costs
         self.slices_path = joined.path
+        self.joined_columns = joined.columns
         self.tables: tuple[Predictions, ...] = ()
         self.num_without_slices = joined.num_missing
         self._pairs = pairs
@@ -265,4 +268,4 @@ def _costs_by_index(names: tuple[str, ...], costs: Mapping[str, float] | None) -
     for name in costs:
         if name not in names:
             raise unknown("class under 'costs'", name, list(names))
-    return [float(costs.get(name, 1.0)) for name in names]
+    return [to_cost(name, costs.get(name, 1.0)) for name in names]

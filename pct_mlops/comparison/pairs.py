@@ -15,8 +15,8 @@ import duckdb
 from pct_mlops.comparison.flips import CREATE_CHANGED, FALL
 from pct_mlops.comparison.totals import Calibration, Totals, totals_of
 from pct_mlops.config import PctError, unknown
+from pct_mlops.config.numbers import NO_VALUE
 
-NO_VALUE = "(none)"
 MAX_SLICES = 10_000
 _MAX_GROUPS = 200_000
 NUM_BINS = 15

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 UNDEFINED = "undefined"
+# The slice of the examples that have no value in a column.
+NO_VALUE = "(none)"
 
 
 def percent(rate: float | None, digits: int = 2) -> str:

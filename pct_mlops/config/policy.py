@@ -22,6 +22,8 @@ from pct_mlops.config.policy_yaml import read_policy_yaml
 # Sections that came after the first policies: left out of the digest where unused, so that old digests stay.
 _LATER = ("pinned", "slices", "costs", "reviews")
 _LATER_IN_RULES = ("max_times_floor", "classes", "slice")
+# These are the same whatever the candidate does.
+_OF_THE_BASELINE = {"accuracy_old", "ece_old", "nll_old"}
 
 
 class Pinned(Config):
@@ -63,9 +65,12 @@ def _costs(value: Any) -> Any:
     if set(value) == {"file"} and isinstance(value["file"], str):
         return CostFile(file=value["file"])
     try:
-        return {text_of(name): to_cost(name, cost) for name, cost in value.items()}
+        costs = {text_of(name): to_cost(name, cost) for name, cost in value.items()}
     except PctError as error:
         raise ValueError(str(error)) from error
+    if len(costs) < len(value):
+        raise ValueError("a class is named twice, in two ways of writing its number: keep one of them")
+    return costs
 
 
 class Policy(Config):
@@ -73,7 +78,8 @@ class Policy(Config):
 
     evaluation: Literal["test"] = Field("test", description="which predictions decide")
     baseline: str = Field("production", min_length=1, description="alias of the version to compare with")
-    confidence: float = Field(0.95, gt=0.5, lt=1.0, description="of every one-sided bound")
+    # At most one error in a million: nearer to 1, Holm's levels for many classes could not be told from 1.
+    confidence: float = Field(0.95, gt=0.5, le=0.999999, description="of every one-sided bound")
     rules: tuple[Rule, ...] = Field((), description="all of them must hold", json_schema_extra={"minItems": 1})
     pinned: Pinned | None = Field(None, description="examples that must never flip again")
     slices: SliceFile | None = Field(None, description="further columns for rules on slices")
@@ -92,7 +98,11 @@ class Policy(Config):
     @classmethod
     def read(cls, path: str | Path) -> Policy:
         """A policy file (YAML) with the contents of the files that it names; PctError names the key that is wrong."""
-        policy = validate(cls, read_policy_yaml(path), str(path))
+        data = read_policy_yaml(path)
+        # Read before anything has a default: `classes:` with nothing behind it would be judged as if it were not there.
+        if empty := _first_empty(data):
+            raise PctError(f"{path}: '{empty}' has no value: give it one, or leave the key out.")
+        policy = validate(cls, data, str(path))
         try:
             policy._resolve(Path(path).absolute().parent)
             policy._check()
@@ -114,9 +124,11 @@ class Policy(Config):
             self.costs._costs = read_costs(file, "costs")
 
     def _check(self) -> None:
-        """PctError for a policy that could never decide."""
+        """PctError for a policy that could never decide, or that lets anything pass."""
         if not self.rules:
             raise PctError("it has no rules, so it would let anything pass: write at least one")
+        if _OF_THE_BASELINE.issuperset(rule.metric for rule in self.rules):
+            raise PctError("its rules are about the baseline alone, so any candidate would pass: add one on nfr")
         for number, rule in enumerate(self.rules):
             problem = rule.problem()
             if rule.metric == "weighted_nfr" and not self.class_costs:
@@ -157,6 +169,15 @@ class Policy(Config):
         content = _without_unused(content, _LATER)
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _first_empty(data: Any, where: str = "") -> str:
+    """The dotted key of the first value that is null, empty text where there is none."""
+    if data is None:
+        return where
+    parts = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    found = (_first_empty(value, f"{where}.{key}" if where else str(key)) for key, value in parts)
+    return next(filter(None, found), "")
 
 
 def _without_unused(content: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from pct_mlops.config.errors import PctError
 # A list of pinned examples is kept by hand and by CI: far below this.
 MAX_LIST_BYTES = 256 * 1024**2
 FORMATS = (".csv", ".parquet")
+# Sums of squares of costs within these stay far from what a float cannot hold.
+LEAST_COST, GREATEST_COST = 1e-9, 1e9
 
 
 def file_digest(path: Path, what: str) -> str:
@@ -20,6 +22,9 @@ def file_digest(path: Path, what: str) -> str:
     if path.suffix.lower() not in FORMATS:
         raise PctError(f"{what}: {path} should be a .csv or .parquet file")
     try:
+        # Opening a pipe would wait for somebody to write into it.
+        if path.exists() and not path.is_file():
+            raise PctError(f"{what}: {path} is a folder, pipe or device, and should be a file")
         with path.open("rb") as file:
             found = hashlib.sha256()
             while block := file.read(1 << 20):
@@ -50,13 +55,19 @@ def read_costs(path: Path, what: str) -> dict[str, float]:
 
 
 def to_cost(name: str, value: Any) -> float:
-    """A cost as a finite number from 0 up."""
+    """A cost as a number: 0, or LEAST_COST to GREATEST_COST."""
     try:
         cost = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         cost = math.nan
-    if not 0 <= cost < math.inf:
-        raise PctError(f"the cost of '{name}' should be a number from 0 up, and it is {value!r}")
+    except OverflowError:
+        # A whole number that no float holds; Python may refuse to write it out.
+        cost, value = math.inf, "far larger"
+    if not (cost == 0 or LEAST_COST <= cost <= GREATEST_COST):
+        raise PctError(
+            f"the cost of '{name}' should be a number from 0 up to {GREATEST_COST:g} (0, or at least {LEAST_COST:g}), "
+            f"and it is {str(value)[:40]!r}"
+        )
     return cost
 
 

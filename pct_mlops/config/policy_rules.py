@@ -11,6 +11,8 @@ from pct_mlops.config.catalog import unknown
 from pct_mlops.config.metric_names import LIMITS, METRIC_INFO
 
 Bound = Literal["upper", "lower", "point"]
+# More than any table holds, and short enough to be written out in a sentence.
+MAX_SUPPORT = 10**12
 
 
 def _no_bool(value: Any) -> Any:
@@ -58,7 +60,9 @@ class Rule(Config):
         None, gt=0, allow_inf_nan=False, description="at most this many times the NFR of plain retraining (pct floor)"
     )
     bound: Bound | None = Field(None, description="held against the limit; default upper for max, lower for min")
-    min_support: int = Field(1, ge=1, description="classes and slices with fewer examples are not judged")
+    min_support: int = Field(
+        1, ge=1, le=MAX_SUPPORT, description="classes and slices with fewer examples are not judged"
+    )
     classes: Literal["all"] | tuple[Name, ...] | None = Field(
         None, description="judge target classes one by one: all, or a list of names"
     )
@@ -137,8 +141,15 @@ class Rule(Config):
         return None if floor is None else self.max_times_floor * floor
 
     def problem(self) -> str | None:
-        """Why this rule could never be judged, or None."""
+        """Why this rule could never be judged, or never refuse a candidate, or None."""
         info = METRIC_INFO.get(self.metric)
-        if info is not None and info.no_bounds and self.bound != "point":
+        if info is None:
+            return None
+        if info.no_bounds and self.bound != "point":
             return f"{self.metric} has no confidence bounds ({info.no_bounds}): use 'bound: point'"
+        low, high = LIMITS[info.unit]
+        if self.max == high if self.is_maximum else self.min == low:
+            return f"a limit of {self.limit():g} on {self.metric} lets anything pass: give one that can be missed"
+        if info.is_flip_rate and not self.is_maximum:
+            return f"'min' on {self.metric} asks for negative flips: limit them with 'max'"
         return None

@@ -20,12 +20,16 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """A mapping whose keys are all different."""
-        seen: set[str] = set()
+        seen: set[Hashable] = set()
         for key, _ in node.value:
-            name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
-            if name in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise PctError(f"'{name}' is given twice (again in line {key.start_mark.line + 1}): keep one of them")
-            seen.add(name)
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            # As it is written, and as what YAML takes it for: 1 and 0x1 are one key.
+            names = {("text", key.value), ("value", self.construct_object(key))}
+            if seen & names:
+                text = f"'{key.value}' is given twice (again in line {key.start_mark.line + 1}): keep one of them"
+                raise PctError(text)
+            seen |= names
         return super().construct_mapping(node, deep)
 
 

@@ -4,7 +4,7 @@ from pct_mlops.gate.beyond import apart_ids
 from pct_mlops.gate.decide import decide, is_same_model
 from pct_mlops.gate.decision import EXIT_CODES, Check, Decision, NotJudged, Verdict
 from pct_mlops.gate.distance import distance, is_at_most
-from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, standing
+from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, in_force, standing
 from pct_mlops.gate.rules import judge
 from pct_mlops.gate.whatif import limit_name, tightest, to_yaml, with_limits
 
@@ -21,6 +21,7 @@ __all__ = [
     "apart_ids",
     "decide",
     "distance",
+    "in_force",
     "is_at_most",
     "is_same_model",
     "judge",

@@ -39,12 +39,7 @@ def beyond_rules(
     except PctError as error:
         return [failed("pinned", str(error))]
     checks = [_pinned(comparison, ids)] if ids or policy.pinned is not None else []
-    blockers = review.samples(Mark.BLOCKER)
-    flipped = comparison.flipped(blockers) if blockers else []
-    if flipped:
-        text = f"{_examples(len(flipped))} called a blocker by a reviewer and with a negative flip ({_some(flipped)})."
-        checks.append(_check("blocker", Verdict.FAIL, text, value=len(flipped), limit=0, support=len(blockers)))
-    return checks + review_checks(policy, review)
+    return checks + _blockers(comparison, review.samples(Mark.BLOCKER)) + review_checks(policy, review)
 
 
 def review_checks(policy: Policy, review: ReviewState) -> list[Check]:
@@ -94,6 +89,19 @@ def _pinned(comparison: Comparison, ids: Sequence[str]) -> Check:
         return _check("pinned", Verdict.FAIL, text, value=len(flipped), limit=0, support=len(ids))
     text = f"None of the {len(ids):,} pinned examples has a negative flip."
     return _check("pinned", Verdict.PASS, text, value=0, limit=0, support=len(ids))
+
+
+def _blockers(comparison: Comparison, ids: Sequence[str]) -> list[Check]:
+    """Only what stands in the way: a check for blockers that flip, and one for those that cannot be looked at."""
+    checks = []
+    if flipped := comparison.flipped(ids) if ids else []:
+        text = f"{_examples(len(flipped))} called a blocker by a reviewer and with a negative flip ({_some(flipped)})."
+        checks.append(_check("blocker", Verdict.FAIL, text, value=len(flipped), limit=0, support=len(ids)))
+    if absent := comparison.absent(ids) if ids else []:
+        text = f"{_examples(len(absent))} called a blocker by a reviewer but not in the tables ({_some(absent)})"
+        text += ": score them, or take the review back."
+        checks.append(_check("blocker", Verdict.ERROR, text, limit=0, support=len(ids)))
+    return checks
 
 
 def _check(

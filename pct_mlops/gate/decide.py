@@ -13,6 +13,8 @@ from pct_mlops.gate.reviews import ReviewState
 from pct_mlops.gate.rules import judge
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pct_mlops.comparison import Comparison
     from pct_mlops.config import Policy
     from pct_mlops.predictions import TableInfo
@@ -91,8 +93,15 @@ def _other_inputs(policy: Policy, comparison: Comparison | None, review: ReviewS
     weighs = costs is not None or any(rule.metric == "weighted_nfr" for rule in policy.rules)
     if weighs and comparison.costs != costs:
         return "The comparison was made with other costs than the policy's: compare again."
-    if slices is not None and comparison.slices_path != slices and any(rule.slice for rule in policy.rules):
+    return _other_slices(policy, comparison, slices)
+
+
+def _other_slices(policy: Policy, comparison: Comparison, slices: Path | None) -> str | None:
+    columns = {rule.slice.column for rule in policy.rules if rule.slice is not None}
+    if slices is not None and comparison.slices_path != slices and columns:
         return "The comparison was made without the policy's file of slices: compare again."
+    if slices is None and columns.intersection(comparison.joined_columns):
+        return "The comparison was made with a file of slices that the policy does not name: name it under 'slices'."
     return None
 
 
@@ -135,7 +144,7 @@ def is_same_model(one: TableInfo, other: TableInfo) -> bool:
             bool(one.model_uri) and one.model_uri == other.model_uri,
             bool(one.model_name and one.model_version)
             and (one.model_name, one.model_version) == (other.model_name, other.model_version),
-            bool(one.path and other.path) and os.path.abspath(one.path) == os.path.abspath(other.path),
+            bool(one.path and other.path) and os.path.realpath(one.path) == os.path.realpath(other.path),
         )
     )
 

@@ -68,17 +68,30 @@ def standing(reviews: Iterable[Review], *, baseline: int | None, now: datetime) 
 
     A decision holds for the baseline that the reviewer saw, not for another one; a mark is about the example itself.
     """
-    records = sorted(reviews, key=lambda review: (review.when, review.id))
-    undone = {review.undoes for review in records if review.kind is ReviewKind.UNDO}
+    records = in_force(reviews, now=now)
     decision, marks = None, {}
     for review in records:
-        if review.id in undone or _is_expired(review, now):
-            continue
         if review.kind in (ReviewKind.ACCEPT, ReviewKind.REJECT) and review.baseline == baseline:
             decision = review
         elif review.kind is ReviewKind.MARK:
             marks.update(dict.fromkeys(review.samples, review))
     return ReviewState(decision, marks)
+
+
+def in_force(reviews: Iterable[Review], *, now: datetime) -> list[Review]:
+    """Records that count, in the order in which they were made; an undo that was itself undone takes nothing back."""
+    records = sorted(reviews, key=lambda review: (review.when, review.id))
+    undos: dict[str, list[Review]] = {}
+    for review in records:
+        if review.kind is ReviewKind.UNDO:
+            undos.setdefault(review.undoes, []).append(review)
+
+    # By what they refer to and not by time: the clocks of two reviewers' machines need not agree.
+    def counts(review: Review, above: frozenset[str]) -> bool:
+        later = (undo for undo in undos.get(review.id, ()) if undo.id not in above)
+        return not _is_expired(review, now) and not any(counts(undo, above | {undo.id}) for undo in later)
+
+    return [review for review in records if counts(review, frozenset({review.id}))]
 
 
 def _is_expired(review: Review, now: datetime) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pct_mlops.config import PctError, unknown
+from pct_mlops.config.numbers import NO_VALUE
 from pct_mlops.gate.decision import NotJudged
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def scopes(rule: Rule, comparison: Comparison) -> tuple[list[Scope], list[NotJud
         else:
             item = NotJudged(rule.metric, scope.class_name, scope.support, rule.min_support, scope.slice)
             small.append(item)
-    if not large:
-        kind = "class" if rule.judged_classes is not None else f"value of column '{rule.slice and rule.slice.column}'"
-        raise _NoneLarge(f"No {kind} has {rule.min_support:,} examples, so {rule.metric} judges nothing.", small)
+    # Where only what has no value is large, no slice that anybody meant was looked at.
+    if not [scope for scope in large if not (_is_every_slice(rule) and scope.slice and scope.slice[1] == NO_VALUE)]:
+        raise _NoneLarge(f"No {_kind(rule)} has {rule.min_support:,} examples, so {rule.metric} judges nothing.", small)
     return large, small
 
 
@@ -79,9 +80,19 @@ def too_small(error: PctError) -> list[NotJudged]:
     return error.small if isinstance(error, _NoneLarge) else []
 
 
+def _kind(rule: Rule) -> str:
+    value = "" if rule.slice is None else f"value of column '{rule.slice.column}'"
+    if rule.judged_classes is None:
+        return value
+    return f"class within a {value}" if _is_every_slice(rule) else "class"
+
+
+def _is_every_slice(rule: Rule) -> bool:
+    return rule.slice is not None and rule.slice.value is None
+
+
 def _is_by_name(rule: Rule) -> bool:
-    every_slice = rule.slice is not None and rule.slice.value is None
-    return not every_slice and rule.judged_classes != "all"
+    return not _is_every_slice(rule) and rule.judged_classes != "all"
 
 
 def _slices(rule: Rule, comparison: Comparison) -> list[tuple[tuple[str, str] | None, int]]:
@@ -109,8 +120,11 @@ def _parts(rule: Rule, comparison: Comparison, slice: tuple[tuple[str, str] | No
 
 
 def _named(names: tuple[str, ...], classes: list[ClassCounts]) -> list[ClassCounts]:
-    known = {part.name: part for part in classes}
+    """Every class of each name: some data sets (ImageNet) call two classes alike, and a rule is about both."""
+    known: dict[str, list[ClassCounts]] = {}
+    for part in classes:
+        known.setdefault(part.name, []).append(part)
     for name in names:
         if name not in known:
             raise unknown("class", name, list(known))
-    return [known[name] for name in names]
+    return [part for name in names for part in known[name]]

@@ -120,7 +120,9 @@ def read_info(path: Path) -> TableInfo:
     class_names = _class_names(meta["class_names"])
     if class_names is None or len(meta["digest"]) != 64:
         raise PctError(f"{path} has damaged metadata (class names or digest): write the table again.")
-    if _whole(meta["num_examples"]) != num_rows or num_rows == 0:
+    if num_rows == 0:
+        raise PctError(f"{path} has no rows: score the model on at least one example.")
+    if _whole(meta["num_examples"]) != num_rows:
         raise PctError(f"{path} holds {num_rows} rows but says {meta['num_examples'][:20]}: write the table again.")
     slices = _check_columns(path, schema, len(class_names))
     return TableInfo(
@@ -167,6 +169,8 @@ def _check_columns(path: Path, schema: pa.Schema, num_classes: int) -> tuple[str
     missing = [name for name in FIXED_COLUMNS if name not in schema.names]
     if missing:
         raise PctError(f"{path} lacks the column {', '.join(missing)}: write the table again.")
+    if len(set(schema.names)) < len(schema.names):
+        raise PctError(f"{path} has two columns of one name: write the table again.")
     slices = []
     for field in schema:
         text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)

@@ -32,6 +32,9 @@ from pct_mlops.predictions.schema import (
 )
 
 ROW_GROUP = 100_000
+# So many logits are held against the predictions before anything is decided on them, within about a second; whole
+# tables of more are looked through by `verify` alone.
+MAX_LOGITS = 50_000_000
 
 
 class Predictions:
@@ -151,7 +154,7 @@ class Predictions:
     def verify(self) -> None:
         """Check every row's values, its logits too, and recompute the digest; PctError when the file was altered."""
         self.check_rows()
-        if "logits" in self.info.columns:
+        if self._num_logits > MAX_LOGITS:
             self._check_logits()
         if self._digest() != self.info.digest:
             raise PctError(f"{self._what} was altered after it was written (its digest differs): write it again.")
@@ -159,13 +162,18 @@ class Predictions:
     def check_rows(self) -> int:
         """Labels and predictions in range, ids unique, confidences in [0, 1]: one pass in SQL, done once a handle.
 
-        Returns the sum of the rows' hashes, by which two tables are found to hold the same ids and labels.
+        Up to MAX_LOGITS logits of a file are read as well: they must agree with the predictions. Returns the sum of the
+        rows' hashes, by which two tables are found to hold the same ids and labels.
         """
         if self._sum is None:
             with sql.connect() as connection:
                 sql.show_progress(connection)
                 self.attach(connection, "mine")
-                self._sum = pairing.check_rows(connection, "mine", self.info, self._what)
+                found = pairing.check_rows(connection, "mine", self.info, self._what)
+            # A table in memory was made of its logits.
+            if self._path is not None and 0 < self._num_logits <= MAX_LOGITS:
+                self._check_logits()
+            self._sum = found
         return self._sum
 
     def accuracy(self) -> float:
@@ -225,6 +233,10 @@ class Predictions:
     def _what(self) -> str:
         return str(self._path) if self._path is not None else f"the predictions of {self.info.title}"
 
+    @property
+    def _num_logits(self) -> int:
+        return self.info.num_examples * len(self.info.class_names) if "logits" in self.info.columns else 0
+
     def _share(self, old: Predictions, condition: str) -> float:
         pairs = self.pairs(old)
         with sql.reading(self._what):
@@ -234,12 +246,14 @@ class Predictions:
 
     def _check_logits(self) -> None:
         """PctError where a logit is not finite, or the prediction is not where logits are largest (any of equals)."""
-        query = """SELECT count(*) FROM mine WHERE logits IS NULL
-                   OR len(list_filter(logits, lambda x: x IS NULL OR NOT isfinite(x))) > 0
-                   OR logits[prediction + 1] IS DISTINCT FROM list_max(logits)"""
+        # The greatest is NaN where one is; a missing logit makes the list shorter.
+        query = """SELECT count(*) FROM (SELECT prediction, logits::FLOAT[] AS scores FROM mine)
+                   WHERE NOT coalesce(list_count(scores) = $num_classes AND len(scores) = $num_classes
+                                      AND isfinite(list_min(scores)) AND isfinite(list_max(scores))
+                                      AND scores[prediction + 1] = list_max(scores), false)"""
         with sql.connect() as connection, sql.reading(self._what):
             self.attach(connection, "mine", vectors=True)
-            (number,) = sql.one(connection, query.replace("(logits", "(logits::FLOAT[]"))
+            (number,) = sql.one(connection, query, {"num_classes": len(self.info.class_names)})
         if number:
             raise PctError(
                 f"{self._what} has {number} rows whose prediction is not where their logits are largest: "

@@ -48,6 +48,7 @@ def test_a_policy_file(tmp_path):
         ("rules: [{max: 0.1}]\n", "rules.0.metric"),
         ("confidence: 1.0\n", "confidence"),
         ("confidence: 0.5\n", "confidence"),
+        ("confidence: 0.9999999\n", "confidence"),
         ("evaluation: val\n", "cannot judge it: use 'test'"),
         ("evaluation: train\n", "cannot judge it: use 'test'"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -82,6 +84,16 @@ def test_anchors_and_merges_of_a_size_that_people_write(tmp_path):
         ("{metric: nfr, max: 0.1, slice: {column: a, values: b}}", "unknown key 'rules.0.slice.values'"),
         ("{metric: weighted_nfr, max: 0.1}", "weighted_nfr needs costs"),
         ("{metric: nfr, maxx: 0.1, max: 0.1}", "unknown key 'rules.0.maxx' .did you mean max"),
+        ("{metric: nfr, max: 1}", "a limit of 1 on nfr lets anything pass"),
+        ("{metric: accuracy_new, min: 0}", "a limit of 0 on accuracy_new lets anything pass"),
+        ("{metric: accuracy_change, min: -1}", "a limit of -1 on accuracy_change lets anything pass"),
+        ("{metric: nll_new, min: 0, bound: point}", "a limit of 0 on nll_new lets anything pass"),
+        ("{metric: nfr, min: 0.02}", "'min' on nfr asks for negative flips: limit them with 'max'"),
+        ("{metric: relative_nfr, min: 1, bound: point}", "'min' on relative_nfr asks for negative flips"),
+        ("{metric: nfr, max: 0.1, min_support: 0x%s}" % ("f" * 4000), "less than or equal to 1000000000000"),
+        ("{metric: nfr, max: 0.1, classes: }", "'rules.0.classes' has no value"),
+        ("{metric: nfr, max: 0.1, slice: {column: a, value: ~}}", "'rules.0.slice.value' has no value"),
+        ("{metric: accuracy_old, min: 0.9}, {metric: nll_old, max: 2, bound: point}", "about the baseline alone"),
     ],
 )
 def test_rules_that_cannot_be_meant(tmp_path, rule, message):
@@ -91,7 +103,9 @@ def test_rules_that_cannot_be_meant(tmp_path, rule, message):
 
 
 def test_names_that_look_like_numbers_stay_names(tmp_path):
-    rule = read(tmp_path, "rules: [{metric: nfr, max: 1, classes: [0, 7], slice: {column: 1, value: 2024}}]\n").rules[0]
+    rule = read(tmp_path, "rules: [{metric: nfr, max: 0.9, classes: [0, 7], slice: {column: 1, value: 2024}}]\n").rules[
+        0
+    ]
     assert rule.classes == ("0", "7")
     assert (rule.slice.column, rule.slice.value) == ("1", "2024")
 
@@ -171,6 +185,17 @@ def test_pins_in_parquet_and_numbers_as_ids(tmp_path):
         ("costs: {a: .nan}", {}, "cost of 'a' should be a number from 0 up"),
         ("costs: {a: yes}", {}, "cost of 'a' should be a number from 0 up"),
         ("costs: {a: 1e400}", {}, "cost of 'a' should be a number from 0 up"),
+        ("costs: {a: 1.0e+200}", {}, "cost of 'a' should be a number from 0 up to 1e.09"),
+        ("costs: {a: 1.0e-200}", {}, "cost of 'a' should be .*, or at least 1e-09"),
+        ("costs: {a: 0x%s}" % ("f" * 4000), {}, "cost of 'a' should be a number from 0 up"),
+        ("costs: {1: 5, 0x1: 0}", {}, "'0x1' is given twice"),
+        ("costs: {0x1: 5, '1': 0}", {}, "a class is named twice"),
+        ("costs: ", {}, "'costs' has no value: give it one, or leave the key out"),
+        ("pinned: ", {}, "'pinned' has no value"),
+        ("slices: {file: }", {}, "'slices.file' has no value"),
+        ("pinned: {file: folder.csv}", {}, "folder.csv is a folder, pipe or device"),
+        ("pinned: {file: pipe.csv}", {}, "pipe.csv is a folder, pipe or device"),
+        ("slices: {file: pipe.csv}", {}, "pipe.csv is a folder, pipe or device"),
         ("costs: {no: 1}", {}, "put it in quotes"),
         ("costs: {}", {}, "'class: cost' pairs"),
         ("costs: 3", {}, "'class: cost' pairs"),
@@ -178,6 +203,8 @@ def test_pins_in_parquet_and_numbers_as_ids(tmp_path):
     ],
 )
 def test_files_that_cannot_be_used(tmp_path, text, files, message):
+    (tmp_path / "folder.csv").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(PctError, match=message) as error:
         read(tmp_path, RULES + text + "\n", **files)
     assert "\n" not in str(error.value)

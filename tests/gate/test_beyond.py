@@ -87,6 +87,15 @@ def test_a_blocker_refuses_only_where_it_flips(comparison):
     )
 
 
+def test_a_blocker_that_cannot_be_looked_at_is_an_error(comparison):
+    """The evaluation set was changed after the review: whether the candidate does it again, nobody knows."""
+    decision = decide(policy(), comparison, review=marked(blocker=[KEPT, "gone/1"]))
+    assert decision.verdict is Verdict.ERROR
+    assert "1 example is called a blocker by a reviewer but not in the tables (gone/1)" in last(decision)[2]
+    both = decide(policy(), comparison, review=marked(blocker=[FLIP, "gone/1"]))
+    assert [str(check.verdict) for check in both.checks] == ["PASS", "FAIL", "ERROR"]
+
+
 def test_a_rejection_refuses_under_any_policy(comparison):
     decision = decide(policy(), comparison, review=decided("reject", "owls"))
     assert (decision.verdict, last(decision)) == (Verdict.FAIL, ("review", "FAIL", "Rejected by ann: owls"))

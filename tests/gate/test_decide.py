@@ -12,6 +12,7 @@ from pct_mlops.comparison import METRICS, clopper_pearson, compare
 from pct_mlops.config import Policy, Rule
 from pct_mlops.config.metric_names import METRIC_INFO
 from pct_mlops.gate import EXIT_CODES, Verdict, decide, is_same_model
+from pct_mlops.predictions import Predictions
 
 
 def policy(*rules, **settings):
@@ -274,6 +275,8 @@ def test_candidate_and_baseline_must_differ(one, other, same):
 def test_one_file_against_itself_is_refused(tmp_path):
     saved = table([0, 0], [0, 1], model_version="").save(tmp_path / "t.parquet")
     assert "same model" in decide(policy(RULE), compare(saved, saved)).sentence
+    (tmp_path / "other.parquet").symlink_to(saved.path)
+    assert "same model" in decide(policy(RULE), compare(saved, Predictions.load(tmp_path / "other.parquet"))).sentence
 
 
 @pytest.mark.parametrize("role", ["old", "new"])

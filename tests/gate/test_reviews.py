@@ -25,6 +25,22 @@ def test_an_undone_record_uncovers_the_one_before():
     assert standing(records, baseline=3, now=NOW).decision == records[0]
 
 
+def test_an_undo_that_was_undone_takes_nothing_back():
+    """A rejection that was taken back by mistake must stand again, or a candidate would pass that nobody accepted."""
+    mistake = [record("reject", 2, baseline=3), record("undo", 3, undoes="r2"), record("undo", 4, undoes="r3")]
+    assert standing(mistake, baseline=3, now=NOW).decision == mistake[0]
+    again = [*mistake, record("undo", 5, undoes="r4")]
+    assert standing(again, baseline=3, now=NOW).decision is None
+    expired = [mistake[0], record("undo", 3, undoes="r2", expires="2030-01-04T00:00:00+00:00")]
+    assert standing(expired, baseline=3, now=NOW).decision == mistake[0]
+    # Clocks of two machines: what is taken back may bear the later time.
+    skewed = [record("accept", 5, baseline=3), record("undo", 4, undoes="r5")]
+    assert standing(skewed, baseline=3, now=NOW).decision is None
+    # Forged by hand: it ends, and what undoes itself alone changes nothing else.
+    circle = [record("undo", 1, undoes="r1"), record("undo", 2, undoes="r3"), record("undo", 3, undoes="r2")]
+    assert standing([*circle, record("reject", 4, baseline=3)], baseline=3, now=NOW).decision.id == "r4"
+
+
 def test_an_expired_record_counts_for_nothing():
     assert standing([record("accept", 1, expires="2030-01-10T00:00:00+00:00")], baseline=None, now=NOW).decision is None
     assert standing([record("accept", 1, expires="2030-01-10T00:00:01+00:00")], baseline=None, now=NOW).decision

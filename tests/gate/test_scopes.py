@@ -111,6 +111,38 @@ def test_what_was_asked_for_and_cannot_be_judged_is_an_error(comparison, rule, m
     assert [str(check.verdict) for check in decision.checks] == ["ERROR", "PASS"]
 
 
+def test_classes_of_one_name_are_all_judged():
+    """ImageNet has two classes 'crane'; a rule about it must not look at the last one alone."""
+    names = ("crane", "dog", "crane")
+    labels = [0] * 100 + [1] * 100 + [2] * 100
+    old = table(labels, labels, class_names=names)
+    for flipped in (0, 2):
+        answers = [1 if label == flipped and place % 5 == 0 else label for place, label in enumerate(labels)]
+        comparison = compare(old, table(labels, answers, class_names=names, model_version="2"))
+        decision = decide(policy({"metric": "class_nfr", "max": 0.1, "classes": ["crane"]}), comparison)
+        assert decision.verdict is Verdict.FAIL
+        assert [check.value for check in decision.checks] == [0.2 * (flipped == 0), 0.2 * (flipped == 2)]
+
+
+def test_examples_without_a_value_are_no_value_of_a_column():
+    """A file of slices that lacks nearly all examples: nothing that was asked for is certified."""
+    labels = [0] * 300
+    some = {"camera": ["day"] * 9 + [None] * 291}
+    for slices in (some, {"camera": [None] * 300}):
+        comparison = compare(table(labels, labels, slices=slices), table(labels, labels, model_version="2"))
+        every = {"metric": "nfr", "max": 0.1, "slice": {"column": "camera"}, "min_support": 10}
+        for rule, words in (
+            (every, "No value of column 'camera' has 10 examples"),
+            ({**every, "classes": "all"}, "No class within a value of column 'camera' has 10 examples"),
+        ):
+            decision = decide(policy(rule), comparison)
+            assert decision.verdict is Verdict.ERROR
+            assert words in decision.checks[0].sentence
+        asked = {**every, "slice": {"column": "camera", "value": "(none)"}}
+        assert decide(policy(asked), comparison).verdict is Verdict.PASS
+        assert decide(policy({**asked, "classes": "all"}), comparison).verdict is Verdict.PASS
+
+
 def test_no_columns_at_all():
     decision = decide(policy({"metric": "nfr", "max": 1, "slice": {"column": "camera"}}), make(slices={}))
     assert "There is no slice column 'camera': neither table has one" in decision.checks[0].sentence
@@ -166,12 +198,16 @@ def test_weighted_nfr_needs_the_policys_own_costs():
 def test_slices_are_those_of_the_policys_own_file(tmp_path):
     for name in ("mine", "other"):
         (tmp_path / f"{name}.csv").write_text("sample_id,k\ntest/0,a\ntest/1,a\n")
-    text = "slices: {file: mine.csv}\nrules: [{metric: nfr, max: 1.0, slice: {column: k}}]\n"
+    text = "slices: {file: mine.csv}\nrules: [{metric: nfr, max: 0.9, slice: {column: k}}]\n"
     (tmp_path / "p.yaml").write_text(text)
     asked = Policy.read(tmp_path / "p.yaml")
-    old, new = table([0, 0], [0, 0]), table([0, 0], [0, 1], model_version="2")
+    old, new = table([0, 0], [0, 0]), table([0, 0], [0, 0], model_version="2")
     assert decide(asked, compare(old, new, slices=asked.slices_path)).verdict is Verdict.PASS
     for slices in (None, tmp_path / "other.csv"):
         decision = decide(asked, compare(old, new, slices=slices))
         assert decision.verdict is Verdict.ERROR
         assert "without the policy's file of slices" in decision.sentence
+    silent = asked.model_copy(update={"slices": None})
+    decision = decide(silent, compare(old, new, slices=asked.slices_path))
+    assert decision.verdict is Verdict.ERROR, "the command line, which joins no file, would not know the column"
+    assert "file of slices that the policy does not name" in decision.sentence

@@ -17,10 +17,15 @@ _SETTINGS = {
     # A server that is down should be said within seconds; the default retries for minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    # Nor should a server that is busy be able to make a command wait for an hour.
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _WAITS = "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER"
+# Libraries below mlflow whose errors it lets through; the last four speak to artifact stores.
+_BELOW = {"requests", "urllib3", "sqlalchemy", "sqlite3", "boto3", "botocore", "google", "azure"}
+_LONGEST = 300  # characters of what a server said; it may be a whole page
 _REFUSALS = {
     "BAD_REQUEST",
     "CUSTOMER_UNAUTHORIZED",
@@ -72,21 +77,25 @@ def said_plainly(doing: str) -> Iterator[None]:
     except MlflowException as error:
         raise PctError(f"MLflow refused {doing}: {_first_line(error)}") from error
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in ("requests", "urllib3", "sqlalchemy", "sqlite3"):
-            raise
-        raise PctError(
-            f"The tracking server {mlflow.get_tracking_uri()} does not answer ({doing}): "
-            "start it, or set MLFLOW_TRACKING_URI to the one that runs."
-        ) from error
+        if type(error).__module__.split(".")[0] in _BELOW:
+            raise PctError(
+                f"The tracking server {mlflow.get_tracking_uri()} does not answer ({doing}): "
+                "start it, or set MLFLOW_TRACKING_URI to the one that runs."
+            ) from error
+        if isinstance(error, OSError):
+            what = f"{doing[0].upper()}{doing[1:]}"
+            raise PctError(f"{what} failed ({_first_line(error)}): see to it, and try again.") from error
+        raise
 
 
 @contextmanager
 def bounded_requests(seconds: float) -> Iterator[None]:
-    """Within, a request to the server ends after at most twice `seconds`: one try, one repetition, none told to wait.
+    """Within, a request to the server ends after at most `seconds` (4 or more): one try, one repetition.
 
-    MLflow reads these bounds from the environment; of threads that overlap, the last to leave puts it back.
+    Each waits for the connection, and as long again for the answer; neither is told by the server to wait. MLflow reads
+    these bounds from the environment; of threads that overlap, the last to leave puts it back.
     """
-    bounds = {"MLFLOW_HTTP_REQUEST_TIMEOUT": max(1, round(seconds)), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": 1}
+    bounds = {"MLFLOW_HTTP_REQUEST_TIMEOUT": max(1, int(seconds / 4)), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": 1}
     with _bounds_lock:
         if not _bounds_kept:
             _bounds_kept.append({key: os.environ.get(key) for key in (*bounds, _WAITS)})
@@ -146,4 +155,4 @@ def _first_line(error: Exception) -> str:
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if "Max retries exceeded" in line or "Connection refused" in line:
         return f"the server {mlflow.get_tracking_uri()} does not answer; start it, or set MLFLOW_TRACKING_URI."
-    return line
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."

@@ -16,9 +16,11 @@ what the first has made anew. Therefore locks have generations, and each generat
   machines are ever compared, and no lock of somebody else is deleted to get in.
 - The holder writes only in the first half of its lease, and requests to the server are bounded to the other half. A
   write whose outcome is unknown (no answer) leaves the lock to its lease: nobody enters while it may still arrive.
+- The holder counts by the faster of its machine's clocks, for a write must not come too late; those who wait count by
+  the one that nobody sets and that stands still while the machine sleeps, for they must not come too early.
 
-What remains: a process or a server that stops for half a lease between the check and its write. No lock without
-fencing in the store prevents that; the record shows it, `verify` says it, and the next move is refused.
+What remains: a process, a server, or a database below it, that stops for half a lease between the check and its write.
+No lock without fencing in the store prevents that; the record shows it, `verify` says it, the next move is refused.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ if TYPE_CHECKING:
 
 OVER_TAG = "pct.lock.over."
 LEASE = "PCT_PROMOTION_LEASE"  # seconds; each lock carries its own, so that machines need not agree
-DEFAULT_LEASE, LONGEST_LEASE = 60.0, 600.0
+# A request may take half of it: two tries, each of which waits for the connection and for the answer, in whole seconds.
+SHORTEST_LEASE, DEFAULT_LEASE, LONGEST_LEASE = 8.0, 60.0, 600.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds between two looks
 MARKS = 8  # of generations that are over, before all but the last are removed
 PATIENCE = 5  # leases that one waits in all
@@ -52,15 +55,20 @@ _TAKEN = "taken over"
 
 
 class Clock:
-    """Seconds since it was made; of two clocks the faster: one stands still while the machine sleeps, one is set."""
+    """Seconds since it was made, by two clocks: one stands still while the machine sleeps, the other may be set."""
 
     def __init__(self) -> None:
         self._steady, self._wall = time.monotonic(), time.time()
 
     @property
-    def seconds(self) -> float:
-        """Seconds since."""
-        return max(time.monotonic() - self._steady, time.time() - self._wall)
+    def at_least(self) -> float:
+        """Seconds that have passed for certain: what one who waits for another goes by."""
+        return time.monotonic() - self._steady
+
+    @property
+    def at_most(self) -> float:
+        """Seconds that may have passed: what one goes by whom another waits for."""
+        return max(self.at_least, time.time() - self._wall)
 
 
 @dataclass
@@ -89,7 +97,7 @@ class Lock:
 
     def hold(self) -> None:
         """PctError when too much of the lease has passed to write anything more."""
-        if self.clock.seconds > self.lease / 2:
+        if self.clock.at_most > self.lease / 2:
             raise self._lost(f"took longer than {self.lease / 2:.0f} seconds")
 
     def create(self) -> bool:
@@ -155,7 +163,7 @@ class Lock:
 def over(state: State) -> int:
     """The highest generation that is over; 0 when there was none."""
     numbers = [key.removeprefix(OVER_TAG) for key in state.tags if key.startswith(OVER_TAG)]
-    return max((int(number) for number in numbers if number.isdigit()), default=0)
+    return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
 @contextmanager
@@ -165,7 +173,7 @@ def locked(registry: Registry, name: str, check: Callable[[State], None] = lambd
     When the body fails with a write whose outcome is unknown, the lock stays until its lease is over.
     """
     lease = _lease()
-    with bounded_requests(lease / 6):
+    with bounded_requests(lease / 2):
         lock = _allowed(registry, name, lease, check)
         try:
             yield lock
@@ -202,11 +210,11 @@ def _acquire(registry: Registry, name: str, lease: float, check: Callable[[State
         held = held or lock.look()
         if held is not None:
             mark = (lock.generation, f"{held.tags.get('owner')} {held.creation_timestamp}")
-            if seen.setdefault(mark, Clock()).seconds > _lease_of(held, lease):
+            if seen.setdefault(mark, Clock()).at_least > _lease_of(held, lease):
                 lock.end(f"{_TAKEN} by {user()} on {socket.gethostname()}")
             else:
                 # A registry that is slow to answer is asked less: those who wait would keep the holder waiting.
-                _wait(lock, held, waiting, max(pause, 5 * asked.seconds))
+                _wait(lock, held, waiting, max(pause, 5 * asked.at_least))
                 pause = min(pause * 1.5, LONGEST_PAUSE)
         state = State.of(registry.registered(name))
 
@@ -240,7 +248,7 @@ def tidy(lock: Lock, state: State) -> None:
     with suppress(MlflowException):
         for key in (key for key in state.tags if key.startswith(OVER_TAG)):
             number = key.removeprefix(OVER_TAG)
-            if not number.isdigit() or int(number) >= lock.generation:
+            if not number.isdecimal() or int(number) >= lock.generation:
                 continue
             lock.hold()
             Lock(lock.registry, lock.name, int(number), lock.lease).delete()
@@ -249,7 +257,7 @@ def tidy(lock: Lock, state: State) -> None:
 
 
 def _wait(lock: Lock, held: RegisteredModel, waiting: Clock, pause: float) -> None:
-    if waiting.seconds > PATIENCE * max(lock.lease, _lease_of(held, lock.lease)):
+    if waiting.at_least > PATIENCE * max(lock.lease, _lease_of(held, lock.lease)):
         raise PctError(f"Others have kept moving production of {lock.name} ({holder(held)}): try again later.")
     time.sleep(pause * random.uniform(0.5, 1.5))
 
@@ -274,6 +282,9 @@ def _lease() -> float:
         lease = float(text) if text else DEFAULT_LEASE
     except ValueError:
         lease = -1.0
-    if not 1 <= lease <= LONGEST_LEASE:
-        raise PctError(f"{LEASE} should be a number of seconds from 1 to {LONGEST_LEASE:.0f}, and it is '{text}'.")
+    if not SHORTEST_LEASE <= lease <= LONGEST_LEASE:
+        raise PctError(
+            f"{LEASE} should be a number of seconds from {SHORTEST_LEASE:.0f} to {LONGEST_LEASE:.0f}, "
+            f"and it is '{text}'."
+        )
     return lease

@@ -83,15 +83,19 @@ def plain(monkeypatch):
 
 
 class Time:
-    """Time that passes only while somebody sleeps, and then fast, so that few questions are asked meanwhile."""
+    """Time that passes only while somebody sleeps, and then fast, so that few questions are asked meanwhile.
+
+    `set_by` seconds the clock on the wall was set forward, which the other one does not notice.
+    """
 
     def __init__(self):
-        self.now = 1e9
+        self.now, self.set_by = 1e9, 0.0
 
     def monotonic(self):
         return self.now
 
-    time = monotonic
+    def time(self):
+        return self.now + self.set_by
 
     def sleep(self, seconds):
         self.now += 10 * seconds
@@ -100,7 +104,7 @@ class Time:
 @pytest.fixture
 def clock(monkeypatch):
     """The lock's time, which stands still while it does not sleep."""
-    monkeypatch.setenv(lock.LEASE, "2")
+    monkeypatch.setenv(lock.LEASE, "8")
     time = Time()
     monkeypatch.setattr(lock, "time", time)
     return time

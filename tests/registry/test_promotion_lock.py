@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
@@ -10,6 +13,8 @@ from moving_store import MODEL, Killed, Unreliable, killed_after, locks, move, s
 from pct_mlops.config import PctError
 from pct_mlops.registry import Registry, history, lock, verify
 from pct_mlops.registry.lock import OVER_TAG, Lock, locked, over
+
+SEPARATION = Path(__file__).parents[2] / "projects" / "ci" / "SEPARATION.md"
 
 
 def overs(registry):
@@ -77,7 +82,7 @@ def test_a_dead_holder_is_waited_for_one_lease_of_his_own(started, clock, monkey
     monkeypatch.setenv(lock.LEASE, "300")
     with pytest.raises(Killed):
         move(_killed_at(started, 1), 2, 1)
-    monkeypatch.setenv(lock.LEASE, "2")
+    monkeypatch.setenv(lock.LEASE, "8")
     began = clock.now
     move(started, 2, 1)
     assert clock.now - began > 300
@@ -116,12 +121,12 @@ def test_of_many_who_take_over_one_gets_in(started, clock):
 
 def test_a_holder_that_was_too_slow_writes_nothing_more(started, clock):
     def slow(write):
-        clock.now += 1.1
+        clock.now += 4.1
         return write()
 
     registry = Registry(started.tracking_uri)
     registry.client = Unreliable(registry.client, 2, slow)  # the intent arrives, half of the lease is over
-    with pytest.raises(PctError, match="took longer than 1 seconds, so it was stopped"):
+    with pytest.raises(PctError, match="took longer than 4 seconds, so it was stopped"):
         move(registry, 2, 1)
     assert state(started).production == 1
     move(started, 4, 1)
@@ -153,37 +158,65 @@ def test_a_repeated_request_finds_its_own_lock(started):
     assert verify(started, MODEL).is_right
 
 
-def test_a_refusal_leaves_no_lock_and_no_mark(started):
+def test_a_refusal_leaves_no_lock_and_no_mark(started, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+
     def refuse(write):
         raise MlflowException("Permission denied", error_code=PERMISSION_DENIED)
 
     kept = state(started)
     registry = Registry(started.tracking_uri)
     registry.client = Unreliable(registry.client, 0, refuse)
-    with pytest.raises(PctError, match=r"does not let .* move production of shoes: that takes the permission EDIT"):
+    with pytest.raises(PctError, match="does not let ada move production of shoes: that takes") as caught:
         move(registry, 2, 1)
+    assert f"\nError: {caught.value}\n" in SEPARATION.read_text(), "what the set-up's description shows"
     assert len(registry.client.calls) == 1
     assert state(started) == kept
     assert locks(started) == []
 
 
-@pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "9999"])
+def test_a_clock_that_is_set_takes_no_lock_from_its_holder(started, clock, monkeypatch):
+    """One who waits believes the slower clock, and the holder the faster one."""
+
+    def sleep(seconds):
+        clock.now += 0.5
+        clock.set_by = 3600
+
+    clock.sleep = sleep
+    monkeypatch.setattr(lock, "PATIENCE", 0.5)
+    with locked(started, MODEL) as held:
+        with pytest.raises(PctError, match="Others have kept moving production of shoes"):
+            move(Registry(started.tracking_uri), 2, 1)
+        held.read()
+        with pytest.raises(PctError, match="took longer than 4 seconds"):
+            held.hold()
+    assert state(started).production == 1
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "7", "-1", "nan", "9999"])
 def test_a_lease_that_is_none_is_said(started, monkeypatch, text):
     monkeypatch.setenv(lock.LEASE, text)
-    with pytest.raises(PctError, match="PCT_PROMOTION_LEASE should be a number of seconds from 1 to 600"):
+    with pytest.raises(PctError, match="PCT_PROMOTION_LEASE should be a number of seconds from 8 to 600"):
         move(started, 2, 1)
 
 
 def test_requests_are_bounded_within_and_as_before_afterwards(started, monkeypatch):
-    import os
-
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     monkeypatch.delenv("MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER", raising=False)
-    with locked(started, MODEL), lock.bounded_requests(5):
+    with locked(started, MODEL), lock.bounded_requests(20):
         assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "5"
         assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "60"
     assert "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER" not in os.environ
+
+
+@pytest.mark.parametrize("lease", [lock.SHORTEST_LEASE, 9, 23, lock.DEFAULT_LEASE, lock.LONGEST_LEASE])
+def test_a_request_that_begins_in_the_first_half_of_a_lease_ends_within_it(started, monkeypatch, lease):
+    monkeypatch.setenv(lock.LEASE, str(lease))
+    with locked(started, MODEL) as held:
+        tries = 1 + int(os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"])
+        # Each waits for the connection, and as long for the answer.
+        assert tries * 2 * int(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]) <= held.lease / 2
 
 
 def _killed_at(registry, at):

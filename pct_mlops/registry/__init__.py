@@ -10,7 +10,7 @@ from pct_mlops.registry.registry import CANDIDATE, PREVIOUS, PRODUCTION, Registr
 from pct_mlops.registry.release import CANDIDATES, release
 from pct_mlops.registry.reviews import add_review, reviews
 from pct_mlops.registry.training_run import TrainingRun, add_predictions, make_experiment, training_run
-from pct_mlops.registry.verification import Standing, Verification, adopt, repair, verify
+from pct_mlops.registry.verification import Standing, Verification, adopt, check_first, repair, verify
 
 __all__ = [
     "CANDIDATE",
@@ -29,6 +29,7 @@ __all__ = [
     "add_predictions",
     "add_review",
     "adopt",
+    "check_first",
     "close_child",
     "find_child",
     "history",

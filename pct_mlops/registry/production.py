@@ -8,6 +8,8 @@ forgets one whose alias was not. The record's key is part of the intent: it is n
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pct_mlops.config import PctError
 from pct_mlops.registry.connection import missing, refused, said_plainly
 from pct_mlops.registry.lock import Lock, locked
@@ -46,17 +48,50 @@ def promote(
         state = recover(lock)
         _check(state, move)
         _still_there(registry, version)
+        # Others may have moved it while this one waited: the record's times are in the order of the moves.
+        move = replace(move, when=now())
         _carry_out(lock, Intent(state.next_key(), move))
     return move
 
 
 def rollback(registry: Registry, name: str, reason: str) -> Move:
-    """Production goes back to what it was before; the two aliases change places."""
-    now, before = registry.find(name, PRODUCTION), registry.find(name, PREVIOUS)
-    if now is None or before is None or now.version == before.version:
-        registry.aliases(name)
+    """Production goes back to what it was before; the two aliases change places. PctError without a reason."""
+    if not reason.strip():
+        raise PctError("A rollback without a reason tells nobody anything: give one with --reason.")
+    asked = State.of(registry.registered(name))
+    if asked.intent is None:
+        _way_back(asked, reason)
+    with locked(registry, name) as lock:
+        # A move that was cut off may not have said yet what was there before it.
+        state = recover(lock)
+        move = _way_back(state, reason)
+        if move.from_version != asked.production:
+            raise PctError(
+                f"Production of {name} moved from {shown(asked.production)} to {shown(move.from_version)} meanwhile: "
+                f"see 'pct history {name}' before you take it back."
+            )
+        _check(state, move)
+        _carry_out(lock, Intent(state.next_key(), move))
+    return move
+
+
+def _way_back(state: State, reason: str) -> Move:
+    """The move that takes the last one back; PctError where there is none."""
+    name, before = state.name, state.previous
+    if state.production is None and before is not None:
+        raise PctError(
+            f"Nothing is in production of {name}, so there is nothing to take back: see 'pct verify {name}', and judge "
+            f"what was there before with 'pct gate {name}@{PREVIOUS} --promote'."
+        )
+    if state.production is None or before is None or before == state.production:
         raise PctError(f"{name} has no previous production to go back to: see 'pct history {name}'.")
-    return promote(registry, before, now, verdict="ROLLBACK", policy_digest="", reason=reason)
+    if before not in {version for move in state.moves for version in (move.from_version, move.to_version)}:
+        # Whoever may edit the model may also set this alias, to a version that no gate has seen.
+        raise PctError(
+            f"{name}@{PREVIOUS} is {shown(before)}, which no recorded move had in production: judge it with "
+            f"'pct gate {name}@{PREVIOUS} --promote'."
+        )
+    return Move(state.production, before, "ROLLBACK", "", "", user(), now(), reason)
 
 
 def recover(lock: Lock) -> State:

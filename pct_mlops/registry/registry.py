@@ -6,7 +6,7 @@ import atexit
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,13 +98,24 @@ class Registry:
 
     def registered(self, name: str) -> RegisteredModel:
         """The registered model itself: its aliases and tags in one reading; PctError when there is none."""
+        model = self.look(name)
+        if model is None:
+            raise self._no_model(name)
+        return model
+
+    def look(self, name: str) -> RegisteredModel | None:
+        """The registered model itself, None when there is none."""
         try:
             with said_plainly(f"reading the model {name}"):
-                return self.client.get_registered_model(name)
+                model = self.client.get_registered_model(name)
         except PctError as error:
             if not missing(error):
                 raise
-            raise self._no_model(name) from error
+            return None
+        # An answer without content is one that nobody has; some databases do not tell capitals from small letters.
+        if model.name.casefold() != name.casefold():
+            raise self._nonsense(f"the model {name}")
+        return model
 
     def find(self, name: str, alias: str) -> Version | None:
         """The version behind an alias; None when the model or the alias does not exist."""
@@ -117,7 +128,8 @@ class Registry:
                 if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     return None
                 raise
-        return self._version(found, dict.fromkeys(found.aliases, int(found.version)))
+        version = self._version(found, {})
+        return replace(version, aliases=tuple(sorted(found.aliases)))
 
     def get(self, name: str, version: int) -> Version:
         """One version by number."""
@@ -147,14 +159,21 @@ class Registry:
         return self._get(name, aliases[alias], aliases)
 
     def model_id(self, version: Version) -> str:
-        """The logged model behind a version; copied versions are followed to the version they were copied from."""
-        source = version.source
-        match = re.match(r"^models:/(m-[0-9a-f]+)$", source)
-        if match:
-            return match[1]
-        if _REFERENCE.match(source) and source != version.uri:
-            return self.model_id(self.resolve(source))
-        raise PctError(f"{version.uri} was not registered by pct: its files at {source} carry no predictions.")
+        """The logged model behind a version; that of a copy is known by where the copy's files lie.
+
+        A copy also names the version that it was made from, but who may edit that model can delete it, and make another
+        one of the same name and number.
+        """
+        match = re.match(r"^models:/(m-[0-9a-f]+)$", version.source)
+        if match is None and _REFERENCE.match(version.source):
+            with said_plainly(f"reading {version.uri}"):
+                location = self.client.get_model_version_download_uri(version.name, str(version.version))
+            match = re.search(r"/(m-[0-9a-f]+)/artifacts/?$", location)
+        if match is None:
+            raise PctError(
+                f"{version.uri} was not registered by pct: its files at {version.source} carry no predictions."
+            )
+        return match[1]
 
     def download(self, version: Version, path: str) -> Path | None:
         """A file or folder of the version's own artifacts, or None; what lies elsewhere is copied once per process."""
@@ -212,7 +231,10 @@ class Registry:
         return Path(fetched)
 
     def _version(self, item: object, aliases: Mapping[str, int]) -> Version:
-        number = int(item.version)  # type: ignore[attr-defined]
+        try:
+            number = int(item.version)  # type: ignore[attr-defined]
+        except ValueError as error:
+            raise self._nonsense("a version") from error
         return Version(
             name=item.name,  # type: ignore[attr-defined]
             version=number,
@@ -221,6 +243,12 @@ class Registry:
             source=item.source or "",  # type: ignore[attr-defined]
             created=int(item.creation_timestamp or 0),  # type: ignore[attr-defined]
             tags=dict(item.tags or {}),  # type: ignore[attr-defined]
+        )
+
+    def _nonsense(self, asked: str) -> PctError:
+        return PctError(
+            f"The tracking server {self.tracking_uri} was asked for {asked} and answered something else: "
+            "set MLFLOW_TRACKING_URI to an MLflow server."
         )
 
     def _no_model(self, name: str) -> PctError:

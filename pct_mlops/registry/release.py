@@ -38,6 +38,14 @@ def release(registry: Registry, source: Version, name: str) -> Version:
 
 
 def _copy_of(registry: Registry, source: Version, name: str) -> Version | None:
-    """The oldest copy of this version, recognised by where its files lie; None when there is none."""
-    copies = [version for version in registry.versions(name) if version.source == source.uri]
+    """The oldest copy of this version that has its files; None when there is none.
+
+    The name and number of `source` are not enough: both may have belonged to another version, which was deleted since.
+    """
+    model_id = registry.model_id(source)
+    copies = [
+        version
+        for version in registry.versions(name)
+        if version.source == source.uri and registry.model_id(version) == model_id
+    ]
     return copies[-1] if copies else None

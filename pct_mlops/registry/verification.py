@@ -10,7 +10,7 @@ from pct_mlops.registry.connection import said_plainly
 from pct_mlops.registry.lock import Lock, holder, locked, over, tidy
 from pct_mlops.registry.moves import Move, State, now, shown, user
 from pct_mlops.registry.production import append, forget, recover
-from pct_mlops.registry.registry import Registry
+from pct_mlops.registry.registry import PRODUCTION, Registry
 
 ADOPTED = "ADOPTED"  # the verdict of a record that was made afterwards
 
@@ -52,6 +52,32 @@ def verify(registry: Registry, name: str) -> Verification:
     return Verification(sentence, standing, right, standing in (Standing.BEGUN, Standing.MADE))
 
 
+def check_first(registry: Registry, name: str, alias: str) -> bool:
+    """Whether there is a model `name` at all, for one that was found to have no `alias`.
+
+    PctError unless this is because nothing was ever put into its production, or somebody recorded that it is empty: an
+    alias also goes when its version is deleted, or is misspelt.
+    """
+    model = registry.look(name)
+    if model is None:
+        return False
+    state = State.of(model)
+    if state.production is not None and alias != PRODUCTION:
+        raise PctError(
+            f"{name} has no alias '{alias}', although {shown(state.production)} is in production: correct 'baseline' "
+            "in the policy."
+        )
+    if state.production is not None:
+        raise PctError(f"{shown(state.production).capitalize()} of {name} has just become production: judge again.")
+    if state.last is not None and not state.is_recorded:
+        raise PctError(
+            f"Nothing is in production of {name}, although its last recorded move ({state.last.when}, "
+            f"{state.last.verdict}) put {shown(state.last.to_version)} there: see 'pct verify {name}' before anything "
+            "is judged."
+        )
+    return True
+
+
 def repair(registry: Registry, name: str) -> Verification:
     """Finish or take back a move that was cut off, waiting for one that is under way; what is right stays as it is."""
     with locked(registry, name) as lock:
@@ -63,7 +89,12 @@ def repair(registry: Registry, name: str) -> Verification:
 
 
 def adopt(registry: Registry, name: str, reason: str) -> Move:
-    """Record that production is where somebody put it past the gate, so that moves can go on from there."""
+    """Record that production is where somebody put it past the gate, so that moves can go on from there.
+
+    PctError without a reason, and where there is nothing to adopt.
+    """
+    if not reason.strip():
+        raise PctError("An adoption without a reason tells nobody anything: give one with --reason.")
     with locked(registry, name) as lock:
         state = lock.read()
         if _standing(state) is not Standing.UNCLEAR:
@@ -72,6 +103,7 @@ def adopt(registry: Registry, name: str, reason: str) -> Move:
             raise PctError(f"Production of {name} is where its record says, so there is nothing to adopt.")
         before = state.last.to_version if state.last else None
         move = Move(before, state.production, ADOPTED, "", "", user(), now(), reason)
+        move.text  # noqa: B018 - too long a reason is said before anything is written
         append(lock, state.next_key(), move)
         if state.intent is not None:
             forget(lock)

@@ -102,6 +102,26 @@ def test_killed_while_mending_it_can_be_mended_again(started, clock, at):
     assert [item.to_version for item in history(started, MODEL)] == [3, 1, 2]
 
 
+def test_a_rollback_takes_back_a_move_that_was_cut_off(started, clock):
+    """The alias `previous` still is what it was before that move."""
+    with pytest.raises(Killed):
+        move(with_client(started, COMMIT, killed_after), 2, 1)
+    assert state(started).previous == 3
+    back = rollback(started, MODEL, "why")
+    assert (back.from_version, back.to_version) == (2, 1)
+    assert whole(started)[0] == {"production": 1, "previous": 2}
+    assert [item.to_version for item in history(started, MODEL)] == [3, 1, 2, 1]
+
+
+def test_an_adoption_that_cannot_be_recorded_changes_nothing(started):
+    started.client.set_registered_model_alias(MODEL, "production", "4")
+    kept = whole(started)
+    for reason, says in (("é" * 6000, "characters longer than the history can keep"), (" ", "without a reason")):
+        with pytest.raises(PctError, match=says):
+            adopt(started, MODEL, reason)
+    assert whole(started) == kept
+
+
 def no_answer(write):
     raise MlflowException("API request failed: Max retries exceeded with url: /api")
 
@@ -123,7 +143,7 @@ def test_a_registry_that_stops_answering_is_said_and_nothing_is_given_away(start
     began = clock.now
     mended = repair(started, MODEL)
     assert mended.is_right
-    assert clock.now - began > 2, "the lease was waited for"
+    assert clock.now - began > 8, "the lease was waited for"
     assert [item.to_version for item in whole(started)[1]] == (
         [3, 1, 2] if whole(started)[0]["production"] == 2 else [3, 1]
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from moving_store import MODEL, move
+from moving_store import MODEL, Unreliable, move
 
 from pct_mlops.config import PctError
-from pct_mlops.registry import history, promote, rollback, verify
+from pct_mlops.registry import Registry, adopt, check_first, history, promote, rollback, verify
 from pct_mlops.registry.moves import HISTORY_TAG
 
 
@@ -88,6 +88,74 @@ def test_rollback_needs_somewhere_to_go(first):
     with pytest.raises(PctError, match="no model 'nobody'"):
         rollback(first, "nobody", "why")
     assert len(history(first, MODEL)) == 1
+
+
+def test_rollback_goes_nowhere_that_no_record_knows(first):
+    """Whoever may edit the model may set the alias `previous`, to what no gate has judged."""
+    move(first, 2, 1)
+    first.client.set_registered_model_alias(MODEL, "previous", "4")
+    with pytest.raises(PctError, match="shoes@previous is version 4, which no recorded move had in production: judge"):
+        rollback(first, MODEL, "why")
+    assert first.aliases(MODEL)["production"] == 2
+    first.client.delete_registered_model_alias(MODEL, "production")
+    with pytest.raises(PctError, match=r"Nothing is in production of shoes.*'pct gate shoes@previous --promote'"):
+        rollback(first, MODEL, "why")
+    for reason in ("", " "):
+        with pytest.raises(PctError, match="A rollback without a reason"):
+            rollback(first, MODEL, reason)
+    assert len(history(first, MODEL)) == 2
+
+
+def test_of_two_rollbacks_at_once_one_takes_back(first):
+    """The second would otherwise take the first one back."""
+    move(first, 2, 1)
+    other = Registry(first.tracking_uri)
+
+    def somebody_is_faster(write):
+        rollback(other, MODEL, "the first")
+        return write()
+
+    late = Registry(first.tracking_uri)
+    late.client = Unreliable(late.client, 0, somebody_is_faster)
+    with pytest.raises(PctError, match="moved from version 2 to version 1 meanwhile: see 'pct history shoes'"):
+        rollback(late, MODEL, "the second")
+    assert [made.reason for made in history(first, MODEL)][-1] == "the first"
+    assert verify(first, MODEL).is_right
+
+
+def test_times_are_in_the_order_of_the_moves(first, monkeypatch):
+    """One who waited is recorded when it moved, and not when it was asked to."""
+    other, times = Registry(first.tracking_uri), itertools.count(3000)
+    monkeypatch.setattr("pct_mlops.registry.production.now", lambda: str(next(times)))
+
+    def others_move(write):
+        move(other, 2, 1)
+        move(other, 1, 2)
+        return write()
+
+    late = Registry(first.tracking_uri)
+    late.client = Unreliable(late.client, 1, others_move)
+    made = move(late, 3, 1)
+    when = [record.when for record in history(first, MODEL)]
+    assert when == sorted(when)
+    assert when[-1] == made.when
+
+
+def test_a_first_version_is_one_only_where_none_was_before(shoes):
+    assert check_first(shoes, MODEL, "production")
+    assert not check_first(shoes, "nobody", "production")
+    move(shoes, 1, None)
+    with pytest.raises(PctError, match="no alias 'prodution', although version 1 is in production: correct 'baseline'"):
+        check_first(shoes, MODEL, "prodution")
+    with pytest.raises(PctError, match="has just become production: judge again"):
+        check_first(shoes, MODEL, "production")
+    shoes.client.delete_model_version(MODEL, "1")
+    with pytest.raises(PctError, match=r"Nothing is in production of shoes, although its last recorded .*version 1"):
+        check_first(shoes, MODEL, "production")
+    adopt(shoes, MODEL, "taken down on purpose")
+    assert check_first(shoes, MODEL, "production")
+    with pytest.raises(PctError, match="reading the model a/b"):
+        check_first(shoes, "a/b", "production")
 
 
 def test_a_deleted_previous_version_is_said(first):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pct_mlops.cli.options import empty_is_none, tracking_uri
 from pct_mlops.config import PctError, Policy
+
+if TYPE_CHECKING:
+    from pct_mlops.pipeline.outputs import Outputs
 
 DEFAULT_POLICY = "policy.yaml"
 
@@ -70,15 +73,16 @@ def gate(
 
     from pct_mlops.pipeline.judge import Outputs, judge
     from pct_mlops.reports import checked_explorer, render_decision
+    from pct_mlops.reports.terminal import clean
 
     explorer = checked_explorer(explorer_url) if explorer_url else ""
     outputs = Outputs(json_file, junit_file, markdown_file, explorer)
-    outputs.prepare([candidate, policy, asked["baseline"] or ""])
-    rules = _read_policy(policy)
+    outputs.keep_off([candidate, policy, asked["baseline"] or ""])
+    rules = _read_policy(policy, outputs)
     judged = judge(candidate, rules, pin=_pinned_file(rules, policy) if pin_fixed else None, outputs=outputs, **asked)
     Console().print(render_decision(judged.decision, judged.comparison))
     for line in judged.remarks:
-        click.echo(line)
+        click.echo(clean(line))
     if explorer and judged.pair is not None:
         click.echo(f"Every flip: {judged.pair.address(explorer)}")
     click.get_current_context().exit(judged.exit_code)
@@ -90,10 +94,20 @@ def _pinned_file(policy: Policy, path: str) -> Path:
     return pinned_file(policy, Path(path))
 
 
-def _read_policy(path: str) -> Policy:
-    if path == DEFAULT_POLICY and not Path(path).exists():
-        raise PctError(
-            "There is no policy.yaml in this folder: give one with --policy, for example "
-            "--policy projects/fashion_mnist/policy.yaml."
-        )
-    return Policy.read(path)
+def _read_policy(path: str, outputs: Outputs) -> Policy:
+    """The rules; what an earlier run left in the places of `outputs` is removed, but nothing that the rules name."""
+    from pct_mlops.pipeline.outputs import files_of
+
+    try:
+        if path == DEFAULT_POLICY and not Path(path).exists():
+            raise PctError(
+                "There is no policy.yaml in this folder: give one with --policy, for example "
+                "--policy projects/fashion_mnist/policy.yaml."
+            )
+        policy = Policy.read(path)
+    except PctError:
+        outputs.clear()
+        raise
+    outputs.keep_off(files_of(policy, Path(path)))
+    outputs.clear()
+    return policy

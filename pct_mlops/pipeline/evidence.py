@@ -89,22 +89,25 @@ def _tables(
 
 
 def _missing(registry: Registry, version: Version, old: Version | None, split: str) -> str | None:
-    """Which table is not there, or that both are about different examples; None when both can be compared."""
+    """Which table cannot be read, or that both are about different examples; None when both can be compared."""
+    infos = []
     for item in (version, old):
-        if item is not None and registry.download(item, f"predictions/{split}.parquet") is None:
+        if item is None:
+            continue
+        if registry.download(item, f"predictions/{split}.parquet") is None:
             return (
                 f"{item.uri} carries no predictions on {split}: make them with "
                 f"'pct score {item.name}/{item.version} --split {split}'"
             )
-    if old is None:
-        return None
-    new_info = version_predictions(registry, version, split).info
-    old_info = version_predictions(registry, old, split).info
-    if new_info.digest == old_info.digest:
+        try:
+            infos.append(version_predictions(registry, item, split).info)
+        except PctError as error:
+            return f"The predictions of {item.uri} on {split} are of no use: {error}"
+    if old is None or infos[0].digest == infos[1].digest:
         return None
     return (
-        f"The predictions of {old.uri} ({old_info.num_examples:,} examples) are about another evaluation set than "
-        f"those of {version.uri} ({new_info.num_examples:,}; the digests differ): score both on the same data with "
+        f"The predictions of {old.uri} ({infos[1].num_examples:,} examples) are about another evaluation set than "
+        f"those of {version.uri} ({infos[0].num_examples:,}; the digests differ): score both on the same data with "
         "'pct score'"
     )
 

@@ -39,12 +39,13 @@ class _Request:
 
 
 class _Case(NamedTuple):
-    """A candidate, the baseline (None: none yet) and the model whose production may move."""
+    """A candidate, the baseline (None: none yet) and the model whose production may move, which may have to be made."""
 
     registry: Registry
     version: Version
     old: Version | None
     target: str
+    is_new: bool
 
 
 def judge(
@@ -86,10 +87,15 @@ def judge(
     except PctError as error:
         outputs.refuse(policy, str(error))
         raise
+    except BaseException:
+        outputs.discard()
+        raise
     try:
         outputs.commit()
     except PctError as error:
         if judgement.move is None:
+            # A file that was written already would say what the command does not.
+            outputs.refuse(policy, str(error))
             raise
         raise PctError(f"{judgement.moved_to} is production now, but {error}") from error
     return judgement
@@ -115,7 +121,7 @@ def _judge_version(
     # Resolved once: whatever the aliases do from here on, these two versions are what is judged.
     version = registry.resolve(candidate)
     target = request.into or version.name
-    case = _Case(registry, version, _baseline(registry, version, target, policy, request), target)
+    case = _case(registry, version, target, policy, request)
     old = case.old
     found = weigh(registry, version, old, policy, target=target, recompute=request.recompute)
     verdict = found.decision.verdict
@@ -139,6 +145,7 @@ def _judge_version(
         baseline=old.uri if old else None,
         pair=_pair(version, old),
         floor=found.floor,
+        new_model=target if case.is_new else "",
     )
     # An output that cannot be written is known before anything is.
     outputs.stage(judgement.done(None))
@@ -155,21 +162,23 @@ def _pair(version: Version, old: Version | None) -> Pair | None:
     return Pair(str(old.version), str(version.version), old.name, other)
 
 
-def _baseline(registry: Registry, version: Version, target: str, policy: Policy, request: _Request) -> Version | None:
-    from pct_mlops.registry import PRODUCTION
+def _case(registry: Registry, version: Version, target: str, policy: Policy, request: _Request) -> _Case:
+    from pct_mlops.registry import PRODUCTION, check_first
 
     reference = request.baseline
     if reference is not None and is_file(reference):
         raise PctError(f"{reference} is a file and {version.uri} a version: judge two versions, or two files.")
     old = registry.find(target, policy.baseline) if reference is None else registry.resolve(reference)
-    if old is not None and request.moves and (reference is not None or policy.baseline != PRODUCTION):
+    if old is None:
+        return _Case(registry, version, None, target, not check_first(registry, target, policy.baseline))
+    if request.moves and (reference is not None or policy.baseline != PRODUCTION):
         now = registry.find(target, PRODUCTION)
         if now is None or now.uri != old.uri:
             raise PctError(
                 f"{version.uri} would be judged against {old.uri}, which is not in production of {target}: "
                 "only a judgement against production can promote; leave --baseline out."
             )
-    return old
+    return _Case(registry, version, old, target, False)
 
 
 def _carry_out(case: _Case, judgement: Judgement, request: _Request, outputs: Outputs) -> Judgement:
@@ -184,10 +193,10 @@ def _carry_out(case: _Case, judgement: Judgement, request: _Request, outputs: Ou
         outputs.stage(judgement, more)
         if judgement.moved_to:
             judgement = replace(judgement, move=_move(case, released, judgement))
-    except PctError as error:
-        sentence, unmoved = _after_failure(case, released, judgement, error)
-        judgement = judgement.failed(sentence)
-        if unmoved:
+    except (PctError, KeyboardInterrupt) as error:
+        end = _after_failure(case, released, judgement, str(error) or "interrupted.")
+        judgement = judgement.failed(end.sentence, end.moved)
+        if end.moved is False and not end.in_production:
             # Nobody should read a pass where the command said error; a registry that is gone stays as it was.
             with suppress(PctError):
                 for item in {version.uri: version for version in (case.version, released)}.values():
@@ -235,20 +244,33 @@ def _pinned(case: _Case, judgement: Judgement, request: _Request) -> tuple[Judge
     return replace(judgement, pinned=number), {request.pin: text} if number else {}
 
 
-def _after_failure(case: _Case, released: Version, judgement: Judgement, error: PctError) -> tuple[str, bool]:
-    """What happened and where production is now, and whether it certainly did not move."""
-    if not judgement.moved_to:
-        return f"nothing was promoted: {error}", True
-    from pct_mlops.registry import PRODUCTION
+class _End(NamedTuple):
+    """How a promotion that failed left production. `moved`: by it, None when that is not certain."""
 
+    sentence: str
+    moved: bool | None
+    in_production: bool = False
+
+
+def _after_failure(case: _Case, released: Version, judgement: Judgement, why: str) -> _End:
+    if not judgement.moved_to:
+        return _End(f"nothing was promoted: {why}", False)
+    from pct_mlops.registry import PRODUCTION, Standing, verify
+
+    verb = f"'pct verify {case.target}'"
     try:
         now = case.registry.find(case.target, PRODUCTION)
+        state = verify(case.registry, case.target).state
     except PctError:
-        return f"the promotion broke off, and 'pct verify {released.name}' tells how far it came: {error}", False
+        return _End(f"the promotion broke off, and {verb} tells how far it came: {why}", None)
     if now is not None and now.uri == released.uri:
-        again = f"run 'pct verify {released.name} --repair'"
-        return f"the promotion broke off after production had moved, {again}: {error}", False
-    return f"nothing was promoted: {error}", True
+        if state is Standing.RECORDED:
+            return _End(f"{released.uri} is production already, and this run moved nothing more: {why}", False, True)
+        repair = f"run 'pct verify {case.target} --repair'"
+        return _End(f"the promotion broke off after production had moved, {repair}: {why}", None, True)
+    if state in (Standing.BEGUN, Standing.UNCLEAR):
+        return _End(f"the promotion broke off, and {verb} tells how far it came: {why}", None)
+    return _End(f"nothing was promoted: {why}", False)
 
 
 def _record(case: _Case, version: Version, judgement: Judgement) -> str:
@@ -269,4 +291,4 @@ def _record(case: _Case, version: Version, judgement: Judgement) -> str:
     overridden = promotion is not None and promotion.override
     if promotion is not None or "gate.override" in version.tags:
         tags["gate.override"] = promotion.reason if promotion and overridden else ""
-    return record_decision(case.registry, version, tags, metrics, judgement.report)
+    return record_decision(case.registry, version, tags, metrics, judgement.report, for_good=judgement.may_move)

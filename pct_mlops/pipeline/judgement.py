@@ -24,7 +24,8 @@ class Judgement:
     `report_uri` is where the registry keeps the report; `move` is what was done to production, None when nothing was.
     `moved_to` is what production is after it (`models:/name/3`).
     `floor` is what retraining alone flips on the same examples, None where that was not measured. `promotion` is what
-    was asked for, and `pinned` counts the examples that were added to the policy's pinned file.
+    was asked for, and `pinned` counts the examples that were added to the policy's pinned file. `new_model` names the
+    model to promote into where the registry has none of that name.
     """
 
     decision: Decision
@@ -39,6 +40,7 @@ class Judgement:
     floor: Floor | None = None
     promotion: Promotion | None = None
     pinned: int | None = None
+    new_model: str = ""
 
     @classmethod
     def of(
@@ -73,11 +75,11 @@ class Judgement:
         report = {**self.report, "promotion": asdict(promotion)}
         return replace(self, moved_to=target or "", promotion=promotion, report=report)
 
-    def failed(self, sentence: str) -> Judgement:
-        """As an ERROR: it was judged, but what was judged could not be kept or carried out."""
+    def failed(self, sentence: str, done: bool | None = False) -> Judgement:
+        """As an ERROR: it was judged, but what was judged could not be kept or carried out. `done` None: who knows."""
         sentence = f"Judged {self.decision.verdict}, but {sentence}"
         decision = replace(self.decision, verdict=Verdict.ERROR, sentence=sentence)
-        promotion = replace(self.promotion, override=False, done=False) if self.promotion else None
+        promotion = replace(self.promotion, override=False, done=done) if self.promotion else None
         report = {
             **self.report,
             "verdict": str(Verdict.ERROR),
@@ -91,6 +93,8 @@ class Judgement:
     def remarks(self) -> list[str]:
         """What became of it, a line each."""
         lines = [f"For comparison: {self.floor.sentence}."] if self.floor is not None else []
+        if self.new_model:
+            lines.append(f"There is no model {self.new_model} yet: promoting makes it.")
         if self.promotion is not None:
             lines.append(self._outcome(self.promotion))
         if self.pinned is not None:
@@ -98,6 +102,8 @@ class Judgement:
         return lines
 
     def _outcome(self, promotion: Promotion) -> str:
+        if promotion.done is None:
+            return f"Whether production moved, 'pct verify {promotion.target}' tells."
         if not promotion.done:
             return "Not promoted: production stays as it is."
         if promotion.override:

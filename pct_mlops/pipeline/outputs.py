@@ -40,14 +40,17 @@ class Outputs:
         """The files that are asked for."""
         return [path for path in (self.json_file, self.junit_file, self.markdown_file) if path is not None]
 
-    def prepare(self, inputs: Sequence[str]) -> None:
-        """Remove what an earlier run left; PctError when a file is asked for twice or is one that is read."""
+    def keep_off(self, inputs: Sequence[str | Path]) -> None:
+        """PctError when a file is asked for twice, or is one of `inputs`, which are read."""
         places = [path.resolve() for path in self.paths]
         if len(set(places)) < len(places):
             raise PctError("--json, --junit and --markdown name the same file: give each its own.")
         for path in self.paths:
             if any(Path(name).exists() and path.exists() and path.samefile(name) for name in inputs):
-                raise PctError(f"{path} is what is judged and would be written over: choose another place.")
+                raise PctError(f"{path} is read for the judgement and would be written over: choose another place.")
+
+    def clear(self) -> None:
+        """Remove what an earlier run left."""
         for path in self.paths:
             if not _is_special(path):
                 with _said(path):
@@ -77,14 +80,22 @@ class Outputs:
                 os.fsync(file.fileno())
 
     def commit(self) -> None:
-        """Put what was staged in its place."""
+        """Put what was staged in its place, all that can be; PctError names the first that could not."""
         staged, self._staged = self._staged, []
+        problems = []
         for content, path in staged:
-            with _said(path):
+            try:
+                with _said(path):
+                    if isinstance(content, Path):
+                        os.replace(content, path)
+                    else:
+                        path.write_text(content, encoding="utf-8")
+            except PctError as error:
+                problems.append(error)
                 if isinstance(content, Path):
-                    os.replace(content, path)
-                else:
-                    path.write_text(content, encoding="utf-8")
+                    content.unlink(missing_ok=True)
+        if problems:
+            raise problems[0]
 
     def discard(self) -> None:
         """Forget what was staged."""
@@ -128,6 +139,12 @@ class Outputs:
                     remarks=judgement.remarks,
                 ),
             )
+
+
+def files_of(policy: Policy, policy_file: Path) -> list[Path]:
+    """The files that a policy names."""
+    parts = (policy.pinned, policy.slices, policy.costs)
+    return [policy_file.absolute().parent / part.file for part in parts if part is not None and hasattr(part, "file")]
 
 
 def _is_special(path: Path) -> bool:

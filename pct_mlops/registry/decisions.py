@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,10 +17,16 @@ def record_decision(
     tags: Mapping[str, str],
     metrics: Mapping[str, float],
     report: Mapping[str, Any],
+    *,
+    for_good: bool = False,
 ) -> str:
-    """Keep a gate's decision with the version: tags, metrics on its run, the report as artifact; returns its URI."""
+    """Keep a gate's decision with the version: tags, metrics on its run, the report as artifact; returns its URI.
+
+    `for_good`: a record of a move will point at the report, so no later decision on the same pair writes over it.
+    """
     baseline = tags.get("gate.baseline_version") or "none"
-    path = f"gate/version-{version.version}-against-{baseline}.json"
+    own = f"-{uuid.uuid4().hex[:8]}" if for_good else ""
+    path = f"gate/version-{version.version}-against-{baseline}{own}.json"
     with said_plainly(f"recording the decision on {version.uri}"):
         registry.client.log_dict(version.run_id, dict(report), path)
         now = int(time.time() * 1000)

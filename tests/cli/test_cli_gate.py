@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from tiny_store import NAME
@@ -67,10 +68,7 @@ def replace(store, reference, ids, labels, logits, info, **changes):
 
 
 def test_bootstrap_promotes_when_there_is_no_production(store, capsys):
-    store.registry.client.delete_registered_model_alias(NAME, "production")
-    for key in store.registry.registered(NAME).tags:
-        if key.startswith("pct.history."):
-            store.registry.client.delete_registered_model_tag(NAME, key)
+    store.without_production()
     assert gate(store) == 0
     assert "production" not in store.registry.aliases(NAME), "without --promote nothing moves"
     assert gate(store, f"{NAME}@candidate", "lenient", "--promote") == 0
@@ -78,6 +76,31 @@ def test_bootstrap_promotes_when_there_is_no_production(store, capsys):
     assert store.registry.aliases(NAME)["production"] == 2
     last = history(store.registry, NAME)[-1]
     assert (last.from_version, last.verdict) == (None, "BOOTSTRAP")
+
+
+@pytest.mark.parametrize("words", [(), ("--promote",)])
+def test_production_that_is_gone_is_no_first_one(store, capsys, words):
+    """An alias goes with its version when that is deleted, and judging against nothing would let anything pass."""
+    store.registry.client.delete_registered_model_alias(NAME, "production")
+    before = store.state()
+    assert gate(store, "digits/2", "lenient", *words) == 2
+    assert "although its last recorded move" in said(capsys)
+    assert store.state() == before
+
+
+def test_a_baseline_or_a_model_that_is_misspelt_is_no_first_one(store, capsys):
+    (store.folder / "typo.yaml").write_text("baseline: prodution\nrules: [{metric: nfr, max: 0.9}]")
+    before = store.state()
+    assert gate(store, "digits/2", "typo") == 2
+    assert "digits has no alias 'prodution', although version 1 is in production" in said(capsys)
+    assert gate(store, "digits/2", "lenient", "--into", "dig/its") == 2
+    assert "dig/its" in said(capsys)
+    assert store.state() == before
+    assert gate(store, "digits/2", "lenient", "--into", "digist") == 0
+    text = said(capsys)
+    assert "BOOTSTRAP" in text
+    assert "There is no model digist yet: promoting makes it." in text
+    assert store.registry.models() == [NAME]
 
 
 def test_a_decision_is_recorded_with_its_evidence(store, tmp_path):
@@ -102,10 +125,18 @@ def test_a_decision_is_recorded_with_its_evidence(store, tmp_path):
     assert len(history(store.registry, NAME)) == 1, "judging alone is no move"
 
 
-def test_a_promotion_points_to_its_report(store):
-    assert gate(store, f"{NAME}@candidate", "lenient", "--promote", "--reason", "weekly") == 0
+def test_a_promotion_points_to_its_report_which_stays_what_it_was(store, tmp_path):
+    words = ("--json", tmp_path / "report.json")
+    assert gate(store, f"{NAME}@candidate", "lenient", "--promote", "--reason", "weekly", *words) == 0
     version, last = store.registry.resolve("digits/2"), history(store.registry, NAME)[-1]
-    assert last.report == f"runs:/{version.run_id}/gate/version-2-against-1.json"
+    for again in ((), ("strict", "--baseline", "digits/1")):
+        if again:
+            assert gate(store, "digits/2", *again) == 1
+        path = last.report.removeprefix(f"runs:/{version.run_id}/")
+        assert path.startswith("gate/version-2-against-1-")
+        kept = json.loads(Path(store.registry.client.download_artifacts(version.run_id, path)).read_text())
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert kept == {**report, "promotion": {**report["promotion"], "done": None}}
     assert (last.verdict, last.reason) == ("PASS", "weekly")
     assert last.policy_digest == version.tags["gate.policy_digest"]
 

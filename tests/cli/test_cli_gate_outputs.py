@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -13,10 +14,12 @@ from tiny_store import NAME
 
 from app import judging as explorer_judging
 from app import store as explorer
+from app import store_versions
+from app.history_table import history_table
 from app.store import Pair, VersionTable
 from pct_mlops.config import PctError
 from pct_mlops.pipeline import judge as judging
-from pct_mlops.registry import PRODUCTION, history
+from pct_mlops.registry import PRODUCTION, history, promote
 from pct_mlops.reports import report_schema
 
 EXPLORER = "https://explorer.example/"
@@ -46,7 +49,7 @@ def verdicts(folder, printed):
 
 def test_one_verdict_everywhere(store, tmp_path, capsys):
     (store.folder / "error.yaml").write_text(
-        "rules: [{metric: nfr, max: 0.9}, {metric: class_nfr, max: 1, min_support: 9999}]"
+        "rules: [{metric: nfr, max: 0.9}, {metric: class_nfr, max: 0.9, min_support: 9999}]"
     )
     # No example is lost for certain, and none gained: 0.97 lies between the bounds of the accuracy that digits/2 has.
     (store.folder / "open.yaml").write_text(
@@ -72,18 +75,36 @@ def test_one_verdict_everywhere(store, tmp_path, capsys):
         if expected == "ERROR":
             assert store.state() == before
             continue
-        version = store.registry.resolve("digits/2")
-        assert version.tags["gate.verdict"] == expected
-        stored = store.registry.client.download_artifacts(
-            version.run_id, "gate/version-2-against-1.json", str(tmp_path)
-        )
-        with open(stored, encoding="utf-8") as file:
-            assert json.load(file) == report
-    store.registry.client.delete_registered_model_alias(NAME, PRODUCTION)
-    assert gate(store, tmp_path) == 0
-    found, report = verdicts(tmp_path, capsys.readouterr().out)
-    assert found == {"BOOTSTRAP"}
-    assert report["baseline"] is None
+        assert store.registry.resolve("digits/2").tags["gate.verdict"] == expected
+        assert recorded(store, tmp_path, "gate/version-2-against-1.json") == report
+
+
+def test_a_first_version_is_one_everywhere(store, tmp_path, capsys):
+    store.without_production()
+    capsys.readouterr()
+    for words, done in (((), None), (("--promote",), True)):
+        assert gate(store, tmp_path, "lenient", *words, "--explorer-url", EXPLORER) == 0
+        found, report = verdicts(tmp_path, capsys.readouterr().out)
+        assert found == {"BOOTSTRAP"}
+        assert (report["exit_code"], report["baseline"], report["checks"]) == (0, None, [])
+        assert "metrics" not in report, "there is nothing to compare with"
+        tags = store.registry.resolve("digits/2").tags
+        assert (tags["gate.verdict"], tags["gate.baseline_version"], tags["gate.nfr"]) == ("BOOTSTRAP", "", "")
+        assert tags["gate.policy_digest"] == report["policy"]["digest"]
+        kept = recorded(store, tmp_path, "gate/version-2-against-none.json")
+        assert (kept["verdict"], kept["exit_code"]) == ("BOOTSTRAP", 0)
+        assert (report["promotion"] or {}).get("done") is done
+    # What the explorer shows of it: there is no pair to look at, only the move.
+    store_versions.moves.clear()
+    (move,) = store_versions.moves(store.registry.tracking_uri, NAME)
+    assert (move.verdict, move.from_version, move.to_version) == ("BOOTSTRAP", None, 2)
+    assert ">BOOTSTRAP<" in history_table([move], store_versions.move_points(store.uri, NAME, [move], print))
+
+
+def recorded(store, folder, path):
+    """The report that the registry keeps with digits/2."""
+    run = store.registry.resolve("digits/2").run_id
+    return json.loads(Path(store.registry.client.download_artifacts(run, path, str(folder))).read_text())
 
 
 def judged_by_the_explorer(store, policy):
@@ -174,13 +195,47 @@ def test_a_promotion_that_breaks_off_after_the_move_says_where_production_is(sto
 
     monkeypatch.setattr("pct_mlops.registry.promote", breaks)
     assert gate(store, tmp_path, "lenient", "--promote") == 2
-    found, report = verdicts(tmp_path, capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    found, report = verdicts(tmp_path, printed)
     assert found == {"ERROR"}
     assert report["sentence"] == (
         f"Judged PASS, but the promotion broke off after production had moved, run 'pct verify {NAME} --repair': "
         "The server is gone."
     )
+    assert report["promotion"]["done"] is None
+    printed = " ".join(printed.split())
+    assert "Whether production moved, 'pct verify digits' tells." in printed
+    assert "Not promoted" not in printed
     assert store.registry.resolve("digits/2").tags["gate.verdict"] == "PASS", "the record that the repair goes by"
+
+
+def test_a_run_that_was_overtaken_by_one_of_the_same_candidate_says_so(store, tmp_path, capsys, monkeypatch):
+    def overtaken(*given, **more):
+        promote(*given, **more)
+        return promote(*given, **more)
+
+    monkeypatch.setattr("pct_mlops.registry.promote", overtaken)
+    assert gate(store, tmp_path, "lenient", "--promote") == 2
+    found, report = verdicts(tmp_path, capsys.readouterr().out)
+    assert found == {"ERROR"}
+    assert "models:/digits/2 is production already, and this run moved nothing more:" in report["sentence"]
+    assert report["promotion"]["done"] is False
+    assert [move.to_version for move in history(store.registry, NAME)] == [1, 2]
+    assert store.registry.resolve("digits/2").tags["gate.verdict"] == "PASS", "what is in production passed"
+
+
+def test_an_interrupted_promotion_says_where_production_is(store, tmp_path, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pct_mlops.registry.promote", interrupted)
+    assert gate(store, tmp_path, "lenient", "--promote") == 2
+    found, report = verdicts(tmp_path, capsys.readouterr().out)
+    assert found == {"ERROR"}
+    assert report["sentence"] == "Judged PASS, but nothing was promoted: interrupted."
+    monkeypatch.setattr("pct_mlops.pipeline.judge.weigh", interrupted)
+    assert gate(store, tmp_path, "lenient", "--promote") == 130
+    assert not list(tmp_path.glob("r.*")), "and no file of an earlier run"
 
 
 def test_a_file_that_vanishes_after_the_move_is_said(store, tmp_path, capsys, monkeypatch):
@@ -196,22 +251,48 @@ def test_a_file_that_vanishes_after_the_move_is_said(store, tmp_path, capsys, mo
     assert captured.out == ""
 
 
+def test_a_file_that_cannot_be_put_in_its_place_makes_the_others_say_error(store, tmp_path, capsys, monkeypatch):
+    def replace(source, target):
+        if target.name == "r.xml":
+            raise OSError(28, "No space left on device")
+        os.replace(source, target)
+
+    there = SimpleNamespace(replace=replace, fsync=os.fsync, strerror=os.strerror)
+    monkeypatch.setattr("pct_mlops.pipeline.outputs.os", there)
+    assert gate(store, tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "r.xml cannot be written" in error
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["verdict"], f"Error: {report['sentence']}\n") == ("ERROR", error)
+    assert "ERROR" in (tmp_path / "r.md").read_text()
+    assert gate(store, tmp_path, "lenient", "--promote") == 2
+    assert "models:/digits/2 is production now, but" in capsys.readouterr().err
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["verdict"], report["promotion"]["done"]) == ("PASS", True), "what can be written is"
+    assert sorted(path.name for path in tmp_path.glob("*r.*")) == ["r.json", "r.md"], "nothing is left aside"
+
+
 def test_a_promotion_says_so_in_every_file(store, tmp_path, capsys):
     assert gate(store, tmp_path, "lenient", "--promote", "--reason", "weekly") == 0
     _, report = verdicts(tmp_path, capsys.readouterr().out)
     assert report["promotion"] == {"target": NAME, "reason": "weekly", "override": False, "done": True}
     assert "**Promoted: models:/digits/2 is production now.**" in (tmp_path / "r.md").read_text()
     assert history(store.registry, NAME)[-1].override is False
-    stored = store.registry.resolve("digits/2").run_id
-    path = store.registry.client.download_artifacts(stored, "gate/version-2-against-1.json", str(tmp_path))
-    with open(path, encoding="utf-8") as file:
-        assert json.load(file)["promotion"]["done"] is None, "recorded before the move: the history has the last word"
+    path = history(store.registry, NAME)[-1].report.split("/", 2)[-1]
+    kept = recorded(store, tmp_path, path)
+    assert kept["promotion"]["done"] is None, "recorded before the move: the history has the last word"
 
 
 def test_outputs_that_are_inputs_or_the_same_are_refused(store, tmp_path, capsys):
     policy = store.policy("lenient")
     assert store.pct("gate", "digits/2", "--policy", policy, "--json", policy) == 2
     assert "would be written over" in capsys.readouterr().err
+    pinning = store.folder / "pinning.yaml"
+    pinning.write_text("rules: [{metric: nfr, max: 0.9}]\npinned: {file: pinned.csv}")
+    (store.folder / "pinned.csv").write_text("sample_id\n")
+    for code in (2, 2):  # and it is still there the second time
+        assert store.pct("gate", "digits/2", "--policy", pinning, "--json", store.folder / "pinned.csv") == code
+        assert "pinned.csv is read for the judgement and would be written over" in capsys.readouterr().err
     assert store.pct("gate", "digits/2", "--policy", policy, "--json", "x", "--junit", "./x") == 2
     assert "the same file" in capsys.readouterr().err
     assert store.pct("gate", "digits/2", "--policy", policy, "--explorer-url", "javascript:x") == 2

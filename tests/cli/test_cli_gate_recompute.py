@@ -37,7 +37,12 @@ def shrink(store, folder):
     return "The predictions of models:/digits/1 (299 examples) are about another evaluation set"
 
 
-@pytest.mark.parametrize("spoil", [lose, shrink])
+def garble(store, folder):
+    table(store, 1).write_bytes(table(store, 1).read_bytes()[:1000])
+    return "The predictions of models:/digits/1 on test are of no use: "
+
+
+@pytest.mark.parametrize("spoil", [lose, shrink, garble])
 def test_what_does_not_fit_is_said_and_mended_where_asked(store, tmp_path, capsys, spoil):
     says = spoil(store, tmp_path)
     before = store.state()

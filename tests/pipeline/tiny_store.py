@@ -64,6 +64,14 @@ class Store:
         """Run the command line in this process; returns its exit code."""
         return main([str(word) for word in words])
 
+    def without_production(self) -> None:
+        """As before the first promotion: nothing in production, and no record of a move."""
+        client = self.registry.client
+        client.delete_registered_model_alias(NAME, "production")
+        for key in client.get_registered_model(NAME).tags:
+            if key.startswith("pct.history."):
+                client.delete_registered_model_tag(NAME, key)
+
     def state(self) -> tuple[object, ...]:
         """What a refused command may not change: aliases, versions with tags, history, runs."""
         reader = self.registry

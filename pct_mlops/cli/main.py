@@ -112,7 +112,7 @@ def _run(given: list[str]) -> int:
             traceback.print_exc()
         else:
             # Under torchrun the processes may fail alike, or one of them alone.
-            say_once(f"Error: {error}", partial(click.echo, err=True))
+            say_once(f"Error: {_plain(str(error))}", partial(click.echo, err=True))
         return ERROR
     except (KeyboardInterrupt, click.Abort):
         again = "the same command, for 'pct train' with --resume, goes on from there"
@@ -122,8 +122,15 @@ def _run(given: list[str]) -> int:
         if debug:
             traceback.print_exc()
         else:
-            what = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            what = f"{type(error).__name__}: {_plain((str(error).splitlines() or [''])[0])}"
             text = f"Error: unexpected {what}; run it again with --debug to see where."
             say_once(text, partial(click.echo, err=True), expected=False)
         return ERROR
     return code if isinstance(code, int) else 0
+
+
+def _plain(text: str) -> str:
+    """An error's text on one line, printable: a part of it may come from a server, a file or another person."""
+    from pct_mlops.reports.terminal import clean
+
+    return clean(" ".join(text.splitlines()))

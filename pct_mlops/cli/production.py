@@ -40,9 +40,11 @@ def history(name: str, tracking_uri: str | None) -> None:
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from pct_mlops.registry import Registry
     from pct_mlops.registry import history as read
+    from pct_mlops.reports.terminal import clean
 
     moves = read(Registry(tracking_uri), name)
     if not moves:
@@ -54,7 +56,7 @@ def history(name: str, tracking_uri: str | None) -> None:
         start, end = (str(version) if version else "-" for version in (move.from_version, move.to_version))
         when = move.when[:19].replace("T", " ")
         verdict = f"{move.verdict} (override)" if move.override else move.verdict
-        table.add_row(when, start, end, verdict, move.who, move.reason)
+        table.add_row(*(Text(clean(cell)) for cell in (when, start, end, verdict, move.who, move.reason)))
     Console().print(table)
 
 

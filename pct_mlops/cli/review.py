@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model")
-@click.option("--accept", "decision", flag_value="accept", help="It may replace the baseline, as far as you can see.")
-@click.option("--reject", "decision", flag_value="reject", help="It may not, whatever the numbers say.")
+@click.option("--accept", is_flag=True, help="It may replace the baseline, as far as you can see.")
+@click.option("--reject", is_flag=True, help="It may not, whatever the numbers say.")
 @click.option("--by", callback=empty_is_none, metavar="NAME", help="Who reviewed; else the user who is logged in.")
 @click.option("--reason", callback=empty_is_none, metavar="TEXT", help="Why; kept with the version.")
 @click.option("--samples", callback=empty_is_none, metavar="FILE", help="Ids of examples, one a line, or a CSV.")
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 def review(
     *,
     model: str,
-    decision: str | None,
+    accept: bool,
+    reject: bool,
     by: str | None,
     reason: str | None,
     samples: str | None,
@@ -61,13 +62,17 @@ def review(
     """
     from pct_mlops.pipeline import review as pipeline
 
-    words = {"--accept or --reject": decision, "--samples": samples, "--mark": mark, "--expires": expires}
-    given = [name for name, value in words.items() if value]
-    if not given and not undo:
+    decision = _decision(accept, reject)
+    said = {"--accept or --reject": decision, "--samples": samples, "--mark": mark, "--expires": expires}
+    given = [name for name, value in {**said, "--baseline": baseline}.items() if value]
+    beside = [name for name, value in {"--undo": undo, "--by": by, "--reason": reason}.items() if value]
+    if not given and not beside:
         _show(model, tracking_uri)
         return
     if show or (undo and given):
-        raise PctError(f"{'--list' if show else '--undo'} stands alone: leave out {given[0] if given else '--undo'}.")
+        raise PctError(f"{'--list' if show else '--undo'} stands alone: leave out {(given or beside)[0]}.")
+    if not undo:
+        _check(decision, samples, mark)
     if reason is None:
         raise PctError("A review without a reason tells nobody anything: give one with --reason.")
     who = by or _user()
@@ -78,17 +83,26 @@ def review(
     word = pipeline.Word(
         by=who,
         reason=reason,
-        decision=ReviewKind(decision) if decision else None,
+        decision=decision,
         samples=pipeline.read_ids(Path(samples)) if samples else (),
         mark=_mark(mark) if mark else None,
         expires=pipeline.expiry(expires) if expires else None,
     )
+    for made in pipeline.record(model, word, baseline=baseline, tracking_uri=tracking_uri):
+        click.echo(f"Recorded as {made.id}: {_what(made)} by {made.by}{_against(made)}.")
+
+
+def _decision(accept: bool, reject: bool) -> ReviewKind | None:
+    if accept and reject:
+        raise PctError("--accept and --reject exclude each other: leave one of them out.")
+    return ReviewKind.ACCEPT if accept else ReviewKind.REJECT if reject else None
+
+
+def _check(decision: ReviewKind | None, samples: str | None, mark: str | None) -> None:
     if mark and not samples:
         raise PctError("--mark needs the ids of the examples: give them with --samples FILE.")
     if decision is None and not samples:
         raise PctError("Say what you decided: --accept, --reject, or --mark with --samples.")
-    for made in pipeline.record(model, word, baseline=baseline, tracking_uri=tracking_uri):
-        click.echo(f"Recorded as {made.id}: {_what(made)} by {made.by}{_against(made)}.")
 
 
 def _mark(text: str) -> Mark:
@@ -111,8 +125,10 @@ def _show(model: str, tracking_uri: str | None) -> None:
 
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from pct_mlops.registry import Registry, reviews
+    from pct_mlops.reports.terminal import clean
 
     registry = Registry(tracking_uri)
     version = registry.resolve(model)
@@ -126,7 +142,8 @@ def _show(model: str, tracking_uri: str | None) -> None:
     for item in found:
         against = "-" if item.baseline is None else str(item.baseline)
         when = item.when[:16].replace("T", " ")
-        table.add_row(item.id, when, _what(item) + _ended(item, undone, now), against, item.by, item.reason)
+        cells = (item.id, when, _what(item) + _ended(item, undone, now), against, item.by, item.reason)
+        table.add_row(*(Text(clean(cell)) for cell in cells))
     Console().print(table)
 
 

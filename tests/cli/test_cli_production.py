@@ -52,6 +52,19 @@ def test_verify_adopts_what_was_moved_by_hand(store, capsys):
     assert table.splitlines()[-1].split()[2:5] == ["1", "-", "ADOPTED"]
 
 
+def test_reasons_are_shown_as_text_and_blank_ones_are_none(store, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    registry = store.registry
+    reason = "see [/docs] \x1b[31m"
+    promote(registry, registry.get(NAME, 2), registry.get(NAME, 1), verdict="PASS", policy_digest="", reason=reason)
+    assert says(store, capsys, 0, "history", NAME).rstrip().endswith("see [/docs] \ufffd[31m")
+    assert store.pct("rollback", NAME, "--reason", "") == 2
+    assert "A rollback without a reason tells nobody anything" in capsys.readouterr().err
+    registry.client.set_registered_model_alias(NAME, "production", "1")
+    assert store.pct("verify", NAME, "--adopt", "--reason", " ") == 2
+    assert "An adoption without a reason" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [("--adopt",), ("--reason", "why"), ("--adopt", "--repair", "--reason", "why")])
 def test_options_that_do_not_go_together(shared_store, capsys, words):
     assert shared_store.pct("verify", NAME, *words) == 2

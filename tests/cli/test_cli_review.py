@@ -71,6 +71,14 @@ def test_the_list_shows_everything_and_what_was_undone(store, capsys, monkeypatc
     assert f"undo {made.id}" in lines[2]
 
 
+def test_what_others_typed_is_shown_as_text(store, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    assert store.pct("review", f"{NAME}/2", "--accept", "--by", "[/red]", "--reason", "see [/docs] \x1b[31m") == 0
+    capsys.readouterr()
+    assert store.pct("review", f"{NAME}/2") == 0
+    assert "[/red]  see [/docs] \ufffd[31m" in capsys.readouterr().out
+
+
 def test_a_candidate_of_a_model_of_its_own_is_compared_with_what_it_is_to_replace(store):
     registry = store.registry
     copy = release(registry, registry.get(NAME, 2), f"{NAME}-candidates")
@@ -97,6 +105,11 @@ def test_what_cannot_be_meant_is_said_and_nothing_is_recorded(store, capsys):
         (("--accept", "--samples", "wrong.txt", *WHY), "no predictions for 2 of these samples ('x', 'y'): correct"),
         (("--accept", "--baseline", "digits/9", *WHY), "digits has no version 9"),
         (("--expires", "2099-01-01", *WHY), "Say what you decided"),
+        (WHY, "Say what you decided: --accept, --reject, or --mark with --samples"),
+        (("--by", "ada"), "Say what you decided"),
+        (("--accept", "--reject", *WHY), "--accept and --reject exclude each other"),
+        (("--list", "--by", "ada"), "--list stands alone: leave out --by"),
+        (("--undo", "x", "--baseline", "digits/1", *WHY), "--undo stands alone: leave out --baseline"),
     ]
     before = store.state()
     for words, says in cases:

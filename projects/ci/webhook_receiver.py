@@ -42,6 +42,14 @@ def allowed_models(text: str) -> dict[str, str]:
     return models
 
 
+def address(text: str) -> tuple[str, int]:
+    """`host:port` or `port` alone, which listens on loopback."""
+    match = re.fullmatch(r"(?:([^:]+):)?([0-9]{1,5})", text)
+    if match is None or int(match[2]) > 65535:
+        raise SystemExit(f"Error: PCT_WEBHOOK_LISTEN is '{text}': write it as 127.0.0.1:8710.")
+    return match[1] or "127.0.0.1", int(match[2])
+
+
 class Inbox:
     """Decides about one delivery; those that are taken wait in line for the gate."""
 
@@ -137,11 +145,10 @@ def main() -> None:
     secret, models = os.environ.get("PCT_WEBHOOK_SECRET", ""), allowed_models(os.environ.get("PCT_WEBHOOK_MODELS", ""))
     if len(secret) < 16 or not models:
         raise SystemExit("Error: set PCT_WEBHOOK_SECRET (16 characters or more) and PCT_WEBHOOK_MODELS.")
-    host, _, port = os.environ.get("PCT_WEBHOOK_LISTEN", "127.0.0.1:8710").rpartition(":")
-    inbox = Inbox(secret, models)
-    with suppress(KeyboardInterrupt), ThreadingHTTPServer((host, int(port)), handler(inbox)) as server:
+    inbox, listen = Inbox(secret, models), address(os.environ.get("PCT_WEBHOOK_LISTEN", "8710"))
+    with suppress(KeyboardInterrupt), ThreadingHTTPServer(listen, handler(inbox)) as server:
         threading.Thread(target=_judge_all, args=(inbox,), daemon=True).start()
-        log.info("listening on %s:%d for %s", host, server.server_port, ", ".join(models))
+        log.info("listening on %s:%d for %s", listen[0], server.server_port, ", ".join(models))
         server.serve_forever()
 
 

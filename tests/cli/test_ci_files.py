@@ -21,6 +21,7 @@ from tiny_store import NAME
 
 from pct_mlops.cli import main
 from pct_mlops.cli.judge import gate as gate_command
+from pct_mlops.cli.main import pct
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "registry"))
@@ -156,7 +157,7 @@ def test_workflows_paste_nothing_into_a_shell(file):
     assert workflow["permissions"] == {"contents": "read"}
     for step in steps_of(workflow):
         assert "${{" not in step.get("run", "")
-        assert re.fullmatch(r"actions/[a-z-]+@v\d+", step.get("uses", "actions/none@v1"))
+        assert "uses" not in step or re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", step["uses"]), "a tag may be moved"
 
 
 def test_the_caller_and_the_workflow_fit():
@@ -184,10 +185,17 @@ def test_every_flag_exists():
     script = (CI / "gate.sh").read_text()
     used = set(re.findall(r"[( ](--[a-z-]+)[=)]", script))
     assert used == {"--policy", "--json", "--junit", "--markdown", "--reason", "--into", "--promote"}
-    for line in (CI / "README.md").read_text().splitlines():
-        if re.search(r"\bpct gate\b", line):
-            used |= set(re.findall(r"(?<!\S)--[a-z-]+", line))
     assert used <= known
+    commands = [
+        (verb, rest)
+        for file in ("README.md", "SEPARATION.md")
+        for verb, rest in re.findall(r"\bpct ([a-z]+)([^`\n]*)", (CI / file).read_text())
+        if verb in pct.commands
+    ]
+    assert {verb for verb, _ in commands} == {"gate", "review", "rollback", "score", "train", "verify"}
+    for verb, rest in commands:
+        known = {option for parameter in pct.commands[verb].params for option in parameter.opts}
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", rest)) <= known, (verb, rest)
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +267,14 @@ def test_a_list_of_models_is_checked(receiver, text):
     assert receiver.allowed_models("shoes-candidates=shoes, boots") == {"shoes-candidates": "shoes", "boots": ""}
     with pytest.raises(SystemExit, match="PCT_WEBHOOK_MODELS"):
         receiver.allowed_models(text)
+
+
+def test_it_listens_on_loopback_unless_told_otherwise(receiver):
+    assert receiver.address("8710") == ("127.0.0.1", 8710)
+    assert receiver.address("0.0.0.0:80") == ("0.0.0.0", 80)
+    for text in ("", "localhost", "localhost:", ":8710", "localhost:99999", "::1:80"):
+        with pytest.raises(SystemExit, match="PCT_WEBHOOK_LISTEN"):
+            receiver.address(text)
 
 
 def test_bodies_are_bounded(receiver):
@@ -356,7 +372,8 @@ def test_the_readme_says_what_the_gate_says(capsys):
     assert main(["gate", "--help"]) == 0
     assert "3: inconclusive" in " ".join(capsys.readouterr().out.split())
     text = (CI / "README.md").read_text()
-    for path in re.findall(r"\]\(([\w.-]+)\)", text):
-        assert path == "SEPARATION.md" or (CI / path).is_file()
+    linked = re.findall(r"\]\(([\w.-]+)\)", text)
+    files = {path.name for path in CI.iterdir() if path.is_file()}
+    assert set(linked) == files - {"README.md"}, "all of them, and none that is not there"
     for name in re.findall(r"`(PCT_[A-Z_]+)`", text):
         assert name in (CI / "gate.sh").read_text() + (CI / "webhook_receiver.py").read_text()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pct_mlops.registry.connection import Metric, local_folder, mlflow, said_plainly
 from pct_mlops.registry.registry import Registry, _downloads
+from pct_mlops.registry.termination import closed, opened
 from pct_mlops.registry.training_run import TrainingRun, ended_as_it_went
 
 PARENT_TAG, CHILD_TAG, ERROR_TAG = "pct.sweep", "pct.member", "pct.error"
@@ -73,8 +74,9 @@ def parent_run(registry: Registry, experiment: str, run_name: str, key: str) -> 
             known = _search(registry, place, PARENT_TAG, key)
             active = mlflow.start_run(run_id=known) if known else mlflow.start_run(run_name=run_name)
         registry.client.set_tag(active.info.run_id, PARENT_TAG, key)
-    with ended_as_it_went():
-        yield ParentRun(registry, active.info.run_id, active.info.experiment_id)
+    run = ParentRun(registry, active.info.run_id, active.info.experiment_id)
+    with ended_as_it_went(run):
+        yield run
 
 
 def open_child(parent: ParentRun, key: str, run_name: str) -> ChildRun:
@@ -84,6 +86,7 @@ def open_child(parent: ParentRun, key: str, run_name: str) -> ChildRun:
         known = _search(registry, parent.experiment_id, CHILD_TAG, key)
         active = mlflow.start_run(run_id=known, run_name=None if known else run_name, nested=True)
         child = ChildRun(registry, active.info.run_id, parent.experiment_id)
+        opened(child.run_id, registry.client)
         child.set_tags({CHILD_TAG: key, _BELOW: parent.run_id})
         if known:
             with contextlib.suppress(mlflow.MlflowException):
@@ -96,11 +99,13 @@ def close_child(child: ChildRun, status: str = "FINISHED", error: str = "") -> N
     if status == "FINISHED":
         with said_plainly("closing a run"):
             mlflow.end_run(status)
+        closed(child.run_id)
         return
     with contextlib.suppress(Exception):
         child.set_tags({ERROR_TAG: error[:5000]})
     with contextlib.suppress(Exception):
         mlflow.end_run(status)
+    closed(child.run_id)
 
 
 def find_child(parent: ParentRun, key: str) -> str | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pct_mlops.config import PctError
 from pct_mlops.registry.connection import Metric, MlflowException, mlflow, said_plainly
 from pct_mlops.registry.registry import CANDIDATE, IMAGES_TAG, Registry, Version
+from pct_mlops.registry.termination import closed, opened, runs_closed_on_sigterm
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,26 +130,31 @@ def training_run(registry: Registry, experiment: str, run_name: str) -> Iterator
         if "MLFLOW_RUN_ID" not in os.environ:
             mlflow.set_experiment(experiment)
         active = mlflow.start_run(run_name=run_name, log_system_metrics=True)
-    with ended_as_it_went():
-        yield TrainingRun(registry, active.info.run_id, active.info.experiment_id)
+    run = TrainingRun(registry, active.info.run_id, active.info.experiment_id)
+    with ended_as_it_went(run):
+        yield run
 
 
 @contextmanager
-def ended_as_it_went() -> Iterator[None]:
-    """End the active run as FINISHED, FAILED or KILLED, whatever happens inside."""
+def ended_as_it_went(run: TrainingRun) -> Iterator[None]:
+    """End this run, the active one, as FINISHED, FAILED or KILLED, whatever happens inside."""
     status = "FAILED"
-    try:
-        yield
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
+    with runs_closed_on_sigterm():
+        opened(run.run_id, run.registry.client)
         try:
-            mlflow.end_run(status)
-        except Exception as error:
-            if status == "FINISHED":
-                raise PctError(f"The run could not be closed: {error}.") from error
+            yield
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            try:
+                mlflow.end_run(status)
+            except Exception as error:
+                if status == "FINISHED":
+                    raise PctError(f"The run could not be closed: {error}.") from error
+            finally:
+                closed(run.run_id)
 
 
 def make_experiment(registry: Registry, name: str, folder: Path) -> None:

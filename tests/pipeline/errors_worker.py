@@ -23,6 +23,7 @@ from pct_mlops.pipeline import processes, repeats
 from pct_mlops.pipeline.processes import on_all, on_main
 from pct_mlops.pipeline.session import Session
 from pct_mlops.pipeline.sweep_plan import Member, Method
+from pct_mlops.registry import Registry, training_run
 
 RECIPE = Recipe(model_name="digits")
 
@@ -72,12 +73,22 @@ def bench(case, accelerator):
     return measured.run([Member(method, seed, recipe, str(seed)) for seed, recipe in recipes.items()])
 
 
+def with_run(folder, accelerator):
+    """The main process has a run open and waits for the other one, which fails."""
+    if not accelerator.is_main_process:
+        raise PctError("It fails (with run).")
+    with training_run(Registry(f"sqlite:///{folder / 'mlflow.db'}", create=True), "digits", "none"):
+        broadcast_object_list([None])
+
+
 @pct.command()
 @click.argument("cases")
 @click.argument("folder", type=Path)
 def errors(cases: str, folder: Path) -> None:
     """Write what each process found; or fail on all, where the main one takes its time to end."""
     accelerator = make_accelerator(EngineConfig(cpu=True))
+    if cases == "with run":
+        with_run(folder, accelerator)
     if cases != "slow main":
         found = [[outcome.error, outcome.metrics] for outcome in bench(cases, accelerator)]
         (folder / f"{accelerator.process_index}.json").write_text(json.dumps(found))
@@ -91,7 +102,7 @@ def errors(cases: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    alone = sys.argv[1].startswith("alone")  # the only ones that wait for what does not come
+    alone = sys.argv[1].startswith(("alone", "with run"))  # the only ones that wait for what does not come
     processes.AGREEMENT = processes.GOODBYE = timedelta(seconds=1 if alone else 20)
     sys.argv[1:1] = ["errors"]
     sys.exit(command())

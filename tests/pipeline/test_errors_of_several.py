@@ -62,6 +62,18 @@ def test_the_main_process_closes_its_runs_before_it_is_ended(tmp_path):
     assert (tmp_path / "closed").exists()
 
 
+@pytest.mark.thorough
+def test_a_process_that_fails_alone_leaves_no_run_behind_that_seems_to_go_on(tmp_path, monkeypatch):
+    from pct_mlops.registry import Registry
+
+    monkeypatch.chdir(tmp_path)
+    code, said, _ = launch("with run", tmp_path)
+    assert (code, said) == (2, ["Error: It fails (with run)."])
+    client = Registry(f"sqlite:///{tmp_path / 'mlflow.db'}").client
+    (run,) = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    assert run.info.status in ("FAILED", "KILLED")
+
+
 class Others:
     """Processes of one store as threads: each has a rank, and what it says is kept."""
 

@@ -12,6 +12,7 @@ before a comparison is really wanted: installing this package must not slow down
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -64,6 +65,8 @@ class Config:
             raise PctError(f"scores should be logits or probabilities, and it is '{config.scores}'.")
         if not isinstance(config.batch_size, int) or config.batch_size < 1:
             raise PctError(f"batch_size should be a whole number from 1 up, and it is {config.batch_size}.")
+        if not isinstance(config.confidence, float) or not 0.5 < config.confidence < 1:
+            raise PctError(f"confidence should be a number between 0.5 and 1, and it is {config.confidence}.")
         return config
 
 
@@ -99,12 +102,14 @@ class FlipEvaluator:
 
 @contextmanager
 def _settings_kept() -> Iterator[None]:
-    """Our registry settles what mlflow may unpickle, for our own commands; the calling program keeps its own rule."""
-    key = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
-    before = os.environ.get(key)
+    """Our registry settles how mlflow behaves in our own commands; the calling program keeps its own rules."""
+    before = set(os.environ)
+    levels = {name: logging.getLogger(name).level for name in ("mlflow", "alembic")}
     yield
-    if before is None:
-        os.environ.pop(key, None)
+    for key in set(os.environ) - before:
+        del os.environ[key]
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def _compare(model: Any, dataset: Any, config: Config, registry: Any) -> tuple[Comparison, dict[str, Predictions]]:
@@ -160,6 +165,8 @@ def _split_ids(data: Any, config: Config) -> tuple[Any, list[str]]:
         ids = [str(value) for value in given]
     else:
         ids = [str(value) for value in getattr(data, "index", range(len(data)))]
+    if not ids:
+        raise PctError("There are no examples to evaluate on: give some.")
     if len(ids) != len(data):
         raise PctError(f"There are {len(ids):,} sample_ids for {len(data):,} examples: give one each.")
     return data, ids

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -139,6 +140,7 @@ def test_a_table_of_pixels_keeps_its_index(evaluate, images, test_split, result)
         ({"sample_ids": ["a"]}, "one each"),
         ({"sample_ids": "id"}, "no column 'id'"),
         ({"batch_size": 0}, "whole number from 1 up"),
+        ({"confidence": 95}, "between 0.5 and 1"),
         ({"class_names": ["a", "b"]}, "10 classes, but there are 2 class names"),
     ],
 )
@@ -153,6 +155,14 @@ def test_other_shapes_and_answers_are_said(evaluate, images, test_split):
     labels = test_split.labels.numpy()[:4]
     with pytest.raises(PctError, match="An example has 5 numbers, and the model takes 1 x 8 x 8"):
         evaluate(images.reshape(len(images), -1)[:4, :5], labels)
+    with pytest.raises(PctError, match="There are no examples to evaluate on"):
+        FlipEvaluator().evaluate(
+            model_type="classifier",
+            dataset=SimpleNamespace(features_data=images[:0], labels_data=labels[:0], has_targets=True),
+            run_id="",
+            evaluator_config={"baseline": BASELINE},
+            model=object(),
+        )
     with pytest.raises(PctError, match="needs the scores of every class"):
         evaluate(images.reshape(len(images), -1)[:4], labels, model=lambda given: np.zeros(len(given)))
 
@@ -168,7 +178,7 @@ def test_without_a_baseline_other_evaluations_are_left_alone():
 
 
 INSTALLED = """
-import os, sys
+import logging, os, sys
 import mlflow
 from mlflow.models.evaluation import list_evaluators
 
@@ -176,7 +186,15 @@ assert "pct" in list_evaluators(), list_evaluators()
 heavy = [name for name in sys.modules if name.startswith(("pct_mlops.registry", "duckdb", "torch", "pyarrow.dataset"))]
 assert "pct_mlops.pipeline.evaluator" in sys.modules
 assert not heavy, heavy
-assert "MLFLOW_ALLOW_PICKLE_DESERIALIZATION" not in os.environ
+from pct_mlops.pipeline.evaluator import _settings_kept
+
+def settings():
+    return dict(os.environ), logging.getLogger("mlflow").level
+
+before = settings()
+with _settings_kept():
+    from pct_mlops import registry
+assert settings() == before
 print("found")
 """
 

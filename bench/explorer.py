@@ -2,10 +2,11 @@
 
 The server is warm: somebody has opened the same pair before. Each round is a fresh browser profile, which loads the
 page's own scripts anew; times run from the click until what was asked for stands on the page. Then several reviewers
-open and click at once. Their browsers run on this machine too and take most of it, so the server's own processor time
-is what to look at then; its memory is read before and after.
+at once: first as sessions without a browser, which measure the server alone, then as browsers, which run on this
+machine too and take most of it. The server's processor time and memory are read from the system.
 
-    python bench/explorer.py [--examples 10000 1000000] [--classes 10 1000] [--rounds 5] [--reviewers 10]
+    python bench/explorer.py [--examples 10000 1000000] [--classes 10 1000] [--rounds 5]
+                             [--reviewers 10] [--browsers 10]
 
 Needs Chromium and the development extras.
 """
@@ -28,9 +29,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import light_sessions
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from light_sessions import Process
 from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright, expect
 
@@ -129,18 +132,6 @@ def start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     sys.exit("The explorer did not start.")
 
 
-def memory(process: subprocess.Popen[bytes]) -> float:
-    """Resident memory in MB."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
-def cpu(process: subprocess.Popen[bytes]) -> float:
-    """Seconds of processor time so far."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 async def see(page: Page, selector: str) -> None:
     await expect(page.locator(selector).first).to_be_visible(timeout=MAX_WAIT)
 
@@ -225,20 +216,23 @@ async def round_of(browser: Browser, address: str) -> dict[str, float]:
     return times
 
 
-async def measure(address: str, process: subprocess.Popen[bytes], rounds: int, reviewers: int) -> None:
+async def measure(address: str, server: Process, rounds: int, browsers: int) -> None:
+    """Reviewers in browsers: one after the other, then so many at once."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         await round_of(browser, address)
-        before, spent = memory(process), cpu(process)
-        alone = [await round_of(browser, address) for _ in range(rounds)]
-        report("alone", alone)
-        print(f"  processor time of the server: {(cpu(process) - spent) / rounds:.2f} s a reviewer")
-        spent = cpu(process)
-        together = await asyncio.gather(*(round_of(browser, address) for _ in range(reviewers)))
-        report(f"{reviewers} at once", list(together))
-        print(f"  processor time of the server: {(cpu(process) - spent) / reviewers:.2f} s a reviewer")
-        print(f"memory of the server: {before:,.0f} MB after one reviewer, {memory(process):,.0f} MB after all")
+        before, spent = server.memory, server.cpu
+        report("alone", [await round_of(browser, address) for _ in range(rounds)])
+        print(f"  processor time of the server: {(server.cpu - spent) / rounds:.2f} s a reviewer")
+        if browsers:
+            spent = server.cpu
+            report(
+                f"{browsers} browsers at once",
+                await asyncio.gather(*(round_of(browser, address) for _ in range(browsers))),
+            )
+            print(f"  processor time of the server: {(server.cpu - spent) / browsers:.2f} s a reviewer")
+        print(f"  memory of the server: {before:,.0f} MB after one reviewer, {server.memory:,.0f} MB after all")
         await browser.close()
 
 
@@ -254,7 +248,8 @@ def main() -> None:
     parser.add_argument("--examples", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--classes", type=int, nargs="+", default=[10, 1000])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--reviewers", type=int, default=10)
+    parser.add_argument("--reviewers", type=int, default=10, help="sessions at once without a browser")
+    parser.add_argument("--browsers", type=int, default=10, help="reviewers at once in browsers; 0 leaves them out")
     given = parser.parse_args()
     for num_examples, num_classes in zip(given.examples, given.classes, strict=True):
         with tempfile.TemporaryDirectory() as temporary:
@@ -266,7 +261,10 @@ def main() -> None:
                 print(f"targets: first view {view} s, any click {click} s")
             process, address = start(folder)
             try:
-                asyncio.run(measure(address, process, given.rounds, given.reviewers))
+                if given.rounds:
+                    asyncio.run(measure(address, Process(process.pid), given.rounds, given.browsers))
+                if given.reviewers:
+                    asyncio.run(light_sessions.measure(address, Process(process.pid), given.reviewers))
             finally:
                 process.terminate()
                 process.wait(timeout=20)

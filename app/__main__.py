@@ -16,6 +16,9 @@ FLAGS = (
     # The page number has a default and is also set from the address, on purpose.
     "--global.disableWidgetStateDuplicationWarning=true",
     "--browser.gatherUsageStats=false",
+    # Each new session would look through all modules of the process for files that changed, and pages for bare values.
+    "--server.fileWatcherType=none",
+    "--runner.magicEnabled=false",
     "--server.showEmailPrompt=false",
     "--client.toolbarMode=viewer",
     "--client.showErrorDetails=type",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app import labels, onward, ranking, selection, store
+from app.drawn import drawn
 from app.filters import KINDS
 from app.markup import plain
 from app.store import Pair
@@ -47,7 +48,7 @@ def draw_bars(pair: Pair, rows: list[ClassCounts], titles: list[str]) -> None:
     )
     ranking.told(len(rates), len(rows), "classes")
     chosen = onward.chart(
-        class_bars(rates, dark=selection.is_dark()),
+        drawn(class_bars, rates),
         key="bars",
         alt="Flip rates of each class with bounds, and its old and new accuracy; the table below holds the numbers.",
         most=len(titles),
@@ -95,7 +96,7 @@ def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
     if len(titles) > len(rows):
         st.caption(f"The {len(rows)} targets and {len(columns)} answers with most negative flips.")
     chosen = onward.chart(
-        flip_matrix(cells, rows, columns, titles, dark=selection.is_dark()),
+        drawn(flip_matrix, cells, rows, columns, titles),
         key="matrix",
         alt="Number of negative flips by target class and wrong answer of the new model.",
         most=len(titles),

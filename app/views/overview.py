@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import evidence, judging, pieces, selection, store, verdict
+from app.drawn import drawn
 from app.markup import plain
 from app.store import Pair
 from pct_mlops.charts import count, flip_areas, interval, percent, points
@@ -60,7 +61,7 @@ def draw_areas(counts: FlipCounts) -> None:
     """The 2x2; a click on flips leads to them."""
     st.subheader("Old answers against new ones", anchor=False, help=HINTS["areas"])
     st.plotly_chart(
-        flip_areas(counts, dark=selection.is_dark()),
+        drawn(flip_areas, counts),
         key=AREAS,
         alt="Both right, negative flips, positive flips and both wrong, as areas.",
         on_select=clicked,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app import labels, onward, ranking, selection, store, store_slices
+from app.drawn import drawn
 from app.filters import KINDS
 from app.markup import plain
 from app.store import Pair
@@ -64,7 +65,7 @@ def draw_found(pair: Pair) -> None:
     if not rows:
         return
     chosen = onward.chart(
-        excess_bars(rows, dark=selection.is_dark()),
+        drawn(excess_bars, rows),
         key="found_slices",
         alt="Negative flip rate of each slice found with bounds, beside that of the rest; the table holds the numbers.",
         most=len(rows),
@@ -114,7 +115,7 @@ def draw_column(pair: Pair, columns: tuple[str, ...]) -> None:
     rates = store_slices.rates(pair, column, tuple(rows[: ranking.SHOWN]))
     ranking.told(len(rates), len(rows), "values")
     chosen = onward.chart(
-        class_bars(rates, dark=selection.is_dark()),
+        drawn(class_bars, rates),
         key=f"column_{columns.index(column)}",
         alt="Flip rates of each value with bounds, and its old and new accuracy.",
         most=len(every),

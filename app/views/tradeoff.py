@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import streamlit as st
 
 from app import labels, selection, store, store_versions
+from app.drawn import drawn
 from app.history_table import history_table
 from app.markup import plain
 from app.store import Pair, VersionTable
@@ -89,12 +90,12 @@ def draw_versions(pair: Pair, table: VersionTable, found: list[Version], live: V
     )
     if shown.points:
         picked = st.plotly_chart(
-            pareto(
+            drawn(
+                pareto,
                 shown.points,
                 reference=shown.reference,
                 floor=floor.mean if reference is not None and (floor := store.floor(pair)) else None,
                 all_labels=len(shown.points) <= LABELLED,
-                dark=selection.is_dark(),
             ),
             key="pareto",
             alt="Accuracy against negative flip rate of each version, with the Pareto front.",
@@ -184,7 +185,7 @@ def draw_history(table: VersionTable) -> None:
     points = _with_progress(lambda say: store_versions.move_points(table.tracking_uri, table.name, found[-limit:], say))
     if any(point.nfr is not None for point in points):
         st.plotly_chart(
-            move_history(points, dark=selection.is_dark()),
+            drawn(move_history, points),
             key="history",
             alt="NFR of each move of production over time, and negative flips added up; the table holds the numbers.",
             config={"displayModeBar": False},
@@ -205,7 +206,7 @@ def draw_sweep(table: VersionTable, run_ids: list[str], titles: list[str]) -> No
     selection.remember(run_ids[0], sweep=run_id)
     points = store_versions.sweep_points(table.tracking_uri, run_id)
     st.plotly_chart(
-        pareto(points, all_labels=len(points) <= LABELLED, dark=selection.is_dark()),
+        drawn(pareto, points, all_labels=len(points) <= LABELLED),
         key="sweep_pareto",
         alt="Accuracy against negative flip rate of each method of the sweep, with the Pareto front.",
         config={"displayModeBar": False},

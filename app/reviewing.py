@@ -11,7 +11,7 @@ import streamlit as st
 from app import selection, store
 from app.store import Pair, VersionTable
 from pct_mlops.config import PctError
-from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, standing
+from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, in_force, standing
 
 REFRESH = 5  # seconds until another reviewer's record shows
 MAX_NAME, MAX_REASON = 80, 1000
@@ -83,10 +83,9 @@ def title_of(review: Review | None) -> str:
 
 
 def can_undo(pair: Pair) -> frozenset[str]:
-    """Ids of the records that nobody took back yet."""
-    found = records(pair)
-    undone = {review.undoes for review in found if review.kind is ReviewKind.UNDO}
-    return frozenset(review.id for review in found if review.kind is not ReviewKind.UNDO and review.id not in undone)
+    """Ids of the records that count and can be taken back."""
+    counted = in_force(records(pair), now=datetime.now(timezone.utc))
+    return frozenset(review.id for review in counted if review.kind is not ReviewKind.UNDO)
 
 
 def write(pair: Pair, review: Review) -> None:

@@ -127,6 +127,7 @@ def _show(model: str, tracking_uri: str | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from pct_mlops.gate.reviews import in_force
     from pct_mlops.registry import Registry, reviews
     from pct_mlops.reports.terminal import clean
 
@@ -136,13 +137,13 @@ def _show(model: str, tracking_uri: str | None) -> None:
     if not found:
         click.echo(f"Nobody has reviewed {version.uri} yet: 'pct review {model} --accept --reason TEXT' is a review.")
         return
-    undone = {item.undoes for item in found if item.undoes}
     table = Table("id", "when (UTC)", "what", "against", "by", "reason", box=None, pad_edge=False, header_style="dim")
     now = datetime.now(timezone.utc)
+    counted = {item.id for item in in_force(found, now=now)}
     for item in found:
         against = "-" if item.baseline is None else str(item.baseline)
         when = item.when[:16].replace("T", " ")
-        cells = (item.id, when, _what(item) + _ended(item, undone, now), against, item.by, item.reason)
+        cells = (item.id, when, _what(item) + _ended(item, counted, now), against, item.by, item.reason)
         table.add_row(*(Text(clean(cell)) for cell in cells))
     Console().print(table)
 
@@ -159,12 +160,12 @@ def _against(review: Review) -> str:
     return f", against version {review.baseline}"
 
 
-def _ended(review: Review, undone: set[str], now: datetime) -> str:
+def _ended(review: Review, counted: set[str], now: datetime) -> str:
     from datetime import datetime
 
-    if review.id in undone:
+    until = "" if review.expires is None else review.expires[:16].replace("T", " ")
+    if review.expires is not None and datetime.fromisoformat(review.expires) <= now:
+        return f" (expired {until})"
+    if review.id not in counted:
         return " (undone)"
-    if review.expires is None:
-        return ""
-    until = review.expires[:16].replace("T", " ")
-    return f" (expired {until})" if datetime.fromisoformat(review.expires) <= now else f" (until {until})"
+    return f" (until {until})" if until else ""

@@ -45,7 +45,7 @@ def weigh(
     floor = _floor(registry, target, new_table)
     given: dict[str, Any] = {"review": state, "floor": floor.mean if floor else None, "candidate": new_table.info}
     if old_table is None:
-        return Evidence(decide(policy, None, baseline_exists=False, **given), floor=floor)
+        return Evidence(decide(policy, None, problem=_flaw(new_table), baseline_exists=False, **given), floor=floor)
     comparison, differing = compared(old_table, new_table, policy, state)
     return Evidence(decide(policy, comparison, problem=differing, **given), comparison, floor)
 
@@ -60,6 +60,15 @@ def compared(
         return compare(old, new, slices=policy.slices_path, apart=apart, costs=policy.class_costs), None
     except PctError as error:
         return None, str(error)
+
+
+def _flaw(table: Predictions) -> str | None:
+    """What is wrong with the rows of a table that is compared with none."""
+    try:
+        table.check_rows()
+    except PctError as error:
+        return str(error)
+    return None
 
 
 def _is_same(registry: Registry, version: Version, old: Version) -> bool:

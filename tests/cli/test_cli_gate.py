@@ -6,6 +6,9 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tiny_store import NAME
 
@@ -244,3 +247,19 @@ def test_production_that_moves_while_the_gate_judges_stays(store, capsys, monkey
     assert "nothing was promoted: Production of digits is gone since the gate judged" in said(capsys)
     assert "production" not in store.registry.aliases(NAME)
     assert len(history(store.registry, NAME)) == 1
+
+
+def test_a_first_version_whose_table_is_unsound_is_no_first_version(store, capsys):
+    """There is nothing to compare its rows with, and yet they will be what later candidates are held against."""
+    store.without_production()
+    path = store.registry.predictions(store.registry.resolve("digits/2"))
+    rows = pq.read_table(path)
+    shares = rows["confidence"].to_numpy().copy()
+    shares[3] = np.nan
+    index = rows.schema.get_field_index("confidence")
+    pq.write_table(rows.set_column(index, "confidence", pa.array(shares, rows.schema.field(index).type)), path)
+    store.registry.forget(store.registry.resolve("digits/2"), "predictions/test.parquet")
+    before = store.state()
+    assert gate(store, "digits/2", "lenient", "--promote") == 2
+    assert "confidences outside 0 to 1" in said(capsys)
+    assert store.state() == before

@@ -23,7 +23,7 @@ def test_three_processes_on_one_database(shoes, tmp_path, monkeypatch):
     # Spelled differently, so that no process uses a connection that was opened before it was started.
     uris = [f"sqlite:///{tmp_path}{'/.' * number}/mlflow.db" for number in range(1, 4)]
     monkeypatch.setattr("movers.JUDGING", 0.05)
-    held, died, successes = run(uris, shoes.tracking_uri, tmp_path, target=12, kills=1, lease=2, limit=60)
+    held, died, successes = run(uris, shoes.tracking_uri, tmp_path, target=12, kills=1, lease=8, limit=90)
     assert held == 1
     assert len(check(shoes.tracking_uri, successes, died)) >= 12
 
@@ -55,7 +55,7 @@ def test_two_hundred_promotions_by_eight_processes(where, tmp_path, plain, capsy
     with where(tmp_path) as uris:
         fill(Registry(uris[8], create=True))
         began = time.monotonic()
-        bounds = {"target": 200, "kills": KILLS, "lease": 4, "limit": 540}
+        bounds = {"target": 200, "kills": KILLS, "lease": 8, "limit": 540}
         held, died, successes = run(uris[:8], uris[8], tmp_path, seed=os.getpid(), **bounds)
         seconds = time.monotonic() - began
         moves = check(uris[8], successes, died)

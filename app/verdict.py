@@ -99,7 +99,7 @@ def _distance(check: Check) -> str:
     if left is None or line is None or check.metric not in METRICS:
         return ""
     drawn = _line(line, allowed_left=is_at_most(check))
-    return f'{drawn}<div class="pct-room">{_far(check.metric, left)}</div>'
+    return f'{drawn}<div class="pct-room">{far(check.metric, left)}</div>'
 
 
 def _line(line: Ruler, *, allowed_left: bool) -> str:
@@ -113,8 +113,10 @@ def _line(line: Ruler, *, allowed_left: bool) -> str:
     )
 
 
-def _far(metric: str, left: float) -> str:
-    is_share = METRICS[metric].unit in ("share", "signed share")
+def far(metric: str, left: float) -> str:
+    """How far inside a limit (`left` negative: outside) in the metric's unit, shares in points."""
+    known = METRICS.get(metric)
+    is_share = known is not None and known.unit in ("share", "signed share")
     size = points(abs(left)).lstrip("+") if is_share else number(abs(left))
     return f"{size} {'inside' if left >= 0 else 'outside'}"
 

@@ -11,7 +11,7 @@ from app.limit_strip import STYLE, of_check, strip
 from app.markup import plain
 from app.store import Pair
 from app.store_gate import Limits
-from pct_mlops.charts import UNDEFINED, count, number, points
+from pct_mlops.charts import UNDEFINED, count
 from pct_mlops.comparison import METRICS
 from pct_mlops.gate import distance, limit_name, tightest, to_yaml
 
@@ -145,15 +145,8 @@ def _room(check: Check) -> str:
     left = distance(check)
     if left is None:
         return UNDEFINED
-    side = "inside" if left >= 0 else "outside"
     what = "observed value" if check.bound == "point" else f"{check.bound} bound"
-    return f"{what} {_distance(check.metric, abs(left))} {side}"
-
-
-def _distance(metric: str, value: float) -> str:
-    known = METRICS.get(metric)
-    is_share = known is not None and known.unit in ("share", "signed share")
-    return points(value).lstrip("+") if is_share else number(value)
+    return f"{what} {verdict.far(check.metric, left)}"
 
 
 def _where(checks: Sequence[Check], worst: Check) -> str:

@@ -76,8 +76,10 @@ def bench(case, accelerator):
 def with_run(folder, accelerator):
     """The main process has a run open and waits for the other one, which fails."""
     if not accelerator.is_main_process:
+        broadcast_object_list([None])  # the run is open
         raise PctError("It fails (with run).")
     with training_run(Registry(f"sqlite:///{folder / 'mlflow.db'}", create=True), "digits", "none"):
+        broadcast_object_list([None])
         broadcast_object_list([None])
 
 

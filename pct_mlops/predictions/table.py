@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pct_mlops.config import PctError
-from pct_mlops.predictions import pairing, sql
+from pct_mlops.predictions import logits, pairing, sql
 from pct_mlops.predictions.arrays import checked_columns, softmax_columns, to_arrow
 from pct_mlops.predictions.schema import (
     SCHEMA_VERSION,
@@ -33,9 +32,6 @@ from pct_mlops.predictions.schema import (
 )
 
 ROW_GROUP = 100_000
-# So many logits are held against the predictions before anything is decided on them, within about a second; whole
-# tables of more are looked through by `verify` alone.
-MAX_LOGITS = 50_000_000
 
 
 class Predictions:
@@ -155,7 +151,7 @@ class Predictions:
     def verify(self) -> None:
         """Check every row's values, its logits too, and recompute the digest; PctError when the file was altered."""
         self.check_rows()
-        if self._num_logits > MAX_LOGITS:
+        if self._num_logits > logits.MAX_LOGITS:
             self._check_logits()
         if self._digest() != self.info.digest:
             raise PctError(f"{self._what} was altered after it was written (its digest differs): write it again.")
@@ -163,8 +159,8 @@ class Predictions:
     def check_rows(self) -> int:
         """Labels and predictions in range, ids unique, confidences in [0, 1]: one pass in SQL, done once a handle.
 
-        Up to MAX_LOGITS logits of a file are read as well: they must agree with the predictions. Returns the sum of the
-        rows' hashes, by which two tables are found to hold the same ids and labels.
+        Up to logits.MAX_LOGITS logits of a file are read as well: they must agree with the predictions. Returns the
+        sum of the rows' hashes, by which two tables are found to hold the same ids and labels.
         """
         if self._sum is None:
             with sql.connect() as connection:
@@ -172,7 +168,8 @@ class Predictions:
                 self.attach(connection, "mine")
                 found = pairing.check_rows(connection, "mine", self.info, self._what)
             # A table in memory was made of its logits.
-            if self._path is not None and 0 < self._num_logits <= MAX_LOGITS and not self._logits_agree(self._path):
+            is_checked = self._path is not None and 0 < self._num_logits <= logits.MAX_LOGITS
+            if is_checked and not logits.agree(self._path, len(self.info.class_names)):
                 self._check_logits()
             self._sum = found
         return self._sum
@@ -245,38 +242,10 @@ class Predictions:
         pairing.check_joined(number, self.info)
         return float(share)
 
-    def _logits_agree(self, path: Path) -> bool:
-        """Whether all is well beyond doubt, for less than the query that says how many rows are wrong."""
-        width = len(self.info.class_names)
-        try:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(8_192, columns=["prediction", "logits"]):
-                    answers, scores = batch.column("prediction").to_numpy(), batch.column("logits").flatten()
-                    if scores.null_count or len(scores) != len(batch) * width:
-                        return False
-                    values = scores.to_numpy().reshape(-1, width)
-                    top = values.max(axis=1)
-                    if not (np.isfinite(values).all() and (values[np.arange(len(batch)), answers] == top).all()):
-                        return False
-        except (pa.ArrowException, OSError, ValueError, IndexError):
-            return False
-        return True
-
     def _check_logits(self) -> None:
-        """PctError where a logit is not finite, or the prediction is not where logits are largest (any of equals)."""
-        # The greatest is NaN where one is; a missing logit makes the list shorter.
-        query = """SELECT count(*) FROM (SELECT prediction, logits::FLOAT[] AS scores FROM mine)
-                   WHERE NOT coalesce(list_count(scores) = $num_classes AND len(scores) = $num_classes
-                                      AND isfinite(list_min(scores)) AND isfinite(list_max(scores))
-                                      AND scores[prediction + 1] = list_max(scores), false)"""
-        with sql.connect() as connection, sql.reading(self._what):
+        with sql.connect() as connection:
             self.attach(connection, "mine", vectors=True)
-            (number,) = sql.one(connection, query, {"num_classes": len(self.info.class_names)})
-        if number:
-            raise PctError(
-                f"{self._what} has {number} rows whose prediction is not where their logits are largest: "
-                "score the model again."
-            )
+            logits.check(connection, "mine", len(self.info.class_names), self._what)
 
     def _digest(self) -> str:
         with sql.connect() as connection, sql.reading(self._what):

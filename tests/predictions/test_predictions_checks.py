@@ -137,3 +137,12 @@ def test_tables_as_the_benchmark_writes_them(tmp_path):
     assert comparison.counts.total == 100_000
     assert 0.01 < comparison.counts.negative_flips / 100_000 < 0.1
     assert len(json.loads(pq.read_schema(new.path).metadata[b"pct.class_names"])) == 1000
+
+
+def test_logits_of_uneven_length_are_seen(tmp_path):
+    """As many in all as there should be, and each prediction where one is largest once they stand in a row."""
+    path = tmp_path / "uneven.parquet"
+    logits = np.array([[2, 1, 0], [2, 1, 0]], np.float32)
+    Predictions.from_arrays(["a", "b"], [0, 0], logits, class_names=CLASSES).save(path)
+    with pytest.raises(PctError, match="rows whose prediction is not where their logits are largest"):
+        rewritten(path, logits=[[2.0, 1.0], [0.0, 2.0, 1.0, 0.0]]).check_rows()

@@ -1,0 +1,54 @@
+"""Do a table's logits say what its predictions say?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pct_mlops.config import PctError
+from pct_mlops.predictions import sql
+
+# So many are held against the predictions before anything is decided on them, within about a second; those of larger
+# tables are looked through by `pct_mlops.predictions.Predictions.verify` alone.
+MAX_LOGITS = 50_000_000
+# The greatest is NaN where one is; a missing logit makes the list shorter.
+_WRONG = """SELECT count(*) FROM (SELECT prediction, logits::FLOAT[] AS scores FROM {name})
+            WHERE NOT coalesce(list_count(scores) = $num_classes AND len(scores) = $num_classes
+                               AND isfinite(list_min(scores)) AND isfinite(list_max(scores))
+                               AND scores[prediction + 1] = list_max(scores), false)"""
+
+
+def agree(path: Path, num_classes: int) -> bool:
+    """Whether all is well beyond doubt, for less than the query that says how many rows are wrong."""
+    try:
+        with pq.ParquetFile(path) as file:
+            batches = file.iter_batches(8_192, columns=["prediction", "logits"])
+            return all(_agree(batch, num_classes) for batch in batches)
+    except (pa.ArrowException, OSError, ValueError, IndexError):
+        return False
+
+
+def check(connection: duckdb.DuckDBPyConnection, name: str, num_classes: int, what: str) -> None:
+    """PctError where logits of the view `name` are not finite, or largest elsewhere than at the prediction."""
+    with sql.reading(what):
+        (number,) = sql.one(connection, _WRONG.format(name=name), {"num_classes": num_classes})
+    if number:
+        raise PctError(
+            f"{what} has {number} rows whose prediction is not where their logits are largest: score the model again."
+        )
+
+
+def _agree(batch: pa.RecordBatch, num_classes: int) -> bool:
+    answers, lists = batch.column("prediction").to_numpy(), batch.column("logits")
+    scores = lists.flatten()
+    lengths = pc.list_value_length(lists)
+    if lists.null_count or scores.null_count or not pc.all(pc.equal(lengths, num_classes)).as_py():
+        return False
+    values = scores.to_numpy().reshape(-1, num_classes)
+    top = values.max(axis=1)
+    return bool(np.isfinite(values).all() and (values[np.arange(len(batch)), answers] == top).all())

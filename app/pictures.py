@@ -128,7 +128,8 @@ def read(path: Path, longest: int) -> Picture:
             picture.thumbnail((longest, longest))
             picture.info = {}
             buffer = io.BytesIO()
-            picture.save(buffer, "PNG")
+            # Quick rather than small: it is on its way to one reader.
+            picture.save(buffer, "PNG", compress_level=1)
     except Image.DecompressionBombError as error:
         raise PctError("The file unpacks to an image that is too large to open here.") from error
     except UNREADABLE as error:

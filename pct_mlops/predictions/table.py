@@ -168,8 +168,7 @@ class Predictions:
                 self.attach(connection, "mine")
                 found = pairing.check_rows(connection, "mine", self.info, self._what)
             # A table in memory was made of its logits.
-            is_checked = self._path is not None and 0 < self._num_logits <= logits.MAX_LOGITS
-            if is_checked and not logits.agree(self._path, len(self.info.class_names)):
+            if self._path is not None and 0 < self._num_logits <= logits.MAX_LOGITS:
                 self._check_logits()
             self._sum = found
         return self._sum
@@ -243,9 +242,12 @@ class Predictions:
         return float(share)
 
     def _check_logits(self) -> None:
+        num_classes = len(self.info.class_names)
+        if self._path is not None and logits.agree(self._path, num_classes):
+            return
         with sql.connect() as connection:
             self.attach(connection, "mine", vectors=True)
-            logits.check(connection, "mine", len(self.info.class_names), self._what)
+            logits.check(connection, "mine", num_classes, self._what)
 
     def _digest(self) -> str:
         with sql.connect() as connection, sql.reading(self._what):

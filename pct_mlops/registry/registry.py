@@ -98,7 +98,8 @@ class Registry:
 
     def registered(self, name: str) -> RegisteredModel:
         """The registered model itself: its aliases and tags in one reading; PctError when there is none."""
-        model = self.look(name)
+        # No model has such a name, and MLflow would say only that.
+        model = None if "/" in name else self.look(name)
         if model is None:
             raise self._no_model(name)
         return model
@@ -252,6 +253,9 @@ class Registry:
         )
 
     def _no_model(self, name: str) -> PctError:
+        reference = _REFERENCE.match(name)
+        if reference:
+            return PctError(f"'{name}' names a version, and a model is asked for: write {reference['name']}.")
         known = closest_first(name, self.models())
         has = ", ".join(known[:5]) or "none yet"
         return PctError(

@@ -146,6 +146,12 @@ def test_what_is_not_there_is_said(shared_store, reference, says):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", [f"{NAME}@production", f"{NAME}/1", f"models:/{NAME}/1"])
+def test_a_version_in_the_place_of_a_model_is_said(shared_store, name):
+    with pytest.raises(PctError, match="names a version, and a model is asked for: write digits"):
+        shared_store.registry.registered(name)
+
+
 def test_find_is_none_where_resolve_raises(shared_store):
     assert shared_store.registry.find("nobody", "production") is None
     assert shared_store.registry.find(NAME, "previous") is None

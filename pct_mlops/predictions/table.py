@@ -8,6 +8,7 @@ import tempfile
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class Predictions:
         self._path = path
         self._table = table
         self._sum: int | None = None
+        self._look: Future[bool] | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> Predictions:
@@ -163,12 +165,12 @@ class Predictions:
         sum of the rows' hashes, by which two tables are found to hold the same ids and labels.
         """
         if self._sum is None:
+            self._look_at_logits()
             with sql.connect() as connection:
                 sql.show_progress(connection)
                 self.attach(connection, "mine")
                 found = pairing.check_rows(connection, "mine", self.info, self._what)
-            # A table in memory was made of its logits.
-            if self._path is not None and 0 < self._num_logits <= logits.MAX_LOGITS:
+            if self._look is not None and not self._look.result():
                 self._check_logits()
             self._sum = found
         return self._sum
@@ -190,6 +192,8 @@ class Predictions:
         """
         connection = connection or sql.connect()
         pairing.check_classes(old.info, self.info)
+        old._look_at_logits()
+        self._look_at_logits()
         sums = old.check_rows(), self.check_rows()
         sql.show_progress(connection)
         old.attach(connection, "old_table")
@@ -241,13 +245,18 @@ class Predictions:
         pairing.check_joined(number, self.info)
         return float(share)
 
+    def _look_at_logits(self) -> None:
+        """Begin to, beside what else there is to read. A table in memory was made of its logits."""
+        if self._look is None and self._path is not None and 0 < self._num_logits <= logits.MAX_LOGITS:
+            with_one = ThreadPoolExecutor(1)
+            self._look = with_one.submit(logits.agree, self._path, len(self.info.class_names))
+            with_one.shutdown(wait=False)
+
     def _check_logits(self) -> None:
-        num_classes = len(self.info.class_names)
-        if self._path is not None and logits.agree(self._path, num_classes):
-            return
+        """PctError with the number of rows whose logits disagree."""
         with sql.connect() as connection:
             self.attach(connection, "mine", vectors=True)
-            logits.check(connection, "mine", num_classes, self._what)
+            logits.check(connection, "mine", len(self.info.class_names), self._what)
 
     def _digest(self) -> str:
         with sql.connect() as connection, sql.reading(self._what):

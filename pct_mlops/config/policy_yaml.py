@@ -37,13 +37,8 @@ def read_policy_yaml(path: str | Path) -> dict[str, Any]:
     """The top-level mapping; PctError in one sentence for everything that is no small, plain YAML mapping."""
     path = Path(path)
     text = _read_text(path)
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
-        if node is None:
-            raise PctError("it is empty: write at least one rule")
-        _check_size(node)
-        data = loader.construct_document(node)
+        data = _construct(text)
     except PctError as error:
         raise PctError(f"{path}: {error}.") from None
     except RecursionError:
@@ -53,11 +48,22 @@ def read_policy_yaml(path: str | Path) -> dict[str, Any]:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         at = f" near line {line + 1}" if line is not None else ""
         raise PctError(f"{path} is not valid YAML{at}: correct it and try again.") from error
-    finally:
-        loader.dispose()
     if not isinstance(data, dict):
         raise PctError(f"{path} should hold 'key: value' pairs, but it holds a {type(data).__name__}.")
     return data
+
+
+def _construct(text: str) -> Any:
+    # The loader looks for characters that YAML forbids as soon as it is made.
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            raise PctError("it is empty: write at least one rule")
+        _check_size(node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def _read_text(path: Path) -> str:

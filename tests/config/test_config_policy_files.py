@@ -46,6 +46,8 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: 2020-13-45\n", "not valid YAML"),
         ("a: !!timestamp soon\n", "not valid YAML"),
         ("a: !!float x\n", "not valid YAML"),
+        ("rules: \x7f\n", "not valid YAML"),
+        ("rules: \ufffe\n", "not valid YAML"),
         ("a: !!binary é\n", "not valid YAML"),
     ],
 )

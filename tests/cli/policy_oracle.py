@@ -20,6 +20,7 @@ from scipy.stats import binom, gamma, norm
 
 KEYS = {"evaluation", "baseline", "confidence", "rules", "pinned", "slices", "costs", "reviews"}
 RULE_KEYS = {"metric", "max", "min", "bound", "min_support", "classes", "slice"}
+FIXED = {"sample_id", "label", "prediction", "confidence", "label_confidence", "logits", "features"}
 NONE = "(none)"
 
 
@@ -63,7 +64,7 @@ class Seen:
         tables = []
         for name in ("old", "new"):
             try:
-                tables.append(pq.read_table(folder / f"{name}.parquet"))
+                tables.append(_readable(folder / f"{name}.parquet"))
             except Exception:  # whatever a damaged file runs into
                 raise NoPassError("unreadable") from None
         self.classes = _class_names(tables[1])
@@ -86,6 +87,17 @@ class Seen:
 
     def where(self, column: str, value: str) -> np.ndarray:
         return np.array([self.columns[column].get(key, NONE) == value for key in self.ids])
+
+
+def _readable(path: Path) -> Any:
+    """The table without those columns of slices that cannot be read: damage there matters to a rule on them alone."""
+    names = pq.read_schema(path).names
+    for name in set(names) - FIXED:
+        try:
+            pq.read_table(path, columns=[name])
+        except Exception:  # whatever a damaged file runs into
+            names.remove(name)
+    return pq.read_table(path, columns=names)
 
 
 def _class_names(rows: Any) -> list[str]:

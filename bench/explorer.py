@@ -87,12 +87,12 @@ def _save(path: Path, columns: dict[str, Any], num_classes: int, version: int) -
     """A table without logits, written column by column: num_examples x num_classes of them would fill the memory."""
     from dataclasses import replace
 
-    from pct_mlops.predictions.schema import TableInfo, arrow_schema, to_metadata
+    from pct_mlops.predictions.schema import SCHEMA_VERSION, TableInfo, arrow_schema, to_metadata
 
     schema = arrow_schema(num_classes, 0, ("camera",), logits=False)
     names = tuple(f"class {index:04d}" for index in range(num_classes))
     info = TableInfo(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         model_name="bench",
         model_version=str(version),
         model_uri="",

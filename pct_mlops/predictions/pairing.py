@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -25,15 +25,23 @@ _ROW_CHECK = f"SELECT count(*), count(DISTINCT hash(sample_id)), sum(hash(sample
 _DISTINCT = "SELECT count(DISTINCT sample_id) FROM {name}"
 
 
-def check_rows(connection: duckdb.DuckDBPyConnection, name: str, info: TableInfo, what: str) -> int:
+class RowHashes(NamedTuple):
+    """Of a table whose ids are unique: the sum of hash(sample_id, label), and whether no two ids have one hash."""
+
+    total: int
+    distinct: bool
+
+
+def check_rows(connection: duckdb.DuckDBPyConnection, name: str, info: TableInfo, what: str) -> RowHashes:
     """PctError naming the first kind of impossible row in the view `name`; NaN lies outside every range.
 
-    Returns the sum of a hash of every (sample_id, label), which does not depend on the order of rows.
+    Returns the hashes of its rows, which do not depend on their order.
     """
     with sql.reading(what):
         row = sql.one(connection, _ROW_CHECK.format(name=name), {"last": len(info.class_names) - 1})
-        total, distinct, summed, nameless, labels, predictions, confidences = row
-        if distinct != total:
+        total, hashes, summed, nameless, labels, predictions, confidences = row
+        distinct = hashes
+        if hashes != total:
             (distinct,) = sql.one(connection, _DISTINCT.format(name=name))
     problems = {
         f"{nameless} empty sample_ids": nameless,
@@ -46,7 +54,7 @@ def check_rows(connection: duckdb.DuckDBPyConnection, name: str, info: TableInfo
     for problem, present in problems.items():
         if present:
             raise PctError(f"{what} has {problem}: write the table again.")
-    return int(summed)
+    return RowHashes(int(summed), hashes == total)
 
 
 def check_classes(old: TableInfo, new: TableInfo) -> None:
@@ -70,14 +78,14 @@ def check_classes(old: TableInfo, new: TableInfo) -> None:
 
 
 def check_same_examples(
-    connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo, sums: tuple[int, int]
+    connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo, hashes: tuple[RowHashes, RowHashes]
 ) -> None:
     """PctError unless `old_table` and `new_table` hold the same ids with the same labels (ids are unique here).
 
-    Equal sums of hashes (`sums`, of check_rows) stand for equal sets, which saves a join. Whoever counts the pairs must
-    find as many as there are examples: `check_joined`.
+    Equal sums of hashes (of check_rows) stand for equal sets, which saves a join. Whoever counts the pairs must find as
+    many as there are examples: `check_joined`.
     """
-    if sums[0] == sums[1] and old.num_examples == new.num_examples and old.digest == new.digest:
+    if hashes[0].total == hashes[1].total and old.num_examples == new.num_examples and old.digest == new.digest:
         return
     parts = []
     for side, mine, other in (("old", "old_table", "new_table"), ("new", "new_table", "old_table")):
@@ -101,8 +109,14 @@ def check_joined(number: int, info: TableInfo) -> None:
         raise _not_comparable([f"{info.num_examples:,} examples, of which {number:,} were found in both tables"])
 
 
-def joined(connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo) -> duckdb.DuckDBPyRelation:
-    """The pairs of the views `old_table` and `new_table`, lazily."""
+def joined(
+    connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo, *, by_hash: bool
+) -> duckdb.DuckDBPyRelation:
+    """The pairs of the views `old_table` and `new_table`, lazily.
+
+    by_hash: the ids of either table are known to have a hash each, and the hashes are joined in their place. Numbers
+    take less memory than names: where a join of ids would spill to disk, this is twice as fast.
+    """
     known = {name.lower() for name in new.slices}
     columns = [f"n.{sql.quoted(name)}" for name in new.slices]
     columns += [f"o.{sql.quoted(name)}" for name in old.slices if name.lower() not in known]
@@ -113,11 +127,14 @@ def joined(connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo
     ]
     rights = [f"{side[0]}.prediction = n.label AS {side}_right" for side in ("old", "new")]
     wanted = ", ".join(["n.sample_id AS sample_id", "n.label AS label", *sides, *rights, *columns])
-    return connection.sql(f"SELECT {wanted} FROM old_table AS o JOIN new_table AS n {_ON}")
+    on = _ON_HASHES if by_hash else _ON
+    return connection.sql(f"SELECT {wanted} FROM old_table AS o JOIN new_table AS n {on}")
 
 
 # Rows whose labels differ drop out, and are missed where pairs are counted.
 _ON = "ON o.sample_id = n.sample_id AND o.label = n.label"
+# That an id has the hash of another one, which only the other table holds, has a chance of 2^-64 a pair of ids.
+_ON_HASHES = "ON hash(o.sample_id) = hash(n.sample_id) AND o.label = n.label"
 Softmax = Callable[[Any, Any], tuple[Any, Any, Any]]
 
 

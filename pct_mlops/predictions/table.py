@@ -45,7 +45,7 @@ class Predictions:
         self.info = info
         self._path = path
         self._table = table
-        self._sum: int | None = None
+        self._hashes: pairing.RowHashes | None = None
         self._look: Future[bool] | None = None
 
     @classmethod
@@ -158,13 +158,13 @@ class Predictions:
         if self._digest() != self.info.digest:
             raise PctError(f"{self._what} was altered after it was written (its digest differs): write it again.")
 
-    def check_rows(self) -> int:
+    def check_rows(self) -> pairing.RowHashes:
         """Labels and predictions in range, ids unique, confidences in [0, 1]: one pass in SQL, done once a handle.
 
-        Up to logits.MAX_LOGITS logits of a file are read as well: they must agree with the predictions. Returns the
-        sum of the rows' hashes, by which two tables are found to hold the same ids and labels.
+        Up to logits.MAX_LOGITS logits of a file are read as well: they must agree with the predictions. Returns
+        what the rows' hashes say, by which two tables are found to hold the same ids and labels.
         """
-        if self._sum is None:
+        if self._hashes is None:
             self._look_at_logits()
             with sql.connect() as connection:
                 sql.show_progress(connection)
@@ -172,8 +172,8 @@ class Predictions:
                 found = pairing.check_rows(connection, "mine", self.info, self._what)
             if self._look is not None and not self._look.result():
                 self._check_logits()
-            self._sum = found
-        return self._sum
+            self._hashes = found
+        return self._hashes
 
     def accuracy(self) -> float:
         """Share of examples whose prediction is their label."""
@@ -194,13 +194,14 @@ class Predictions:
         pairing.check_classes(old.info, self.info)
         old._look_at_logits()
         self._look_at_logits()
-        sums = old.check_rows(), self.check_rows()
+        hashes = old.check_rows(), self.check_rows()
         sql.show_progress(connection)
         old.attach(connection, "old_table")
         self.attach(connection, "new_table")
         with sql.reading(f"{old._what} or {self._what}"):
-            pairing.check_same_examples(connection, old.info, self.info, sums)
-            return pairing.joined(connection, old.info, self.info)
+            pairing.check_same_examples(connection, old.info, self.info, hashes)
+            by_hash = all(side.distinct for side in hashes)
+            return pairing.joined(connection, old.info, self.info, by_hash=by_hash)
 
     def nfr(self, old: Predictions) -> float:
         """Negative flip rate: share of examples that `old` gets right and this table wrong."""

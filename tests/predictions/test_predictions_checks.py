@@ -16,7 +16,7 @@ from prediction_tables import CLASSES, table
 
 from pct_mlops.comparison import compare
 from pct_mlops.config import PctError
-from pct_mlops.predictions import Predictions, sql
+from pct_mlops.predictions import Predictions, pairing, sql
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
@@ -65,7 +65,7 @@ def test_labels_that_are_swapped_between_examples(tmp_path):
 
 def test_pairs_are_counted_although_sums_agree(monkeypatch):
     """Were two sets of rows to have one sum, the number of pairs would give them away."""
-    monkeypatch.setattr(Predictions, "check_rows", lambda self: 0)
+    monkeypatch.setattr(Predictions, "check_rows", lambda self: pairing.RowHashes(0, True))
     old = table([0, 0], [0, 0], ids=["a", "b"])
     new = table([0, 0], [0, 0], ids=["a", "c"])
     new.info = dataclasses.replace(new.info, digest=old.info.digest)
@@ -75,12 +75,22 @@ def test_pairs_are_counted_although_sums_agree(monkeypatch):
 
 def test_equal_hashes_of_other_ids_are_no_repetition(tmp_path, monkeypatch):
     """Ids are called repeated only when they are: a coarse hash, under which many meet, changes nothing."""
-    from pct_mlops.predictions import pairing
-
     monkeypatch.setattr(pairing, "_ROW_CHECK", pairing._ROW_CHECK.replace("hash(sample_id))", "hash(sample_id) % 2)"))
     table([0, 1, 2, 0], [0, 1, 2, 0]).save(tmp_path / "t.parquet").check_rows()
     with pytest.raises(PctError, match="1 repeated sample_ids"):
         rewritten(tmp_path / "t.parquet", sample_id=["a", "b", "c", "c"]).check_rows()
+
+
+def test_ids_are_joined_where_two_have_one_hash(monkeypatch):
+    """Under a coarse hash a join of hashes pairs what does not belong together, which the number of pairs tells."""
+    predictions = ([0, 0, 0, 1], [0, 2, 0, 0])
+    old, new = (table([0, 0, 0, 0], given) for given in predictions)
+    monkeypatch.setattr(pairing, "_ON_HASHES", pairing._ON_HASHES.replace("sample_id)", "sample_id) % 2"))
+    with pytest.raises(PctError, match=r"4 examples, of which (8|10|16) were found"):
+        new.nfr(old)
+    monkeypatch.setattr(pairing, "_ROW_CHECK", pairing._ROW_CHECK.replace("hash(sample_id))", "hash(sample_id) % 2)"))
+    old, new = (table([0, 0, 0, 0], given) for given in predictions)
+    assert (new.nfr(old), new.pfr(old)) == (0.25, 0.25)
 
 
 def test_verify_holds_predictions_against_logits(tmp_path):

@@ -22,7 +22,8 @@ _SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-_WAITS = "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER"
+# Where requests are bounded the repetition follows at once: no pause that the server asks for, and no random one.
+_PAUSES = {"MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false", "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0"}
 # Libraries below mlflow whose errors it lets through; the last four speak to artifact stores.
 _BELOW = {"requests", "urllib3", "sqlalchemy", "sqlite3", "boto3", "botocore", "google", "azure"}
 _LONGEST = 300  # characters of what a server said; it may be a whole page
@@ -92,17 +93,17 @@ def said_plainly(doing: str) -> Iterator[None]:
 def bounded_requests(seconds: float) -> Iterator[None]:
     """Within, a request to the server ends after at most `seconds` (4 or more): one try, one repetition.
 
-    Each waits for the connection, and as long again for the answer; neither is told by the server to wait. MLflow reads
+    Each waits for the connection, and as long again for the answer; the second follows the first at once. MLflow reads
     these bounds from the environment; of threads that overlap, the last to leave puts it back.
     """
     bounds = {"MLFLOW_HTTP_REQUEST_TIMEOUT": max(1, int(seconds / 4)), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": 1}
     with _bounds_lock:
         if not _bounds_kept:
-            _bounds_kept.append({key: os.environ.get(key) for key in (*bounds, _WAITS)})
+            _bounds_kept.append({key: os.environ.get(key) for key in (*bounds, *_PAUSES)})
         kept = _bounds_kept[0]
         _bounds_kept.append({})
         os.environ.update({key: str(min(bound, _number(kept[key], bound))) for key, bound in bounds.items()})
-        os.environ[_WAITS] = "false"
+        os.environ.update(_PAUSES)
     try:
         yield
     finally:

@@ -35,7 +35,9 @@ def to_junit(
     counts = {"tests": len(cases)}
     counts |= {name: sum(case.find(tag) is not None for case in cases) for name, tag in _COUNTED.items()}
     numbers = {name: str(count) for name, count in counts.items()}
-    suites = ElementTree.Element("testsuites", {"name": "pct gate", **numbers, "time": "0"})
+    # Jenkins refuses a root that counts what was skipped.
+    whole = {name: number for name, number in numbers.items() if name != "skipped"}
+    suites = ElementTree.Element("testsuites", {"name": "pct gate", **whole, "time": "0"})
     stamp = when.strftime("%Y-%m-%dT%H:%M:%S")
     suite = ElementTree.SubElement(
         suites,

@@ -22,6 +22,8 @@ PULL_REQUEST, STEP_SUMMARY = 64 * 1024, 1024 * 1024
 _MAX_TEXT = 600  # characters of one sentence or name
 _SHOWN_METRICS = ("accuracy_old", "accuracy_new", "accuracy_change", "nfr", "pfr")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|~$])")
+# Mentions, numbers of issues (#1, GH-1), bare addresses, and pictures such as :tada:.
+_FOUND_LATER = re.compile(r"@(?=\w)|\\#(?=\w)|:(?=//|\\?[\w+-])|(?i:www)(?=\.)|\b(?i:gh)\\-(?=\d)")
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -64,16 +66,18 @@ def text(value: str) -> str:
     value = clean(value.replace("\n", " "))
     if len(value) > _MAX_TEXT:
         value = f"{value[:_MAX_TEXT]}… ({len(value) - _MAX_TEXT:,} more characters)"
-    value = "".join(_HTML.get(character, character) for character in value)
+    value = "".join(_HTML.get(character, character) for character in value.strip())
     value = _SPECIAL.sub(r"\\\1", value)
-    # Neither a backslash nor an entity stops a mention, an issue's number or a bare address: a space of no width does.
-    value = re.sub(r"(@|\\#)(?=\w)", "\\1\u200b", value)
-    return re.sub(r":(?=//)|(?i:www)(?=\.)", lambda found: f"{found[0]}\u200b", value)
+    # What would begin a list.
+    value = re.sub(r"^(\d+)\.", r"\1\\.", value)
+    # Neither a backslash nor an entity stops what is looked for in the rendered text: a space of no width does.
+    return _FOUND_LATER.sub(lambda found: f"{found[0]}\u200b", value)
 
 
 def code(value: str) -> str:
-    """Text from outside as a code span, also inside a table."""
-    value = clean(value).replace("|", "\\|")[:_MAX_TEXT]
+    """Text from outside as a code span, not inside a table, where a | would end the cell; long texts are cut."""
+    value = clean(value)
+    value = value if len(value) <= _MAX_TEXT else f"{value[:_MAX_TEXT]}…"
     fence = "`" * (max((len(run) for run in re.findall(r"`+", value)), default=0) + 1)
     edge = " " if value.startswith("`") or value.endswith("`") else ""
     return f"{fence}{edge}{value}{edge}{fence}"

@@ -156,6 +156,7 @@ def test_junit_of_a_slice_and_of_hostile_names():
 
 
 MARKUP = {"html_block", "html_inline", "image", "link_open", "em_open", "strong_open", "code_inline", "heading_open"}
+MARKUP |= {"ordered_list_open", "bullet_list_open", "blockquote_open", "code_block", "fence", "hr"}
 
 
 def tokens(text):
@@ -184,7 +185,7 @@ def rendered(text):
 
 def test_markdown_shows_hostile_names_and_runs_none_of_them():
     decision, _ = judged("FAIL", class_names=(hostile(), "b", "c"))
-    ugly = replace(decision.checks[0], sentence=f"nfr of '{HOSTILE}' www.evil.example # x\n# y\n- z ~~s~~")
+    ugly = replace(decision.checks[0], sentence=f"nfr of '{HOSTILE}' www.evil.example GH-7 :tada: # x\n# y\n- z ~~s~~")
     small = NotJudged("nfr", HOSTILE, 3, 100, slice=None)
     whole = replace(
         decision, checks=(ugly,), not_judged=(small,), notes=(HOSTILE,), apart={HOSTILE: 1}, sentence=HOSTILE
@@ -196,9 +197,27 @@ def test_markdown_shows_hostile_names_and_runs_none_of_them():
     assert found["tr_open"] == 2, "no name makes a row of its own"
     assert found["s_open"] == 0
     assert "<img src=x onerror=alert(1)>" in rendered(text)
-    # What GitHub finds in the rendered text afterwards: mentions, issues, bare addresses.
+    # What GitHub finds in the rendered text afterwards: mentions, issues, bare addresses, names of pictures.
     outside = "".join(token.content for token in tokens(text) if token.type == "text")
-    assert not re.search(r"@\w|#\d|://|www\.", outside)
+    assert not re.search(r"@\w|#\d|://|www\.|GH-\d|:[\w+]", outside)
+
+
+@pytest.mark.parametrize("sentence", ["1. x", "    x", "- x", "> x", "# x", "***", "```", "gh-7 :+1: :x:"])
+def test_a_sentence_that_begins_like_a_block_of_markdown_is_a_sentence(sentence):
+    decision, _ = judged("FAIL")
+    text = to_markdown(replace(decision, checks=(), notes=(), sentence=sentence), None)
+    found = Counter(token.type for token in tokens(text))
+    assert {kind: found[kind] for kind in MARKUP if found[kind]} == {"heading_open": 1, "code_inline": 1}
+    assert sentence.strip() in rendered(text).replace("\u200b", "")
+
+
+def test_a_command_is_shown_as_it_is_typed_and_says_where_it_was_cut():
+    decision, _ = judged("FAIL")
+    text = to_markdown(decision, None, pair=Pair("a|b.parquet", "c`d.parquet"))
+    command = next(token.content for token in tokens(text) if token.type == "code_inline")
+    assert command == "pct explore 'a|b.parquet' 'c`d.parquet'"
+    cut = to_markdown(decision, None, pair=Pair("a" * 1000, "b"))
+    assert "a…`" in cut
 
 
 @pytest.mark.parametrize("limit", [PULL_REQUEST, STEP_SUMMARY])

@@ -63,9 +63,9 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
         f"McNemar's test of net accuracy ({counts.positive_flips:,} gained, {counts.negative_flips:,} lost): "
         f"p = {comparison.mcnemar():.3g}; it says nothing about how many flips there are.",
     ]
-    if counts.negative_flips:
+    if counted := counts.negative_flips - comparison.apart_counts:
         found.append(
-            f"Of {counts.negative_flips:,} negative flips, {type_1:,} lost at most 0.1 of the confidence in the target "
+            f"Of {counted:,} negative flips, {type_1:,} lost at most 0.1 of the confidence in the target "
             f"(type I) and {type_2:,} at least 0.5 (type II)."
         )
     if comparison.apart_counts:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -81,17 +82,36 @@ def standing(reviews: Iterable[Review], *, baseline: int | None, now: datetime) 
 def in_force(reviews: Iterable[Review], *, now: datetime) -> list[Review]:
     """Records that count, in the order in which they were made; an undo that was itself undone takes nothing back."""
     records = sorted(reviews, key=lambda review: (review.when, review.id))
-    undos: dict[str, list[Review]] = {}
-    for review in records:
+    taken_back: set[str] = set()
+    counting: list[int] = []
+    for place in _last_words_first(records):
+        review = records[place]
+        if review.id in taken_back or _is_expired(review, now):
+            continue
+        counting.append(place)
         if review.kind is ReviewKind.UNDO:
-            undos.setdefault(review.undoes, []).append(review)
+            taken_back.add(review.undoes)
+    return [records[place] for place in sorted(counting)]
 
-    # By what they refer to and not by time: the clocks of two reviewers' machines need not agree.
-    def counts(review: Review, above: frozenset[str]) -> bool:
-        later = (undo for undo in undos.get(review.id, ()) if undo.id not in above)
-        return not _is_expired(review, now) and not any(counts(undo, above | {undo.id}) for undo in later)
 
-    return [review for review in records if counts(review, frozenset({review.id}))]
+def _last_words_first(records: Sequence[Review]) -> Iterator[int]:
+    """Places of the records, each after all those that take it back.
+
+    By what they refer to and not by time: the clocks of two reviewers' machines need not agree. Undos that take each
+    other back in a circle are forged, and left out.
+    """
+    places: dict[str, list[int]] = {}
+    for place, review in enumerate(records):
+        places.setdefault(review.id, []).append(place)
+    targets = [places.get(review.undoes, []) if review.kind is ReviewKind.UNDO else [] for review in records]
+    open_ = Counter(target for found in targets for target in found)
+    ready = [place for place in range(len(records)) if not open_[place]]
+    for place in ready:
+        yield place
+        for target in targets[place]:
+            open_[target] -= 1
+            if not open_[target]:
+                ready.append(target)
 
 
 def _is_expired(review: Review, now: datetime) -> bool:

@@ -141,6 +141,7 @@ def test_flips_count_apart_only_as_the_policy_says_and_always_visibly():
     assert (decision.verdict, decision.apart) == (Verdict.PASS, {"label_error": 1, "accepted_loss": 1})
     assert decision.checks[0].value == 0.018
     assert any("2 negative flips are counted apart" in note for note in decision.notes)
+    assert any("Of 18 negative flips, 0 lost at most 0.1" in note for note in decision.notes)
     # The 2x2 stays as it was observed.
     assert compare(*TABLES, apart=apart_ids(lenient, review)).counts.negative_flips == 20
 

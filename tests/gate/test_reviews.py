@@ -41,6 +41,13 @@ def test_an_undo_that_was_undone_takes_nothing_back():
     assert standing([*circle, record("reject", 4, baseline=3)], baseline=3, now=NOW).decision.id == "r4"
 
 
+def test_thousands_of_undos_of_undos_are_settled_one_after_the_other():
+    chain = [record("reject", 1, "r0", baseline=3)]
+    chain += [record("undo", 2, f"r{number}", undoes=f"r{number - 1}") for number in range(1, 3001)]
+    assert standing(chain, baseline=3, now=NOW).decision == chain[0], "an even number of them"
+    assert standing(chain[:-1], baseline=3, now=NOW).decision is None
+
+
 def test_an_expired_record_counts_for_nothing():
     assert standing([record("accept", 1, expires="2030-01-10T00:00:00+00:00")], baseline=None, now=NOW).decision is None
     assert standing([record("accept", 1, expires="2030-01-10T00:00:01+00:00")], baseline=None, now=NOW).decision

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import numpy as np
@@ -164,19 +164,14 @@ def test_not_comparable_tables_raise():
 
 def test_threads_may_share_a_comparison(comparison):
     expected = {kind: comparison.flips(kind) for kind in KINDS}
-    problems = []
 
-    def work():
+    def work(_):
         for kind in list(KINDS) * 5:
-            if comparison.flips(kind) != expected[kind] or comparison.num_flips(kind) != len(expected[kind]):
-                problems.append(kind)
+            assert comparison.flips(kind) == expected[kind]
+            assert comparison.num_flips(kind) == len(expected[kind])
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert problems == []
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
 
 
 def _large(path, num, shift, version):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -396,18 +396,12 @@ def test_a_parquet_file_that_is_none(tmp_path):
 
 def test_threads_may_ask_for_slices_at_once(world, tmp_path):
     comparison = compare(*world.tables(), slices=world.csv(tmp_path / "s.csv"))
-    problems = []
 
-    def work():
+    def work(_):
         for column in ("camera", "site"):
-            total = sum(part.counts.total for part in comparison.slices(column))
-            flips = sum(comparison.num_flips(slice=(column, part.value)) for part in comparison.slices(column))
-            if (total, flips) != (NUM, world.flip.sum()):
-                problems.append(column)
+            parts = comparison.slices(column)
+            assert sum(part.counts.total for part in parts) == NUM
+            assert sum(comparison.num_flips(slice=(column, part.value)) for part in parts) == world.flip.sum()
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert problems == []
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import stat
 import struct
 import unicodedata
@@ -37,6 +38,7 @@ RESERVED = (
     }
 )
 _KEY = "pct."
+_DIGEST = re.compile("[0-9a-f]{64}")
 _TEXT_KEYS = ("model_name", "model_version", "model_uri", "dataset", "split", "preprocessing", "digest")
 
 
@@ -118,7 +120,7 @@ def read_info(path: Path) -> TableInfo:
     if missing:
         raise PctError(f"{path} lacks the metadata {', '.join(missing)}: write the table again.")
     class_names = _class_names(meta["class_names"])
-    if class_names is None or len(meta["digest"]) != 64:
+    if class_names is None or not _DIGEST.fullmatch(meta["digest"]):
         raise PctError(f"{path} has damaged metadata (class names or digest): write the table again.")
     if num_rows == 0:
         raise PctError(f"{path} has no rows: score the model on at least one example.")

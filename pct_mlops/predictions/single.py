@@ -12,6 +12,7 @@ from pct_mlops.predictions.table import Predictions
 
 # Distances are worked out row by row: so many numbers are read within about a second.
 MAX_FEATURES = 20_000_000
+_ROW = "FROM mine WHERE sample_id = $id"
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,7 @@ def nearest(table: Predictions, sample_id: str, limit: int = 8) -> list[Neighbou
     return found[:limit]
 
 
-_ROW = "FROM mine WHERE sample_id = $id"
-
-
-def _read(table: Predictions, query: str, sample_id: str, **values: Any) -> list[Any]:
+def _read(table: Predictions, query: str, sample_id: str) -> list[Any]:
     with sql.connect() as connection, sql.reading(table.info.title):
         table.attach(connection, "mine", vectors=True)
-        return connection.execute(query, {"id": sample_id, **values}).fetchall()
+        return connection.execute(query, {"id": sample_id}).fetchall()

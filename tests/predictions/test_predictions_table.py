@@ -153,6 +153,7 @@ def _set(column, values, kind):
         (lambda p: _rewritten(p, schema_version="1" * 5_000), "no prediction metadata"),
         (lambda p: _rewritten(p, num_examples="9" * 5_000), "holds 3 rows but says 9{20}:"),
         (lambda p: _rewritten(p, digest="abc"), "damaged metadata"),
+        (lambda p: _rewritten(p, digest="<" * 64), "damaged metadata"),
         (lambda p: _rewritten(p, num_examples="7"), "holds 3 rows but says 7"),
         (lambda p: _rewritten(p, lambda rows: rows.slice(0, 2)), "holds 2 rows but says 3"),
         (
@@ -163,6 +164,10 @@ def _set(column, values, kind):
         (
             lambda p: _rewritten(p, lambda rows: rows.append_column("camera", pa.array([1, 2, 3]))),
             "'camera' has type int64",
+        ),
+        (
+            lambda p: _rewritten(p, lambda rows: rows.append_column("label", rows["label"])),
+            "has two columns of one name",
         ),
     ],
 )

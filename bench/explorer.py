@@ -26,6 +26,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,10 @@ import pyarrow.parquet as pq
 from light_sessions import Process
 from PIL import Image
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from table_info import table_info
 
 from pct_mlops.predictions import Predictions
+from pct_mlops.predictions.schema import arrow_schema, to_metadata
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = {10_000: (2.0, 0.5), 1_000_000: (4.0, 1.0)}  # examples -> seconds of the first view, and of a click
@@ -85,26 +88,9 @@ def _png(pixels: np.ndarray) -> bytes:
 
 def _save(path: Path, columns: dict[str, Any], num_classes: int, version: int) -> None:
     """A table without logits, written column by column: num_examples x num_classes of them would fill the memory."""
-    from dataclasses import replace
-
-    from pct_mlops.predictions.schema import SCHEMA_VERSION, TableInfo, arrow_schema, to_metadata
-
     schema = arrow_schema(num_classes, 0, ("camera",), logits=False)
-    names = tuple(f"class {index:04d}" for index in range(num_classes))
-    info = TableInfo(
-        schema_version=SCHEMA_VERSION,
-        model_name="bench",
-        model_version=str(version),
-        model_uri="",
-        dataset="bench",
-        split="test",
-        class_names=names,
-        preprocessing="",
-        digest="",
-        num_examples=len(columns["label"]),
-        columns=tuple(schema.names),
-        slices=("camera",),
-    )
+    names = [f"class {index:04d}" for index in range(num_classes)]
+    info = table_info(version, names, len(columns["label"]), schema.names, slices=("camera",))
     table = pa.table(columns, schema=schema)
     info = replace(info, digest=Predictions(info, table=table)._digest())
     pq.write_table(table.replace_schema_metadata(to_metadata(info)), path, row_group_size=100_000, compression="zstd")

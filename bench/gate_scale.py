@@ -20,9 +20,10 @@ import tempfile
 from pathlib import Path
 
 import duckdb
+from table_info import table_info
 
-from pct_mlops.predictions import Predictions, TableInfo, digest_of, sql
-from pct_mlops.predictions.schema import FIXED_COLUMNS, SCHEMA_VERSION, to_metadata
+from pct_mlops.predictions import Predictions, digest_of, sql
+from pct_mlops.predictions.schema import FIXED_COLUMNS, to_metadata
 
 NUM_CLASSES, SIMILAR = 1000, 20  # wrong answers are one of 20 similar classes
 STRIDE = 7_919_000_001  # a prime to every number of rows that is a power of ten: the second table's order
@@ -90,19 +91,7 @@ def write_tables(folder: Path, num_rows: int) -> list[Path]:
         pairs = f"SELECT {id_of(num_rows)}, {label_of(num_rows)} FROM range({num_rows}) AS t(i)"
         digest = digest_of(connection.sql(pairs).to_arrow_reader(65_536), names)
         for version, name in ((1, "old"), (2, "new")):
-            info = TableInfo(
-                schema_version=SCHEMA_VERSION,
-                model_name="scale",
-                model_version=str(version),
-                model_uri="",
-                dataset="bench",
-                split="test",
-                class_names=names,
-                preprocessing="",
-                digest=digest,
-                num_examples=num_rows,
-                columns=tuple(FIXED_COLUMNS),
-            )
+            info = table_info(version, names, num_rows, tuple(FIXED_COLUMNS), digest=digest)
             meta = ", ".join(f"'{key}': '{value}'" for key, value in to_metadata(info).items())
             path = folder / f"{name}.parquet"
             options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000, KV_METADATA {{{meta}}}"

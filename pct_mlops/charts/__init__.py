@@ -4,6 +4,7 @@ from pct_mlops.charts.classes import ClassRates, class_bars
 from pct_mlops.charts.counts import flip_areas
 from pct_mlops.charts.history import MovePoint, move_history, running
 from pct_mlops.charts.matrix import busiest, flip_matrix
+from pct_mlops.charts.page import page
 from pct_mlops.charts.ruler import Ruler, ruler
 from pct_mlops.charts.slices import EMPTY, SURE, excess_bars, slice_title
 from pct_mlops.charts.text import (
@@ -18,7 +19,7 @@ from pct_mlops.charts.text import (
     probability,
     short,
 )
-from pct_mlops.charts.tradeoff import MethodPoint, interpolation_curve, page, pareto, pareto_front
+from pct_mlops.charts.tradeoff import MethodPoint, interpolation_curve, pareto, pareto_front
 
 __all__ = [
     "EMPTY",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from pct_mlops.charts.palette import NEGATIVE, POSITIVE, axis_text, ink, plain_layout
-from pct_mlops.charts.text import count, escaped, interval, percent, printable, short
+from pct_mlops.charts.palette import NEGATIVE, POSITIVE, axis_text, ink, nothing, plain_layout
+from pct_mlops.charts.text import count, distinct, escaped, interval, percent, short
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Estimate
@@ -18,6 +17,11 @@ if TYPE_CHECKING:
 ROW_HEIGHT = 30
 # Shares of the width: bars, and beside them old and new accuracy.
 BARS, ACCURACIES = (0.0, 0.64), (0.7, 1.0)
+# The bounds of a class with less than this share of the largest one's examples may end outside, where to hold them the
+# axis would have to be more than so many times as long.
+FEW, MUCH_LONGER = 0.1, 1.5
+EDGE = 1.04  # an axis is so many times as long as what it must hold
+BEYOND = "beyond the axis"  # the arrows where bounds do
 
 
 @dataclass(frozen=True)
@@ -33,33 +37,23 @@ class ClassRates:
     accuracy_new: Estimate
 
 
-def distinct(names: Sequence[str], width: int = 22) -> list[str]:
-    """Names of at most `width` characters; where two would look alike, the middle is cut out and not the end."""
-    cut = [short(name, width) for name in names]
-    times = Counter(cut)
-    half = (width - 1) // 2
-    return [
-        name if times[name] == 1 or len(whole) <= width else f"{whole[:half].rstrip()}…{whole[-half:].lstrip()}"
-        for name, whole in zip(cut, map(printable, names), strict=True)
-    ]
-
-
 def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
-    """A diverging bar per class, in the given order from the top; customdata is (class index, kind of flip)."""
+    """A diverging bar per class, in the given order from the top; customdata is (class index, kind of flip).
+
+    The axis holds every bar. Where a class with few examples has a bound far out, which would press all bars together,
+    an arrow marks that it goes on, and the hover says how far.
+    """
     figure = plain_layout(go.Figure(), 64 + ROW_HEIGHT * max(len(rows), 1), dark)
     if not rows:
-        figure.update_xaxes(visible=False).update_yaxes(visible=False)
-        return figure.add_annotation(text="No classes", showarrow=False)
-    _bars(figure, rows, "PFR", ink(dark))
-    _bars(figure, rows, "NFR", ink(dark))
+        return nothing(figure, "No classes")
     # One scale for both directions, each as long as its data need.
-    left, right = (_reach(rates) for rates in ([row.pfr for row in rows], [row.nfr for row in rows]))
+    left, right = (_bars(figure, rows, metric, ink(dark)) for metric in ("PFR", "NFR"))
     step = _nice_step(left + right)
     ticks = [step * i for i in range(-int(left / step), int(right / step) + 1)]
     figure.update_xaxes(
         tickvals=ticks,
         ticktext=[f"{abs(100 * tick):g}%" for tick in ticks],
-        range=[-1.04 * left, 1.04 * right],
+        range=[-EDGE * left, EDGE * right],
         **axis_text(dark),
         zeroline=True,
         zerolinewidth=1,
@@ -85,7 +79,10 @@ def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
     _heading(figure, ACCURACIES[0], "left", "accuracy:  ○ old  ● new", ink(dark))
     _heading(figure, 0, "left", "◀ positive flips", POSITIVE)
     _heading(figure, BARS[1], "right", "negative flips ▶", NEGATIVE)
-    return figure.update_layout(barmode="overlay", bargap=0.35, margin={"l": 8, "r": 8, "t": 32, "b": 32})
+    figure.update_layout(barmode="overlay", bargap=0.35, margin={"l": 8, "r": 8, "t": 32, "b": 32})
+    if any(trace.name == BEYOND for trace in figure.data):
+        _footnote(figure, "▸ a bound beyond the axis, of a class with few examples", ink(dark))
+    return figure
 
 
 def _heading(figure: go.Figure, x: float, anchor: str, text: str, colour: str) -> None:
@@ -100,6 +97,23 @@ def _heading(figure: go.Figure, x: float, anchor: str, text: str, colour: str) -
         yshift=2,
         showarrow=False,
         font={"color": colour},
+    )
+
+
+def _footnote(figure: go.Figure, text: str, colour: str) -> None:
+    """Below the numbers of the axis, in room of its own."""
+    figure.update_layout(height=figure.layout.height + 22, margin_b=figure.layout.margin.b + 22)
+    figure.add_annotation(
+        text=text,
+        xref="paper",
+        yref="paper",
+        x=BARS[1],
+        y=0,
+        xanchor="right",
+        yanchor="top",
+        yshift=-26,
+        showarrow=False,
+        font={"color": colour, "size": 12},
     )
 
 
@@ -158,20 +172,28 @@ def _accuracies(figure: go.Figure, rows: Sequence[ClassRates], dark: bool) -> No
     )
 
 
-def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, line: str) -> None:
+def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, line: str) -> float:
+    """Bars with their bounds to one side; how far the axis goes there."""
     sign, colour = (1, NEGATIVE) if metric == "NFR" else (-1, POSITIVE)
     rates = [row.nfr if metric == "NFR" else row.pfr for row in rows]
     values = [rate.value or 0.0 for rate in rates]
-    up = [(rate.upper if rate.upper is not None else value) - value for rate, value in zip(rates, values, strict=True)]
+    up = [_end(rate) - value for rate, value in zip(rates, values, strict=True)]
     down = [
         value - (rate.lower if rate.lower is not None else value) for rate, value in zip(rates, values, strict=True)
     ]
+    shared: dict[str, list[Any]] = {
+        "customdata": [[row.index, "negative" if sign > 0 else "positive"] for row in rows],
+        "hovertext": [
+            f"<b>{escaped(short(row.name, 60))}</b><br>{metric} {percent(rate.value)}"
+            f"<br>{interval(rate.lower, rate.upper)}<br>of {count(row.support)} examples"
+            for row, rate in zip(rows, rates, strict=True)
+        ],
+    }
     figure.add_bar(
         orientation="h",
         name=metric,
         x=[sign * value for value in values],
         y=list(range(len(rows))),
-        customdata=[[row.index, "negative" if sign > 0 else "positive"] for row in rows],
         marker={"color": colour},
         # For the bars that grow to the left, the upper bound lies on the minus side.
         error_x={
@@ -183,20 +205,48 @@ def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, line: str)
             "thickness": 1.2,
             "width": 3,
         },
-        hovertext=[
-            f"<b>{escaped(short(row.name, 60))}</b><br>{metric} {percent(rate.value)}"
-            f"<br>{interval(rate.lower, rate.upper)}<br>of {count(row.support)} examples"
-            for row, rate in zip(rows, rates, strict=True)
-        ],
         hovertemplate="%{hovertext}<extra></extra>",
         # A click is a choice of class, not a way to fade the others.
         unselected={"marker": {"opacity": 0.45}},
+        **shared,
+    )
+    reach = _reach(rates, [row.support for row in rows])
+    _arrows(figure, [i for i, rate in enumerate(rates) if _end(rate) > reach], sign * EDGE * reach, line, shared)
+    return reach
+
+
+def _arrows(figure: go.Figure, places: Sequence[int], x: float, line: str, shared: Mapping[str, list[Any]]) -> None:
+    """At the end of the axis, where a bound goes on; they tell and lead to what their bars do."""
+    if not places:
+        return
+    figure.add_scatter(
+        name=BEYOND,
+        x=[x] * len(places),
+        y=list(places),
+        mode="markers",
+        marker={"symbol": "triangle-right" if x > 0 else "triangle-left", "size": 9, "color": line},
+        hovertemplate="%{hovertext}<extra></extra>",
+        unselected={"marker": {"opacity": 1}},
+        cliponaxis=False,
+        **{name: [values[place] for place in places] for name, values in shared.items()},
     )
 
 
-def _reach(rates: Sequence[Estimate]) -> float:
-    """How far an axis must go to hold every bound; a little even when all are 0, so that the label has room."""
-    return max([rate.upper if rate.upper is not None else rate.value or 0.0 for rate in rates] + [0.01])
+def _end(rate: Estimate) -> float:
+    """The upper bound, or the value where there is none."""
+    return rate.upper if rate.upper is not None else rate.value or 0.0
+
+
+def _reach(rates: Sequence[Estimate], support: Sequence[int]) -> float:
+    """How far an axis goes: every bar, and every bound but those of few examples that would make it much longer.
+
+    A little even when all are 0, so that the label has room.
+    """
+    whole = max([_end(rate) for rate in rates] + [0.01])
+    many = FEW * max(support)
+    known = [_end(rate) for rate, number in zip(rates, support, strict=True) if number >= many]
+    needed = max([rate.value or 0.0 for rate in rates] + known + [0.01])
+    return needed if whole > MUCH_LONGER * needed else whole
 
 
 def _nice_step(reach: float) -> float:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from pct_mlops.charts.palette import NEGATIVE, POSITIVE, axis_text, ink, plain_layout
+from pct_mlops.charts.palette import GRID, NEGATIVE, POSITIVE, axis_text, ink, nothing, plain_layout
 from pct_mlops.charts.text import count, escaped, interval, percent, short
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Estimate
 
 HEIGHT = 430
-GRID = "rgba(138,146,154,0.25)"
 ABOVE, BELOW = (0.46, 1.0), (0.0, 0.3)  # shares of the height: NFR, and flips so far
 MAX_NAMED = 12  # moves; beyond that their titles would cover each other
 # How a move is drawn: symbol and colour, so that neither has to be told apart alone.
@@ -54,8 +53,7 @@ def move_history(points: Sequence[MovePoint], *, dark: bool = False) -> go.Figur
     figure = plain_layout(go.Figure(), HEIGHT, dark)
     known = [point for point in points if point.nfr is not None and point.nfr.value is not None]
     if not known:
-        figure.update_xaxes(visible=False).update_yaxes(visible=False).update_layout(height=120)
-        return figure.add_annotation(text="No moves to show", showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")
+        return nothing(figure, "No moves to show")
     for kind in LOOKS:
         _moves(figure, [point for point in known if point.kind == kind], kind, dark, named=len(known) <= MAX_NAMED)
     totals = running(known)

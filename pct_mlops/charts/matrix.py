@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from pct_mlops.charts.classes import distinct
-from pct_mlops.charts.palette import FLIP_SCALE, INK, NEGATIVE, axis_text, ink, plain_layout
-from pct_mlops.charts.text import count, escaped, short
+from pct_mlops.charts.palette import FLIP_SCALE, INK, NEGATIVE, axis_text, ink, nothing, plain_layout
+from pct_mlops.charts.text import count, distinct, escaped, short
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import FlipCell
@@ -64,8 +63,7 @@ def flip_matrix(
     place = {(target, wrong): (r, c) for r, target in enumerate(rows) for c, wrong in enumerate(columns)}
     shown = [cell for cell in cells if cell.count and (cell.target, cell.wrong) in place]
     if not shown:
-        figure.update_xaxes(visible=False).update_yaxes(visible=False).update_layout(height=120)
-        return figure.add_annotation(text="No negative flips here", showarrow=False, x=0.5, y=0.5)
+        return nothing(figure, "No negative flips here")
     numbers = [[0] * len(columns) for _ in rows]
     for cell in shown:
         row, column = place[cell.target, cell.wrong]

@@ -12,6 +12,7 @@ POSITIVE = "#2F86C9"
 BOTH_RIGHT = "rgba(134,160,182,0.5)"  # the bulk: quiet in both themes
 BOTH_WRONG = "#74808C"
 NEUTRAL = "#8A929A"
+GRID = "rgba(138,146,154,0.25)"
 _NEGATIVE_RGB = "221,106,31"
 
 # From transparent to solid, so that an empty cell is the page itself in a light and in a dark theme.
@@ -50,3 +51,9 @@ def axis_text(dark: bool) -> dict[str, dict[str, str | int]]:
     """Tick labels and titles of an axis, stronger than a theme's usual grey."""
     font: dict[str, str | int] = {"color": ink(dark), "size": 12}
     return {"tickfont": font, "title_font": font}
+
+
+def nothing(figure: go.Figure, text: str) -> go.Figure:
+    """A low figure without axes that says why there is nothing to draw."""
+    figure.update_xaxes(visible=False).update_yaxes(visible=False).update_layout(height=120)
+    return figure.add_annotation(text=text, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from pct_mlops.charts.palette import NEGATIVE, axis_text, ink, plain_layout
+from pct_mlops.charts.palette import NEGATIVE, axis_text, ink, nothing, plain_layout
 from pct_mlops.charts.text import count, escaped, interval, percent, probability, short
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ def excess_bars(rows: Sequence[SliceExcess], *, dark: bool = False) -> go.Figure
     """
     figure = plain_layout(go.Figure(), 72 + ROW_HEIGHT * max(len(rows), 1), dark)
     if not rows:
-        figure.update_xaxes(visible=False).update_yaxes(visible=False)
-        return figure.add_annotation(text="No slices", showarrow=False)
+        return nothing(figure, "No slices")
     sure = [row.p_value <= SURE for row in rows]
     places = list(range(len(rows)))
     texts = [_text(row) for row in rows]

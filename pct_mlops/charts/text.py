@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
+from collections.abc import Sequence
 
 from pct_mlops.config.numbers import UNDEFINED, percent, points
 
 __all__ = [
     "UNDEFINED",
     "count",
+    "distinct",
     "escaped",
     "interval",
     "number",
@@ -58,6 +61,17 @@ def short(name: str, width: int = 22) -> str:
     found = _NUMBERED.search(name)
     tail = found[0] if found else ""
     return name[: width - 1 - len(tail)].rstrip() + "…" + tail
+
+
+def distinct(names: Sequence[str], width: int = 22) -> list[str]:
+    """Names of at most `width` characters; where two would look alike, the middle is cut out and not the end."""
+    cut = [short(name, width) for name in names]
+    times = Counter(cut)
+    half = (width - 1) // 2
+    return [
+        name if times[name] == 1 or len(whole) <= width else f"{whole[:half].rstrip()}…{whole[-half:].lstrip()}"
+        for name, whole in zip(cut, map(printable, names), strict=True)
+    ]
 
 
 def escaped(name: str) -> str:

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from pct_mlops.charts.labels import Line, place_labels
-from pct_mlops.charts.palette import INK, NEGATIVE, NEUTRAL, POSITIVE, axis_text, ink, plain_layout
+from pct_mlops.charts.palette import GRID, NEGATIVE, NEUTRAL, POSITIVE, axis_text, ink, nothing, plain_layout
 from pct_mlops.charts.text import escaped, percent, short
 
 if TYPE_CHECKING:
     from pct_mlops.reports import CurvePoint
 
 HEIGHT = 460
-GRID = "rgba(138,146,154,0.25)"
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def interpolation_curve(
     """
     figure = plain_layout(go.Figure(), HEIGHT, dark)
     if not points:
-        return _empty(figure, "No models to show")
+        return nothing(figure, "No models to show")
     ordered = sorted(points, key=lambda point: point.share)
     x, y = [100 * point.nfr for point in ordered], [100 * point.accuracy for point in ordered]
     figure.add_scatter(
@@ -109,7 +108,7 @@ def pareto(
     """
     figure = plain_layout(go.Figure(), HEIGHT, dark)
     if not points:
-        return _empty(figure, "No methods to show")
+        return nothing(figure, "No methods to show")
     if reference is not None:
         _reference(figure, reference, dark)
     if floor is not None:
@@ -280,18 +279,3 @@ def _range(values: Sequence[float]) -> list[float]:
     low, high = min(values), max(values)
     room = 0.14 * (high - low) or 0.5
     return [low - room, high + room]
-
-
-def page(figure: go.Figure, title: str) -> str:
-    """A whole HTML page with the figure and everything that draws it: it opens without a network."""
-    body = figure.to_html(include_plotlyjs=True, full_html=False, config={"displayModeBar": False})
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escaped(title)}</title></head>\n'
-        '<body style="margin: 16px; max-width: 900px; background: #fff; font-family: sans-serif">\n'
-        f"<h1 style='font-size: 17px; color: {INK}'>{escaped(title)}</h1>\n{body}\n</body>\n</html>\n"
-    )
-
-
-def _empty(figure: go.Figure, text: str) -> go.Figure:
-    figure.update_xaxes(visible=False).update_yaxes(visible=False).update_layout(height=120)
-    return figure.add_annotation(text=text, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")

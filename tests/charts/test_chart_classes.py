@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pct_mlops.charts import ClassRates, class_bars
-from pct_mlops.charts.classes import distinct
+from pct_mlops.charts.classes import BEYOND
 from pct_mlops.comparison import Estimate
 
 
@@ -99,14 +99,45 @@ def test_old_and_new_accuracy_stand_beside_the_bars_of_their_class():
     assert figure.layout.xaxis.domain[1] < figure.layout.xaxis2.domain[0]
 
 
-def test_long_names_that_begin_alike_are_told_apart_by_their_ends():
-    names = [
-        "breastplate, aegis, egis 12",
-        "breastplate, aegis, egis 138",
-        "a maillot, tank suit, and more",
-        "ant",
-        "ant",
+def crowd(few, upper):
+    """Three classes of 1,000 examples, and one of `few` whose upper bounds lie at `upper`."""
+    known = [
+        ClassRates(i, f"c{i}", 1000, rate("nfr", 0.02, 0.01, 0.03), rate("pfr", 0.03, 0.02, 0.05), *BOTH)
+        for i in range(3)
     ]
+    return [*known, ClassRates(9, "rare", few, rate("nfr", 0.0, 0.0, upper), rate("pfr", 0.04, 0.0, upper), *BOTH)]
 
-    assert distinct(names, 18) == ["breastpl…egis 12", "breastpl…egis 138", "a maillot, tank s…", "ant", "ant"]
-    assert max(map(len, distinct(names, 18))) <= 18
+
+def test_a_class_with_few_examples_does_not_press_the_others_together():
+    figure = class_bars(crowd(5, 0.45))
+
+    left, right = figure.layout.xaxis.range
+    assert (left, right) == pytest.approx((-1.04 * 0.05, 1.04 * 0.03))
+    to_left, to_right = (trace for trace in figure.data if trace.name == BEYOND)
+    assert (list(to_left.x), list(to_right.x)) == ([left], [right]), "at the ends of the axis"
+    assert (list(to_left.y), list(to_right.y)) == ([3], [3])
+    assert (to_left.marker.symbol, to_right.marker.symbol) == ("triangle-left", "triangle-right")
+    # The numbers stay what they are, wherever one points, and a click on an arrow means the class.
+    assert bars(figure, "NFR").error_x.array[3] == 0.45
+    for trace in (to_right, bars(figure, "NFR")):
+        assert "0.00% to 45.00%" in trace.hovertext[-1]
+        assert list(trace.customdata[-1]) == [9, "negative"]
+    assert any("few examples" in note.text for note in figure.layout.annotations)
+
+
+@pytest.mark.parametrize(("few", "upper"), [(100, 0.45), (5, 0.04), (1000, 0.9)])
+def test_bounds_that_are_known_as_well_or_hardly_longer_are_drawn_whole(few, upper):
+    figure = class_bars(crowd(few, upper))
+
+    assert figure.layout.xaxis.range[1] == pytest.approx(1.04 * upper)
+    assert not [trace for trace in figure.data if trace.name == BEYOND]
+    assert not any("few examples" in note.text for note in figure.layout.annotations)
+
+
+def test_no_bar_is_ever_cut():
+    rare = ClassRates(9, "rare", 3, rate("nfr", 0.33, 0.01, 0.87), rate("pfr", 0.0, 0.0, 0.63), *BOTH)
+    figure = class_bars([*crowd(5, 0.45), rare])
+
+    assert figure.layout.xaxis.range[1] == pytest.approx(1.04 * 0.33)
+    (arrows,) = (trace for trace in figure.data if trace.name == BEYOND and trace.x[0] > 0)
+    assert list(arrows.y) == [3, 4], "the bound of the first, too, lies beyond"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pct_mlops.charts import count, escaped, interval, percent, points, printable, short
+from pct_mlops.charts.text import distinct
 
 
 @pytest.mark.parametrize(("rate", "shown"), [(0.0123, "1.23%"), (0.0, "0.00%"), (None, "undefined")])
@@ -37,3 +38,16 @@ def test_short_keeps_the_limit():
 
 def test_escaped_leaves_no_markup():
     assert escaped("<b>&'\"") == "&lt;b&gt;&amp;&#x27;&quot;"
+
+
+def test_long_names_that_begin_alike_are_told_apart_by_their_ends():
+    names = [
+        "breastplate, aegis, egis 12",
+        "breastplate, aegis, egis 138",
+        "a maillot, tank suit, and more",
+        "ant",
+        "ant",
+    ]
+
+    assert distinct(names, 18) == ["breastpl…egis 12", "breastpl…egis 138", "a maillot, tank s…", "ant", "ant"]
+    assert max(map(len, distinct(names, 18))) <= 18

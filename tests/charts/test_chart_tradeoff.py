@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from pct_mlops.charts import MethodPoint, interpolation_curve, page, pareto, pareto_front
+from pct_mlops.charts import MethodPoint, interpolation_curve, pareto, pareto_front
 from pct_mlops.reports import CurvePoint
 
 CURVE = [CurvePoint(1, 0.892, 0.0), CurvePoint(0, 0.9034, 0.0212), CurvePoint(0.5, 0.9041, 0.0082)]
@@ -131,15 +131,6 @@ def test_where_labels_do_not_fit_the_bold_ones_stay():
     assert {"<b>new</b>", "<b>old</b>", "<b>chosen: 0.5</b>"} <= set(shown)
     assert len(shown) < 15
     assert len(texts(pareto([MethodPoint(str(i), 0.9, 0.02) for i in range(20)]))) == 20
-
-
-def test_a_page_needs_no_network_and_its_title_is_text():
-    text = page(interpolation_curve(CURVE), "a <script> & b")
-
-    assert "<title>a &lt;script&gt; &amp; b</title>" in text
-    assert "<h1" in text
-    assert 'src="http' not in text
-    assert len(text) > 1_000_000, "plotly itself is inside"
 
 
 def test_a_reference_is_a_line_at_its_accuracy_within_the_axes():

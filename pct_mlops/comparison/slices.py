@@ -28,8 +28,8 @@ FROM new_table"""
 class SliceExcess:
     """A slice that flips more than the rest of the examples.
 
-    lower and upper hold for all slices that were searched at once (Bonferroni); p_value is that of Fisher's exact test,
-    one-sided, corrected by Holm for the number of slices that were searched.
+    lower and upper are one-sided, and either holds for all slices that were searched at once (Bonferroni); p_value is
+    that of Fisher's exact test, one-sided, corrected by Holm for the number of slices that were searched.
     """
 
     column: str

@@ -1,4 +1,4 @@
-"""Probabilistic update of stored labels by a new model's answers (Träuble et al., arXiv 2107.01057).
+"""Probabilistic update of stored labels by a new model's answers (Träuble et al., NeurIPS 2021, arXiv 2107.01057).
 
 What is computed, with C classes and, of one example, the unknown label y, the stored label a and the new answer b:
 
@@ -15,6 +15,17 @@ With k = argmax_y p(y | a, b), where the stored label wins ties, the stored labe
     mbme  when the entropy of p(y | a, b) is below that of p(y | a) (max belief, min entropy)
     cr    when p(k | a, b) / p(a | a, b) > cost_ratio (cost ratio: what a negative flip costs in positive flips);
           up to 1 that is mb
+
+which are the strategies of the paper's section 3.3 (it leaves ties open). Three things are done in another way there:
+
+- It begins with a uniform p(y), unless the classes' shares are known; here they are as on val.
+- It smooths nothing, or where there are many classes takes from the confusion matrices the diagonal alone, with one
+  share for all wrong answers (Laplace's smoothing is in its supplement). Here a smoothing of 1 adds C examples to each
+  class: with many classes and few examples give a smaller one, such as 1 / C.
+- It makes chains of steps, in which the belief from all earlier answers goes on to the next. Here one step is made from
+  a table of labels: what earlier steps knew is in the stored label, and in how often such labels are right on val.
+
+Which examples to ask the new model about where not all can be (section 3.2) is not decided here: it has been asked.
 """
 
 from __future__ import annotations

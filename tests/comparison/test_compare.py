@@ -19,7 +19,7 @@ AFTER_ = [0, 1, 2, 0, 2, 2, 2, 1]
 # both right 0; negative 1, 2, 4; positive 3; both wrong 5 (changed), 6 (same), 7 (changed)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def comparison():
     order = np.random.default_rng(0).permutation(8)
     sharpness = np.array([1, 1, 2, 2, 3, 3, 4, 4.0])

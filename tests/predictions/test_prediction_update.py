@@ -125,7 +125,7 @@ def test_with_the_right_confusions_belief_beats_both_models_and_costs_lower_flip
     assert flips["all"] > flips[1] > flips[3] > flips[10]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tables():
     """(stored, new, stored val, new val) of one world, rows of new in another order, with a slice column."""
     made = []

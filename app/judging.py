@@ -10,23 +10,17 @@ import streamlit as st
 from app import reviewing, store
 from app.store import FileTable, Pair
 from pct_mlops.comparison import Comparison, compare
-from pct_mlops.config import Policy
 from pct_mlops.gate import apart_ids, decide
 
 if TYPE_CHECKING:
+    from pct_mlops.config import Policy
     from pct_mlops.gate import Decision
     from pct_mlops.gate.reviews import ReviewState
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
-def policy(file: FileTable) -> Policy:
-    """A policy with the contents of the files that it names."""
-    return Policy.read(file.path)
-
-
 def decision(pair: Pair, path: str | None) -> Decision | None:
     """What the gate says about this pair under a policy file; None without one."""
-    return decide_under(pair, policy(store.file_table(path))) if path else None
+    return decide_under(pair, store.policy(store.file_table(path))) if path else None
 
 
 def decide_under(pair: Pair, given: Policy) -> Decision:

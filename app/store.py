@@ -112,18 +112,20 @@ def _comparison(old: Table, new: Table, slices: FileTable | None) -> Comparison:
     return compare(predictions(old), predictions(new), slices=Path(slices.path) if slices else None)
 
 
-def policy_slices(policy: str | None) -> FileTable | None:
+# The files that a policy names may change while its own stays as it is.
+@st.cache_resource(ttl=REFRESH, max_entries=8, show_spinner=False)
+def policy(file: FileTable) -> Policy:
+    """A policy with the contents of the files that it names; PctError says what is wrong with it."""
+    return Policy.read(file.path)
+
+
+def policy_slices(path: str | None) -> FileTable | None:
     """The file of slice columns that a policy names; None as well where the policy cannot be read, which others say."""
     try:
-        return _policy_slices(file_table(policy)) if policy else None
+        slices = policy(file_table(path)).slices_path if path else None
+        return file_table(slices) if slices else None
     except PctError:
         return None
-
-
-@st.cache_data(ttl=REFRESH, show_spinner=False)
-def _policy_slices(policy: FileTable) -> FileTable | None:
-    path = Policy.read(policy.path).slices_path
-    return file_table(path) if path else None
 
 
 @st.cache_data(ttl=REFRESH, show_spinner=False)

@@ -35,7 +35,7 @@ class Limits:
 
 def policy(path: str | None) -> Policy:
     """The policy that the explorer was started with, or something to begin with."""
-    return judging.policy(store.file_table(path)) if path else Policy.model_validate(START)
+    return store.policy(store.file_table(path)) if path else Policy.model_validate(START)
 
 
 def changed(path: str | None, limits: Limits) -> Policy:

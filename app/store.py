@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -183,20 +183,14 @@ def class_counts(pair: Pair) -> list[ClassCounts]:
 @st.cache_data(max_entries=32)
 def class_rates(pair: Pair, classes: tuple[ClassCounts, ...]) -> list[ClassRates]:
     """NFR, PFR and both accuracies with bounds, in the order given."""
-    joined = comparison(pair)
-    titles = class_titles(pair)
-    return [
-        ClassRates(
-            index=row.index,
-            name=titles[row.index],
-            support=row.counts.total,
-            nfr=joined.estimate("nfr", class_index=row.index),
-            pfr=joined.estimate("pfr", class_index=row.index),
-            accuracy_old=joined.estimate("accuracy_old", class_index=row.index),
-            accuracy_new=joined.estimate("accuracy_new", class_index=row.index),
-        )
-        for row in classes
-    ]
+    joined, titles = comparison(pair), class_titles(pair)
+    return [rates(joined, row, titles[row.index], class_index=row.index) for row in classes]
+
+
+def rates(joined: Comparison, row: ClassCounts, title: str, **part: Any) -> ClassRates:
+    """The rates of a part of the examples, with bounds; `part` says which, as for Comparison.estimate."""
+    wanted = ("nfr", "pfr", "accuracy_old", "accuracy_new")
+    return ClassRates(row.index, title, row.counts.total, *(joined.estimate(metric, **part) for metric in wanted))
 
 
 @st.cache_data(max_entries=32)

@@ -28,17 +28,8 @@ def counts(pair: Pair, column: str) -> list[ClassCounts]:
 @st.cache_data(max_entries=200, show_spinner="Counting slices…")
 def rates(pair: Pair, column: str, rows: tuple[ClassCounts, ...]) -> list[ClassRates]:
     """NFR, PFR and both accuracies of these values with bounds, in the order given."""
-    comparison = store.comparison(pair)
-    wanted = ("nfr", "pfr", "accuracy_old", "accuracy_new")
-    return [
-        ClassRates(
-            row.index,
-            row.name or EMPTY,
-            row.counts.total,
-            *(comparison.estimate(metric, slice=(column, row.name)) for metric in wanted),
-        )
-        for row in rows
-    ]
+    joined = store.comparison(pair)
+    return [store.rates(joined, row, row.name or EMPTY, slice=(column, row.name)) for row in rows]
 
 
 @st.cache_data(max_entries=50, show_spinner="Searching all slices…")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from app.evidence import Past
+from app.tables import Column, table
 from app.tiles import text
 from pct_mlops.charts import percent
 from pct_mlops.config.difference import Difference
@@ -18,16 +19,11 @@ STYLE = """<style>
 background:color-mix(in srgb,currentColor 12%,transparent)}
 .pct-dist .pct-track i{display:block;height:6px;border-radius:3px;background:#74808C}
 .pct-dist .pct-track i.pct-is-right{background:#2F86C9}.pct-dist .pct-track i.pct-is-wrong{background:#DD6A1F}
-.pct-rows{width:100%;border-collapse:collapse;font-size:.88rem;table-layout:fixed}
-.pct-rows th{font-weight:600;opacity:.75;font-size:.8rem;text-align:left}
-.pct-rows th,.pct-rows td{padding:6px 8px;border-bottom:1px solid color-mix(in srgb,currentColor 15%,transparent);
-vertical-align:top;overflow-wrap:anywhere}
-.pct-rows tr.pct-here td{background:color-mix(in srgb,currentColor 6%,transparent)}
-.pct-rows .pct-number{text-align:right;font-variant-numeric:tabular-nums}
 .pct-big{display:flex;align-items:center;justify-content:center;border-radius:10px;aspect-ratio:1;
 background:color-mix(in srgb,currentColor 7%,transparent)}
 .pct-big img{width:100%;height:100%;object-fit:contain;padding:12px;box-sizing:border-box}
 .pct-big img.pct-small{image-rendering:pixelated}
+.pct-table tr.pct-here td{background:color-mix(in srgb,currentColor 6%,transparent)}
 .pct-blue{color:#2F86C9}.pct-orange{color:#DD6A1F}
 </style>"""
 
@@ -55,12 +51,8 @@ def distribution(shares: Sequence[tuple[str, float]], target: str, answer: str) 
 
 def past_table(found: Sequence[Past], titles: Sequence[str], on_screen: Collection[int]) -> str:
     """What each version said of the example, the newest first; those on screen are shaded."""
-    head = (
-        '<colgroup><col style="width:32%"><col><col style="width:7em"></colgroup>'
-        '<tr><th>version</th><th>answer</th><th class="pct-number">confidence</th></tr>'
-    )
-    rows = [_past_row(past, titles, past.version in on_screen) for past in found]
-    return f'{STYLE}<table class="pct-rows">{head}{"".join(rows)}</table>'
+    columns = (Column("version", "32%"), Column("answer"), Column("confidence", "7em", "pct-number"))
+    return STYLE + table(columns, (_past_row(past, titles, past.version in on_screen) for past in found))
 
 
 def _past_row(past: Past, titles: Sequence[str], is_here: bool) -> str:
@@ -77,8 +69,5 @@ def _past_row(past: Past, titles: Sequence[str], is_here: bool) -> str:
 
 def difference_table(found: Sequence[Difference]) -> str:
     """Changed keys with both values."""
-    head = '<colgroup><col style="width:34%"><col><col></colgroup><tr><th>what</th><th>old</th><th>new</th></tr>'
-    rows = "".join(
-        f"<tr><td>{text(item.key)}</td><td>{text(item.old)}</td><td>{text(item.new)}</td></tr>" for item in found
-    )
-    return f'{STYLE}<table class="pct-rows">{head}{rows}</table>'
+    rows = (f"<tr><td>{text(item.key)}</td><td>{text(item.old)}</td><td>{text(item.new)}</td></tr>" for item in found)
+    return table((Column("what", "34%"), Column("old"), Column("new")), rows)

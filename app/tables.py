@@ -1,0 +1,42 @@
+"""Tables as HTML that wraps with the window; the caller escapes what comes from data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+STYLE = """<style>
+.pct-table{width:100%;border-collapse:collapse;font-size:.88rem;table-layout:fixed}
+.pct-table th{font-weight:600;opacity:.75;font-size:.8rem;text-align:left}
+.pct-table th,.pct-table td{padding:var(--pct-room,6px 8px);vertical-align:top;overflow-wrap:anywhere;
+border-bottom:1px solid color-mix(in srgb,currentColor 15%,transparent)}
+.pct-table .pct-number{text-align:right;font-variant-numeric:tabular-nums}
+.pct-table small{opacity:.7}
+</style>"""
+
+
+class Column(NamedTuple):
+    """What stands above it, its width in CSS ("": a share of what is left), and classes of its head."""
+
+    title: str
+    width: str = ""
+    classes: str = ""
+
+
+def table(columns: Sequence[Column], rows: Iterable[str], *, room: str = "", classes: str = "") -> str:
+    """Rows, each a whole <tr>, under their head; `room` is the padding of a cell where it is not the usual one."""
+    shape = "".join(f"<col{_given('class', column.classes)}{_given('style', _width(column))}>" for column in columns)
+    head = "".join(f"<th{_given('class', column.classes)}>{column.title}</th>" for column in columns)
+    style = _given("style", f"--pct-room:{room}" if room else "")
+    return (
+        f'{STYLE}<table class="{f"pct-table {classes}".strip()}"{style}><colgroup>{shape}</colgroup>'
+        f"<tr>{head}</tr>{''.join(rows)}</table>"
+    )
+
+
+def _width(column: Column) -> str:
+    return f"width:{column.width}" if column.width else ""
+
+
+def _given(name: str, value: str) -> str:
+    return f' {name}="{value}"' if value else ""

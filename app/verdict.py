@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from app import line
 from app.markup import plain
+from app.tables import Column, table
 from app.tiles import text
-from pct_mlops.charts import Ruler, number, percent, points, ruler
+from pct_mlops.charts import number, percent, points, ruler
 from pct_mlops.comparison import METRICS
 from pct_mlops.gate.decision import WORST_FIRST
 from pct_mlops.gate.distance import distance, is_at_most
@@ -30,24 +32,19 @@ _MARKS = {"PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?", "ERROR": "!", "BOOT
 
 SHOWN = 12  # checks
 
-_STYLE = """<style>
-.pct-rules{width:100%;border-collapse:collapse;font-size:.9rem;table-layout:fixed}
-.pct-rules th{font-weight:600;opacity:.7;font-size:.8rem;text-align:left}
-.pct-rules th,.pct-rules td{padding:9px 10px;border-bottom:1px solid color-mix(in srgb,currentColor 15%,transparent);
-vertical-align:top;overflow-wrap:anywhere}
-.pct-rules .pct-number{text-align:right;font-variant-numeric:tabular-nums}
+STYLE = """<style>
+.pct-table.pct-rules{font-size:.9rem}
 .pct-rules .pct-verdict{font-weight:600;font-size:.8rem;letter-spacing:.02em;white-space:nowrap}
 .pct-rules .pct-room{font-size:.78rem;opacity:.85;font-variant-numeric:tabular-nums;margin-top:3px}
-.pct-line{position:relative;height:18px}
-.pct-line i{position:absolute;display:block;box-sizing:border-box}
-.pct-line .pct-axis{left:0;right:0;top:8px;height:2px;background:color-mix(in srgb,currentColor 20%,transparent)}
-.pct-line .pct-allowed{top:1px;height:16px;border-radius:3px;background:rgba(47,134,201,.22)}
-.pct-line .pct-bounds{top:6px;height:6px;border-radius:3px;background:color-mix(in srgb,currentColor 55%,transparent);
-min-width:3px}
-.pct-line .pct-value{top:4px;width:10px;height:10px;margin-left:-5px;border-radius:50%;background:currentColor}
-.pct-line .pct-limit{top:0;width:3px;height:18px;margin-left:-1.5px;background:#2F86C9}
 @media(max-width:900px){.pct-rules .pct-wide{display:none}.pct-rules col.pct-wide{width:0}}
 </style>"""
+COLUMNS = (
+    Column("verdict", "9.2em"),
+    Column("rule"),
+    Column("observed", "6.6em", "pct-number pct-wide"),
+    Column("limit", "6.6em", "pct-number pct-wide"),
+    Column("room to the limit", "11.5em"),
+)
 KEY = (
     "Shaded: what the rule allows, up to its limit. Dot: observed. Bar: its bounds, which narrow as examples grow. "
     "A rule holds when the bar's end towards the limit is inside, and the distance is that end's."
@@ -62,14 +59,8 @@ def banner(verdict: str, sentence: str, source: str) -> None:
 
 def rules_table(checks: Sequence[Check]) -> str:
     """Every check with its sentence, observed value and distance to its limit, as HTML; the worst first."""
-    head = (
-        '<colgroup><col style="width:9.2em"><col><col class="pct-wide" style="width:6.6em">'
-        '<col class="pct-wide" style="width:6.6em"><col style="width:11.5em"></colgroup>'
-        '<tr><th>verdict</th><th>rule</th><th class="pct-number pct-wide">observed</th>'
-        '<th class="pct-number pct-wide">limit</th><th>room to the limit</th></tr>'
-    )
-    rows = sorted(checks, key=_closest_first)
-    return f'{_STYLE}<table class="pct-rules">{head}{"".join(_row(check) for check in rows[:SHOWN])}</table>'
+    rows = sorted(checks, key=_closest_first)[:SHOWN]
+    return line.STYLE + STYLE + table(COLUMNS, map(_row, rows), room="9px 10px", classes="pct-rules")
 
 
 def _closest_first(check: Check) -> tuple[int, float]:
@@ -95,22 +86,11 @@ def _row(check: Check) -> str:
 
 def _distance(check: Check) -> str:
     """The check on a line, and in words how far the number that decides is from the limit."""
-    left, line = distance(check), ruler(check.value, check.lower, check.upper, check.limit)
-    if left is None or line is None or check.metric not in METRICS:
+    left, places = distance(check), ruler(check.value, check.lower, check.upper, check.limit)
+    if left is None or places is None or check.metric not in METRICS:
         return ""
-    drawn = _line(line, allowed_left=is_at_most(check))
+    drawn = line.line(places.limit, places.value, (places.start, places.end), at_most=is_at_most(check))
     return f'{drawn}<div class="pct-room">{far(check.metric, left)}</div>'
-
-
-def _line(line: Ruler, *, allowed_left: bool) -> str:
-    start, _, value, limit = (f"{100 * place:.1f}%" for place in line)
-    width = f"{100 * (line.end - line.start):.1f}%"
-    side = f"left:0;width:{limit}" if allowed_left else f"left:{limit};right:0"
-    return (
-        f'<div class="pct-line" aria-hidden="true"><i class="pct-allowed" style="{side}"></i><i class="pct-axis"></i>'
-        f'<i class="pct-bounds" style="left:{start};width:{width}"></i>'
-        f'<i class="pct-value" style="left:{value}"></i><i class="pct-limit" style="left:{limit}"></i></div>'
-    )
 
 
 def far(metric: str, left: float) -> str:

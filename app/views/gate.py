@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import dials, selection, store_gate, verdict
-from app.limit_strip import STYLE, of_check, strip
+from app import dials, line, selection, store_gate, verdict
+from app.limit_strip import strip
 from app.markup import plain
 from app.store import Pair
 from app.store_gate import Limits
@@ -89,7 +89,7 @@ def draw_rules(pair: Pair, path: str | None, policy: Policy) -> Limits:
         disabled=not any(name in st.query_params for name in ("confidence", *keys)),
     )
     st.subheader("Rules", anchor=False, help=HINTS["rules"])
-    st.html(STYLE)
+    st.html(line.STYLE)
     changed_confidence = None if confidence == policy.confidence else confidence
     moved: list[tuple[int, float]] = []
     folded = st.expander(f"{count(len(policy.rules) - SHOWN)} more rules") if len(policy.rules) > SHOWN else None
@@ -113,7 +113,7 @@ def draw_rule(pair: Pair, path: str | None, place: int, confidence: float | None
     moved = () if limit == shown.own else ((place, limit),)
     checks = store_gate.checks(pair, path, Limits(moved, confidence), place)
     worst = tightest(checks)
-    left.html(strip(of_check(shown, rule, worst, limit)))
+    left.html(strip(shown, rule, worst, limit))
     with right:
         st.markdown(f"{verdict.badge(str(worst.verdict))} {_room(worst)}")
         st.caption(_where(checks, worst) + plain(worst.sentence))

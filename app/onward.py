@@ -10,11 +10,13 @@ from app import selection
 from app.markup import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import plotly.graph_objects as go
 
 
-def chart(figure: go.Figure, *, key: str, alt: str, most: int) -> list[Any] | None:
-    """Draw a chart; what the clicked point carries as customdata, None without a click.
+def chart(figure: go.Figure, *, key: str, alt: str, most: int, hint: str) -> list[Any] | None:
+    """Draw a chart; what the clicked point carries as customdata, None without a click: then `hint` says what to click.
 
     None as well when a number in it is not below `most`: the click was on the chart of other tables.
     """
@@ -23,7 +25,10 @@ def chart(figure: go.Figure, *, key: str, alt: str, most: int) -> list[Any] | No
     )
     points = event["selection"]["points"]
     data = points[0]["customdata"] if points else []
-    return data if data and all(item < most for item in data if isinstance(item, int)) else None
+    if data and all(item < most for item in data if isinstance(item, int)):
+        return data
+    st.caption(hint)
+    return None
 
 
 def link(label: str, **chosen: str) -> None:
@@ -35,3 +40,9 @@ def link(label: str, **chosen: str) -> None:
             icon=":material/photo_library:",
             query_params=selection.link_params(**chosen),
         )
+
+
+def as_table(columns: Mapping[str, Sequence[Any]], key: str) -> None:
+    """The numbers of a chart, for those who read rather than look."""
+    with st.expander("The same as a table", icon=":material/table:"):
+        st.dataframe(columns, hide_index=True, key=key)

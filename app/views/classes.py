@@ -52,14 +52,12 @@ def draw_bars(pair: Pair, rows: list[ClassCounts], titles: list[str]) -> None:
         key="bars",
         alt="Flip rates of each class with bounds, and its old and new accuracy; the table below holds the numbers.",
         most=len(titles),
+        hint="Click a bar to get to the class's examples.",
     )
     if chosen:
         index, kind = chosen
         onward.link(f"{KINDS[kind].capitalize()} of class {titles[index]}", kind=kind, target=titles[index])
-    else:
-        st.caption("Click a bar to get to the class's examples.")
-    with st.expander("The same as a table", icon=":material/table:"):
-        st.dataframe(table(rates), hide_index=True, key="table")
+    onward.as_table(table(rates), "table")
 
 
 def table(rates: list[ClassRates]) -> dict[str, list[Any]]:
@@ -100,12 +98,11 @@ def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
         key="matrix",
         alt="Number of negative flips by target class and wrong answer of the new model.",
         most=len(titles),
+        hint="Click a cell to get to its examples.",
     )
     if chosen:
         target, answer = (titles[index] for index in chosen)
         onward.link(f"Flips from {target} to {answer}", target=target, answer=answer)
-    else:
-        st.caption("Click a cell to get to its examples.")
 
 
 classes()

@@ -25,6 +25,7 @@ HOW = """A slice is a group of examples, for example all that one camera took. N
    slices: {file: slices.csv}
    ```
 2. The prediction tables carry such columns themselves: give them to `Predictions.from_arrays(..., slices=...)`."""
+CLICK = "Click a bar to get to the slice's examples."
 HINTS = {
     "found": "All values of all columns are compared with the rest of the examples. Bounds hold for all of them at "
     "once, and p is the chance of such an excess without a cause, corrected for their number (Holm). Filled: surely "
@@ -69,14 +70,12 @@ def draw_found(pair: Pair) -> None:
         key="found_slices",
         alt="Negative flip rate of each slice found with bounds, beside that of the rest; the table holds the numbers.",
         most=len(rows),
+        hint=CLICK,
     )
-    row = rows[chosen[0]] if chosen else None
-    if row is not None:
+    if chosen:
+        row = rows[chosen[0]]
         onward.link(f"Negative flips of {slice_title(row, 40)}", column=row.column, value=row.value or EMPTY)
-    else:
-        st.caption("Click a bar to get to the slice's examples.")
-    with st.expander("The same as a table", icon=":material/table:"):
-        st.dataframe(found_table(rows), hide_index=True, key="found_table")
+    onward.as_table(found_table(rows), "found_table")
 
 
 def found_table(rows: list[SliceExcess]) -> dict[str, list[Any]]:
@@ -119,13 +118,12 @@ def draw_column(pair: Pair, columns: tuple[str, ...]) -> None:
         key=f"column_{columns.index(column)}",
         alt="Flip rates of each value with bounds, and its old and new accuracy.",
         most=len(every),
+        hint=CLICK,
     )
     if chosen:
         place, kind = chosen
         value = every[place].name or EMPTY
         onward.link(f"{KINDS[kind].capitalize()} where {column} is {value}", kind=kind, column=column, value=value)
-    else:
-        st.caption("Click a bar to get to the slice's examples.")
 
 
 slices()

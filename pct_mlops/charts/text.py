@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from pct_mlops.config.numbers import UNDEFINED, percent, points
+from pct_mlops.config.numbers import UNDEFINED, percent, points, probability
 
 __all__ = [
     "UNDEFINED",
@@ -36,11 +36,6 @@ def interval(lower: float | None, upper: float | None) -> str:
     if lower is None and upper is None:
         return UNDEFINED
     return f"{percent(lower)} to {percent(upper)}"
-
-
-def probability(value: float) -> str:
-    """A p-value with three decimals; what is smaller still is said to be so."""
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def count(value: int) -> str:

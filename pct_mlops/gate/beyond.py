@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from pct_mlops.config import PctError
+from pct_mlops.config.numbers import probability
 from pct_mlops.gate.decision import Check, Verdict
 from pct_mlops.gate.reviews import Mark, ReviewKind, ReviewState
 from pct_mlops.gate.rules import failed
@@ -61,7 +62,7 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
     type_1, type_2 = (comparison.estimate(f"type_{number}_flips").numerator or 0 for number in (1, 2))
     found = [
         f"McNemar's test of net accuracy ({counts.positive_flips:,} gained, {counts.negative_flips:,} lost): "
-        f"p = {comparison.mcnemar():.3g}; it says nothing about how many flips there are.",
+        f"{probability(comparison.mcnemar())}; it says nothing about how many flips there are.",
     ]
     if counted := counts.negative_flips - comparison.apart_counts:
         found.append(

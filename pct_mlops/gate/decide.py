@@ -154,7 +154,7 @@ def _summary(verdict: Verdict, checks: list[Check], num_examples: int) -> str:
     of = f"{len(these):,} of {len(checks):,} checks"
     on = f"on {num_examples:,} examples"
     undecided = "" if any(check.examples_needed is None for check in these) else "; more examples would decide"
-    beyond = all(check.metric in BEYOND_RULES for check in these)
+    beyond = any(check.metric in BEYOND_RULES for check in these)
     return {
         Verdict.PASS: f"All {len(checks):,} checks hold {on}." if len(these) > 1 else f"The only check holds {on}.",
         Verdict.FAIL: f"{'Refused' if beyond else 'Outside the limit'} {on}: {of}.",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # A comment of GitHub holds 65,536 characters, a step summary 1 MiB and is dropped whole above that. Both in bytes here.
 PULL_REQUEST, STEP_SUMMARY = 64 * 1024, 1024 * 1024
 _MAX_TEXT = 600  # characters of one sentence or name
+_TO_SAY_HOW_MANY = 100  # bytes that a list takes of which nothing fits
 _SHOWN_METRICS = ("accuracy_old", "accuracy_new", "accuracy_change", "nfr", "pfr")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|~$])")
 # Mentions, numbers of issues (#1, GH-1), bare addresses, and pictures such as :tada:.
@@ -57,7 +58,8 @@ def to_markdown(
     parts += [text(note) for note in decision.notes]
     parts.append(f"Policy {code(decision.policy_digest[:12])}, bounds at {100 * decision.confidence:.4g}% confidence.")
     document = "\n\n".join(parts) + "\n"
-    document += _checks(decision, limit - len(document.encode()))
+    last = _TO_SAY_HOW_MANY if decision.not_judged else 0
+    document += _checks(decision, limit - len(document.encode()) - last)
     return document + _not_judged(decision, limit - len(document.encode()))
 
 

@@ -241,6 +241,17 @@ def test_markdown_is_bounded_and_says_how_many_more(limit):
     assert to_markdown(replace(decision, sentence="x" * 10**6), comparison).count("more characters") == 1
 
 
+def test_the_sentence_about_a_list_that_does_not_fit_fits():
+    """Wherever the list before it ends: limits by every byte of a row."""
+    decision, _ = judged("FAIL")
+    checks = (replace(decision.checks[0], sentence="x"),) * 1500
+    small = (NotJudged("class_nfr", "name" * 50, 3, 100, slice=None),) * 1500
+    long = replace(decision, checks=checks, not_judged=small)
+    sizes = {limit: len(to_markdown(long, limit=limit).encode()) for limit in range(3000, 3020)}
+    assert [limit for limit, size in sizes.items() if size > limit] == []
+    assert min(sizes.values()) > 2700
+
+
 def test_the_address_of_a_comparison_keeps_what_the_explorer_has():
     address = PAIR.address("https://host:8501/a/?theme=dark")
     assert parse_qs(urlsplit(address).query) == {

@@ -167,14 +167,35 @@ class Registry:
         """
         match = re.match(r"^models:/(m-[0-9a-f]+)$", version.source)
         if match is None and _REFERENCE.match(version.source):
-            with said_plainly(f"reading {version.uri}"):
-                location = self.client.get_model_version_download_uri(version.name, str(version.version))
-            match = re.search(r"/(m-[0-9a-f]+)/artifacts/?$", location)
+            match = re.search(r"/(m-[0-9a-f]+)/artifacts/?$", self._location(version))
         if match is None:
             raise PctError(
                 f"{version.uri} was not registered by pct: its files at {version.source} carry no predictions."
             )
         return match[1]
+
+    def origin(self, version: Version) -> Version | None:
+        """The version that this one was copied from; None when it is no copy, or that one is gone or another now."""
+        match = _REFERENCE.match(version.source)
+        if match is None or match["version"] is None:
+            return None
+        try:
+            with said_plainly(f"reading {version.source}"):
+                found = self.client.get_model_version(match["name"], match["version"])
+        except PctError as error:
+            if not missing(error):
+                raise
+            return None
+        origin = self._version(found, {})
+        return origin if self.have_same_files(version, origin) else None
+
+    def have_same_files(self, one: Version, other: Version) -> bool:
+        """Whether one is a copy of the other, or both of a third; names and numbers may have been given anew."""
+        return self._location(one) == self._location(other)
+
+    def _location(self, version: Version) -> str:
+        with said_plainly(f"reading {version.uri}"):
+            return self.client.get_model_version_download_uri(version.name, str(version.version))
 
     def download(self, version: Version, path: str) -> Path | None:
         """A file or folder of the version's own artifacts, or None; what lies elsewhere is copied once per process."""

@@ -37,15 +37,16 @@ def release(registry: Registry, source: Version, name: str) -> Version:
     return registry.get(name, int(made.version))
 
 
-def _copy_of(registry: Registry, source: Version, name: str) -> Version | None:
-    """The oldest copy of this version that has its files; None when there is none.
+def copies(registry: Registry, source: Version, name: str) -> list[Version]:
+    """Versions of `name` that were copied from `source` and have its files, the newest first.
 
     The name and number of `source` are not enough: both may have belonged to another version, which was deleted since.
     """
-    model_id = registry.model_id(source)
-    copies = [
-        version
-        for version in registry.versions(name)
-        if version.source == source.uri and registry.model_id(version) == model_id
-    ]
-    return copies[-1] if copies else None
+    found = [version for version in registry.versions(name) if version.source == source.uri]
+    return [version for version in found if registry.have_same_files(version, source)]
+
+
+def _copy_of(registry: Registry, source: Version, name: str) -> Version | None:
+    """The oldest copy, None when there is none."""
+    found = copies(registry, source, name)
+    return found[-1] if found else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 
@@ -17,16 +17,38 @@ from pct_mlops.config import PctError
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind
 from pct_mlops.registry.connection import said_plainly
 from pct_mlops.registry.registry import Registry, Version
+from pct_mlops.registry.release import copies
 
 REVIEW_TAG, SAMPLES_TAG = "pct.review.", "pct.review-samples."
 MAX_TAG = 60_000  # characters of a version's tag; MySQL's TEXT column holds 65,535 bytes
 
 
-def reviews(registry: Registry, version: Version) -> tuple[Review, ...]:
-    """All records of a version, oldest first; undone and expired ones among them."""
-    tags = registry.get(version.name, version.version).tags
-    found = [_read(tags, key) for key in tags if key.startswith(REVIEW_TAG)]
-    return tuple(sorted(found, key=lambda review: (review.when, review.id)))
+def reviews(registry: Registry, version: Version, into: str = "") -> tuple[Review, ...]:
+    """All records of a version, oldest first; undone and expired ones among them.
+
+    A copy carries those of its source, and what is said of the source later counts for it too. With `into`, the model
+    whose production it is about, what was said of the copies there counts as well.
+    """
+    found: dict[str, Review] = {}
+    for item in _of_one_model(registry, registry.get(version.name, version.version), into):
+        for key in item.tags:
+            if key.startswith(REVIEW_TAG) and key not in found:
+                found[key] = _read(item, key)
+    return tuple(sorted(found.values(), key=lambda review: (review.when, review.id)))
+
+
+def _of_one_model(registry: Registry, version: Version, into: str) -> Iterator[Version]:
+    """The version, what it was copied from, and its copies in `into`."""
+    seen: dict[str, Version] = {}
+    item: Version | None = version
+    # Who makes models anew under their old names can let two be copied from each other.
+    while item is not None and item.uri not in seen:
+        seen[item.uri] = item
+        yield item
+        item = registry.origin(item)
+    if into and into != version.name and registry.look(into) is not None:
+        for source in seen.values():
+            yield from copies(registry, source, into)
 
 
 def add_review(registry: Registry, version: Version, review: Review) -> Review:
@@ -74,8 +96,8 @@ def _parts(samples: Sequence[str]) -> Iterator[str]:
         yield json.dumps(part, ensure_ascii=False)
 
 
-def _read(tags: Mapping[str, str], key: str) -> Review:
-    identifier = key.removeprefix(REVIEW_TAG)
+def _read(version: Version, key: str) -> Review:
+    identifier, tags = key.removeprefix(REVIEW_TAG), version.tags
     try:
         data = json.loads(tags[key])
         parts = [json.loads(tags[f"{SAMPLES_TAG}{identifier}.{number:04d}"]) for number in range(data["samples"])]
@@ -85,5 +107,6 @@ def _read(tags: Mapping[str, str], key: str) -> Review:
     except (ValueError, KeyError, TypeError) as error:
         # A rejection or a blocker may be what it held: a gate that passes over it would fail open.
         raise PctError(
-            f"The review in the tag {key} cannot be read, it was changed by hand: put it back, or delete the tag."
+            f"The review in the tag {key} of {version.uri} cannot be read, it was changed by hand: put it back, or "
+            "delete the tag."
         ) from error

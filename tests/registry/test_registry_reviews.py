@@ -96,7 +96,9 @@ def test_a_record_that_was_tampered_with_is_an_error_and_not_passed_over(started
             client.delete_model_version_tag(MODEL, "2", key)
         else:
             client.set_model_version_tag(MODEL, "2", key, value)
-        with pytest.raises(PctError, match=f"The review in the tag {REVIEW_TAG}{made.id} cannot be read"):
+        with pytest.raises(
+            PctError, match=f"The review in the tag {REVIEW_TAG}{made.id} of models:/shoes/2 cannot be read"
+        ):
             reviews(started, version)
         client.set_model_version_tag(MODEL, "2", key, kept[key])
     assert reviews(started, version) == (made,)
@@ -114,6 +116,45 @@ def test_a_copy_carries_reviews_and_is_made_once(started):
     assert release(started, started.get(MODEL, 1), "sandals").version == 2
     assert copy.aliases == ()
     assert release(started, source, MODEL) == source
+
+
+def test_a_copy_is_reviewed_with_the_version_that_it_was_made_from(started):
+    """What is taken back there, or said later, is about the copy too: it is the same model."""
+    source = started.get(MODEL, 2)
+    accepted = add_review(started, source, ACCEPT)
+    copy = release(started, source, "sandals")
+    archived = release(started, copy, "archive")
+    undo = add_review(started, source, Review(ReviewKind.UNDO, "ada", "too early", "", undoes=accepted.id))
+    rejected = add_review(started, source, replace(ACCEPT, kind=ReviewKind.REJECT, by="bo"))
+    for version in (copy, archived):
+        assert reviews(started, version) == (accepted, undo, rejected), "each once"
+        assert standing(reviews(started, version), baseline=1, now=NOW).decision == rejected
+    own = add_review(started, copy, Review(ReviewKind.UNDO, "cy", "a mistake", "", undoes=rejected.id))
+    assert reviews(started, copy)[-1] == own
+    assert reviews(started, source) == (accepted, undo, rejected)
+    assert reviews(started, source, into="sandals") == reviews(started, copy)
+    assert reviews(started, source, into=MODEL) == reviews(started, source, into="nobody") == reviews(started, source)
+    for other in ("sandals", "archive"):
+        assert reviews(started, started.get(MODEL, 1), into=other) == ()
+
+
+def test_a_source_that_is_gone_or_another_one_now_says_nothing_of_the_copy(started):
+    client = started.client
+    client.create_registered_model("shoes-candidates")
+    for files in ("m", "n"):
+        model_id = client.create_logged_model("0", name=files).model_id
+        client.create_model_version("shoes-candidates", f"models:/{model_id}", model_id=model_id)
+        anew = started.get("shoes-candidates", 1)
+        if files == "m":
+            made = add_review(started, anew, ACCEPT)
+            copy = release(started, started.get("shoes-candidates", 1), "sandals")
+            client.delete_registered_model("shoes-candidates")
+            assert reviews(started, copy) == (made,), "what it was copied with"
+            client.create_registered_model("shoes-candidates")
+    add_review(started, anew, replace(ACCEPT, kind=ReviewKind.REJECT))
+    assert copy.source == anew.uri
+    assert reviews(started, copy) == (made,)
+    assert [review.kind for review in reviews(started, anew, into="sandals")] == [ReviewKind.REJECT]
 
 
 def test_two_who_release_at_once_make_one_copy(started):

@@ -158,7 +158,7 @@ def _still_there(registry: Registry, version: Version) -> None:
         if not missing(error):
             raise
         raise _deleted(version.name, version.version) from error
-    if found.source != version.source:
+    if (found.source, int(found.creation_timestamp or 0)) != (version.source, version.created):
         raise PctError(f"{version.uri} is no longer what the gate judged: run 'pct gate' again.")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from moving_store import MODEL
 
-from pct_mlops.registry import release
+from pct_mlops.config import PctError
+from pct_mlops.registry import history, promote, release
 
 CANDIDATES = "shoes-candidates"
 
@@ -37,3 +38,17 @@ def test_a_source_that_was_made_anew_under_its_old_name_is_another_one(shoes, so
     second = release(shoes, anew, MODEL)
     assert second.version != copy.version
     assert shoes.model_id(second) == shoes.model_id(anew)
+
+
+def test_a_copy_that_was_made_anew_is_not_what_was_judged(shoes, source):
+    """Its name, number and source are those of the other one; only when it was made tells them apart."""
+    judged = release(shoes, source, "sandals")
+    for name in (CANDIDATES, "sandals"):
+        shoes.client.delete_registered_model(name)
+    shoes.client.create_registered_model(CANDIDATES)
+    anew = release(shoes, register(shoes), "sandals")
+    assert (anew.uri, anew.source) == (judged.uri, judged.source)
+    with pytest.raises(PctError, match="models:/sandals/1 is no longer what the gate judged: run 'pct gate' again"):
+        promote(shoes, judged, None, verdict="BOOTSTRAP", policy_digest="")
+    assert history(shoes, "sandals") == []
+    promote(shoes, anew, None, verdict="BOOTSTRAP", policy_digest="")

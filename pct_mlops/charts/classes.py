@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
+from pct_mlops.charts.far_bounds import EDGE, arrows, explained, reached
 from pct_mlops.charts.palette import NEGATIVE, POSITIVE, axis_text, ink, nothing, plain_layout
 from pct_mlops.charts.text import count, distinct, escaped, interval, percent, short
 
@@ -17,11 +18,6 @@ if TYPE_CHECKING:
 ROW_HEIGHT = 30
 # Shares of the width: bars, and beside them old and new accuracy.
 BARS, ACCURACIES = (0.0, 0.64), (0.7, 1.0)
-# The bounds of a class with less than this share of the largest one's examples may end outside, where to hold them the
-# axis would have to be more than so many times as long.
-FEW, MUCH_LONGER = 0.1, 1.5
-EDGE = 1.04  # an axis is so many times as long as what it must hold
-BEYOND = "beyond the axis"  # the arrows where bounds do
 
 
 @dataclass(frozen=True)
@@ -80,9 +76,7 @@ def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
     _heading(figure, 0, "left", "◀ positive flips", POSITIVE)
     _heading(figure, BARS[1], "right", "negative flips ▶", NEGATIVE)
     figure.update_layout(barmode="overlay", bargap=0.35, margin={"l": 8, "r": 8, "t": 32, "b": 32})
-    if any(trace.name == BEYOND for trace in figure.data):
-        _footnote(figure, "▸ a bound beyond the axis, of a class with few examples", ink(dark))
-    return figure
+    return explained(figure, BARS[1], ink(dark))
 
 
 def _heading(figure: go.Figure, x: float, anchor: str, text: str, colour: str) -> None:
@@ -97,23 +91,6 @@ def _heading(figure: go.Figure, x: float, anchor: str, text: str, colour: str) -
         yshift=2,
         showarrow=False,
         font={"color": colour},
-    )
-
-
-def _footnote(figure: go.Figure, text: str, colour: str) -> None:
-    """Below the numbers of the axis, in room of its own."""
-    figure.update_layout(height=figure.layout.height + 22, margin_b=figure.layout.margin.b + 22)
-    figure.add_annotation(
-        text=text,
-        xref="paper",
-        yref="paper",
-        x=BARS[1],
-        y=0,
-        xanchor="right",
-        yanchor="top",
-        yshift=-26,
-        showarrow=False,
-        font={"color": colour, "size": 12},
     )
 
 
@@ -177,7 +154,7 @@ def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, line: str)
     sign, colour = (1, NEGATIVE) if metric == "NFR" else (-1, POSITIVE)
     rates = [row.nfr if metric == "NFR" else row.pfr for row in rows]
     values = [rate.value or 0.0 for rate in rates]
-    up = [_end(rate) - value for rate, value in zip(rates, values, strict=True)]
+    up = [(rate.upper if rate.upper is not None else value) - value for rate, value in zip(rates, values, strict=True)]
     down = [
         value - (rate.lower if rate.lower is not None else value) for rate, value in zip(rates, values, strict=True)
     ]
@@ -210,43 +187,10 @@ def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, line: str)
         unselected={"marker": {"opacity": 0.45}},
         **shared,
     )
-    reach = _reach(rates, [row.support for row in rows])
-    _arrows(figure, [i for i, rate in enumerate(rates) if _end(rate) > reach], sign * EDGE * reach, line, shared)
+    ends = [value + part for value, part in zip(values, up, strict=True)]
+    reach = reached(values, ends, [row.support for row in rows])
+    arrows(figure, [i for i, end in enumerate(ends) if end > reach], sign * EDGE * reach, line, shared)
     return reach
-
-
-def _arrows(figure: go.Figure, places: Sequence[int], x: float, line: str, shared: Mapping[str, list[Any]]) -> None:
-    """At the end of the axis, where a bound goes on; they tell and lead to what their bars do."""
-    if not places:
-        return
-    figure.add_scatter(
-        name=BEYOND,
-        x=[x] * len(places),
-        y=list(places),
-        mode="markers",
-        marker={"symbol": "triangle-right" if x > 0 else "triangle-left", "size": 9, "color": line},
-        hovertemplate="%{hovertext}<extra></extra>",
-        unselected={"marker": {"opacity": 1}},
-        cliponaxis=False,
-        **{name: [values[place] for place in places] for name, values in shared.items()},
-    )
-
-
-def _end(rate: Estimate) -> float:
-    """The upper bound, or the value where there is none."""
-    return rate.upper if rate.upper is not None else rate.value or 0.0
-
-
-def _reach(rates: Sequence[Estimate], support: Sequence[int]) -> float:
-    """How far an axis goes: every bar, and every bound but those of few examples that would make it much longer.
-
-    A little even when all are 0, so that the label has room.
-    """
-    whole = max([_end(rate) for rate in rates] + [0.01])
-    many = FEW * max(support)
-    known = [_end(rate) for rate, number in zip(rates, support, strict=True) if number >= many]
-    needed = max([rate.value or 0.0 for rate in rates] + known + [0.01])
-    return needed if whole > MUCH_LONGER * needed else whole
 
 
 def _nice_step(reach: float) -> float:

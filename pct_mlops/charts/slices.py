@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
+from pct_mlops.charts.far_bounds import EDGE, arrows, explained, reached
 from pct_mlops.charts.palette import NEGATIVE, axis_text, ink, nothing, plain_layout
 from pct_mlops.charts.text import count, escaped, interval, percent, probability, short
 
@@ -26,20 +27,23 @@ def slice_title(row: SliceExcess, width: int = 24) -> str:
 def excess_bars(rows: Sequence[SliceExcess], *, dark: bool = False) -> go.Figure:
     """A bar per slice in the given order from the top; customdata is its place in `rows`.
 
-    Filled bars are surely above the rest of the examples, hollow ones may be by chance; a diamond marks the rest.
+    Filled bars are surely above the rest of the examples, hollow ones may be by chance; a diamond marks the rest. An
+    arrow stands for a bound far out, of few examples.
     """
     figure = plain_layout(go.Figure(), 72 + ROW_HEIGHT * max(len(rows), 1), dark)
     if not rows:
         return nothing(figure, "No slices")
     sure = [row.p_value <= SURE for row in rows]
     places = list(range(len(rows)))
-    texts = [_text(row) for row in rows]
+    shared: dict[str, list[Any]] = {
+        "customdata": [[place] for place in places],
+        "hovertext": [_text(row) for row in rows],
+    }
     figure.add_bar(
         orientation="h",
         name="slice",
         x=[row.nfr for row in rows],
         y=places,
-        customdata=[[place] for place in places],
         marker={
             "color": [NEGATIVE if is_sure else "rgba(221,106,31,0.12)" for is_sure in sure],
             "line": {"color": NEGATIVE, "width": 1.5},
@@ -53,23 +57,27 @@ def excess_bars(rows: Sequence[SliceExcess], *, dark: bool = False) -> go.Figure
             "thickness": 1.2,
             "width": 3,
         },
-        hovertext=texts,
         hovertemplate="%{hovertext}<extra></extra>",
         unselected={"marker": {"opacity": 0.45}},
+        **shared,
     )
     figure.add_scatter(
         name="rest",
         x=[row.rest_nfr for row in rows],
         y=places,
         mode="markers",
-        customdata=[[place] for place in places],
         marker={"symbol": "diamond", "size": 10, "color": ink(dark), "line": {"width": 1.5, "color": ink(not dark)}},
-        hovertext=texts,
         hovertemplate="%{hovertext}<extra></extra>",
         cliponaxis=False,
+        **shared,
     )
-    _axes(figure, rows, dark)
-    return figure.update_layout(bargap=0.4, margin={"l": 8, "r": 8, "t": 32, "b": 32})
+    rates = [max(row.nfr, row.rest_nfr) for row in rows]
+    reach = reached(rates, [row.upper for row in rows], [row.support for row in rows])
+    far = [place for place, row in zip(places, rows, strict=True) if row.upper > reach]
+    arrows(figure, far, EDGE * reach, ink(dark), shared)
+    _axes(figure, rows, EDGE * reach, dark)
+    figure.update_layout(bargap=0.4, margin={"l": 8, "r": 8, "t": 32, "b": 32})
+    return explained(figure, 1, ink(dark))
 
 
 def _text(row: SliceExcess) -> str:
@@ -80,9 +88,9 @@ def _text(row: SliceExcess) -> str:
     )
 
 
-def _axes(figure: go.Figure, rows: Sequence[SliceExcess], dark: bool) -> None:
+def _axes(figure: go.Figure, rows: Sequence[SliceExcess], right: float, dark: bool) -> None:
     figure.update_xaxes(
-        range=[0, 1.05 * max(row.upper for row in rows)],
+        range=[0, right],
         tickformat=".1~%",
         nticks=7,
         fixedrange=True,

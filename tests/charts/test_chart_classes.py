@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pct_mlops.charts import ClassRates, class_bars
-from pct_mlops.charts.classes import BEYOND
+from pct_mlops.charts.far_bounds import BEYOND
 from pct_mlops.comparison import Estimate
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from pct_mlops.charts import excess_bars, probability, slice_title
+from pct_mlops.charts.far_bounds import BEYOND
 
 
 def excess(**changes):
@@ -27,7 +28,7 @@ def excess(**changes):
 def test_bars_carry_their_place_and_end_at_their_bounds():
     figure = excess_bars([excess(), excess(value="dusk", nfr=0.02, lower=0.01, upper=0.04, p_value=0.3)])
 
-    bars, rest = figure.data
+    bars, rest = figure.data  # and no arrows
     assert [list(item) for item in bars.customdata] == [[0], [1]]
     assert list(bars.x) == [0.05, 0.02]
     assert bars.x[0] + bars.error_x.array[0] == pytest.approx(0.08)
@@ -35,6 +36,15 @@ def test_bars_carry_their_place_and_end_at_their_bounds():
     assert list(figure.layout.yaxis.ticktext) == ["hour: night (1,200)", "hour: dusk (1,200)"]
     assert "p &lt; 0.001" in bars.hovertext[0]
     assert figure.layout.xaxis.range[1] >= 0.08
+
+
+def test_a_bound_of_few_examples_ends_in_an_arrow_and_no_bar_is_cut():
+    figure = excess_bars([excess(), excess(value="dusk", support=40, nfr=0.09, lower=0.01, upper=0.4)])
+
+    assert figure.layout.xaxis.range[1] == pytest.approx(1.04 * 0.09)
+    (arrow,) = (trace for trace in figure.data if trace.name == BEYOND)
+    assert (list(arrow.y), [list(item) for item in arrow.customdata]) == ([1], [[1]])
+    assert "1.00% to 40.00%" in arrow.hovertext[0]
 
 
 def test_what_may_be_chance_looks_unlike_what_is_not():

@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +14,10 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests" / "registry"))
+
+from servers import free_port, wait_until_healthy  # noqa: E402
+
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -43,9 +44,7 @@ def browser() -> Iterator[Browser]:
 @contextlib.contextmanager
 def explorer(folder: Path, words: Sequence[object]) -> Iterator[tuple[str, Path]]:
     """The explorer as a person starts it in a folder; its address and its log. SIGTERM ends it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_USERNAME"}
     command = [sys.executable, "-m", "pct_mlops", "explore", "--headless", "--port", str(port), *map(str, words)]
     address, log = f"http://127.0.0.1:{port}", folder / "explorer.log"
@@ -58,22 +57,11 @@ def explorer(folder: Path, words: Sequence[object]) -> Iterator[tuple[str, Path]
             stderr=subprocess.STDOUT,
         )
         try:
-            _wait_until_healthy(process, address, log)
+            wait_until_healthy(f"{address}/_stcore", process, log)
             yield address, log
         finally:
             process.terminate()
             process.wait(timeout=20)
-
-
-def _wait_until_healthy(process: subprocess.Popen, address: str, log: Path) -> None:
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"the explorer did not start within {SECONDS} s:\n{log.read_text()[-2000:]}")
 
 
 def new_page(browser: Browser) -> tuple[Page, list[str]]:

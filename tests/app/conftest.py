@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -83,12 +84,9 @@ def explore(monkeypatch):
         monkeypatch.setattr(sys, "argv", [str(MAIN), *map(str, arguments)])
         app = AppTest.from_file(str(MAIN), default_timeout=60)
         app.query_params.update(query)
-        app.run()
         if view != "overview":
             app.switch_page(f"views/{view}.py")
-            app.query_params.update(query)
-            app.run()
-        return app
+        return app.run()
 
     # Each test is a fresh process as far as the app can tell; mlflow's tracking URI is global to one.
     st.cache_data.clear()
@@ -124,14 +122,15 @@ def make_table():
 class Shelf:
     """A registry in a folder: SQLite and artifacts, nothing of the data set."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, empty: Path) -> None:
         import mlflow
 
         from pct_mlops.registry import Registry
 
         folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(empty, folder / "registry.db")
         self.uri = f"sqlite:///{folder / 'registry.db'}"
-        Registry(self.uri, create=True)
+        Registry(self.uri)
         self.client = mlflow.MlflowClient(self.uri)
         self.experiment = self.client.create_experiment("pets", artifact_location=(folder / "artifacts").as_uri())
         self.folder = folder
@@ -176,9 +175,19 @@ class Shelf:
 
 
 @pytest.fixture(scope="session")
-def shelf(tmp_path_factory, truth, folder) -> Shelf:
+def empty_registry(tmp_path_factory) -> Path:
+    """A database with MLflow's tables in it, which take seconds to make."""
+    from pct_mlops.registry import Registry
+
+    file = tmp_path_factory.mktemp("empty") / "registry.db"
+    Registry(f"sqlite:///{file}", create=True)
+    return file
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory, empty_registry, truth, folder) -> Shelf:
     """Models: pets (four versions, images), single (one version), bare (two without predictions), settled."""
-    shelf = Shelf(tmp_path_factory.mktemp("registry"))
+    shelf = Shelf(tmp_path_factory.mktemp("registry"), empty_registry)
     old, new = (Predictions.load(folder / f"{which}.parquet") for which in ("old", "new"))
     shelf.add("pets", old, "previous")
     shelf.add("pets", old, "production")
@@ -194,14 +203,14 @@ def shelf(tmp_path_factory, truth, folder) -> Shelf:
 
 
 @pytest.fixture
-def make_shelf(tmp_path):
-    return lambda: Shelf(tmp_path / "shelf")
+def make_shelf(tmp_path, empty_registry):
+    return lambda: Shelf(tmp_path / "shelf", empty_registry)
 
 
 @pytest.fixture(scope="session")
-def desk(tmp_path_factory, folder) -> Shelf:
+def desk(tmp_path_factory, empty_registry, folder) -> Shelf:
     """A registry whose versions are written on, with a policy that leaves marked label errors out."""
-    desk = Shelf(tmp_path_factory.mktemp("desk"))
+    desk = Shelf(tmp_path_factory.mktemp("desk"), empty_registry)
     desk.tables = [Predictions.load(folder / f"{which}.parquet") for which in ("old", "new")]
     desk.policy = folder / "mild.yaml"
     desk.policy.write_text("rules: [{metric: nfr, max: 0.5}]\nreviews: {count_apart: [label_error]}\n")

@@ -98,7 +98,7 @@ def draw_neighbours(pair: Pair, row: FlipRow, titles: list[str]) -> None:
     if not found:
         st.caption("Too many features are stored to look through them here, or this example has none.")
         return
-    images = pictures.tiles(pair, [item.sample_id for item in found])
+    images, _ = pictures.tiles(pair, [item.sample_id for item in found])
     st.html(gallery([_tile(item, images, titles) for item in found]))
 
 

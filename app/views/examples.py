@@ -79,7 +79,7 @@ def pages(total: int) -> int:
 
 def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
     """One page of tiles; only its own images are read."""
-    images = pictures.tiles(pair, [row.sample_id for row in rows])
+    images, problem = pictures.tiles(pair, [row.sample_id for row in rows])
     marks = reviewing.state(pair).marks if store.has_versions(pair) else {}
     opener(LISTENER, open_clicked)
     st.html(
@@ -98,9 +98,8 @@ def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
             ]
         )
     )
-    if not images:
-        where = "are in the folder of --images" if pictures.folder(pair) else "are stored with this evaluation set"
-        st.caption(f"No images {where}; the rest of each tile is complete.")
+    if problem:
+        st.caption(plain(problem))
 
 
 def open_clicked() -> None:

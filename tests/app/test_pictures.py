@@ -6,15 +6,16 @@ import io
 import os
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from app import pictures, store
-from app.store import Pair
+from app import image_files, pictures, store
+from app.store import Pair, VersionTable
 from app.tiles import image, png_size
 from pct_mlops.config import PctError
 from pct_mlops.predictions import Predictions
@@ -66,16 +67,16 @@ def data(tmp_path):
     ],
 )
 def test_no_id_leads_out_of_the_folder_or_to_what_is_no_file(data, sample_id):
-    assert pictures.inside(data, sample_id.format(outside=data.parent)) is None
+    assert image_files.inside(data, sample_id.format(outside=data.parent)) is None
 
 
 def test_ids_below_the_folder_are_found_also_through_links_and_whole_paths(data):
     for sample_id in (IDS[1], "in.png", "test/../test/ant/b.png", str(data / IDS[1]), "out/data/test/ant/b.png"):
-        assert pictures.inside(data, sample_id) == (data / IDS[1]).resolve(), sample_id
+        assert image_files.inside(data, sample_id) == (data / IDS[1]).resolve(), sample_id
 
 
 def test_a_large_image_is_made_smaller_and_its_size_is_kept(data):
-    picture = pictures.read(data / IDS[0], 100)
+    picture = image_files.read(data / IDS[0], 100)
 
     assert png_size(picture.png) == (100, 50)
     assert (picture.width, picture.height) == (2000, 1000)
@@ -86,7 +87,7 @@ def test_a_large_image_is_made_smaller_and_its_size_is_kept(data):
     [("a.png", "P"), ("a.png", "RGBA"), ("a.png", "I;16"), ("a.png", "1"), ("a.jpg", "CMYK"), ("a.tif", "F")],
 )
 def test_every_kind_of_pixel_becomes_grey_or_colour(tmp_path, name, mode):
-    picture = pictures.read(save(tmp_path / name, mode=mode), 64)
+    picture = image_files.read(save(tmp_path / name, mode=mode), 64)
 
     assert Image.open(io.BytesIO(picture.png)).mode in ("L", "RGB")
 
@@ -96,7 +97,7 @@ def test_only_pixels_leave_a_file(tmp_path):
     file = save(tmp_path / "a.png", icc_profile=secret, exif=b"Exif\0\0" + secret, dpi=(300, 300))
     assert b"iCCP" in file.read_bytes()
 
-    picture = pictures.read(file, 1000)
+    picture = image_files.read(file, 1000)
 
     assert [chunk for chunk in (b"iCCP", b"eXIf", b"pHYs", b"tEXt") if chunk in picture.png] == []
 
@@ -131,7 +132,7 @@ def test_a_file_that_is_huge_or_no_image_is_one_sentence(tmp_path, content, says
     file.write_bytes(content)
 
     with pytest.raises(PctError, match=says):
-        pictures.read(file, 100)
+        image_files.read(file, 100)
 
 
 def test_a_file_that_is_cut_short_is_one_sentence(tmp_path):
@@ -141,14 +142,14 @@ def test_a_file_that_is_cut_short_is_one_sentence(tmp_path):
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
         with pytest.raises(PctError, match="no image"):
-            pictures.read(tmp_path / name, 100)
+            image_files.read(tmp_path / name, 100)
 
 
 def test_a_file_of_too_many_bytes_is_not_even_opened(data, monkeypatch):
-    monkeypatch.setattr(pictures, "MOST_BYTES", 1000)
+    monkeypatch.setattr(image_files, "MOST_BYTES", 1000)
 
     with pytest.raises(PctError, match="too large"):
-        pictures.read(data / IDS[0], 100)
+        image_files.read(data / IDS[0], 100)
 
 
 def pair_of(tmp_path, preprocessing, images):
@@ -184,7 +185,9 @@ def test_with_the_data_sets_folder_the_large_view_has_the_full_image(tmp_path, d
     for sample_id in IDS[2:]:
         png, said = pictures.large(pair, sample_id)
         assert (png, said) == (None, "The folder of --images has no file of this name.")
-    assert [png_size(png) for png in pictures.tiles(pair, IDS).values()] == [(192, 96), (192, 128)]
+    shown, said = pictures.tiles(pair, IDS)
+    assert [png_size(png) for png in shown.values()] == [(192, 96), (192, 128)]
+    assert said == ""
 
 
 @pytest.mark.parametrize(
@@ -223,7 +226,7 @@ def test_a_stored_image_that_is_too_large_for_the_gallery_is_shown_alone(tmp_pat
     pq.write_table(pa.table({"sample_id": IDS[:1], "png": pa.array([large], pa.binary())}), file)
     pair = pair_of(tmp_path, "", file)
 
-    assert pictures.tiles(pair, IDS) == {}
+    assert pictures.tiles(pair, IDS)[0] == {}
     assert pictures.large(pair, IDS[0])[0] == large
 
 
@@ -232,6 +235,90 @@ def test_a_stored_image_that_would_fill_the_browsers_memory_is_not_sent():
     assert "<img" in image(bomb(100, 100), "x")
     assert "not stored" in image(b"<svg>", "x")
     assert "not stored" in image(None, "x")
+
+
+def photo(seed, size=(300, 200)):
+    """Blurred noise, which has the contrast of a photograph."""
+    spots = np.random.default_rng(seed).integers(0, 255, (8, 12, 3), dtype=np.uint8)
+    return Image.fromarray(spots).resize(size, Image.Resampling.BICUBIC)
+
+
+def thumbnail(picture, side=64):
+    """As a training stores it: the middle of the image in the size that the model sees, made small."""
+    seen = ImageOps.fit(picture, (224, 224), Image.Resampling.BILINEAR)
+    seen.thumbnail((side, side))
+    buffer = io.BytesIO()
+    seen.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 300), (2500, 1600), (50, 40)])
+def test_an_image_is_known_by_its_thumbnail_and_others_are_told_apart(tmp_path, size):
+    photo(1, size).save(tmp_path / "a.jpg", quality=80)
+    found = image_files.read(tmp_path / "a.jpg", pictures.LARGE).png
+
+    assert image_files.alike(found, thumbnail(photo(1, size)))
+    assert not image_files.alike(found, thumbnail(photo(2, size)))
+    assert not image_files.alike(found, thumbnail(photo(1, size).rotate(180)))
+    for unreadable in (b"", b"<svg>", bomb(60_000, 60_000), bomb(10, 10)):
+        assert image_files.alike(found, unreadable), "nothing is said where nothing is known"
+
+
+def test_a_folder_with_other_images_of_the_same_names_shows_the_stored_ones_and_says_so(tmp_path, data, monkeypatch):
+    photo(1).save(data / IDS[0])
+    photo(2).save(data / IDS[1])
+    kept = pa.array([thumbnail(photo(1))] * 2, pa.binary())
+    pq.write_table(pa.table({"sample_id": IDS[:2], "png": kept}), tmp_path / "kept.parquet")
+    monkeypatch.setattr(pictures, "_stored_file", lambda pair: tmp_path / "kept.parquet")
+    pair = pair_of(tmp_path, FILES, data)
+
+    png, said = pictures.large(pair, IDS[0])
+    assert (png_size(png), said) == ((300, 200), "The full image: 300 × 200 pixels.")
+    png, said = pictures.large(pair, IDS[1])
+    assert png == thumbnail(photo(1))
+    assert said == f"{pictures.OTHER_IMAGE} A stored copy of 64 × 64 pixels."
+
+
+@pytest.mark.parametrize(
+    ("is_version", "preprocessing", "images", "says"),
+    [
+        (True, "fashion_mnist/28x28/uint8", None, "data.thumbnail_size is 0. 'pct explore --images FILE'"),
+        (True, FILES, None, "data.thumbnail_size is 0. Where the image_folder data lies on this machine"),
+        (False, FILES, None, "'pct explore OLD NEW --images PATH'"),
+        (False, FILES, "elsewhere.parquet", "a row of sample_id and png for each"),
+    ],
+)
+def test_where_no_image_is_it_says_what_to_do(tmp_path, monkeypatch, is_version, preprocessing, images, says):
+    pair = pair_of(tmp_path, preprocessing, images)
+    table = pictures.predictions(pair.new)
+    pair = replace(pair, new=VersionTable(None, "pets", 1)) if is_version else pair
+    monkeypatch.setattr(pictures, "predictions", lambda _: table)
+    monkeypatch.setattr(pictures, "_stored_file", lambda pair: None)
+
+    for shown, said in (pictures.tiles(pair, IDS), pictures.large(pair, IDS[0])):
+        assert not shown
+        assert said.startswith("No image")
+        assert says in said
+
+
+def test_images_that_cannot_be_read_leave_the_gallery_and_say_so(explore, files, folder, html_of):
+    (folder / "broken-images.parquet").write_bytes(b"PAR1 no images")
+
+    app = explore(*files, "--images", folder / "broken-images.parquet", view="examples")
+
+    assert not app.exception
+    assert not app.error
+    assert html_of(app).count("<figure") == 24
+    assert any("cannot be read: give a Parquet file" in caption.value.replace("\\", "") for caption in app.caption)
+
+
+def test_a_thumbnail_that_comes_later_is_shown(tmp_path, thumbnails, monkeypatch):
+    there = [None, thumbnails]
+    monkeypatch.setattr(pictures, "_stored_file", lambda pair: there.pop(0))
+    pair = pair_of(tmp_path, "", None)
+
+    assert pictures.tiles(pair, IDS)[0] == {}
+    assert set(pictures.tiles(pair, IDS)[0]) == set(IDS)
 
 
 def test_the_large_view_says_what_its_image_is(explore, tmp_path, data, html_of):
@@ -246,8 +333,9 @@ def test_the_large_view_says_what_its_image_is(explore, tmp_path, data, html_of)
     assert not app.exception
     assert "image not stored" in html_of(app)
     assert any("has no file of this name" in caption.value for caption in app.caption)
-    app = explore(table, swapped.path, "--images", data, view="examples")
+    next(button for button in app.button if button.label == "Gallery").click().run()
     assert html_of(app).count("data:image/png;base64,") == 1
-    app = explore(table, swapped.path, "--images", data, view="examples", example=IDS[0])
+    app.query_params["example"] = IDS[0]
+    app.run()
     assert "data:image/png;base64," in html_of(app)
     assert any("2,000 × 1,000 pixels" in caption.value for caption in app.caption)

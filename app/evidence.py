@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -14,32 +14,39 @@ import streamlit as st
 
 from app import flips, store
 from app.flips import Asked
-from app.store import Pair, Table, VersionTable
+from app.store import REFRESH, Pair, Table, VersionTable
 from pct_mlops.comparison import FlipRow
 from pct_mlops.config import PctError
-from pct_mlops.config.base import read_yaml
 from pct_mlops.config.difference import Difference, differences
+from pct_mlops.config.policy_yaml import read_policy_yaml
+from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.single import Answer, Neighbour, answer, nearest, top_classes
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pct_mlops.registry import Version
 
 HISTORY = 12  # versions, the newest first: each costs a look into its table
 SMALL = 100_000  # examples; the history of larger tables is looked up only when asked for
 MAX_EXPORT = 500_000  # examples
+OTHER_SET = "no prediction on this evaluation set"
 _BATCH = 10_000
+# Named, and not taken from the values: the last batch may hold none.
+EXPORTED = pa.schema(
+    [
+        *((name, pa.string()) for name in ("sample_id", "label", "old_prediction", "new_prediction")),
+        *((f"{side}_confidence", pa.float64()) for side in ("old", "new")),
+        *((f"{side}_label_confidence", pa.float64()) for side in ("old", "new")),
+        ("kind", pa.string()),
+    ]
+)
 _INFO = ("dataset", "split", "preprocessing", "num_examples", "digest")
 
 
 @dataclass(frozen=True)
 class Past:
-    """What one version said of an example; `answer` None when it was not scored on this evaluation set."""
+    """What one version said of an example; without an `answer`, `problem` says why there is none."""
 
     version: int
     aliases: tuple[str, ...]
     answer: Answer | None
+    problem: str = ""
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
@@ -70,25 +77,28 @@ def num_examples(pair: Pair) -> int:
     return store.predictions(pair.new).info.num_examples
 
 
-@st.cache_data(max_entries=200, show_spinner="Looking the example up in the other versions…")
+# A version that cannot be read is not asked for again at every click, and not given up for good.
+@st.cache_data(ttl=REFRESH, max_entries=200, show_spinner="Looking the example up in the other versions…")
 def history(pair: Pair, sample_id: str, newest: tuple[int, ...]) -> list[Past]:
     """What these versions of the new table's model said of the example, in the order given."""
     assert isinstance(pair.new, VersionTable)
     uri, name = pair.new.tracking_uri, pair.new.name
     aliases = {version.version: version.aliases for version in store.versions(uri, name)}
-    return [
-        Past(number, aliases.get(number, ()), _past(VersionTable(uri, name, number), pair.new, sample_id))
-        for number in newest
-    ]
+    found = []
+    for number in newest:
+        try:
+            said, problem = _past(VersionTable(uri, name, number), pair.new, sample_id), OTHER_SET
+        except PctError as error:
+            said, problem = None, str(error)
+        found.append(Past(number, aliases.get(number, ()), said, "" if said else problem))
+    return found
 
 
+@st.cache_data(max_entries=5000, show_spinner=False)
 def _past(table: VersionTable, like: VersionTable, sample_id: str) -> Answer | None:
-    try:
-        predictions = store.predictions(table)
-        same = predictions.info.digest == store.predictions(like).info.digest
-        return answer(predictions, sample_id) if same else None
-    except PctError:
-        return None  # never scored, or its file is gone
+    predictions = store.predictions(table)
+    same = predictions.info.digest == store.predictions(like).info.digest
+    return answer(predictions, sample_id) if same else None
 
 
 def versions_on_screen(pair: Pair) -> set[int]:
@@ -108,20 +118,22 @@ def newest(pair: Pair) -> tuple[int, ...]:
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
-def changes(pair: Pair) -> list[Difference] | None:
-    """What differs in recipe and data between the two; None when neither side carries a recipe."""
-    recipes = [_recipe(table) for table in (pair.old, pair.new)]
+def changes(pair: Pair) -> tuple[list[Difference], bool]:
+    """What differs in recipe and data between the two, and whether both sides carry a recipe to compare."""
+    old, new = (_recipe(table) for table in (pair.old, pair.new))
     data = differences(*(_data(table) for table in (pair.old, pair.new)))
-    if recipes[0] is None or recipes[1] is None:
-        return data or None
-    return differences(*(read_yaml(path) for path in recipes if path)) + data
+    if old is None or new is None:
+        return data, False
+    return differences(old, new) + data, True
 
 
-def _recipe(table: Table) -> Path | None:
+def _recipe(table: Table) -> dict[str, Any] | None:
     if not isinstance(table, VersionTable):
         return None
     registry = store.registry(table.tracking_uri)
-    return registry.download(registry.get(table.name, table.version), "recipe.yaml")
+    path = registry.download(registry.get(table.name, table.version), "recipe.yaml")
+    # Whoever registers a version writes its recipe: read as policies are, within bounds.
+    return read_policy_yaml(path) if path else None
 
 
 def _data(table: Table) -> dict[str, object]:
@@ -136,20 +148,10 @@ def _data(table: Table) -> dict[str, object]:
             for key in ("pct.teacher",)
             if version.tags.get(key)
         }
-        val = _validation(table, version)
-        found |= {f"validation.{name}": val[name] for name in ("num_examples", "digest") if name in val}
+        path = registry.download(version, "predictions/val.parquet")
+        val = Predictions.load(path).info if path else None
+        found |= {f"validation.{name}": getattr(val, name) for name in ("num_examples", "digest") if val}
     return {key: str(value)[:12] if key.endswith("digest") else value for key, value in found.items()}
-
-
-def _validation(table: VersionTable, version: Version) -> dict[str, object]:
-    from pct_mlops.predictions import Predictions
-
-    try:
-        path = store.registry(table.tracking_uri).download(version, "predictions/val.parquet")
-        info = Predictions.load(path).info if path else None
-    except PctError:
-        return {}
-    return {name: getattr(info, name) for name in _INFO} if info else {}
 
 
 def export_ids(pair: Pair, asked: Asked) -> bytes:
@@ -174,12 +176,11 @@ def export_table(pair: Pair, asked: Asked) -> bytes:
 
 def _batches(pair: Pair, asked: Asked) -> Iterator[pa.Table]:
     names = store.predictions(pair.new).info.class_names
-    columns = [field.name for field in fields(FlipRow)]
     for start in range(0, MAX_EXPORT, _BATCH):
         rows = flips.some_flips(pair, asked, limit=_BATCH, offset=start)
-        values = {name: [getattr(item, name) for item in rows] for name in columns}
+        values = {name: [getattr(item, name) for item in rows] for name in EXPORTED.names}
         for name in ("label", "old_prediction", "new_prediction"):
             values[name] = [names[index] for index in values[name]]
-        yield pa.table(values)
+        yield pa.table(values, schema=EXPORTED)
         if len(rows) < _BATCH:
             return

@@ -59,7 +59,7 @@ def _past_row(past: Past, titles: Sequence[str], is_here: bool) -> str:
     name = " · ".join([str(past.version), *past.aliases])
     here = ' class="pct-here"' if is_here else ""
     if past.answer is None:
-        return f'<tr{here}><td>{text(name)}</td><td colspan="2"><i>no prediction on this evaluation set</i></td></tr>'
+        return f'<tr{here}><td>{text(name)}</td><td colspan="2"><i>{text(past.problem)}</i></td></tr>'
     right = past.answer.prediction == past.answer.label
     return (
         f"<tr{here}><td>{text(name)}</td><td>{mark_of(right)} {text(titles[past.answer.prediction])}</td>"

@@ -157,13 +157,19 @@ def draw_checks(decision: Decision) -> None:
 def draw_changes(pair: Pair) -> None:
     """What is not the same in recipe and data."""
     st.subheader("What changed between the two", anchor=False, help=HINTS["changes"])
-    found = evidence.changes(pair)
-    if found is None:
-        st.caption("Neither side carries a recipe, and the tables say the same of their data.")
+    try:
+        found, has_recipes = evidence.changes(pair)
+    except PctError as error:
+        # The rest of the page is complete.
+        st.warning(plain(str(error)), icon=":material/difference:")
+        return
+    if found:
+        st.html(pieces.difference_table(found))
+    if not has_recipes:
+        same = "" if found else ", and the tables say the same of their data"
+        st.caption(f"There are no two recipes to compare: not both sides carry one{same}.")
     elif not found:
         st.caption("Recipe and data are the same: only what the recipe leaves open, such as the machine, can differ.")
-    else:
-        st.html(pieces.difference_table(found))
 
 
 overview()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
+from dataclasses import fields
 
 import numpy as np
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from app import evidence, store
+from app import evidence, flips, store
 from app.flips import Asked, Filter
 from app.store import Pair
-from pct_mlops.comparison import compare
+from pct_mlops.comparison import FlipRow, compare
 from pct_mlops.predictions import Predictions
 
 
@@ -179,6 +180,19 @@ def test_exported_files_hold_the_selection_in_its_order(files, pair):
     assert csv.column_names == ["sample_id"]
     assert csv["sample_id"].to_pylist() == table["sample_id"].to_pylist() == ids
     assert set(table["label"].to_pylist()) == {"bee"}
+
+
+def test_a_selection_of_whole_batches_is_exported_with_every_column_of_a_flip(pair, monkeypatch):
+    asked = Asked(Filter("all"))
+    total = flips.num_flips(pair, asked)
+    monkeypatch.setattr(evidence, "_BATCH", total)
+
+    table = pq.read_table(io.BytesIO(evidence.export_table(pair, asked)))
+
+    assert table.num_rows == total
+    assert table.column_names == [field.name for field in fields(FlipRow)]
+    csv = pyarrow.csv.read_csv(io.BytesIO(evidence.export_ids(pair, asked)))
+    assert csv["sample_id"].to_pylist() == table["sample_id"].to_pylist()
 
 
 def test_an_exported_selection_is_cut_and_put_together_in_batches(pair, monkeypatch):

@@ -14,6 +14,7 @@ import streamlit as st
 from app.markup import plain
 
 NOTICES = "place_of_notices"
+ON = "yes"
 _SEEN = "address:"
 
 
@@ -82,6 +83,20 @@ def restore_number(name: str, most: int) -> None:
         st.session_state[name] = found or 1
     elif not 1 <= st.session_state[name] <= most:
         st.session_state[name] = 1
+
+
+def restore_switch(name: str) -> None:
+    """`restore` for a switch that is off by default."""
+    if _address_changed(name):
+        text = st.query_params.get(name)
+        if text not in (None, ON):
+            notice(f"The link asks for {name} '{str(text)[:80]}', which is not here: showing the default.")
+        st.session_state[name] = text == ON
+
+
+def remember_switch(name: str) -> None:
+    """`remember` for a switch."""
+    remember(**{name: ON if st.session_state[name] else None})
 
 
 def restore_text(name: str, longest: int = 200) -> None:

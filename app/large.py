@@ -80,7 +80,9 @@ def draw_history(pair: Pair, row: FlipRow, titles: list[str]) -> None:
         return
     st.subheader("Over the versions", anchor=False, help="What each version of the model answered to this example.")
     if evidence.num_examples(pair) > evidence.SMALL:
-        asked = st.toggle(f"Look it up in {count(len(newest))} versions", key="with_history")
+        selection.restore_switch("past")
+        asked = st.toggle(f"Look it up in {count(len(newest))} versions", key="past")
+        selection.remember_switch("past")
         if not asked:
             st.caption("Each version's table is large, so this takes a moment.")
             return

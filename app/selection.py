@@ -20,10 +20,12 @@ from app.address import (
     notice,
     open_notices,
     remember,
+    remember_switch,
     restore,
     restore_float,
     restore_number,
     restore_range,
+    restore_switch,
     restore_text,
 )
 from app.markup import plain
@@ -51,10 +53,12 @@ __all__ = [
     "policy",
     "query",
     "remember",
+    "remember_switch",
     "restore",
     "restore_float",
     "restore_number",
     "restore_range",
+    "restore_switch",
     "restore_text",
 ]
 
@@ -112,16 +116,19 @@ def _given(options: Options) -> Pair:
     old, new = (_fixed(options.tracking_uri, text) for text in (options.old or "", options.new or ""))
     if old == new:
         raise PctError("Old and new are the same table: give two different ones to 'pct explore OLD NEW'.")
-    titles = _title(old), _title(new)
-    if titles[0] == titles[1]:
-        # Two files of one name, as training writes them into two folders.
-        titles = _title(old, parts=2), _title(new, parts=2)
-    return Pair(old, new, *titles, options.images)
+    return Pair(old, new, *titles_of(old, new), options.images)
 
 
 def _fixed(tracking_uri: str | None, text: str) -> store.Table:
     """The table that `text` meant when the page was opened: an alias may move while somebody looks."""
-    now = store.table(tracking_uri, text)
+    try:
+        now = store.table(tracking_uri, text)
+    except PctError as error:
+        if _GIVEN + text not in st.session_state:
+            raise
+        first = st.session_state[_GIVEN + text]
+        notice(f"{error} This page stays on version {first.version}, which {text} named when it was opened.")
+        return first
     if not isinstance(now, VersionTable):
         return now
     first = st.session_state.setdefault(_GIVEN + text, now)
@@ -131,10 +138,17 @@ def _fixed(tracking_uri: str | None, text: str) -> store.Table:
     return first
 
 
-def _title(table: store.Table, parts: int = 1) -> str:
+def titles_of(old: store.Table, new: store.Table) -> tuple[str, str]:
+    """How to call both: files by name, or where training wrote two of one name, by folder and name or whole path."""
+    found = [(_title(old, parts), _title(new, parts)) for parts in (1, 2, None)]
+    return next((pair for pair in found if pair[0] != pair[1]), found[-1])
+
+
+def _title(table: store.Table, parts: int | None) -> str:
     if isinstance(table, VersionTable):
         return f"{table.name} version {table.version}"
-    return "/".join(Path(table.path).absolute().parts[-parts:])
+    path = Path(table.path).absolute()
+    return str(path) if parts is None else "/".join(path.parts[-parts:])
 
 
 def _picked(options: Options) -> Pair:
@@ -197,9 +211,9 @@ def _watch(name: str, found: Sequence[Version]) -> None:
     now = {alias: version.version for version in found for alias in version.aliases}
     before = st.session_state.setdefault(_ALIASES + name, now)
     moved = [
-        f"{alias} moved from version {before[alias]} to {now[alias]}"
+        f"{alias} moved from version {before[alias]} to {now.get(alias, 'none')}"
         for alias in ("production", "candidate")
-        if alias in before and alias in now and before[alias] != now[alias]
+        if alias in before and before[alias] != now.get(alias)
     ]
     if not moved:
         st.session_state[_ALIASES + name] = now
@@ -220,6 +234,9 @@ def _newest(found: Sequence[Version]) -> int:
 
 def _pick_version(key: str, found: Sequence[Version], default: int, hint: str, other: str | None = None) -> str:
     titles = {str(version.version): " · ".join([str(version.version), *version.aliases]) for version in found}
+    before = st.session_state.get(key)
+    if before is not None and before not in titles and before == st.query_params.get(key):
+        notice(f"Version {before} is not there any more: showing version {default} instead.")
     restore(key, titles, str(default), is_sticky=True)
     label = f"{key.capitalize()} version" + (f" of {plain(other)}" if other else "")
     return st.selectbox(label, list(titles), format_func=titles.__getitem__, key=key, help=hint)

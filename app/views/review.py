@@ -12,7 +12,7 @@ from pct_mlops.charts import count
 from pct_mlops.config import PctError
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind
 
-SHOWN = 20  # records at first
+SHOWN, ALL = 20, "records"  # how many at first, and the switch to all of them
 ICONS = {
     ReviewKind.ACCEPT: ":material/check_circle:",
     ReviewKind.REJECT: ":material/cancel:",
@@ -119,12 +119,14 @@ def draw_records(pair: Pair) -> None:
     if not found:
         st.caption("There are none yet.")
         return
-    shown = found if st.session_state.get("all_records") else found[:SHOWN]
+    selection.restore_switch(ALL)
+    selection.remember_switch(ALL)
+    shown = found if st.session_state[ALL] else found[:SHOWN]
     can_undo = reviewing.can_undo(pair) if reviewing.why_closed(pair) is None else frozenset()
     for record in shown:
         review_form.draw_record(pair, record, sentence(record), can_undo=record.id in can_undo, room=0.18)
     if len(shown) < len(found):
-        st.button(f"Show all {count(len(found))}", on_click=st.session_state.update, args=({"all_records": True},))
+        st.button(f"Show all {count(len(found))}", on_click=st.session_state.update, args=({ALL: True},))
 
 
 def sentence(record: Review) -> str:

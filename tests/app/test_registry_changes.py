@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 
 import pytest
 
-from app import store
+from app import evidence, store
+from pct_mlops.config import PctError
+from pct_mlops.registry import Registry
 
 RECIPE = "model_name: pets\nmodel: {name: small_resnet14, kwargs: {width: %d}}\nobjective: {loss: %s}\n"
 
@@ -34,7 +37,72 @@ def test_what_changed_in_the_recipe_stands_on_the_overview(explore, desk, model,
 def test_without_recipes_the_overview_says_so(explore, desk, model):
     app = open_on(explore, desk, model=model)
 
-    assert any("Neither side carries a recipe" in caption.value for caption in app.caption)
+    assert any("not both sides carry one" in caption.value for caption in app.caption)
+
+
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in itertools.pairwise("abcdefghijklm")
+)
+
+
+def test_a_recipe_that_is_a_bomb_is_one_sentence_and_the_overview_stays(explore, desk, model, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(BOMB)
+    desk.add_file(model, 2, tmp_path / "recipe.yaml")
+
+    app = open_on(explore, desk, model=model)
+
+    assert not app.exception
+    assert not app.error
+    assert "once its anchors are written out" in app.warning[0].value
+    assert app.metric
+
+
+DOWN = "The tracking server does not answer: start it."
+
+
+def pair_of(desk, model):
+    return store.Pair(store.VersionTable(desk.uri, model, 1), store.VersionTable(desk.uri, model, 2), "", "")
+
+
+def test_a_server_that_fails_for_a_moment_is_not_taken_for_missing_files(desk, model, truth, monkeypatch):
+    store.forget()
+    pair, sample = pair_of(desk, model), truth.ids[0]
+    desk.add(model, None)
+    newest = evidence.newest(pair)
+    read = store.predictions
+
+    def fail(table):
+        raise PctError(DOWN)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "predictions", fail)
+        assert {past.problem for past in evidence.history(pair, sample, newest)} == {DOWN}
+        broken.setattr(store, "predictions", read)
+        broken.setattr(Registry, "download", lambda *words: fail(None))
+        with pytest.raises(PctError, match="does not answer"):
+            evidence.changes(pair)
+    evidence.history.clear()  # as time does
+
+    latest, *others = evidence.history(pair, sample, newest)
+    assert f"pct score {model}/3" in latest.problem
+    assert [(past.version, past.problem) for past in others] == [(2, ""), (1, "")]
+    assert all(past.answer for past in others)
+    assert evidence.changes(pair)[1] is False
+
+
+def test_the_past_of_an_example_is_looked_up_where_the_address_asks_for_it(
+    explore, desk, model, truth, monkeypatch, html_of
+):
+    monkeypatch.setattr(evidence, "SMALL", 10)
+    app = open_on(explore, desk, view="examples", model=model, example=truth.ids[0])
+    assert "confidence</th>" not in html_of(app)
+
+    app.toggle(key="past").set_value(True).run()
+    assert app.query_params["past"] == "yes"
+    assert html_of(app).count('<tr class="pct-here">') == 2
+    del app.query_params["past"]  # as the browser's back button
+    app.run()
+    assert not app.toggle(key="past").value
 
 
 def test_an_alias_that_moves_is_a_notice_and_the_view_stays(explore, desk, model):
@@ -50,6 +118,24 @@ def test_an_alias_that_moves_is_a_notice_and_the_view_stays(explore, desk, model
     assert (app.query_params["old"], app.query_params["new"]) == ("3", "2")
     assert not app.warning
 
+    desk.client.delete_registered_model_alias(model, "candidate")
+    store.versions.clear()
+    assert "candidate moved from version 2 to none" in app.run().warning[0].value
+    assert (app.query_params["old"], app.query_params["new"]) == ("3", "2")
+
+
+def test_a_version_that_is_deleted_while_one_looks_is_said(explore, desk, model):
+    desk.add(model, desk.tables[1])
+    app = open_on(explore, desk, model=model, old="1", new="3")
+    desk.client.delete_model_version(model, "3")
+    store.versions.clear()
+
+    app.run()
+
+    assert not app.exception
+    assert "Version 3 is not there any more: showing version 2" in app.warning[0].value.replace("\\", "")
+    assert app.query_params["new"] == "2"
+
 
 @pytest.mark.thorough
 def test_an_alias_on_the_command_line_that_moves_is_a_notice_too(explore, desk, model):
@@ -59,6 +145,12 @@ def test_an_alias_on_the_command_line_that_moves_is_a_notice_too(explore, desk, 
     app.run()
 
     assert "has moved to version 3" in app.warning[0].value.replace("\\", "")
+    assert "version 1" in app.caption[0].value
+    desk.client.delete_registered_model_alias(model, "production")
+    store._resolved.clear()
+    app.run()
+    assert not app.error
+    assert "stays on version 1" in app.warning[0].value.replace("\\", "")
     assert "version 1" in app.caption[0].value
 
 

@@ -196,6 +196,25 @@ def test_two_who_take_the_same_record_back_do_no_harm(explore, desk, model):
     assert "Nobody has accepted" in pages[1].info[0].value
 
 
+def test_the_newest_records_are_shown_and_the_address_asks_for_all(explore, desk, model, monkeypatch):
+    many = tuple(
+        reviewing.Review(ReviewKind.REJECT, f"R{number}", "x", f"2026-01-01T00:00:{number:02d}+00:00", id=str(number))
+        for number in range(25)
+    )
+    monkeypatch.setattr(reviewing, "records", lambda pair: many)
+    app = open_on(explore, desk, model, view="review")
+    assert not any("**R20**" in text.value for text in app.markdown)
+
+    next(button for button in app.button if button.label == "Show all 25").click().run()
+
+    assert app.query_params["records"] == "yes"
+    assert any("**R24**" in text.value for text in app.markdown)
+    app.query_params["records"] = "<b>"
+    app.run()
+    assert "which is not here" in app.warning[0].value
+    assert not any("**R20**" in text.value for text in app.markdown)
+
+
 def test_files_have_no_reviews_and_say_why(explore, files):
     app = explore(*files, view="review")
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import selection
 from pct_mlops.comparison import METRICS
+from pct_mlops.config.metric_names import LIMITS
 from pct_mlops.gate import limit_name
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pct_mlops.gate import Check
 
 STEPS = 200  # about so many places of a slider
+MOST = 1e12  # of a limit without end: more is no number that a slider can hold
 CONFIDENCES = (0.8, 0.9, 0.95, 0.975, 0.99, 0.995, 0.999)
 
 
@@ -40,8 +42,8 @@ class Dial:
         return max(_nice(self.scale * (self.span[1] - self.span[0]) / STEPS), 10.0**-self.digits)
 
     def shown(self, limit: float) -> float:
-        """A limit in the slider's unit."""
-        return round(self.scale * limit, 6)
+        """A limit in the slider's unit; one beyond its range stands at its end."""
+        return round(self.scale * min(max(limit, self.span[0]), self.span[1]), 6)
 
     def limit(self, shown: float) -> float:
         """What the slider says, as a limit; exactly the policy's own where it was not moved."""
@@ -56,16 +58,17 @@ def dial(key: str, rule: Rule, check: Check) -> Dial:
     unit = METRICS[rule.metric].unit if rule.metric in METRICS else ""
     if name == "max_times_floor":
         floor = check.limit / own if check.limit else math.inf
-        reach = max([2 * own, *(1.3 * value / floor for value in seen)])
-        return Dial(key, own, (0.01, _up(reach)), 1.0, 2, " × floor")
+        reach = _up(max([2 * own, 0.1, *(1.3 * value / floor for value in seen)]))
+        return Dial(key, own, (min(0.01, own), reach), 1.0, 2, " × floor")
+    least, most = LIMITS.get(unit, (0.0, None))
     if unit == "signed share":
-        reach = _up(1.3 * max([abs(own), 0.005, *map(abs, seen)]))
+        reach = _up(1.3 * max([abs(own), 0.005, *map(abs, seen)]), most)
         return Dial(key, own, (-reach, reach), 100.0, 2, " points")
-    reach = _up(1.3 * max([1.5 * abs(own), 1e-4, *map(abs, seen)]))
+    reach = _up(1.3 * max([1.5 * own, 1e-4, *seen]), most)
     if unit == "share":
         low = max(0.0, 1 - _up(1.3 * max([1 - own, *(1 - value for value in seen)]))) if name == "min" else 0.0
-        return Dial(key, own, (low, min(reach, 1.0)), 100.0, 2, "%")
-    return Dial(key, own, (min(0.0, own), reach), 1.0, 3, "")
+        return Dial(key, own, (low, reach), 100.0, 2, "%")
+    return Dial(key, own, (least, reach), 1.0, 3, "")
 
 
 def _nice(value: float) -> float:
@@ -74,10 +77,13 @@ def _nice(value: float) -> float:
     return next((factor * power for factor in (1, 2, 5) if factor * power >= value * (1 - 1e-9)), 10 * power)
 
 
-def _up(value: float) -> float:
-    """A round number that is at least `value`, in steps of a tenth of its size."""
+def _up(value: float, most: float | None = None) -> float:
+    """A round number that is at least `value`, in steps of a tenth of its size; at most `most`."""
+    most = MOST if most is None else most
+    if value >= most:
+        return most
     step = _nice(value / 10)
-    return round(math.ceil(value / step - 1e-9) * step, 10)
+    return min(round(math.ceil(value / step - 1e-9) * step, 10), most)
 
 
 def slide(shown: Dial, label: str, hint: str) -> float:

@@ -7,7 +7,7 @@ import pytest
 from app.dials import dial
 from pct_mlops.comparison import compare
 from pct_mlops.config import Policy, Rule
-from pct_mlops.gate import decide, with_limits
+from pct_mlops.gate import decide, limit_name, with_limits
 from pct_mlops.predictions import Predictions
 
 RULES = """
@@ -123,6 +123,34 @@ def test_a_slider_holds_the_policys_limit_exactly_and_what_was_observed(comparis
     low, high = found.span
     assert all(low <= value <= high for value in (own, check.value, check.lower, check.upper) if value is not None)
     assert 100 <= (high - low) * found.scale / found.step <= 1000
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"metric": "nfr", "max_times_floor": 0.0005},
+        {"metric": "nfr", "max_times_floor": 1e300},
+        {"metric": "nfr", "max": 0.0},
+        {"metric": "accuracy_change", "min": -0.9},
+        {"metric": "accuracy_new", "min": 1.0},
+        {"metric": "fractional_nfr", "max": 0.9, "bound": "point"},
+        {"metric": "nll_new", "max": 1e308, "bound": "point"},
+    ],
+)
+def test_whatever_limit_a_policy_has_the_slider_holds_it_and_ends_where_a_limit_may_be(comparison, rule):
+    rule = Rule.model_validate(rule)
+    name = limit_name(rule)
+    (check,) = decide(Policy(rules=(rule,)), comparison).checks
+
+    found = dial("limit1", rule, check)
+
+    low, high = (found.shown(end) for end in found.span)
+    assert low < high
+    assert max(abs(low), abs(high)) < 2**53, "a browser counts no further"
+    assert low <= found.shown(getattr(rule, name)) <= high
+    assert found.limit(found.shown(getattr(rule, name))) == getattr(rule, name)
+    for end in (low, high):
+        Rule.model_validate({**rule.model_dump(exclude_none=True), name: found.limit(end)})
 
 
 def test_files_that_a_policy_names_the_floor_and_pinned_examples_count(explore, files, folder, truth, comparison):

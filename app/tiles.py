@@ -71,6 +71,11 @@ def text(value: str) -> str:
     return html.escape(printable(value), quote=True)
 
 
+def _exact(value: str) -> str:
+    """Data as an attribute that a script reads and nobody sees: every character is kept."""
+    return "".join(char if char >= " " else f"&#{ord(char)};" for char in html.escape(value, quote=True))
+
+
 def gallery(tiles: Sequence[Tile]) -> str:
     """All tiles as one HTML grid that wraps with the window; where no tile has an image, none has room for one."""
     pictured = any(tile.png is not None for tile in tiles)
@@ -81,7 +86,7 @@ def _tile(tile: Tile, pictured: bool) -> str:
     mark = f'<span class="pct-mark">{text(tile.mark)}</span>' if tile.mark else ""
     shown = f'<div class="pct-image">{image(tile.png, f"{tile.target} ({tile.sample_id})")}{mark}</div>'
     return (
-        f'<a class="pct-tile" href="{text(tile.href)}" target="_self" data-pct-id="{text(tile.sample_id)}">'
+        f'<a class="pct-tile" href="{text(tile.href)}" target="_self" data-pct-id="{_exact(tile.sample_id)}">'
         f"<figure>{shown if pictured else mark}"
         f'<figcaption class="pct-text">'
         f'<div class="pct-target pct-cut" title="target: {text(tile.target)}">{text(tile.target)}</div>'

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
+
 import pytest
 
 from app.labels import matching, ordered, unique
 from app.markup import plain
 from app.options import Options, read_options
-from app.selection import default_versions
+from app.selection import default_versions, titles_of
+from app.store import FileTable
 from app.tiles import Answer, Tile, gallery
 from app.verdict import SHOWN, left_out, rules_table
 from pct_mlops.comparison import ClassCounts, FlipCounts
@@ -92,6 +95,31 @@ def test_tiles_escape_every_text(hostile):
 
     assert hostile not in html.replace("</figcaption></figure>", "")
     assert html.count("<figure") == html.count("</figure>") == 1
+
+
+@pytest.mark.parametrize("sample_id", ["a\nb\t c", "<b>\"'&amp;", "\u202eevil\u00ad"])
+def test_a_click_on_a_tile_sends_the_very_id(sample_id):
+    found = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            found.extend(value for name, value in attributes if name == "data-pct-id")
+
+    Reader().feed(gallery([tile(sample_id=sample_id)]))
+
+    assert found == [sample_id]
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (("/a/x/old.parquet", "/a/x/new.parquet"), ("old.parquet", "new.parquet")),
+        (("/a/x/t.parquet", "/a/y/t.parquet"), ("x/t.parquet", "y/t.parquet")),
+        (("/a/x/t.parquet", "/b/x/t.parquet"), ("/a/x/t.parquet", "/b/x/t.parquet")),
+    ],
+)
+def test_two_files_are_never_called_alike(paths, expected):
+    assert titles_of(*(FileTable(path, 1) for path in paths)) == expected
 
 
 def test_tiles_show_both_answers_with_confidence_and_whether_they_are_right():

@@ -91,8 +91,15 @@ def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
         return
     limit = ranking.SHOWN if len(titles) <= ranking.SHOWN else IN_MATRIX
     rows, columns = busiest(cells, len(titles), limit, labels.matching(titles, needle))
+    if not rows:
+        st.info("None of the classes found has negative flips.", icon=":material/search_off:")
+        return
     if len(titles) > len(rows):
-        st.caption(f"The {len(rows)} targets and {len(columns)} answers with most negative flips.")
+        targets, answers = (
+            f"{len(found)} {what}{'' if len(found) == 1 else 's'}"
+            for found, what in ((rows, "target"), (columns, "answer"))
+        )
+        st.caption(f"The {targets} and {answers} with most negative flips.")
     chosen = onward.chart(
         drawn(flip_matrix, cells, rows, columns, titles),
         key="matrix",

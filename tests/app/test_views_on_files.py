@@ -207,6 +207,28 @@ def test_the_same_table_twice_is_one_sentence(explore, files):
     assert "same table" in explore(files[0], files[0]).error[0].value
 
 
+def test_of_many_classes_the_worst_are_shown_and_the_others_found(explore, folder, make_table):
+    names = [f"kind {index:02d}" for index in range(40)]
+    ids, labels = [f"test/{index:04d}" for index in range(400)], np.arange(400) % 40
+    wrong = np.where((labels == 7) & (np.arange(400) < 100), 8, labels)
+    for version, predicted in ((1, labels), (2, wrong)):
+        make_table(ids, labels, predicted, version, names=names).save(folder / f"many{version}.parquet")
+
+    app = explore(folder / "many1.parquet", folder / "many2.parquet", view="classes")
+    said = " ".join(caption.value for caption in app.caption)
+    assert "The first 30 of 40 classes" in said
+    assert "The 1 target and 1 answer with" in said
+    assert figure(app)["layout"]["yaxis"]["ticktext"][0] == "kind 07 (10)"
+
+    app.text_input(key="find").set_value("KIND 39").run()
+    assert app.query_params["find"] == "KIND 39"
+    assert figure(app)["layout"]["yaxis"]["ticktext"] == ["kind 39 (10)"]
+    assert len(app.get("plotly_chart")) == 1
+    assert "None of the classes found has negative flips" in app.info[0].value
+    app.text_input(key="find").set_value("<b>zebra</b>").run()
+    assert "No class name contains" in app.info[0].value
+
+
 def test_a_click_left_over_from_a_larger_model_is_ignored(explore, files, links_of):
     app = explore(*files, view="classes")
     app.session_state["matrix"] = {"selection": {"points": [{"customdata": [900, 1]}], "point_indices": []}}

@@ -122,7 +122,7 @@ def versions_against(
             continue
         points.append(_point(version, old, found))
         if reference is not None:
-            level = MethodPoint(f"{title(reference)}", found.accuracy_old.value or 0.0, 0.0)
+            level = MethodPoint(title(reference), found.accuracy_old.value or 0.0, 0.0)
     return Versions(points, level, left_out)
 
 
@@ -166,18 +166,18 @@ def move_points(tracking_uri: str | None, name: str, found: Sequence[Move], say:
     for done, move in enumerate(found):
         if time.monotonic() - began > PATIENCE:
             say(done / len(found), f"Comparing what each move replaced, {done} of {len(found)} done…")
-        measured: Rates | str = ""
+        known = None
         if move.from_version is not None and move.to_version is not None:
             old, new = (VersionTable(tracking_uri, name, number) for number in (move.from_version, move.to_version))
             measured = _rates_or_reason(old, new)
-        is_known = isinstance(measured, Rates)
+            known = measured if isinstance(measured, Rates) else None
         points.append(
             MovePoint(
                 when=move.when,
                 title=f"{_number(move.from_version)} → {_number(move.to_version)}",
                 kind=kind(move),
-                nfr=measured.nfr if is_known else None,  # type: ignore[union-attr]
-                num_flips=measured.num_flips if is_known else None,  # type: ignore[union-attr]
+                nfr=known.nfr if known else None,
+                num_flips=known.num_flips if known else None,
                 details=(f"by {move.who}, {move.when[:10]}", *([move.reason] if move.reason else [])),
             )
         )

@@ -156,12 +156,12 @@ def _limit(key: str, total: int) -> int:
     return st.session_state[key] * store_versions.BATCH
 
 
-def _more(key: str, limit: int, total: int) -> None:
+def _more(key: str, limit: int, total: int, note: str = "") -> None:
     batches = st.session_state[key]
     selection.remember("1", **{key: str(batches)})
     if limit >= total:
         return
-    st.caption(f"The newest {count(limit)} of {count(total)}.")
+    st.caption(f"The newest {count(limit)} of {count(total)}.{note}")
     st.button(
         "Compare older ones too", key=f"more_{key}", icon=":material/expand_more:", on_click=_next_batch, args=(key,)
     )
@@ -193,7 +193,7 @@ def draw_history(table: VersionTable) -> None:
     else:
         st.caption("No move has replaced a version whose predictions are stored, so nothing has flipped yet.")
     st.html(history_table(found[-limit:], points))
-    _more("moves", limit, len(found))
+    _more("moves", limit, len(found), " Flips are added up from the oldest of these.")
 
 
 def draw_sweep(table: VersionTable, run_ids: list[str], titles: list[str]) -> None:

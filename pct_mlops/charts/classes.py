@@ -11,11 +11,13 @@ import plotly.graph_objects as go
 from pct_mlops.charts.far_bounds import EDGE, arrows, explained, reached
 from pct_mlops.charts.palette import NEGATIVE, POSITIVE, axis_text, ink, nothing, plain_layout
 from pct_mlops.charts.text import count, distinct, escaped, interval, percent, short
+from pct_mlops.charts.ticks import fraction_ticks, nice_step, share
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Estimate
 
 ROW_HEIGHT = 30
+NAME = 34  # characters of a class's name
 # Shares of the width: bars, and beside them old and new accuracy.
 BARS, ACCURACIES = (0.0, 0.64), (0.7, 1.0)
 
@@ -44,11 +46,11 @@ def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
         return nothing(figure, "No classes")
     # One scale for both directions, each as long as its data need.
     left, right = (_bars(figure, rows, metric, ink(dark)) for metric in ("PFR", "NFR"))
-    step = _nice_step(left + right)
+    step = nice_step(left + right)
     ticks = [step * i for i in range(-int(left / step), int(right / step) + 1)]
     figure.update_xaxes(
         tickvals=ticks,
-        ticktext=[f"{abs(100 * tick):g}%" for tick in ticks],
+        ticktext=[share(abs(tick), step) for tick in ticks],
         range=[-EDGE * left, EDGE * right],
         **axis_text(dark),
         zeroline=True,
@@ -61,7 +63,7 @@ def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
         tickvals=list(range(len(rows))),
         ticktext=[
             f"{escaped(name)} ({count(row.support)})"
-            for name, row in zip(distinct([row.name for row in rows]), rows, strict=True)
+            for name, row in zip(distinct([row.name for row in rows], NAME), rows, strict=True)
         ],
         range=[len(rows) - 0.5, -0.5],
         showgrid=True,
@@ -73,8 +75,9 @@ def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
     )
     _accuracies(figure, rows, dark)
     _heading(figure, ACCURACIES[0], "left", "accuracy:  ○ old  ● new", ink(dark))
-    _heading(figure, 0, "left", "◀ positive flips", POSITIVE)
-    _heading(figure, BARS[1], "right", "negative flips ▶", NEGATIVE)
+    # The words in ink: as text, the colours of the bars are too faint on white.
+    _heading(figure, 0, "left", f'<span style="color:{POSITIVE}">◀</span> positive flips', ink(dark))
+    _heading(figure, BARS[1], "right", f'negative flips <span style="color:{NEGATIVE}">▶</span>', ink(dark))
     figure.update_layout(barmode="overlay", bargap=0.35, margin={"l": 8, "r": 8, "t": 32, "b": 32})
     return explained(figure, BARS[1], ink(dark))
 
@@ -140,8 +143,7 @@ def _accuracies(figure: go.Figure, rows: Sequence[ClassRates], dark: bool) -> No
             "domain": ACCURACIES,
             "anchor": "y",
             "range": [low - room, high + room],
-            "tickformat": ".0%" if high - low > 0.05 else ".1%",
-            "nticks": 4,
+            **fraction_ticks(high - low + 2 * room, most=4),
             "fixedrange": True,
             "zeroline": False,
             **axis_text(dark),
@@ -191,13 +193,3 @@ def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, line: str)
     reach = reached(values, ends, [row.support for row in rows])
     arrows(figure, [i for i, end in enumerate(ends) if end > reach], sign * EDGE * reach, line, shared)
     return reach
-
-
-def _nice_step(reach: float) -> float:
-    """A tick distance of 1, 2 or 5 times a power of ten that gives up to eight ticks over `reach`."""
-    power: float = 10.0**-6
-    while True:
-        for factor in (1, 2, 5):
-            if reach / (factor * power) <= 8:
-                return factor * power
-        power *= 10

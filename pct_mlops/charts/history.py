@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
+from pct_mlops.charts.labels import place_labels
 from pct_mlops.charts.palette import GRID, NEGATIVE, POSITIVE, axis_text, ink, nothing, plain_layout
 from pct_mlops.charts.text import count, escaped, interval, percent, short
+from pct_mlops.charts.ticks import percent_ticks
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Estimate
 
 HEIGHT = 430
 ABOVE, BELOW = (0.46, 1.0), (0.0, 0.3)  # shares of the height: NFR, and flips so far
-MAX_NAMED = 12  # moves; beyond that their titles would cover each other
 # How a move is drawn: symbol and colour, so that neither has to be told apart alone.
 LOOKS = {
     "promotion": ("circle", POSITIVE),
@@ -55,7 +56,7 @@ def move_history(points: Sequence[MovePoint], *, dark: bool = False) -> go.Figur
     if not known:
         return nothing(figure, "No moves to show")
     for kind in LOOKS:
-        _moves(figure, [point for point in known if point.kind == kind], kind, dark, named=len(known) <= MAX_NAMED)
+        _moves(figure, [point for point in known if point.kind == kind], kind, dark)
     totals = running(known)
     figure.add_scatter(
         x=[point.when for point in known],
@@ -71,6 +72,7 @@ def move_history(points: Sequence[MovePoint], *, dark: bool = False) -> go.Figur
         cliponaxis=False,
     )
     _axes(figure, known, totals, dark)
+    _titles(figure, known, dark)
     for text, top in (("<b>NFR of each move</b>", ABOVE[1]), ("<b>negative flips, added up</b>", BELOW[1])):
         figure.add_annotation(
             text=text,
@@ -87,7 +89,7 @@ def move_history(points: Sequence[MovePoint], *, dark: bool = False) -> go.Figur
     return figure.update_layout(margin={"l": 16, "r": 24, "t": 36, "b": 16})
 
 
-def _moves(figure: go.Figure, points: Sequence[MovePoint], kind: str, dark: bool, *, named: bool) -> None:
+def _moves(figure: go.Figure, points: Sequence[MovePoint], kind: str, dark: bool) -> None:
     symbol, colour = LOOKS[kind]
     rates = [point.nfr for point in points if point.nfr is not None]
     values = [rate.value or 0.0 for rate in rates]
@@ -95,10 +97,7 @@ def _moves(figure: go.Figure, points: Sequence[MovePoint], kind: str, dark: bool
         name=kind,
         x=[point.when for point in points],
         y=[100 * value for value in values],
-        mode="markers+text" if named else "markers",
-        text=[escaped(short(point.title)) for point in points],
-        textposition="middle right",
-        textfont={"color": ink(dark), "size": 12},
+        mode="markers",
         marker={"size": 12, "symbol": symbol, "color": colour},
         error_y={
             "type": "data",
@@ -117,6 +116,24 @@ def _moves(figure: go.Figure, points: Sequence[MovePoint], kind: str, dark: bool
     )
 
 
+def _titles(figure: go.Figure, points: Sequence[MovePoint], dark: bool) -> None:
+    """Beside each move what it moved, where that covers nothing: one that is taken back soon has another beside it."""
+    rates = [(point.when, point.nfr) for point in points if point.nfr is not None]
+    bars = [
+        [(when, 100 * (end if end is not None else rate.value or 0.0)) for end in (rate.lower, rate.upper)]
+        for when, rate in rates
+    ]
+    place_labels(
+        figure,
+        [(when, 100 * (rate.value or 0.0)) for when, rate in rates],
+        [escaped(short(point.title)) for point in points],
+        bars,
+        dark,
+        number=lambda when: datetime.fromisoformat(when).timestamp(),
+        tall=(ABOVE[1] - ABOVE[0]) * HEIGHT,
+    )
+
+
 def _text(point: MovePoint, rate: Estimate) -> str:
     lines = [f"<b>{escaped(short(point.title, 60))}</b>, {point.kind}"]
     lines += [f"NFR {percent(rate.value)} ({interval(rate.lower, rate.upper)})"]
@@ -129,7 +146,7 @@ def _axes(figure: go.Figure, points: Sequence[MovePoint], totals: Sequence[int],
     top = max([rate.upper or rate.value or 0.0 for point in points if (rate := point.nfr) is not None] + [1e-4])
     figure.update_xaxes(**shared, type="date", showgrid=False, anchor="y2", **_span(points))
     figure.update_layout(
-        yaxis={**shared, "domain": ABOVE, "range": [0, 108 * top], "ticksuffix": "%", "gridcolor": GRID, "nticks": 5},
+        yaxis={**shared, "domain": ABOVE, "range": [0, 108 * top], "gridcolor": GRID, **percent_ticks(108 * top, 5)},
         yaxis2={
             **shared,
             "domain": BELOW,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -16,7 +17,7 @@ LETTER, LINE, GAP = 7.0, 16.0, 10.0
 PLACES = ((1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1))
 
 Box = tuple[float, float, float, float]  # left, right, bottom, top
-Line = Sequence[tuple[float, float]]
+Line = Sequence[tuple[Any, float]]  # x as the axis has it
 
 
 def place_labels(
@@ -27,19 +28,22 @@ def place_labels(
     dark: bool,
     *,
     all_shown: bool = False,
+    number: Callable[[Any], float] = float,
+    tall: float = TALL,
 ) -> go.Figure:
     """Each label beside its point, where it covers no point, line or other label; else it is left to the hover.
 
     Bold ones come first. They, or all of them with `all_shown`, are there in any case, where they cover least.
+    `number` makes a number of what stands on the x axis, such as a date; `tall` is the height of the area in pixels.
     """
-    (left, right), (low, high) = figure.layout.xaxis.range, figure.layout.yaxis.range
+    (left, right), (low, high) = map(number, figure.layout.xaxis.range), figure.layout.yaxis.range
 
-    def pixels(x: float, y: float) -> tuple[float, float]:
-        return WIDTH * (x - left) / (right - left), TALL * (y - low) / (high - low)
+    def pixels(x: Any, y: float) -> tuple[float, float]:
+        return WIDTH * (number(x) - left) / (right - left), tall * (y - low) / (high - low)
 
     spots = [pixels(x, y) for x, y in points]
     taken = [(x - 5, x + 5, y - 5, y + 5) for x, y in spots]
-    edge = [(0, 0), (WIDTH, 0), (WIDTH, TALL), (0, TALL), (0, 0)]
+    edge = [(0, 0), (WIDTH, 0), (WIDTH, tall), (0, tall), (0, 0)]
     taken += [(x, x, y, y) for x, y in _along(edge)]
     taken += [(x, x, y, y) for line in lines for x, y in _along([pixels(*end) for end in line])]
     for i in sorted(range(len(labels)), key=lambda index: not labels[index].startswith("<b>")):

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from pct_mlops.charts.palette import FLIP_SCALE, INK, NEGATIVE, axis_text, ink, nothing, plain_layout
+from pct_mlops.charts.palette import FLIP_SCALE, NEGATIVE, axis_text, ink_on_flips, nothing, plain_layout
 from pct_mlops.charts.text import count, distinct, escaped, short
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import FlipCell
 
 CELL_HEIGHT = 26
+NAME = 28  # characters of a target's name; an answer's stands aslant and has less room
 MAX_ANNOTATED = 20  # columns; beyond that numbers no longer fit their cells
 
 
@@ -81,8 +82,7 @@ def flip_matrix(
     )
     _markers(figure, shown, place, class_names)
     if len(columns) <= MAX_ANNOTATED:
-        # A strong orange is bright in either theme; a faint one is as bright as the page behind it.
-        colours = [INK if cell.count > 0.88 * top else ink(dark) for cell in shown]
+        colours = [ink_on_flips(cell.count / top, dark) for cell in shown]
         figure.data[-1].update(mode="markers+text", text=[count(c.count) for c in shown], textfont_color=colours)
     _axes(figure, rows, columns, class_names, dark)
     return figure
@@ -133,7 +133,7 @@ def _axes(
     figure.update_yaxes(
         **shared,
         tickvals=list(range(len(rows))),
-        ticktext=[escaped(name) for name in distinct([class_names[index] for index in rows], 18)],
+        ticktext=[escaped(name) for name in distinct([class_names[index] for index in rows], NAME)],
         range=[len(rows) - 0.5, -0.5],
         title={"text": "target class"},
     )

@@ -5,6 +5,8 @@ The hues follow Okabe and Ito's palette (blue against vermillion); meaning never
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import plotly.graph_objects as go
 
 NEGATIVE = "#DD6A1F"
@@ -13,15 +15,15 @@ BOTH_RIGHT = "rgba(134,160,182,0.5)"  # the bulk: quiet in both themes
 BOTH_WRONG = "#74808C"
 NEUTRAL = "#8A929A"
 GRID = "rgba(138,146,154,0.25)"
-_NEGATIVE_RGB = "221,106,31"
+_NEGATIVE_RGB = (221, 106, 31)
+_FAINTEST = 0.18  # opacity of the smallest number of flips
 
 # From transparent to solid, so that an empty cell is the page itself in a light and in a dark theme.
-FLIP_SCALE = (
-    (0.0, f"rgba({_NEGATIVE_RGB},0)"),
-    (1e-9, f"rgba({_NEGATIVE_RGB},0.18)"),
-    (1.0, f"rgba({_NEGATIVE_RGB},1)"),
+FLIP_SCALE = tuple(
+    (place, f"rgba{(*_NEGATIVE_RGB, opacity)}") for place, opacity in ((0.0, 0), (1e-9, _FAINTEST), (1.0, 1))
 )
-
+# Behind everything: Streamlit's pages in a light and in a dark theme.
+PAGE, PAGE_ON_DARK = (255, 255, 255), (14, 17, 23)
 
 # Of text and thin lines on the page: in a light and in a dark theme.
 INK, INK_ON_DARK = "#2F2D2B", "#EDEBE8"
@@ -30,6 +32,23 @@ INK, INK_ON_DARK = "#2F2D2B", "#EDEBE8"
 def ink(dark: bool) -> str:
     """Colour of text and thin lines."""
     return INK_ON_DARK if dark else INK
+
+
+def ink_on_flips(share: float, dark: bool) -> str:
+    """Black or white, whichever is easier to read on FLIP_SCALE at `share`: a contrast of at least 4.5 (WCAG 2, AA)."""
+    opacity = _FAINTEST + (1 - _FAINTEST) * share
+    behind = zip(_NEGATIVE_RGB, PAGE_ON_DARK if dark else PAGE, strict=True)
+    light = luminance([opacity * over + (1 - opacity) * under for over, under in behind])
+    # Where both contrast alike: (light + 0.05) / 0.05 = 1.05 / (light + 0.05).
+    return "#000000" if (light + 0.05) ** 2 > 0.05 * 1.05 else "#FFFFFF"
+
+
+def luminance(colour: Iterable[float]) -> float:
+    """Relative luminance of an sRGB colour with parts from 0 to 255 (WCAG 2)."""
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (c / 255 for c in colour)
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def plain_layout(figure: go.Figure, height: int, dark: bool) -> go.Figure:

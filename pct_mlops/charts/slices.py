@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from pct_mlops.charts.far_bounds import EDGE, arrows, explained, reached
 from pct_mlops.charts.palette import NEGATIVE, axis_text, ink, nothing, plain_layout
 from pct_mlops.charts.text import count, escaped, interval, percent, probability, short
+from pct_mlops.charts.ticks import fraction_ticks
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import SliceExcess
@@ -91,8 +92,7 @@ def _text(row: SliceExcess) -> str:
 def _axes(figure: go.Figure, rows: Sequence[SliceExcess], right: float, dark: bool) -> None:
     figure.update_xaxes(
         range=[0, right],
-        tickformat=".1~%",
-        nticks=7,
+        **fraction_ticks(right),
         fixedrange=True,
         zeroline=True,
         zerolinewidth=1,

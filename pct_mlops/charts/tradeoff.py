@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from pct_mlops.charts.labels import Line, place_labels
 from pct_mlops.charts.palette import GRID, NEGATIVE, NEUTRAL, POSITIVE, axis_text, ink, nothing, plain_layout
 from pct_mlops.charts.text import escaped, percent, short
+from pct_mlops.charts.ticks import percent_ticks
 
 if TYPE_CHECKING:
     from pct_mlops.reports import CurvePoint
@@ -263,15 +264,20 @@ def _axes(figure: go.Figure, x: Sequence[float], y: Sequence[float], dark: bool)
         "gridcolor": GRID,
         "zeroline": False,
         "fixedrange": True,
-        "ticksuffix": "%",
         "automargin": True,
         **axis_text(dark),
     }
-    low, high = _range(x)
+    (low, high), (bottom, top) = _range(x), _range(y)
+    low = max(low, -0.08 * high)
     figure.update_xaxes(
-        **shared, range=[max(low, -0.08 * high), high], title={"text": "negative flip rate (lower is better)"}
+        **shared,
+        **percent_ticks(high - low),
+        range=[low, high],
+        title={"text": "negative flip rate (lower is better)"},
     )
-    figure.update_yaxes(**shared, range=_range(y), title={"text": "accuracy (higher is better)"})
+    figure.update_yaxes(
+        **shared, **percent_ticks(top - bottom), range=[bottom, top], title={"text": "accuracy (higher is better)"}
+    )
     figure.update_layout(margin={"l": 16, "r": 16, "t": 16, "b": 16})
 
 

@@ -44,14 +44,28 @@ def test_texts_are_escaped_and_all_is_within_the_axes():
     figure = move_history([point(2, title="<i>x</i>"), point(3)])
 
     promotions = figure.data[0]
-    assert "<i>" not in promotions.text[0]
+    assert named(figure) == {"&lt;i&gt;x&lt;/i&gt;", "2 → 3"}
     assert "&lt;b&gt;why" in promotions.hovertext[0]
     start, end = figure.layout.xaxis.range
     assert start < promotions.x[0] < promotions.x[1] < end
 
 
-def test_many_moves_are_not_named_and_none_give_an_empty_figure():
-    assert move_history([point(day) for day in range(1, 20)]).data[0].mode == "markers"
-    assert move_history([point(2)]).data[0].mode == "markers+text"
+def named(figure):
+    """Moves that have a title beside their point; headings are bold."""
+    return {note.text for note in figure.layout.annotations if not note.text.startswith("<b>")}
+
+
+def test_a_title_stands_where_it_covers_nothing():
+    apart = [point(2), point(16), point(28)]
+    assert named(move_history(apart)) == {"1 → 2", "15 → 16", "27 → 28"}
+    # Taken back within the hour: the two points all but meet, so their titles stand to either side.
+    soon = [*apart, point(16, kind="rollback", title="16 → 15", when="2026-01-16T10:20:00+00:00")]
+    notes = {note.text: note for note in move_history(soon).layout.annotations}
+    assert {notes[title].xanchor for title in ("15 → 16", "16 → 15")} == {"left", "right"}
+    crowded = [point(1, when=f"2026-01-01T10:{minute:02d}:00+00:00", title=f"{minute}") for minute in range(60)]
+    assert len(named(move_history(crowded))) < 20
+
+
+def test_no_moves_are_an_empty_figure():
     assert not move_history([MOVES[0]]).data
     assert not move_history([]).data

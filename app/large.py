@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import evidence, pictures, pieces, review_form, selection, store
 from app.markup import plain
-from app.store import Pair
+from app.store import Pair, VersionTable
 from app.tiles import Answer, Tile, gallery, image, text
 from pct_mlops.charts import count
 from pct_mlops.comparison import FlipRow
@@ -52,9 +52,10 @@ def draw_image(pair: Pair, row: FlipRow, titles: list[str]) -> None:
 
 def draw_answers(pair: Pair, row: FlipRow, titles: list[str]) -> None:
     """Both models side by side: the likeliest classes where logits are stored, else the answer alone."""
+    old, new = _titles(pair)
     sides = (
-        ("Old", pair.old_title, pair.old, row.old_prediction, row.old_confidence, row.old_label_confidence),
-        ("New", pair.new_title, pair.new, row.new_prediction, row.new_confidence, row.new_label_confidence),
+        ("Old", old, pair.old, row.old_prediction, row.old_confidence, row.old_label_confidence),
+        ("New", new, pair.new, row.new_prediction, row.new_confidence, row.new_label_confidence),
     )
     num_complete = 0
     for place, (who, title, table, answer, sure, on_target) in zip(st.columns(2, gap="medium"), sides, strict=True):
@@ -71,6 +72,14 @@ def draw_answers(pair: Pair, row: FlipRow, titles: list[str]) -> None:
     else:
         whose = "one of the two, so only its" if num_complete else "either of the two, so only their"
         st.caption(f"No logits are stored for {whose} answer and the target are shown.")
+
+
+def _titles(pair: Pair) -> tuple[str, str]:
+    """How to call the two where there is little room: of one model, by their versions."""
+    old, new = pair.old, pair.new
+    if isinstance(old, VersionTable) and isinstance(new, VersionTable) and old.name == new.name:
+        return f"version {old.version}", f"version {new.version}"
+    return pair.old_title, pair.new_title
 
 
 def draw_history(pair: Pair, row: FlipRow, titles: list[str]) -> None:

@@ -13,7 +13,7 @@ from pct_mlops.config.difference import Difference
 STYLE = """<style>
 .pct-dist{display:grid;grid-template-columns:minmax(0,1fr) 4.2em;gap:2px 10px;font-size:.88rem;margin:0}
 .pct-dist .pct-line{display:contents}
-.pct-dist .pct-name{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.pct-dist .pct-name{overflow-wrap:anywhere}
 .pct-dist .pct-share{text-align:right;font-variant-numeric:tabular-nums}
 .pct-dist .pct-track{grid-column:1/-1;height:6px;border-radius:3px;margin-bottom:6px;
 background:color-mix(in srgb,currentColor 12%,transparent)}

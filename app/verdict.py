@@ -10,7 +10,7 @@ from app import line
 from app.markup import plain
 from app.tables import Column, table
 from app.tiles import text
-from pct_mlops.charts import number, percent, points, ruler
+from pct_mlops.charts import count, number, percent, points, ruler
 from pct_mlops.comparison import METRICS
 from pct_mlops.gate.decision import WORST_FIRST
 from pct_mlops.gate.distance import distance, is_at_most
@@ -18,7 +18,7 @@ from pct_mlops.gate.distance import distance, is_at_most
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pct_mlops.gate import Check
+    from pct_mlops.gate import Check, Decision
 
 # Verdict -> Streamlit's box (its colour) and icon.
 _BANNERS: dict[str, tuple[Any, str]] = {
@@ -28,9 +28,17 @@ _BANNERS: dict[str, tuple[Any, str]] = {
     "INCONCLUSIVE": (st.warning, ":material/help:"),
     "ERROR": (st.error, ":material/report:"),
 }
+_MEANINGS = {
+    "PASS": "it may go out",
+    "BOOTSTRAP": "it may go out, as the first one",
+    "FAIL": "it must not go out",
+    "INCONCLUSIVE": "not decided yet, so it must not go out",
+    "ERROR": "it could not be judged, so it must not go out",
+}
 _MARKS = {"PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?", "ERROR": "!", "BOOTSTRAP": "–"}
 
 SHOWN = 12  # checks
+REASONS = 2  # of them in the banner
 
 STYLE = """<style>
 .pct-table.pct-rules{font-size:.9rem}
@@ -51,10 +59,21 @@ KEY = (
 )
 
 
-def banner(verdict: str, sentence: str, source: str) -> None:
-    """The verdict and why, in one line; `source` says who judged."""
+def banner(verdict: str, sentence: str, source: str, reasons: Sequence[str] = ()) -> None:
+    """The verdict and why; `reasons` are a line each, `source` says who judged."""
     box, icon = _BANNERS.get(verdict, _BANNERS["ERROR"])
-    box(f"**{plain(verdict)}** · {plain(sentence)}  \n{plain(source)}", icon=icon)
+    meaning = _MEANINGS.get(verdict, _MEANINGS["ERROR"])
+    lines = [f"**{plain(verdict)}: {meaning}.** {plain(sentence)}", *map(plain, reasons), f":small[{plain(source)}]"]
+    box("  \n".join(lines), icon=icon)
+
+
+def reasons(decision: Decision) -> list[str]:
+    """What stands in the way, the worst first, and how much more there is; nothing where it passes."""
+    against = sorted((check for check in decision.checks if check.verdict is decision.verdict), key=_closest_first)
+    if decision.verdict in ("PASS", "BOOTSTRAP") or not against:
+        return []
+    more = [f"{count(len(against) - REASONS)} more are below."] if len(against) > REASONS else []
+    return [check.sentence for check in against[:REASONS]] + more
 
 
 def rules_table(checks: Sequence[Check]) -> str:

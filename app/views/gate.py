@@ -71,7 +71,7 @@ def draw_verdict(decision: Decision, as_given: Decision, limits: Limits) -> None
     source = f"With your limits. With {given}: {as_given.verdict}."
     if limits == Limits():
         source = f"With {given}: move a slider below."
-    verdict.banner(str(decision.verdict), decision.sentence, source)
+    verdict.banner(str(decision.verdict), decision.sentence, source, verdict.reasons(decision))
 
 
 def draw_rules(pair: Pair, path: str | None, policy: Policy) -> Limits:
@@ -169,7 +169,8 @@ def draw_file(policy: Policy) -> None:
     """The policy with these limits, to copy or to save."""
     st.subheader("As a policy file", anchor=False, help=HINTS["yaml"])
     text = to_yaml(policy)
-    st.code(text, language="yaml", wrap_lines=True)
+    # Without colours: in a light theme those of a number are too faint to read.
+    st.code(text, language=None, wrap_lines=True)
     st.download_button(
         "Save as policy.yaml", text, "policy.yaml", "application/yaml", icon=":material/download:", on_click="ignore"
     )

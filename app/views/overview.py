@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import evidence, judging, pieces, selection, store, verdict
+from app import evidence, pieces, ruling, selection, store, verdict
 from app.drawn import drawn
 from app.markup import plain
 from app.store import Pair
@@ -39,7 +38,7 @@ def overview() -> None:
     counts = store.counts(pair)
     st.title("Did it get better everywhere?", anchor=False)
     st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)} on {count(counts.total)} test examples")
-    decision = draw_verdict(pair)
+    decision = ruling.draw(pair)
     left, right = st.columns([1.15, 1], gap="large")
     with left:
         draw_areas(counts)
@@ -113,32 +112,6 @@ def draw_metrics(pair: Pair) -> None:
         )
     if floor := store.floor(pair):
         st.caption(f"For comparison: {plain(floor.sentence)}.", help=HINTS["floor"])
-
-
-def draw_verdict(pair: Pair) -> Decision | None:
-    """The gate's decision under the given policy, and the one on record when it judged this very pair."""
-    recorded = store.recorded_verdict(pair)
-    try:
-        decision = judging.decision(pair, selection.policy())
-    except PctError as error:
-        st.error(plain(str(error)), icon=":material/error:")
-        decision = None
-    if decision is None:
-        if recorded:
-            verdict.banner(
-                recorded, "as the gate recorded when it judged these two versions.", "No policy was given here."
-            )
-        elif not selection.policy():
-            st.info(
-                "No verdict: no policy was given. Start the explorer with `--policy FILE` to see one.",
-                icon=":material/policy:",
-            )
-        return None
-    note = f" The gate recorded {recorded} for these two versions." if recorded else ""
-    verdict.banner(
-        str(decision.verdict), decision.sentence, f"Judged now under {Path(selection.policy() or '').name}.{note}"
-    )
-    return decision
 
 
 def draw_checks(decision: Decision) -> None:

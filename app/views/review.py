@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import flips, review_form, reviewing, selection, store
+from app import flips, review_form, reviewing, ruling, selection, store
 from app.flips import Asked, Filter
 from app.markup import plain
 from app.store import Pair
@@ -39,6 +39,7 @@ def review() -> None:
     # Read here first: what cannot be read is said once for the whole page.
     reviewing.records(pair)
     review_form.said()
+    ruling.draw(pair)
     live(pair)
     draw_form(pair)
     draw_records(pair)

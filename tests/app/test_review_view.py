@@ -110,8 +110,9 @@ def test_a_decision_is_signed_and_stands_on_the_page(explore, desk, model, key, 
 
     (record,) = kept(desk, model)
     assert (record.kind, record.reason, record.baseline) == (kind, HOSTILE, 1)
-    banner = (app.success if kind is ReviewKind.ACCEPT else app.error)[0].value
-    assert "by Ada" in banner
+    verdict, banner = (box.value for box in (*app.success, *app.error))
+    assert verdict.startswith("**PASS" if kind is ReviewKind.ACCEPT else "**FAIL")
+    assert banner.startswith(f"**{kind.capitalize()}ed** by Ada")
     assert "\\<img src\\=" in banner or "\\<img src=" in banner
     assert "[a](http" not in banner
     press(app, f"undo_{record.id}")
@@ -175,7 +176,7 @@ def test_names_notes_and_ids_of_others_are_never_markup(explore, desk, model, fl
 
     assert not app.exception
     shown = [text.value for text in (*app.markdown, *app.error, *app.caption) if "onerror" in text.value]
-    assert len(shown) == (1 if view == "examples" else 4)
+    assert len(shown) == (1 if view == "examples" else 5)
     for text in shown:
         # Every character that Markdown could act on stands behind a backslash.
         assert text.count("\\<img") == text.count("<img")

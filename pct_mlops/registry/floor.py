@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from pct_mlops.config import PctError
 from pct_mlops.config.numbers import percent
 from pct_mlops.registry.connection import said_plainly
+from pct_mlops.registry.moves import MAX_RECORD
 from pct_mlops.registry.registry import Registry
 
 FLOOR_TAG = "pct.floor"
@@ -19,7 +20,7 @@ class Floor:
 
     `digest` is that of the evaluation set, `values` holds the NFR of every ordered pair, `version` is the old
     model's, and `same_recipe` says whether it was trained by this recipe. `when` is ISO 8601 in UTC, `run_id` the run
-    that carries the report.
+    that carries the report. From the registry `values` is empty where there are more than a tag can hold.
     """
 
     digest: str
@@ -43,8 +44,11 @@ class Floor:
 
 def store_floor(registry: Registry, name: str, floor: Floor) -> None:
     """Keep the floor with the registered model, in the place of an earlier one."""
+    text = json.dumps(asdict(floor))
+    if len(text) > MAX_RECORD:
+        text = json.dumps(asdict(replace(floor, values=())))
     with said_plainly(f"storing the floor of {name}"):
-        registry.client.set_registered_model_tag(name, FLOOR_TAG, json.dumps(asdict(floor)))
+        registry.client.set_registered_model_tag(name, FLOOR_TAG, text)
 
 
 def read_floor(registry: Registry, name: str, digest: str) -> Floor | None:

@@ -41,22 +41,23 @@ def mlflow_server(folder, backend=None, *, workers=1, options=(), **environment)
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
         try:
             address = f"http://127.0.0.1:{port}"
-            wait_until_healthy(address, process, log)
+            wait_until_answers(process, f"{address}/health", log)
             yield address
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(20)
 
 
-def wait_until_healthy(address, process, log):
-    deadline = time.monotonic() + 90
+def wait_until_answers(process, address, log, seconds=90):
+    """Return once something answers at `address`; fail with the end of `log` when the process ends or time is up."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{address}/health", timeout=2):
+            with urllib.request.urlopen(address, timeout=2):
                 return
         except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"the server did not start: {log.read_text()[-2000:]}")
+            time.sleep(0.1)
+    pytest.fail(f"nothing answered at {address} within {seconds} s:\n{log.read_text()[-2000:]}")
 
 
 def postgresql_programs():

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pct_mlops.config import PctError
 from pct_mlops.registry.connection import Metric, local_folder, mlflow, said_plainly
 from pct_mlops.registry.registry import Registry, _downloads
 from pct_mlops.registry.termination import closed, opened
@@ -73,21 +74,28 @@ def parent_run(registry: Registry, experiment: str, run_name: str, key: str) -> 
             place = mlflow.set_experiment(experiment).experiment_id
             known = _search(registry, place, PARENT_TAG, key)
             active = mlflow.start_run(run_id=known) if known else mlflow.start_run(run_name=run_name)
-        registry.client.set_tag(active.info.run_id, PARENT_TAG, key)
     run = ParentRun(registry, active.info.run_id, active.info.experiment_id)
     with ended_as_it_went(run):
+        run.set_tags({PARENT_TAG: key})
         yield run
 
 
 def open_child(parent: ParentRun, key: str, run_name: str) -> ChildRun:
-    """The child of this key, begun anew where an earlier start left it undone; it is the active run from here on."""
+    """The child of this key, begun anew where an earlier start left it undone; it is the active run from here on.
+
+    One that cannot be begun is ended as FAILED (PctError).
+    """
     registry = parent.registry
     with said_plainly("starting a run"):
         known = _search(registry, parent.experiment_id, CHILD_TAG, key)
         active = mlflow.start_run(run_id=known, run_name=None if known else run_name, nested=True)
         child = ChildRun(registry, active.info.run_id, parent.experiment_id)
         opened(child.run_id, registry.client)
-        child.set_tags({CHILD_TAG: key, _BELOW: parent.run_id})
+        try:
+            child.set_tags({CHILD_TAG: key, _BELOW: parent.run_id})
+        except PctError as error:
+            close_child(child, "FAILED", str(error))
+            raise
         if known:
             with contextlib.suppress(mlflow.MlflowException):
                 registry.client.delete_tag(known, ERROR_TAG)

@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,7 +137,7 @@ def training_run(registry: Registry, experiment: str, run_name: str) -> Iterator
 
 @contextmanager
 def ended_as_it_went(run: TrainingRun) -> Iterator[None]:
-    """End this run, the active one, as FINISHED, FAILED or KILLED, whatever happens inside."""
+    """End this run as FINISHED, FAILED or KILLED, whatever happens inside, and runs below it that were left open."""
     status = "FAILED"
     with runs_closed_on_sigterm():
         opened(run.run_id, run.registry.client)
@@ -149,12 +149,21 @@ def ended_as_it_went(run: TrainingRun) -> Iterator[None]:
             raise
         finally:
             try:
+                _end_those_below(run.run_id, "KILLED" if status == "KILLED" else "FAILED")
                 mlflow.end_run(status)
             except Exception as error:
                 if status == "FINISHED":
                     raise PctError(f"The run could not be closed: {error}.") from error
             finally:
                 closed(run.run_id)
+
+
+def _end_those_below(run_id: str, status: str) -> None:
+    """mlflow ends the innermost run: one that was left open would be ended in the place of this one."""
+    while (active := mlflow.active_run()) is not None and active.info.run_id != run_id:
+        with suppress(Exception):
+            mlflow.end_run(status)
+        closed(active.info.run_id)
 
 
 def make_experiment(registry: Registry, name: str, folder: Path) -> None:

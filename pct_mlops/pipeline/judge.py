@@ -1,22 +1,22 @@
-"""The gate over a registry or over files: judge, record, and move production only on a pass."""
+"""The gate over a registry or over files: two tables are judged; over a registry the decision is carried out."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pct_mlops.config import PctError, Policy
 from pct_mlops.gate import Verdict, decide
 from pct_mlops.pipeline.evidence import compared, weigh
 from pct_mlops.pipeline.judgement import OVERRIDABLE, PROMOTING, Judgement
 from pct_mlops.pipeline.outputs import Outputs
+from pct_mlops.pipeline.promotion import Case, carry_out
 from pct_mlops.pipeline.references import is_file, open_source
 from pct_mlops.reports import Pair, Promotion
 
 if TYPE_CHECKING:
-    from pct_mlops.registry import Move, Registry, Version
+    from pct_mlops.registry import Registry, Version
 
 __all__ = ["PROMOTING", "Judgement", "Outputs", "judge"]
 
@@ -36,16 +36,6 @@ class _Request:
     @property
     def moves(self) -> bool:
         return self.promote or self.override
-
-
-class _Case(NamedTuple):
-    """A candidate, the baseline (None: none yet) and the model whose production may move, which may have to be made."""
-
-    registry: Registry
-    version: Version
-    old: Version | None
-    target: str
-    is_new: bool
 
 
 def judge(
@@ -152,7 +142,7 @@ def _judge_version(
     # An ERROR is no decision: the registry stays as it was.
     if verdict is Verdict.ERROR:
         return judgement.done(None)
-    return _carry_out(case, judgement, request, outputs)
+    return carry_out(case, judgement, outputs, pin=request.pin)
 
 
 def _pair(version: Version, old: Version | None) -> Pair | None:
@@ -162,7 +152,7 @@ def _pair(version: Version, old: Version | None) -> Pair | None:
     return Pair(str(old.version), str(version.version), old.name, other)
 
 
-def _case(registry: Registry, version: Version, target: str, policy: Policy, request: _Request) -> _Case:
+def _case(registry: Registry, version: Version, target: str, policy: Policy, request: _Request) -> Case:
     from pct_mlops.registry import PRODUCTION, check_first
 
     reference = request.baseline
@@ -170,7 +160,7 @@ def _case(registry: Registry, version: Version, target: str, policy: Policy, req
         raise PctError(f"{reference} is a file and {version.uri} a version: judge two versions, or two files.")
     old = registry.find(target, policy.baseline) if reference is None else registry.resolve(reference)
     if old is None:
-        return _Case(registry, version, None, target, not check_first(registry, target, policy.baseline))
+        return Case(registry, version, None, target, not check_first(registry, target, policy.baseline))
     if request.moves and (reference is not None or policy.baseline != PRODUCTION):
         now = registry.find(target, PRODUCTION)
         if now is None or now.uri != old.uri:
@@ -178,117 +168,4 @@ def _case(registry: Registry, version: Version, target: str, policy: Policy, req
                 f"{version.uri} would be judged against {old.uri}, which is not in production of {target}: "
                 "only a judgement against production can promote; leave --baseline out."
             )
-    return _Case(registry, version, old, target, False)
-
-
-def _carry_out(case: _Case, judgement: Judgement, request: _Request, outputs: Outputs) -> Judgement:
-    """Record the decision, then move production if it is to move; a failure of either is an ERROR."""
-    released = case.version
-    try:
-        judgement = replace(judgement, report_uri=_record(case, case.version, judgement))
-        if judgement.may_move:
-            released = _released(case, judgement)
-        judgement = judgement.done(released.uri if judgement.may_move else None)
-        judgement, more = _pinned(case, judgement, request)
-        outputs.stage(judgement, more)
-        if judgement.moved_to:
-            judgement = replace(judgement, move=_move(case, released, judgement))
-    except (PctError, KeyboardInterrupt) as error:
-        end = _after_failure(case, released, judgement, str(error) or "interrupted.")
-        judgement = judgement.failed(end.sentence, end.moved)
-        if end.moved is False and not end.in_production:
-            # Nobody should read a pass where the command said error; a registry that is gone stays as it was.
-            with suppress(PctError):
-                for item in {version.uri: version for version in (case.version, released)}.values():
-                    _record(case, item, judgement)
-        outputs.stage(judgement)
-    return judgement
-
-
-def _released(case: _Case, judgement: Judgement) -> Version:
-    """The version that production is to move to: the candidate, or its copy, which carries the same record."""
-    from pct_mlops.registry import release
-
-    if case.version.name == case.target:
-        return case.version
-    copy = release(case.registry, case.version, case.target)
-    _record(case, copy, judgement)
-    return copy
-
-
-def _move(case: _Case, released: Version, judgement: Judgement) -> Move:
-    from pct_mlops.registry import promote
-
-    decision, promotion = judgement.decision, judgement.promotion
-    assert promotion is not None  # nothing moves that was not asked for
-    return promote(
-        case.registry,
-        released,
-        case.old,
-        verdict=str(decision.verdict),
-        policy_digest=decision.policy_digest,
-        report=judgement.report_uri,
-        reason=promotion.reason,
-        override=promotion.override,
-    )
-
-
-def _pinned(case: _Case, judgement: Judgement, request: _Request) -> tuple[Judgement, dict[Path, str]]:
-    """After a pass: the text of the pinned file with the blockers that the candidate puts right."""
-    if request.pin is None or judgement.comparison is None or judgement.decision.verdict is not Verdict.PASS:
-        return judgement, {}
-    from pct_mlops.pipeline.pins import fixed_blockers, with_ids
-
-    fixed = fixed_blockers(case.registry, {case.version.name, case.target}, judgement.comparison)
-    text, number = with_ids(request.pin, fixed)
-    return replace(judgement, pinned=number), {request.pin: text} if number else {}
-
-
-class _End(NamedTuple):
-    """How a promotion that failed left production. `moved`: by it, None when that is not certain."""
-
-    sentence: str
-    moved: bool | None
-    in_production: bool = False
-
-
-def _after_failure(case: _Case, released: Version, judgement: Judgement, why: str) -> _End:
-    if not judgement.moved_to:
-        return _End(f"nothing was promoted: {why}", False)
-    from pct_mlops.registry import PRODUCTION, Standing, verify
-
-    verb = f"'pct verify {case.target}'"
-    try:
-        now = case.registry.find(case.target, PRODUCTION)
-        state = verify(case.registry, case.target).state
-    except PctError:
-        return _End(f"the promotion broke off, and {verb} tells how far it came: {why}", None)
-    if now is not None and now.uri == released.uri:
-        if state is Standing.RECORDED:
-            return _End(f"{released.uri} is production already, and this run moved nothing more: {why}", False, True)
-        repair = f"run 'pct verify {case.target} --repair'"
-        return _End(f"the promotion broke off after production had moved, {repair}: {why}", None, True)
-    if state in (Standing.BEGUN, Standing.UNCLEAR):
-        return _End(f"the promotion broke off, and {verb} tells how far it came: {why}", None)
-    return _End(f"nothing was promoted: {why}", False)
-
-
-def _record(case: _Case, version: Version, judgement: Judgement) -> str:
-    """Keep the decision with a version: tags, metrics and the report, whose address is returned."""
-    from pct_mlops.registry import record_decision
-
-    decision, comparison, promotion = judgement.decision, judgement.comparison, judgement.promotion
-    metrics = {}
-    if comparison is not None:
-        values = {key: comparison.estimate(key, decision.confidence).value for key in ("nfr", "pfr", "accuracy_change")}
-        metrics = {f"gate/{key}": value for key, value in values.items() if value is not None}
-    tags = {
-        "gate.verdict": str(decision.verdict),
-        "gate.nfr": f"{metrics['gate/nfr']:.6f}" if "gate/nfr" in metrics else "",
-        "gate.baseline_version": str(case.old.version) if case.old else "",
-        "gate.policy_digest": decision.policy_digest,
-    }
-    overridden = promotion is not None and promotion.override
-    if promotion is not None or "gate.override" in version.tags:
-        tags["gate.override"] = promotion.reason if promotion and overridden else ""
-    return record_decision(case.registry, version, tags, metrics, judgement.report, for_good=judgement.may_move)
+    return Case(registry, version, old, target, False)

@@ -232,23 +232,6 @@ def test_the_policy_of_the_folder_is_the_default(store, capsys):
     assert store.pct("gate", "digits/2") == 0
 
 
-def test_production_that_moves_while_the_gate_judges_stays(store, capsys, monkeypatch):
-    from pct_mlops.pipeline import judge
-
-    record = judge._record
-
-    def moved_meanwhile(*given):
-        if "production" in store.registry.aliases(NAME):
-            store.registry.client.delete_registered_model_alias(NAME, "production")
-        return record(*given)
-
-    monkeypatch.setattr(judge, "_record", moved_meanwhile)
-    assert gate(store, "digits/2", "lenient", "--promote") == 2
-    assert "nothing was promoted: Production of digits is gone since the gate judged" in said(capsys)
-    assert "production" not in store.registry.aliases(NAME)
-    assert len(history(store.registry, NAME)) == 1
-
-
 def test_a_first_version_whose_table_is_unsound_is_no_first_version(store, capsys):
     """There is nothing to compare its rows with, and yet they will be what later candidates are held against."""
     store.without_production()

@@ -18,7 +18,7 @@ from app import store_versions
 from app.history_table import history_table
 from app.store import Pair, VersionTable
 from pct_mlops.config import PctError
-from pct_mlops.pipeline import judge as judging
+from pct_mlops.pipeline import promotion
 from pct_mlops.registry import PRODUCTION, history, promote
 from pct_mlops.reports import report_schema
 
@@ -172,18 +172,18 @@ def test_what_fails_before_the_move_keeps_production_and_is_an_error(
 
 
 def test_production_that_moves_while_the_gate_judges_stays(store, tmp_path, capsys, monkeypatch):
-    record = judging._record
+    record = promotion._record
 
     def moved_meanwhile(case, version, judgement):
         if "production" in case.registry.aliases(NAME):
             case.registry.client.delete_registered_model_alias(NAME, "production")
         return record(case, version, judgement)
 
-    monkeypatch.setattr(judging, "_record", moved_meanwhile)
+    monkeypatch.setattr(promotion, "_record", moved_meanwhile)
     assert gate(store, tmp_path, "lenient", "--promote") == 2
     found, report = verdicts(tmp_path, capsys.readouterr().out)
     assert found == {"ERROR"}
-    assert "since the gate judged" in report["sentence"]
+    assert "nothing was promoted: Production of digits is gone since the gate judged" in report["sentence"]
     assert "production" not in store.registry.aliases(NAME)
     assert len(history(store.registry, NAME)) == 1
 

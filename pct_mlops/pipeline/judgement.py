@@ -87,7 +87,7 @@ class Judgement:
             "sentence": decision.sentence,
             "promotion": asdict(promotion) if promotion else None,
         }
-        return replace(self, decision=decision, report=report, promotion=promotion, moved_to="")
+        return replace(self, decision=decision, report=report, promotion=promotion, moved_to="", pinned=None)
 
     @property
     def remarks(self) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 from tiny_store import NAME
 
 from pct_mlops.comparison import compare
+from pct_mlops.config import PctError
 from pct_mlops.gate import Mark, Review, ReviewKind
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import add_review, history
@@ -73,12 +74,11 @@ def test_an_override_that_was_not_needed_is_none(store, capsys):
     assert store.registry.resolve("digits/2").tags["gate.override"] == ""
 
 
+def fails(*_, **__):
+    raise PctError("It moved.")
+
+
 def test_a_failed_override_is_an_error_and_leaves_no_trace_of_itself(store, capsys, monkeypatch):
-    from pct_mlops.config import PctError
-
-    def fails(*_, **__):
-        raise PctError("It moved.")
-
     monkeypatch.setattr("pct_mlops.registry.promote", fails)
     assert gate(store, "strict", "--override", "--reason", "hotfix") == 2
     assert said(capsys).startswith("! ERROR")
@@ -133,10 +133,16 @@ def test_fixed_blockers_are_pinned_once(store, capsys):
     assert (store.folder / "pinned.csv").read_text() == f"sample_id,why\n{gained[0]},x\n{gained[1]},\n"
 
 
-def test_nothing_is_pinned_without_a_pass_or_without_a_list(store, capsys):
+def test_nothing_is_pinned_without_a_pass_or_without_a_list(store, capsys, monkeypatch):
     gained, lost = flipped(store, "positive"), flipped(store, "negative")
-    pinning(store, lost[0])
     review(store, ReviewKind.MARK, "digits/1", mark=Mark.BLOCKER, samples=(gained[0],))
+    pinning(store, gained[1])
+    with monkeypatch.context() as broken:
+        broken.setattr("pct_mlops.registry.promote", fails)
+        assert gate(store, "pinning", "--promote", "--pin-fixed") == 2
+    assert "Added to the pinned examples" not in said(capsys), "what broke off has added nothing"
+    assert (store.folder / "pinned.csv").read_text() == f"sample_id,why\n{gained[1]},x\n"
+    pinning(store, lost[0])
     assert gate(store, "pinning", "--pin-fixed") == 1, "a pinned example flipped"
     assert (store.folder / "pinned.csv").read_text() == f"sample_id,why\n{lost[0]},x\n"
     assert gate(store, "lenient", "--pin-fixed") == 2

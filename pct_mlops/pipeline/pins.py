@@ -46,19 +46,20 @@ def fixed_blockers(registry: Registry, names: Collection[str], comparison: Compa
 
 
 def with_ids(path: Path, ids: Collection[str]) -> tuple[str, int]:
-    """The file's text with those ids that it lacks added at its end, and how many these are."""
+    """The file's text with those ids that it lacks added at its end, and how many these are; all else is as it was."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8", newline="") as file:
+            text = file.read()
     except OSError as error:
         raise PctError(f"{path} cannot be read ({error.strerror}): correct 'pinned' in the policy.") from error
-    rows = list(csv.DictReader(io.StringIO(text)))
-    header = next(csv.reader(io.StringIO(text)), ["sample_id"])
+    rows = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     known = {row["sample_id"] for row in rows}
     missing = [sample for sample in ids if sample not in known]
+    end = "\r\n" if "\r\n" in text else "\n"
     added = io.StringIO()
-    writer = csv.DictWriter(added, header, restval="", lineterminator="\n")
+    writer = csv.DictWriter(added, rows.fieldnames or ["sample_id"], restval="", lineterminator=end)
     writer.writerows({"sample_id": sample} for sample in missing)
-    start = text if not text or text.endswith("\n") else f"{text}\n"
+    start = text if not text or text.endswith("\n") else f"{text}{end}"
     return start + added.getvalue(), len(missing)
 
 

@@ -11,6 +11,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pct_mlops.config.catalog import closest_first
 from pct_mlops.config.errors import PctError
+from pct_mlops.config.yaml_files import PROBLEMS, load_mapping
+
+# A weight for each of ImageNet's 21,841 classes takes half of it.
+MAX_RECIPE_BYTES = 1024**2
 
 
 class Config(BaseModel):
@@ -64,23 +68,8 @@ def validate(kind: type[C], data: Any, source: str) -> C:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """A YAML file as a dictionary; missing, unreadable or malformed files raise PctError."""
-    path = Path(path)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise PctError(f"There is no file {path}: give the path of a YAML file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise PctError(f"{path} cannot be read: {error}.") from error
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        at = f" near line {line + 1}" if line is not None else ""
-        raise PctError(f"{path} is not valid YAML{at}: correct it and try again.") from error
-    if data is None:
-        raise PctError(f"{path} is empty: write at least one 'key: value' line.")
-    if not isinstance(data, dict):
-        raise PctError(f"{path} should hold 'key: value' pairs, but it holds a {type(data).__name__}.")
-    return data
+    """A recipe file as plain data; PctError for one that is missing, far too large or no YAML mapping."""
+    return load_mapping(Path(path), "recipe", MAX_RECIPE_BYTES)
 
 
 def apply_overrides(data: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -98,6 +87,6 @@ def apply_overrides(data: dict[str, Any], overrides: Iterable[str]) -> dict[str,
             node = node[parent]
         try:
             node[last] = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except PROBLEMS:
             node[last] = text
     return merged

@@ -17,8 +17,10 @@ from pct_mlops.config.base import Config, validate
 from pct_mlops.config.errors import PctError
 from pct_mlops.config.policy_files import file_digest, read_costs, read_ids, to_cost
 from pct_mlops.config.policy_rules import Rule, text_of
-from pct_mlops.config.policy_yaml import read_policy_yaml
+from pct_mlops.config.yaml_files import load_mapping
 
+# Of the file itself; what it names may be larger.
+MAX_BYTES = 256 * 1024
 # Sections that came after the first policies: left out of the digest where unused, so that old digests stay.
 _LATER = ("pinned", "slices", "costs", "reviews")
 _LATER_IN_RULES = ("max_times_floor", "classes", "slice")
@@ -98,7 +100,7 @@ class Policy(Config):
     @classmethod
     def read(cls, path: str | Path) -> Policy:
         """A policy file (YAML) with the contents of the files that it names; PctError names the key that is wrong."""
-        data = read_policy_yaml(path)
+        data = load_mapping(Path(path), "policy", MAX_BYTES)
         # Read before anything has a default: `classes:` with nothing behind it would be judged as if it were not there.
         if empty := _first_empty(data):
             raise PctError(f"{path}: '{empty}' has no value: give it one, or leave the key out.")

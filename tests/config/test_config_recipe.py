@@ -67,6 +67,27 @@ def test_a_recipe_needs_a_model_name(tmp_path):
         _read(tmp_path, "optim: {lr: 1}\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model_name: a\nmodel_name: b\n", "'model_name' is given twice .again in line 2"),
+        ("model_name: 2024-13-45\n", "is not valid YAML"),
+        ("[" * 5000, "nested too deeply for a recipe"),
+        ("model_name: a\n# " + "x" * 2_000_000, "more than 1,024 KiB"),
+        ("model_name: &a [*a]\n", "contains itself"),
+    ],
+)
+def test_hostile_recipes_cost_a_sentence(tmp_path, text, message):
+    with pytest.raises(PctError, match=message) as error:
+        _read(tmp_path, text)
+    assert len(str(error.value)) < 400
+
+
+def test_an_override_that_no_yaml_value_is_stays_text():
+    for text in ("2024-13-45", "!!float x", "[" * 3000):
+        assert apply_overrides({}, [f"a={text}"]) == {"a": text}
+
+
 def test_unreadable_bytes_are_one_sentence(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_bytes(b"model_name: \xff\xfe\n")

@@ -1,4 +1,4 @@
-"""A policy file as plain data, read with suspicion: bounded in size and depth, no key twice, no bombs."""
+"""A YAML file as plain data, read with suspicion: bounded in size and depth, no key twice, no bombs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import yaml
 
 from pct_mlops.config.errors import PctError
+from pct_mlops.config.texts import read_text
 
-MAX_BYTES = 256 * 1024
 # A rule for each of a thousand classes has a few thousand; anchors count every time they are used.
 MAX_NODES = 100_000
+# A tag that does not fit its value meets whatever error PyYAML's constructors happen to run into.
+PROBLEMS = (yaml.YAMLError, ValueError, TypeError, AttributeError, ArithmeticError, LookupError, RecursionError)
 
 
 class _Loader(yaml.SafeLoader):
@@ -33,18 +35,21 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_policy_yaml(path: str | Path) -> dict[str, Any]:
-    """The top-level mapping; PctError in one sentence for everything that is no small, plain YAML mapping."""
-    path = Path(path)
-    text = _read_text(path)
+def load_mapping(path: Path, what: str, max_bytes: int) -> dict[str, Any]:
+    """The top-level mapping; PctError in one sentence for everything that is no plain YAML mapping of that size.
+
+    `what` the file is, for errors: "policy".
+    """
+    text = read_text(path, wanted=f"a {what} in YAML", max_bytes=max_bytes)
+    if any(ord(character) < 32 and character not in "\t\r\n" for character in text):
+        raise PctError(f"{path} is not a text file: give the path of a {what} in YAML.")
     try:
         data = _construct(text)
     except PctError as error:
         raise PctError(f"{path}: {error}.") from None
     except RecursionError:
-        raise PctError(f"{path} is nested too deeply for a policy: write it flat.") from None
-    # A tag that does not fit its value meets whatever error PyYAML's constructors happen to run into.
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, ArithmeticError, LookupError) as error:
+        raise PctError(f"{path} is nested too deeply for a {what}: write it flat.") from None
+    except PROBLEMS as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         at = f" near line {line + 1}" if line is not None else ""
         raise PctError(f"{path} is not valid YAML{at}: correct it and try again.") from error
@@ -59,31 +64,11 @@ def _construct(text: str) -> Any:
     try:
         node = loader.get_single_node()
         if node is None:
-            raise PctError("it is empty: write at least one rule")
+            raise PctError("it is empty: write at least one 'key: value' line")
         _check_size(node)
         return loader.construct_document(node)
     finally:
         loader.dispose()
-
-
-def _read_text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise PctError(f"There is no file {path}: give the path of a YAML file.") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise PctError(f"{path} cannot be read ({reason}): give the path of a YAML file.") from error
-    if len(content) > MAX_BYTES:
-        raise PctError(f"{path} has more than {MAX_BYTES // 1024} KiB, which no policy needs: give a policy file.")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise PctError(f"{path} is not a text file: give a policy in YAML, encoded as UTF-8.") from None
-    if any(ord(character) < 32 and character not in "\t\r\n" for character in text):
-        raise PctError(f"{path} is not a text file: give a policy in YAML, encoded as UTF-8.")
-    return text
 
 
 def _check_size(root: yaml.Node) -> None:

@@ -17,7 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pct_mlops.config import PctError
+from pct_mlops.config.texts import read_text
 from pct_mlops.predictions import Predictions
+
+MAX_LINES_BYTES = 1024**3  # 10^7 ids of the length of a path
 
 
 class Result(NamedTuple):
@@ -180,12 +183,7 @@ def _indices(path: Path, name: str, value: Any, num_examples: int, num_classes: 
 
 
 def _lines(path: Path, number: int, what: str) -> Sequence[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise PctError(f"There is no file {path}: give one with {what}, one a line.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise PctError(f"{path} cannot be read: {error}.") from error
+    lines = read_text(path, wanted=f"a file of {what}, one a line", max_bytes=MAX_LINES_BYTES).splitlines()
     if len(lines) != number:
         raise PctError(f"{path} has {len(lines)} lines, and {number} {what} are needed: write one a line.")
     return lines

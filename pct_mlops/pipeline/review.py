@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.config import PctError
+from pct_mlops.config.policy_files import MAX_LIST_BYTES
+from pct_mlops.config.texts import read_text
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind
 
 if TYPE_CHECKING:
@@ -77,28 +80,37 @@ def baseline_of(registry: Registry, version: Version, reference: str | None) -> 
 
 def read_ids(path: Path) -> tuple[str, ...]:
     """Sample ids from a file: one a line, or the column sample_id of a CSV; each once, in their order."""
+    text = read_text(path, wanted="a text or CSV file of sample ids", max_bytes=MAX_LIST_BYTES)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = file.read().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PctError(f"{path} cannot be read as a list of samples: give a text or CSV file of their ids.") from error
-    has_columns = "sample_id" in next(csv.reader(lines), [])
-    ids = [row["sample_id"] or "" for row in csv.DictReader(lines)] if has_columns else lines
+        # Lines of a text, and not what else Unicode breaks lines at: an id may hold that.
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        has_columns = "sample_id" in _header(text)
+        ids = [row["sample_id"] or "" for row in rows] if has_columns else text.split("\n")
+    except csv.Error as error:
+        raise PctError(f"{path} is no CSV that can be read ({error}): write one sample_id a line.") from error
     found = tuple(dict.fromkeys(text.strip() for text in ids if text.strip()))
     if not found:
         raise PctError(f"{path} names no sample: write one sample_id a line, or a CSV with a column sample_id.")
     return found
 
 
+def _header(text: str) -> list[str]:
+    """The first row as that of a CSV; none where it cannot be one."""
+    try:
+        return next(csv.reader(io.StringIO(text, newline="")), [])
+    except csv.Error:
+        return []
+
+
 def expiry(text: str) -> str:
     """A date or time that was typed, as ISO 8601 in UTC; a date lasts until its end. PctError when it has passed."""
     try:
         when = datetime.fromisoformat(text)
-    except ValueError as error:
+        if "T" not in text and " " not in text:
+            when += timedelta(days=1)
+        when = when.replace(tzinfo=timezone.utc) if when.tzinfo is None else when.astimezone(timezone.utc)
+    except (ValueError, OverflowError) as error:
         raise PctError(f"--expires {text} is no date: write it as 2031-12-24.") from error
-    if "T" not in text and " " not in text:
-        when += timedelta(days=1)
-    when = when.replace(tzinfo=timezone.utc) if when.tzinfo is None else when.astimezone(timezone.utc)
     if when <= datetime.now(timezone.utc):
         raise PctError(f"--expires {text} has passed already: give a date that is to come.")
     return when.isoformat(timespec="seconds")

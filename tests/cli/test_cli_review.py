@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pyarrow.parquet as pq
+import pytest
 from tiny_store import NAME
 
+from pct_mlops.config import PctError
 from pct_mlops.gate.reviews import Mark, ReviewKind
+from pct_mlops.pipeline.review import read_ids
 from pct_mlops.registry import release, reviews
 
 WHY = ("--reason", "looked at all flips")
@@ -86,6 +89,20 @@ def test_a_candidate_of_a_model_of_its_own_is_compared_with_what_it_is_to_replac
     assert reviews(registry, copy)[-1].baseline == 1
 
 
+def test_ids_are_taken_as_they_are_written(tmp_path):
+    long = "x" * 200_000
+    for text, found in (
+        (f"a\u2028b\r\n{long}\n", ("a\u2028b", long)),
+        ('\ufeffsample_id,why\r\n"a\nb",x\r\nc', ("a\nb", "c")),
+        ('"\n' + long, ('"', long)),
+    ):
+        (tmp_path / "ids").write_bytes(text.encode())
+        assert read_ids(tmp_path / "ids") == found
+    (tmp_path / "ids").write_text(f"sample_id\n{long}\n")
+    with pytest.raises(PctError, match="is no CSV that can be read"):
+        read_ids(tmp_path / "ids")
+
+
 def test_what_cannot_be_meant_is_said_and_nothing_is_recorded(store, capsys):
     (store.folder / "ids.txt").write_text("\n".join(ids(store, 2)))
     (store.folder / "empty.txt").write_text("sample_id\n")
@@ -97,10 +114,14 @@ def test_what_cannot_be_meant_is_said_and_nothing_is_recorded(store, capsys):
         (("--undo", "nothing", *WHY), "There is no review 'nothing' to take back"),
         (("--accept", *WHY, "--expires", "soon"), "--expires soon is no date: write it as"),
         (("--accept", *WHY, "--expires", "2020-01-01"), "has passed already"),
+        (("--accept", *WHY, "--expires", "9999-12-31"), "--expires 9999-12-31 is no date"),
         (("--mark", "typo", "--samples", "ids.txt", *WHY), "--mark typo is none of label_error"),
         (("--mark", "blocker", *WHY), "--mark needs the ids of the examples"),
         (("--samples", "ids.txt", *WHY), "Say what is with these samples"),
-        (("--accept", "--samples", "missing.txt", *WHY), "missing.txt cannot be read as a list of samples"),
+        (
+            ("--accept", "--samples", "missing.txt", *WHY),
+            "There is no file missing.txt: give the path of a text or CSV file",
+        ),
         (("--accept", "--samples", "empty.txt", *WHY), "empty.txt names no sample"),
         (("--accept", "--samples", "wrong.txt", *WHY), "no predictions for 2 of these samples ('x', 'y'): correct"),
         (("--accept", "--baseline", "digits/9", *WHY), "digits has no version 9"),

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from pct_mlops.pipeline.outputs import Outputs
 
 DEFAULT_POLICY = "policy.yaml"
-
-
 FILE = click.Path(path_type=Path)
 
 
@@ -75,10 +73,10 @@ def gate(
     from pct_mlops.reports import checked_explorer, render_decision
     from pct_mlops.reports.terminal import clean
 
-    explorer = checked_explorer(explorer_url) if explorer_url else ""
-    outputs = Outputs(json_file, junit_file, markdown_file, explorer)
-    outputs.keep_off([candidate, policy, asked["baseline"] or ""])
+    outputs = Outputs(json_file, junit_file, markdown_file)
+    outputs.keep_off([candidate, policy, asked["baseline"]])
     rules = _read_policy(policy, outputs)
+    outputs.explorer = explorer = checked_explorer(explorer_url) if explorer_url else ""
     judged = judge(candidate, rules, pin=_pinned_file(rules, policy) if pin_fixed else None, outputs=outputs, **asked)
     Console().print(render_decision(judged.decision, judged.comparison))
     for line in judged.remarks:
@@ -96,7 +94,7 @@ def _pinned_file(policy: Policy, path: str) -> Path:
 
 def _read_policy(path: str, outputs: Outputs) -> Policy:
     """The rules; what an earlier run left in the places of `outputs` is removed, but nothing that the rules name."""
-    from pct_mlops.pipeline.outputs import files_of
+    from pct_mlops.pipeline.outputs import files_of, named_files
 
     try:
         if path == DEFAULT_POLICY and not Path(path).exists():
@@ -106,6 +104,7 @@ def _read_policy(path: str, outputs: Outputs) -> Policy:
             )
         policy = Policy.read(path)
     except PctError:
+        outputs.keep_off(named_files(Path(path)))
         outputs.clear()
         raise
     outputs.keep_off(files_of(policy, Path(path)))

@@ -28,9 +28,11 @@ def compare(old: str, new: str, split: str, json_file: Path | None, tracking_uri
       pct compare fashion-mnist@production fashion-mnist@candidate
       pct compare old.parquet new.parquet --json metrics.json
     """
-    from pct_mlops.pipeline.compare import compare_sources, write_json
+    from pct_mlops.pipeline.compare import compare_sources
+    from pct_mlops.pipeline.files import keep_off, write_json
     from pct_mlops.reports import comparison_to_json, render_metrics
 
+    keep_off([json_file], [old, new])
     comparison = compare_sources(old, new, split=split, tracking_uri=tracking_uri)
     if json_file is not None:
         write_json(json_file, comparison_to_json(comparison))
@@ -53,7 +55,9 @@ def ensemble(output: Path, inputs: tuple[str, ...], split: str, tracking_uri: st
     if output.suffix != ".parquet":
         raise PctError(f"The mean is written to a file first, and {output} is none: name it, for example mean.parquet.")
     from pct_mlops.pipeline.compare import mean_of
+    from pct_mlops.pipeline.files import keep_off
 
+    keep_off([output], inputs)
     table = mean_of(inputs, split=split, tracking_uri=tracking_uri).save(output)
     click.echo(f"Mean of {len(inputs)} models: accuracy {table.accuracy():.2%}, written to {output}")
 

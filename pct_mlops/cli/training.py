@@ -98,8 +98,10 @@ def score(
       pct score model_best.pth.tar --recipe imagenet.yaml --output old.parquet
       torchrun --nproc_per_node 2 -m pct_mlops score fashion-mnist/3
     """
+    from pct_mlops.pipeline.files import keep_off
     from pct_mlops.pipeline.score import score as run
 
+    keep_off([output], [model, recipe])
     table = run(
         model,
         split=split,

@@ -80,9 +80,12 @@ def interpolate(
       pct interpolate fashion-mnist/1 fashion-mnist/2 --grid 0.1,0.2,0.3 --register
       torchrun --nproc_per_node 2 -m pct_mlops interpolate fashion-mnist/1 fashion-mnist/2
     """
+    from pct_mlops.pipeline.files import keep_off
     from pct_mlops.pipeline.interpolate import interpolate as run
     from pct_mlops.pipeline.interpolate import register as make_version
 
+    files = [Path(name) if name else None for name in (json, plot)]
+    keep_off(files, [old, new])
     result = run(
         old,
         new,
@@ -148,11 +151,12 @@ def update_predictions(
       pct update-predictions a.parquet b.parquet --stored-val a-val.parquet --new-val b-val.parquet \\
         --strategy cr --cost-ratio 5 --output updated.parquet
     """
-    from pct_mlops.pipeline.compare import write_json
+    from pct_mlops.pipeline.files import keep_off, write_json
     from pct_mlops.pipeline.prediction_update import update_predictions as run
     from pct_mlops.predictions import Rule
     from pct_mlops.reports import prediction_update_to_json, render_against
 
+    keep_off([output, Path(json) if json else None], [stored, new, stored_val, new_val])
     rule = Rule(strategy, _ratio(strategy, cost_ratio))
     result = run(
         stored,
@@ -203,8 +207,10 @@ def import_result(
     Example:
       pct import model_best.result old.parquet --classes classes.txt --split val
     """
+    from pct_mlops.pipeline.files import keep_off
     from pct_mlops.pipeline.legacy_results import import_result as run
 
+    keep_off([output], [file, classes, ids])
     names, lines = (Path(path) if path else None for path in (classes, ids))
     table = run(file, classes=names, ids=lines, split=split or "test", model_name=model_name, dataset=dataset)
     table = table.save(output)
@@ -233,7 +239,7 @@ def _show_interpolation(result: Interpolation, tolerance: float) -> None:
 
 
 def _write_interpolation(result: Interpolation, tolerance: float, path: Path) -> None:
-    from pct_mlops.pipeline.compare import write_json
+    from pct_mlops.pipeline.files import write_json
     from pct_mlops.reports import interpolation_to_json
 
     test = {"new": result.replaced, "chosen": result.mixed}
@@ -247,10 +253,10 @@ def _write_interpolation(result: Interpolation, tolerance: float, path: Path) ->
 
 def _plot(result: Interpolation, tolerance: float, path: Path) -> None:
     from pct_mlops.charts import interpolation_curve, page
-    from pct_mlops.pipeline.interpolate import write_page
+    from pct_mlops.pipeline.files import write_text
 
     figure = interpolation_curve(result.curve, result.chosen, tolerance=tolerance)
-    write_page(path, page(figure, f"{result.new} mixed with {result.old}: accuracy and NFR on val"))
+    write_text(path, page(figure, f"{result.new} mixed with {result.old}: accuracy and NFR on val"))
 
 
 def _print(renderable: object) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import reduce
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import compare
-from pct_mlops.config import PctError
 from pct_mlops.pipeline.references import open_source
 
 if TYPE_CHECKING:
@@ -27,12 +24,3 @@ def mean_of(references: Sequence[str], *, split: str = "test", tracking_uri: str
     """The mean of the logits of all references or files, each weighing the same."""
     tables = [open_source(reference, split=split, tracking_uri=tracking_uri).predictions for reference in references]
     return reduce(lambda left, right: left + right, tables)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a report; PctError when the place cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise PctError(f"{path} cannot be written ({error.strerror}): choose another place.") from error

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pct_mlops.comparison import compare
 from pct_mlops.config import PctError, Recipe
-from pct_mlops.pipeline.compare import write_json
 from pct_mlops.pipeline.contents import first_inputs
+from pct_mlops.pipeline.files import write_json
 from pct_mlops.pipeline.processes import on_main
 from pct_mlops.pipeline.repeats import Bench, Old, Outcome, failed, old_tables, old_version
 from pct_mlops.pipeline.session import open_session

@@ -152,15 +152,6 @@ def register(result: Interpolation) -> Version:
         return publish(mixed, run, {f"pct.{key}": value for key, value in facts.items()})
 
 
-def write_page(path: Path, text: str) -> None:
-    """Write a web page; PctError when the place cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise PctError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
-
-
 def _fetch(
     opened: list[Registry], references: tuple[str, str], overrides: Sequence[str], tracking_uri: str | None
 ) -> tuple[list[Version], Recipe, list[tuple[bytes, bytes]]]:

@@ -6,20 +6,19 @@ never older than the run that should have written it.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import socket
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.config import PctError, Policy
+from pct_mlops.config.base import read_yaml
 from pct_mlops.gate import decide
+from pct_mlops.pipeline.files import Staged, keep_off, remove
 
 if TYPE_CHECKING:
     from pct_mlops.pipeline.judgement import Judgement
@@ -33,76 +32,35 @@ class Outputs:
     junit_file: Path | None = None
     markdown_file: Path | None = None
     explorer: str = ""
-    _staged: list[tuple[Path | str, Path]] = field(default_factory=list)
+    _staged: Staged = field(default_factory=Staged)
 
     @property
     def paths(self) -> list[Path]:
         """The files that are asked for."""
         return [path for path in (self.json_file, self.junit_file, self.markdown_file) if path is not None]
 
-    def keep_off(self, inputs: Sequence[str | Path]) -> None:
+    def keep_off(self, inputs: Sequence[str | Path | None]) -> None:
         """PctError when a file is asked for twice, or is one of `inputs`, which are read."""
-        places = [path.resolve() for path in self.paths]
-        if len(set(places)) < len(places):
-            raise PctError("--json, --junit and --markdown name the same file: give each its own.")
-        for path in self.paths:
-            if any(Path(name).exists() and path.exists() and path.samefile(name) for name in inputs):
-                raise PctError(f"{path} is read for the judgement and would be written over: choose another place.")
+        keep_off(self.paths, inputs)
 
     def clear(self) -> None:
         """Remove what an earlier run left."""
         for path in self.paths:
-            if not _is_special(path):
-                with _said(path):
-                    path.resolve().unlink(missing_ok=True)
+            remove(path)
 
     def stage(self, judgement: Judgement, more: Mapping[Path, str] | None = None) -> None:
         """Write everything aside, and `more` files with their texts; PctError when a place cannot be written."""
         self.discard()
         for path, text in [*self._documents(judgement), *(more or {}).items()]:
-            self._stage(path, text)
-
-    def _stage(self, path: Path, text: str) -> None:
-        if _is_special(path):
-            self._staged.append((text, path))
-            return
-        # A link stays a link.
-        target = path.resolve()
-        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-        with _said(path):
-            if target.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._staged.append((aside, target))
-            with aside.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+            self._staged.add(path, text)
 
     def commit(self) -> None:
         """Put what was staged in its place, all that can be; PctError names the first that could not."""
-        staged, self._staged = self._staged, []
-        problems = []
-        for content, path in staged:
-            try:
-                with _said(path):
-                    if isinstance(content, Path):
-                        os.replace(content, path)
-                    else:
-                        path.write_text(content, encoding="utf-8")
-            except PctError as error:
-                problems.append(error)
-                if isinstance(content, Path):
-                    content.unlink(missing_ok=True)
-        if problems:
-            raise problems[0]
+        self._staged.commit()
 
     def discard(self) -> None:
         """Forget what was staged."""
-        staged, self._staged = self._staged, []
-        for content, _ in staged:
-            if isinstance(content, Path):
-                content.unlink(missing_ok=True)
+        self._staged.discard()
 
     def refuse(self, policy: Policy, sentence: str) -> None:
         """Write the ERROR of a judgement that could not even begin, as far as that can be written."""
@@ -112,7 +70,7 @@ class Outputs:
         self.discard()
         for path, text in self._documents(Judgement.of(decision, None, {}, candidate="", baseline=None)):
             with suppress(PctError):
-                self._stage(path, text)
+                self._staged.add(path, text)
         with suppress(PctError):
             self.commit()
 
@@ -147,16 +105,12 @@ def files_of(policy: Policy, policy_file: Path) -> list[Path]:
     return [policy_file.absolute().parent / part.file for part in parts if part is not None and hasattr(part, "file")]
 
 
-def _is_special(path: Path) -> bool:
-    """Pipes and devices, such as /dev/stdout, are written to and never replaced."""
-    return str(path.absolute()).startswith("/dev/") or (path.exists() and not path.is_file() and not path.is_dir())
-
-
-@contextmanager
-def _said(path: Path) -> Iterator[None]:
+def named_files(policy_file: Path) -> list[Path]:
+    """The files that a policy names which is not in order; none where it is no YAML."""
     try:
-        yield
-    except OSError as error:
-        raise PctError(
-            f"{path} cannot be written ({error.strerror}): choose another place, and judge again."
-        ) from error
+        data = read_yaml(policy_file)
+    except PctError:
+        return []
+    parts = [data.get(key) for key in ("pinned", "slices", "costs")]
+    names = [part.get("file") for part in parts if isinstance(part, dict)]
+    return [policy_file.absolute().parent / name for name in names if isinstance(name, str)]

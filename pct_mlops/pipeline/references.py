@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ class Source:
 
 def is_file(reference: str) -> bool:
     """Whether the reference is meant as a file: it exists, or it ends like one."""
-    return Path(reference).exists() or Path(reference).suffix in SUFFIXES
+    return os.path.exists(reference) or Path(reference).suffix in SUFFIXES
 
 
 def open_source(reference: str, *, split: str = "test", tracking_uri: str | None = None) -> Source:

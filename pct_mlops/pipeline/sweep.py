@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pct_mlops.config import PctError, Recipe
 from pct_mlops.config.numbers import percent
 from pct_mlops.pipeline.contents import first_inputs
+from pct_mlops.pipeline.files import write_text
 from pct_mlops.pipeline.processes import on_main
 from pct_mlops.pipeline.repeats import Bench, Old, Outcome, failed, old_tables, old_version
 from pct_mlops.pipeline.session import open_session
@@ -157,7 +158,8 @@ def _conclude(job: _Job, outcomes: Sequence[Outcome]) -> Sweep:
     files = _files(found)
     with tempfile.TemporaryDirectory() as temporary:
         for folder in (Path(temporary), *([job.output] if job.output else [])):
-            _write(folder, files)
+            for file, text in files.items():
+                write_text(folder / file, text)
         job.bench.parent.log_files(Path(temporary), "sweep")
     job.show(render_methods(found.rows, found.title, found.notes))
     return found
@@ -206,14 +208,6 @@ def _files(found: Sweep) -> dict[str, str]:
         "trainings.csv": seeds_csv(found.results),
         "pareto.html": page(_picture(found.rows), found.title),
     }
-
-
-def _write(folder: Path, files: dict[str, str]) -> None:
-    try:
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise PctError(f"{folder} cannot be written ({error.strerror}): choose another --output.") from error
 
 
 def _picture(rows: Sequence[MethodRow]) -> go.Figure:

@@ -152,6 +152,8 @@ def test_verbs_that_read_make_no_registry(empty, capsys, words):
         (("ensemble", "/proc/no/mean.parquet", "digits/1"), "cannot be written"),
         (("ensemble", "digits/1", "digits/2"), "is written to a file first, and digits/1 is none"),
         (("compare", "digits/1", "digits/2", "--json", "/proc/no/x.json"), "cannot be written"),
+        (("compare", "digits/1", "recipe.yaml", "--json", "./recipe.yaml"), "is read and would be written over"),
+        (("ensemble", "x.parquet", "digits/1", "x.parquet"), "There is no prediction table x.parquet"),
         (("explore", "one.parquet"), "Give OLD and NEW, or neither"),
         (("explore", "one.parquet", "two.parquet"), "There is no prediction table one.parquet"),
     ],
@@ -237,6 +239,11 @@ def test_a_damaged_teacher(store, capsys, file, content, says):
     assert says in line
     assert "models:/digits/1" in line
     assert store.state() == before
+
+
+@pytest.mark.parametrize("words", [("gate", "\udcff@candidate"), ("train", "r.yaml", "--set", "data.root=\udcff")])
+def test_bytes_that_are_no_text(empty, capsys, words):
+    assert "is not UTF-8: write it so" in refused(capsys, *words)
 
 
 def test_debug_shows_where(empty, capsys):

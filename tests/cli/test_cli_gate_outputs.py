@@ -243,8 +243,7 @@ def test_a_file_that_vanishes_after_the_move_is_said(store, tmp_path, capsys, mo
         raise OSError(28, "No space left on device")
 
     # In that module only: the registry renames files too.
-    there = SimpleNamespace(replace=fails, fsync=os.fsync, strerror=os.strerror)
-    monkeypatch.setattr("pct_mlops.pipeline.outputs.os", there)
+    monkeypatch.setattr("pct_mlops.pipeline.files.os", SimpleNamespace(**{**vars(os), "replace": fails}))
     assert gate(store, tmp_path, "lenient", "--promote") == 2
     captured = capsys.readouterr()
     assert "models:/digits/2 is production now, but" in captured.err
@@ -257,8 +256,7 @@ def test_a_file_that_cannot_be_put_in_its_place_makes_the_others_say_error(store
             raise OSError(28, "No space left on device")
         os.replace(source, target)
 
-    there = SimpleNamespace(replace=replace, fsync=os.fsync, strerror=os.strerror)
-    monkeypatch.setattr("pct_mlops.pipeline.outputs.os", there)
+    monkeypatch.setattr("pct_mlops.pipeline.files.os", SimpleNamespace(**{**vars(os), "replace": replace}))
     assert gate(store, tmp_path) == 2
     error = capsys.readouterr().err
     assert "r.xml cannot be written" in error
@@ -290,9 +288,11 @@ def test_outputs_that_are_inputs_or_the_same_are_refused(store, tmp_path, capsys
     pinning = store.folder / "pinning.yaml"
     pinning.write_text("rules: [{metric: nfr, max: 0.9}]\npinned: {file: pinned.csv}")
     (store.folder / "pinned.csv").write_text("sample_id\n")
-    for code in (2, 2):  # and it is still there the second time
-        assert store.pct("gate", "digits/2", "--policy", pinning, "--json", store.folder / "pinned.csv") == code
-        assert "pinned.csv is read for the judgement and would be written over" in capsys.readouterr().err
+    for text in (pinning.read_text(), pinning.read_text().replace("0.9", "nine")):  # even by a policy that is no good
+        pinning.write_text(text)
+        assert store.pct("gate", "digits/2", "--policy", pinning, "--json", store.folder / "pinned.csv") == 2
+        assert "pinned.csv is read and would be written over" in capsys.readouterr().err
+        assert (store.folder / "pinned.csv").read_text() == "sample_id\n"
     assert store.pct("gate", "digits/2", "--policy", policy, "--json", "x", "--junit", "./x") == 2
     assert "the same file" in capsys.readouterr().err
     assert store.pct("gate", "digits/2", "--policy", policy, "--explorer-url", "javascript:x") == 2

@@ -102,6 +102,7 @@ def _run(given: list[str]) -> int:
     debug = "--debug" in given
     words = [word for word in given if word != "--debug"]
     try:
+        _check_words(words)
         # `obj` is what a verb needs to start itself again in other processes.
         code = pct.main(args=words, prog_name="pct", standalone_mode=False, obj=given)
     except click.ClickException as error:
@@ -127,6 +128,15 @@ def _run(given: list[str]) -> int:
             say_once(text, partial(click.echo, err=True), expected=False)
         return ERROR
     return code if isinstance(code, int) else 0
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """PctError for bytes that are no UTF-8: no report, table or registry could hold them."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise PctError(f"'{word}' is not UTF-8: write it so, and give files such names.") from None
 
 
 def _plain(text: str) -> str:

@@ -11,6 +11,8 @@ import click
 from pct_mlops.config import PctError
 from pct_mlops.pipeline.processes import inside_launcher, relaunch
 
+MAX_DIGITS = 9  # of a number of processes; Python refuses to read thousands
+
 
 def empty_is_none(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """MLflow Projects hand over '' for what was not given."""
@@ -63,7 +65,7 @@ def positive(text: str | None, name: str) -> int:
     """What was typed for option `name` as a whole number from 1 up; 1 where nothing was."""
     if text is None:
         return 1
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
+    if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS or int(text) < 1:
         raise PctError(f"{name} should be a whole number from 1 up, and it is '{text}'.")
     return int(text)
 

@@ -105,11 +105,13 @@ def _settings_kept() -> Iterator[None]:
     """Our registry settles how mlflow behaves in our own commands; the calling program keeps its own rules."""
     before = set(os.environ)
     levels = {name: logging.getLogger(name).level for name in ("mlflow", "alembic")}
-    yield
-    for key in set(os.environ) - before:
-        del os.environ[key]
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
+    try:
+        yield
+    finally:
+        for key in set(os.environ) - before:
+            del os.environ[key]
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _compare(model: Any, dataset: Any, config: Config, registry: Any) -> tuple[Comparison, dict[str, Predictions]]:

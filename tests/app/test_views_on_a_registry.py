@@ -94,13 +94,6 @@ def test_one_version_says_that_two_are_needed(explore, shelf):
     assert "needs two" in app.info[0].value
 
 
-def test_versions_without_predictions_name_the_command(explore, shelf):
-    app = open_on(explore, shelf, model="bare")
-
-    assert not app.exception
-    assert "pct score bare/" in app.error[0].value.replace("\\", "")
-
-
 def test_the_same_version_twice_asks_for_another(explore, shelf):
     app = open_on(explore, shelf, model="pets", old="3", new="3")
 
@@ -114,14 +107,3 @@ def test_an_empty_registry_says_how_to_begin(explore, make_shelf):
 
     assert not app.exception
     assert "no models yet" in app.info[0].value
-
-
-def test_a_server_that_is_down_is_one_sentence_and_a_retry(explore, monkeypatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    app = explore("--tracking-uri", "http://127.0.0.1:9")
-
-    assert not app.exception
-    assert len(app.error) == 1
-    assert "127.0.0.1:9" in app.error[0].value.replace("\\", "")
-    app.button[0].click().run()
-    assert len(app.error) == 1

@@ -84,16 +84,6 @@ def test_classes_draw_both_figures_and_keep_the_order_in_the_address(explore, fi
     assert app.query_params["order"] == "pfr"
 
 
-def test_a_class_name_is_never_markup(explore, files, html_of):
-    for view in ("classes", "examples"):
-        app = explore(*files, view=view)
-        shown = html_of(app) + "".join(
-            app.get("plotly_chart")[i].proto.spec for i in range(len(app.get("plotly_chart")))
-        )
-        assert "<img src=x" not in shown
-        assert "onerror=alert(1)&gt;" in shown or "&lt;img" in shown
-
-
 def test_a_clicked_cell_links_to_its_examples(explore, files, truth, links_of):
     app = explore(*files, view="classes")
     point = next(p for p in figure(app, 1)["data"][1]["customdata"])
@@ -188,17 +178,6 @@ def test_no_flips_are_good_news(explore, files, folder):
     assert "no negative flips" in explore(files[0], same, view="classes").info[0].value
     assert "No negative flips" in explore(files[0], same, view="examples").info[0].value
     assert not explore(files[0], same).exception
-
-
-def test_tables_of_other_examples_are_one_sentence_and_a_retry(explore, files, folder, make_table, truth):
-    other = folder / "other.parquet"
-    make_table(truth.ids[:50], truth.labels[:50], truth.labels[:50], 3).save(other)
-
-    app = explore(files[0], other)
-
-    assert not app.exception
-    assert len(app.error) == 1
-    assert app.button[0].label == "Try again"
 
 
 def test_a_missing_file_is_one_sentence(explore, files, folder):

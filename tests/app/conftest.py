@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import streamlit as st
 from PIL import Image
+from streamlit.runtime.caching.cache_utils import CachedFunc
 from streamlit.testing.v1 import AppTest
 
+from app import drawn, store
 from pct_mlops.predictions import Predictions
 
 MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
@@ -88,10 +89,21 @@ def explore(monkeypatch):
             app.switch_page(f"views/{view}.py")
         return app.run()
 
-    # Each test is a fresh process as far as the app can tell; mlflow's tracking URI is global to one.
-    st.cache_data.clear()
-    st.cache_resource.clear()
+    forget()
     return open_view
+
+
+def forget() -> None:
+    """Each test is a fresh process as far as the app can tell, but for what it made of tables, which never change.
+
+    mlflow's tracking URI is global to a process, so the registry above all is forgotten.
+    """
+    kept = {id(made) for made in (store.predictions, store._comparison, drawn._figure)}
+    for name, module in list(sys.modules.items()):
+        if name.startswith("app."):
+            for made in vars(module).values():
+                if isinstance(made, CachedFunc) and id(made) not in kept:
+                    made.clear()
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from app.flips import Asked
 from app.store import REFRESH, Pair, Table, VersionTable
 from pct_mlops.comparison import FlipRow
 from pct_mlops.config import PctError
+from pct_mlops.config.base import read_yaml
 from pct_mlops.config.difference import Difference, differences
-from pct_mlops.config.policy_yaml import read_policy_yaml
 from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.single import Answer, Neighbour, answer, nearest, top_classes
 
@@ -132,8 +132,8 @@ def _recipe(table: Table) -> dict[str, Any] | None:
         return None
     registry = store.registry(table.tracking_uri)
     path = registry.download(registry.get(table.name, table.version), "recipe.yaml")
-    # Whoever registers a version writes its recipe: read as policies are, within bounds.
-    return read_policy_yaml(path) if path else None
+    # Whoever registers a version writes its recipe: read within bounds.
+    return read_yaml(path) if path else None
 
 
 def _data(table: Table) -> dict[str, object]:

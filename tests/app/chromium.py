@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "registry"))
 
-from servers import free_port, wait_until_healthy  # noqa: E402
+from servers import free_port, wait_until_answers  # noqa: E402
 
 FLAGS = [
     "--headless=new",
@@ -57,7 +57,7 @@ def explorer(folder: Path, words: Sequence[object]) -> Iterator[tuple[str, Path]
             stderr=subprocess.STDOUT,
         )
         try:
-            wait_until_healthy(f"{address}/_stcore", process, log)
+            wait_until_answers(process, f"{address}/_stcore/health", log)
             yield address, log
         finally:
             process.terminate()

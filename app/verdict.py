@@ -38,7 +38,7 @@ _MEANINGS = {
 _MARKS = {"PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?", "ERROR": "!", "BOOTSTRAP": "–"}
 
 SHOWN = 12  # checks
-REASONS = 2  # of them in the banner
+REASONS = 3  # of them in the banner
 
 STYLE = """<style>
 .pct-table.pct-rules{font-size:.9rem}
@@ -72,7 +72,7 @@ def reasons(decision: Decision) -> list[str]:
     against = sorted((check for check in decision.checks if check.verdict is decision.verdict), key=_closest_first)
     if decision.verdict in ("PASS", "BOOTSTRAP") or not against:
         return []
-    more = [f"{count(len(against) - REASONS)} more are below."] if len(against) > REASONS else []
+    more = [f"And {count(len(against) - REASONS)} more."] if len(against) > REASONS else []
     return [check.sentence for check in against[:REASONS]] + more
 
 

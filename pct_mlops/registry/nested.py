@@ -143,8 +143,7 @@ def run_file(registry: Registry, run_id: str, path: str) -> Path | None:
         listed = {item.path for item in registry.client.list_artifacts(run_id, str(Path(path).parent))}
         if path not in listed:
             return None
-        target.mkdir(parents=True, exist_ok=True)
-        return Path(registry.client.download_artifacts(run_id, path, str(target)))
+        return registry.fetch(f"runs:/{run_id}/{path}", target / path)
 
 
 def _search(registry: Registry, experiment_id: str, tag: str, key: str, status: str = "") -> str | None:

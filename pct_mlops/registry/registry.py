@@ -212,9 +212,7 @@ class Registry:
             listed = {item.path for item in self.client.list_logged_model_artifacts(model_id, parent)}
             if path not in listed:
                 return None
-            (target / path).parent.mkdir(parents=True, exist_ok=True)
-            uri = f"{location}/{path}"
-            return self._fetch(uri, (target / path).parent)
+            return self.fetch(f"{location}/{path}", target / path)
 
     def forget(self, version: Version, path: str) -> None:
         """Read this file anew the next time: it was replaced."""
@@ -237,20 +235,23 @@ class Registry:
         target = _downloads() / "images" / f"{digest[:16]}.parquet"
         if target.is_file() or not uri:
             return target if target.is_file() else None
-        target.parent.mkdir(exist_ok=True)
         try:
             with said_plainly("reading the thumbnails"):
-                return self._fetch(uri, target.parent)
+                return self.fetch(uri, target)
         except (PctError, OSError):
             # The run that carried them was deleted: the explorer shows placeholders.
             return None
 
-    def _fetch(self, uri: str, folder: Path) -> Path:
-        # The store is named: another registry may have been opened since, and mlflow remembers the last one.
-        fetched = mlflow.artifacts.download_artifacts(
-            artifact_uri=uri, dst_path=str(folder), tracking_uri=self.tracking_uri
-        )
-        return Path(fetched)
+    def fetch(self, uri: str, target: Path) -> Path:
+        """Copy an artifact to `target`, which is there only once it is whole."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Aside first: what was cut off, or is on its way still for another thread, would be taken for the file.
+        with tempfile.TemporaryDirectory(dir=_downloads()) as aside:
+            # The store is named: another registry may have been opened since, and mlflow remembers the last one.
+            fetched = mlflow.artifacts.download_artifacts(
+                artifact_uri=uri, dst_path=aside, tracking_uri=self.tracking_uri
+            )
+            return Path(fetched).replace(target)
 
     def _version(self, item: object, aliases: Mapping[str, int]) -> Version:
         try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
+import mlflow
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -12,7 +14,7 @@ from tiny_store import NAME, RECIPE
 
 from pct_mlops.config import PctError, Recipe
 from pct_mlops.predictions import Predictions
-from pct_mlops.registry import Registry, is_reference
+from pct_mlops.registry import Registry, is_reference, run_file
 
 
 def files_of(store, version):
@@ -37,6 +39,29 @@ def test_a_version_carries_everything_a_client_needs(shared_store, versions):
         assert needed | {"predictions/val.parquet", "predictions/test.parquet"} <= files
         assert any(name.endswith(".pt2") for name in files), "the served model is an exported graph"
         assert not [name for name in files if name.endswith((".pkl", ".pth", ".pickle"))], "nothing to unpickle"
+
+
+def test_a_download_that_was_cut_off_is_not_taken_for_the_file(shared_store, versions, monkeypatch):
+    """Nor is one that another thread is waiting for."""
+    registry, version, fetch = shared_store.registry, versions[1], mlflow.artifacts.download_artifacts
+    images = registry.client.list_artifacts(version.run_id, "images")[0].path
+    asked = (lambda: registry.predictions(version), lambda: run_file(registry, version.run_id, images))
+    whole = [ask().read_bytes() for ask in asked]
+
+    def cut_off(*words, dst_path=None, **given):
+        path = Path(fetch(*words, dst_path=dst_path, **given))
+        path.write_bytes(path.read_bytes()[:100])
+        raise OSError("connection reset")
+
+    for module in ("registry", "nested"):
+        monkeypatch.setattr(f"pct_mlops.registry.{module}.local_folder", lambda location: None)
+    for ask, content in zip(asked, whole, strict=True):
+        with monkeypatch.context() as broken:
+            broken.setattr("mlflow.artifacts.download_artifacts", cut_off)
+            with pytest.raises(PctError, match=r"Reading .*parquet.* failed \(connection reset\)"):
+                ask()
+        assert ask().read_bytes() == content
+        assert ask() == ask(), "and it is copied once"
 
 
 def test_its_recipe_trains_the_same_again(shared_store, versions):

@@ -19,7 +19,8 @@ what the first has made anew. Therefore locks have generations, and each generat
 - The holder counts by the faster of its machine's clocks, for a write must not come too late; those who wait count by
   the one that nobody sets and that stands still while the machine sleeps, for they must not come too early.
 
-What remains: a process, a server, or a database below it, that stops for half a lease between the check and its write.
+What remains: a process, a server, or a database below it, that stops for half a lease between the check and its write;
+a server's name with several addresses that do not answer, for each of them is waited for.
 No lock without fencing in the store prevents that; the record shows it, `verify` says it, the next move is refused.
 """
 

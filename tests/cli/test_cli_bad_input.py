@@ -101,7 +101,9 @@ def test_files_that_are_no_configuration(empty, capsys, verb, text, says):
         (("recipe.yaml", "--tracking-uri", "nonsense://x"), "nonsense"),
     ],
 )
-def test_options_of_train(empty, capsys, words, says):
+def test_options_of_train(empty, capsys, monkeypatch, words, says):
+    # How long it is asked again is mlflow's.
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     before = files_in(empty.folder)
     assert says in refused(capsys, "train", *words)
     assert files_in(empty.folder) == before

@@ -68,22 +68,24 @@ class Stage:
 
     def recipe(self, name: str) -> Recipe:
         """A recipe of the project, as the trainings will read it."""
-        return Recipe.read(self.root / PROJECT / f"{name}.yaml", self.overrides)
+        return Recipe.read(_recipe_file(self.root, name), self.overrides)
 
 
 def tell(folder: str, show: Callable[[Any], None], overrides: Sequence[str] = ()) -> None:
     """Baseline, candidates, verdicts, promotion; where production exists already, from the candidates on."""
     from pct_mlops.registry import PRODUCTION, Registry, make_experiment
 
-    start, root, place = time.monotonic(), _checkout(), Path(folder).resolve()
+    start, root, place = time.monotonic(), _checkout(), Path(os.path.realpath(folder))
     policy = Policy.read(root / PROJECT / "policy.yaml")
+    # What is wrong with the overrides is said before anything is made.
+    _, recipe = (Recipe.read(_recipe_file(root, part), overrides) for part in ("baseline", "recipe"))
+    name = recipe.model_name
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PctError(f"{folder} cannot be made ({error.strerror}): choose another place with --folder.") from error
     registry = Registry(f"sqlite:///{place / 'mlflow.db'}", create=True)
     stage = Stage(root, place, registry, overrides, show)
-    name = stage.experiment
     make_experiment(registry, name, place / "mlruns")
     production = registry.find(name, PRODUCTION)
     if production is None:
@@ -100,6 +102,10 @@ def tell(folder: str, show: Callable[[Any], None], overrides: Sequence[str] = ()
 
 def _command(words: Sequence[str]) -> Text:
     return Text(f"$ {shlex.join(words)}", style="bold")
+
+
+def _recipe_file(root: Path, name: str) -> Path:
+    return root / PROJECT / f"{name}.yaml"
 
 
 def _checkout() -> Path:

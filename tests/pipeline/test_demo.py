@@ -135,6 +135,14 @@ def test_a_folder_that_cannot_be_made(empty, capsys):
     assert "choose another place with --folder" in capsys.readouterr().err
 
 
+def test_a_wrong_override_makes_nothing(project, capsys):
+    folder, launched = project
+    before = sorted(folder.rglob("*"))
+    assert main(["demo", "--folder", str(folder / "made"), "--set", "optim.epochs=many"]) == 2
+    assert "optim.epochs" in capsys.readouterr().err
+    assert (sorted(folder.rglob("*")), launched) == (before, [])
+
+
 def test_outside_a_checkout(empty, monkeypatch, capsys):
     monkeypatch.setattr(demo, "__file__", str(empty.folder / "a" / "b" / "demo.py"))
     assert main(["demo"]) == 2

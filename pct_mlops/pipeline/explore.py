@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from pathlib import Path
 from typing import NoReturn
 
 from pct_mlops.config import PctError, Policy
-from pct_mlops.pipeline.references import is_file, open_source
+from pct_mlops.pipeline.references import is_file, no_source, open_source
 
 
 def start(
@@ -29,13 +28,16 @@ def start(
         raise PctError("Give OLD and NEW, or neither: one table alone has no flips.")
     if policy:
         Policy.read(policy)
-    if images and not (Path(images).is_file() or Path(images).is_dir()):
+    if images and not (os.path.isdir(images) or _holds_images(images)):
         raise PctError(
             f"There are no images at {images}: give the data set's folder, or a Parquet file of sample_id and png."
         )
-    for reference in (old, new):
-        if reference and is_file(reference):
+    for reference in filter(None, (old, new)):
+        if is_file(reference):
             open_source(reference)
+        elif "@" not in reference and "/" not in reference:
+            # What a version's name must hold; the app asks the registry whether there is one.
+            raise no_source(reference)
     if importlib.util.find_spec("app") is None:
         raise PctError("The explorer is not installed here: run it from a checkout, or install pct-mlops.")
     command = [sys.executable, "-m", "app", *(word for word in (old, new) if word)]
@@ -48,3 +50,13 @@ def start(
     os.environ["STREAMLIT_SERVER_HEADLESS"] = str(headless).lower()
     sys.stdout.flush()
     os.execv(sys.executable, command)
+
+
+def _holds_images(path: str) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return os.path.isfile(path) and {"sample_id", "png"}.issubset(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError, ValueError):
+        return False

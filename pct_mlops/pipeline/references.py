@@ -42,13 +42,18 @@ def open_source(reference: str, *, split: str = "test", tracking_uri: str | None
     from pct_mlops.registry import Registry, is_reference
 
     if not is_reference(reference):
-        raise PctError(
-            f"'{reference}' is neither a predictions file nor a registered model: "
-            "write name@alias, name/3, models:/name@alias or the path of a .parquet or .result file."
-        )
+        raise no_source(reference)
     registry = Registry(tracking_uri)
     version = registry.resolve(reference)
     return Source(version_predictions(registry, version, split), version.uri)
+
+
+def no_source(reference: str) -> PctError:
+    """What is said of a reference that names nothing which could hold predictions."""
+    return PctError(
+        f"'{reference}' is neither a predictions file nor a registered model: "
+        "write name@alias, name/3, models:/name@alias or the path of a .parquet or .result file."
+    )
 
 
 def version_predictions(registry: Registry, version: Version, split: str) -> Predictions:

@@ -158,6 +158,8 @@ def test_verbs_that_read_make_no_registry(empty, capsys, words):
         (("ensemble", "x.parquet", "digits/1", "x.parquet"), "There is no prediction table x.parquet"),
         (("explore", "one.parquet"), "Give OLD and NEW, or neither"),
         (("explore", "one.parquet", "two.parquet"), "There is no prediction table one.parquet"),
+        (("explore", "digits/1", "digits/2", "--images", "recipe.yaml"), "There are no images at recipe.yaml"),
+        (("explore", "digits", "digits/2"), "'digits' is neither a predictions file nor a registered model"),
     ],
 )
 def test_what_the_registry_does_not_hold(store, capsys, words, says):

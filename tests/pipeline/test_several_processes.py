@@ -13,8 +13,9 @@ import pytest
 from pct_mlops.cli.options import without_processes
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_batch_that_does_not_divide(empty, capfd, monkeypatch):
+    """The sentence, its being said once and the start of the processes are each tested in every run."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = sorted(empty.folder.rglob("*"))
     words = ("train", empty.recipe, "--num-processes", "2", "--set", "optim.global_batch_size=63")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -71,7 +72,7 @@ def _models(recipe: Recipe, splits: Splits, session: Session) -> str:
     teacher, found = recipe.teacher, hashlib.sha256()
     named = [(teacher.ref, None), *((part.ref, part.arch) for part in teacher.refs), (recipe.model.init, None)]
     for reference, arch in named:
-        if reference and (Path(reference).exists() or not reference.rpartition("/")[2].isdigit()):
+        if reference and (os.path.exists(reference) or not reference.rpartition("/")[2].isdigit()):
             plain = architecture_of(recipe.model, splits, arch)
             with_heads = not (reference == recipe.model.init and recipe.model.new_head)
             weights = fetch_weights(reference, recipe.model_name, session, plain, with_heads=with_heads)

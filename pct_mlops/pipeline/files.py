@@ -29,7 +29,7 @@ class Staged:
             return
         # A link stays a link.
         target = Path(os.path.realpath(path))
-        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        aside = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
         with _said(path):
             if target.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

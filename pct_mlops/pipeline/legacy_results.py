@@ -6,6 +6,7 @@ refuses everything else: a file cannot run code.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import warnings
 import weakref
@@ -106,9 +107,9 @@ def _load(path: Path) -> Any:
 
     import torch
 
-    if path.is_dir():
+    if os.path.isdir(path):
         raise PctError(f"{path} is a folder: give the path of one result file.")
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise PctError(f"{path} is a pipe or device: give the path of one result file.")
     try:
         with torch.serialization.safe_globals(_numpy_parts()), warnings.catch_warnings():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -170,7 +171,7 @@ def old_version(recipe: Recipe, registry: Registry, purpose: str) -> Version:
     A reference means what it means to a training, so a checkpoint, which has no stored predictions, is refused.
     """
     name, reference = recipe.model_name, recipe.teacher.ref or PRODUCTION
-    if Path(reference).is_dir() or reference.endswith(LEGACY):
+    if os.path.isdir(reference) or reference.endswith(LEGACY):
         raise PctError(
             f"{purpose} measures flips against a registered version, and teacher.ref={reference} is a checkpoint: "
             f"name a version, for example {name}/1, or leave it out for production."

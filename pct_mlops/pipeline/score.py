@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,7 +72,7 @@ def score(
 
 
 def _is_checkpoint(reference: str) -> bool:
-    return Path(reference).is_dir() or reference.endswith(LEGACY)
+    return os.path.isdir(reference) or reference.endswith(LEGACY)
 
 
 def _registered(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ def fetch_weights(
 
     def read() -> tuple[str, bytes, bytes]:
         path = Path(reference)
-        if path.is_dir():
+        if os.path.isdir(path):
             return (str(path), *_from_folder(path))
         if path.name.endswith(LEGACY):
             return (str(path), *_from_legacy(path, architecture, with_heads))

@@ -41,7 +41,7 @@ def test_places_that_cannot_be_written(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").write_text("")
     inside = [tmp_path / name for name in (".", "x" * 300, "file/x", "pipe")]
-    for place in (*inside, Path("/dev/full"), Path("/proc/no")):
+    for place in (*inside, Path("/"), Path("/dev/full"), Path("/proc/no")):
         with pytest.raises(PctError, match="cannot be written"):
             write_text(place, "new")
     assert left(tmp_path) == {"file": ""}

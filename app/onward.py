@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app import selection
+from app.filters import KINDS
 from app.markup import plain
 
 if TYPE_CHECKING:
@@ -14,21 +15,38 @@ if TYPE_CHECKING:
 
     import plotly.graph_objects as go
 
+_LAST = "last_click:"
 
-def chart(figure: go.Figure, *, key: str, alt: str, most: int, hint: str) -> list[Any] | None:
+
+def chart(figure: go.Figure, *, key: str, alt: str, most: int, shape: Sequence[type], hint: str) -> Any:
     """Draw a chart; what the clicked point carries as customdata, None without a click: then `hint` says what to click.
 
-    None as well when a number in it is not below `most`: the click was on the chart of other tables.
+    `shape` says what that is: numbers (int) below `most`, and kinds of flips (str). The address keeps it, so that a
+    copy of the page leads where the page leads. What does not fit was clicked on a chart of other tables: passed over.
     """
+    kept = f"in_{key}"
+    selection.restore_text(kept)
     event: Any = st.plotly_chart(
         figure, alt=alt, key=key, on_select="rerun", selection_mode="points", config={"displayModeBar": False}
     )
     points = event["selection"]["points"]
-    data = points[0]["customdata"] if points else []
-    if data and all(item < most for item in data if isinstance(item, int)):
-        return data
-    st.caption(hint)
+    clicked = "-".join(map(str, points[0]["customdata"])) if points else ""
+    if clicked != st.session_state.get(_LAST + key, ""):
+        st.session_state[_LAST + key] = st.session_state[kept] = clicked
+    found = [_part(text, most) for text in st.session_state[kept].split("-")]
+    fits = [type(part) for part in found] == list(shape)
+    selection.remember(**{kept: st.session_state[kept] if fits else None})
+    if fits:
+        return found
+    if hint:
+        st.caption(hint)
     return None
+
+
+def _part(text: str, most: int) -> int | str | None:
+    if text in KINDS:
+        return text
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < most else None
 
 
 def link(label: str, **chosen: str) -> None:

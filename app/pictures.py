@@ -69,8 +69,8 @@ def what_to_do(pair: Pair) -> str:
         return "The file of --images needs a row of sample_id and png for each."
     file = "a Parquet file of sample_id and png"
     if not isinstance(pair.new, VersionTable):
-        return f"'pct explore OLD NEW --images PATH' takes them from the data set's folder, or from {file}."
-    there = _where_the_data_lies(pair) or f"'pct explore --images FILE' takes them from {file}."
+        return f"'pct explore OLD NEW --images PATH' takes images from the data set's folder, or from {file}."
+    there = _where_the_data_lies(pair) or f"'pct explore --images FILE' takes images from {file}."
     return f"The next training stores them for all versions, unless its data.thumbnail_size is 0. {there}"
 
 

@@ -50,6 +50,7 @@ def draw_bars(pair: Pair, rows: list[ClassCounts], titles: list[str]) -> None:
     chosen = onward.chart(
         drawn(class_bars, rates),
         key="bars",
+        shape=(int, str),
         alt="Flip rates of each class with bounds, and its old and new accuracy; the table below holds the numbers.",
         most=len(titles),
         hint="Click a bar to get to the class's examples.",
@@ -103,6 +104,7 @@ def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
     chosen = onward.chart(
         drawn(flip_matrix, cells, rows, columns, titles),
         key="matrix",
+        shape=(int, int),
         alt="Number of negative flips by target class and wrong answer of the new model.",
         most=len(titles),
         hint="Click a cell to get to its examples.",

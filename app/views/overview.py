@@ -140,7 +140,7 @@ def draw_changes(pair: Pair) -> None:
         st.html(pieces.difference_table(found))
     if not has_recipes:
         same = "" if found else ", and the tables say the same of their data"
-        st.caption(f"There are no two recipes to compare: not both sides carry one{same}.")
+        st.caption(f"Recipes are not compared: not both sides carry one{same}.")
     elif not found:
         st.caption("Recipe and data are the same: only what the recipe leaves open, such as the machine, can differ.")
 

@@ -68,6 +68,7 @@ def draw_found(pair: Pair) -> None:
     chosen = onward.chart(
         drawn(excess_bars, rows),
         key="found_slices",
+        shape=(int,),
         alt="Negative flip rate of each slice found with bounds, beside that of the rest; the table holds the numbers.",
         most=len(rows),
         hint=CLICK,
@@ -116,6 +117,7 @@ def draw_column(pair: Pair, columns: tuple[str, ...]) -> None:
     chosen = onward.chart(
         drawn(class_bars, rates),
         key=f"column_{columns.index(column)}",
+        shape=(int, str),
         alt="Flip rates of each value with bounds, and its old and new accuracy.",
         most=len(every),
         hint=CLICK,

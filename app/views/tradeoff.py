@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
-from app import labels, selection, store, store_versions
+from app import labels, onward, selection, store, store_versions
 from app.drawn import drawn
 from app.history_table import history_table
 from app.markup import plain
@@ -15,13 +15,14 @@ from app.store_versions import LeftOut
 from pct_mlops.charts import count, move_history, pareto
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from app.store_versions import Progress
     from pct_mlops.registry import Version
 
 Read = TypeVar("Read")
 
+MOST_VERSIONS = 10**9
 LABELLED = 12  # points; beyond that only those on the front always carry their name
 AGAINST = {"production": "production", "before": "the version before"}
 HINTS = {
@@ -89,7 +90,9 @@ def draw_versions(pair: Pair, table: VersionTable, found: list[Version], live: V
         lambda say: store_versions.versions_against(table.tracking_uri, pairs[:limit], reference, say)
     )
     if shown.points:
-        picked = st.plotly_chart(
+        # Where the command line fixed the pair, there is no other comparison to go to.
+        is_free = "model" in st.query_params
+        picked = onward.chart(
             drawn(
                 pareto,
                 shown.points,
@@ -99,27 +102,23 @@ def draw_versions(pair: Pair, table: VersionTable, found: list[Version], live: V
             ),
             key="pareto",
             alt="Accuracy against negative flip rate of each version, with the Pareto front.",
-            on_select="rerun",
-            selection_mode="points",
-            config={"displayModeBar": False},
+            most=MOST_VERSIONS,
+            shape=(int, int),
+            hint="Click a version to compare it." if is_free else "",
         )
-        draw_link(pair, picked, [point.key for point in shown.points], reference)
+        if picked and is_free:
+            draw_link(pair, picked, [point.key for point in shown.points], reference)
     else:
         st.info("No version can be drawn: the reasons stand below.", icon=":material/scatter_plot:")
     draw_left_out(shown.left_out)
     _more("versions", limit, len(pairs))
 
 
-def draw_link(pair: Pair, picked: Any, keys: list[str], reference: Version | None) -> None:
-    """A link to the comparison of the version that was clicked, where the reader may choose versions at all."""
-    if "model" not in st.query_params:
+def draw_link(pair: Pair, picked: Sequence[int], keys: list[str], reference: Version | None) -> None:
+    """A link to the comparison of the (old, new) versions that were clicked, where they are among those drawn."""
+    old, new = picked
+    if f"{old}-{new}" not in keys:
         return
-    points = picked["selection"]["points"]
-    key = points[0]["customdata"][0] if points else ""
-    if key not in keys:
-        st.caption("Click a version to compare it.")
-        return
-    old, new = key.split("-")
     assert isinstance(pair.new, VersionTable)
     # The version before is one of the same model; production may be that of another one.
     params = {"model": pair.new.name} if reference is None else selection.link_params()
@@ -128,7 +127,7 @@ def draw_link(pair: Pair, picked: Any, keys: list[str], reference: Version | Non
             "views/overview.py",
             label=f"Compare version {new} with version {old}",
             icon=":material/compare_arrows:",
-            query_params={**params, "old": old, "new": new},
+            query_params={**params, "old": str(old), "new": str(new)},
         )
 
 

@@ -106,6 +106,30 @@ def test_a_clicked_bar_links_to_its_kind_of_flips(explore, files, links_of):
     assert link.label == "Positive flips of class bee"
     assert "kind=positive" in link.query_string
     assert "target=bee" in link.query_string
+    assert app.query_params["in_bars"] == "1-positive"
+    app.session_state["bars"] = {"selection": {"points": [], "point_indices": []}}
+    assert not links_of(app.run())
+    assert "in_bars" not in app.query_params
+
+
+@pytest.mark.parametrize(
+    ("query", "label"),
+    [
+        ({"in_bars": "1-positive"}, "Positive flips of class bee"),
+        ({"in_matrix": "0-1"}, "Flips from ant to bee"),
+        ({"in_bars": "negative-negative"}, None),
+        ({"in_matrix": "4-1"}, None),
+        ({"in_matrix": "<b>"}, None),
+    ],
+)
+def test_a_copied_address_leads_where_the_clicked_chart_led(explore, files, links_of, query, label):
+    app = explore(*files, view="classes", **query)
+
+    assert not app.exception
+    assert [link.proto.label for link in links_of(app)] == ([label] if label else [])
+    assert {name: app.query_params.get(name) for name in query} == {
+        name: query[name] if label else None for name in query
+    }
 
 
 def test_examples_show_a_page_of_negative_flips_with_their_images(explore, files, folder, truth, html_of):

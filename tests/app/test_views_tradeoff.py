@@ -78,6 +78,7 @@ def test_versions_are_measured_against_production_and_against_the_one_before(exp
     link = links_of(app)[0].proto
     assert link.label == "Compare version 1 with version 5"
     assert {"model=zoo", "old=5", "new=1"} <= set(link.query_string.split("&"))
+    assert app.query_params["in_pareto"] == "5-1"
 
     app.button_group(key="against").set_value("before").run()
     assert app.query_params["against"] == "before"

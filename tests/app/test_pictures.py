@@ -3,153 +3,24 @@
 from __future__ import annotations
 
 import io
-import os
-import struct
-import zlib
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image, ImageOps
+from image_samples import IDS, bomb, data_set, photo, thumbnail
+from PIL import Image
 
-from app import image_files, pictures, store
+from app import pictures, store
 from app.store import Pair, VersionTable
 from app.tiles import image, png_size
-from pct_mlops.config import PctError
 from pct_mlops.predictions import Predictions
-
-IDS = ["test/ant/a.jpg", "test/ant/b.png", "test/bee/gone.png", "../secret.png"]
-
-
-def save(path, size=(300, 200), mode="RGB", **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, size, 90).save(path, **options)
-    return path
 
 
 @pytest.fixture
 def data(tmp_path):
-    """A data set's folder beside a secret, with links and a pipe in it."""
-    root = tmp_path / "data"
-    secret = save(tmp_path / "secret.png")
-    save(root / IDS[0], size=(2000, 1000))
-    save(root / IDS[1])
-    (root / "link.png").symlink_to(secret)
-    (root / "out").symlink_to(tmp_path, target_is_directory=True)
-    (root / "in.png").symlink_to(root / IDS[1])
-    (root / "loop.png").symlink_to(root / "loop.png")
-    os.mkfifo(root / "pipe.png")
-    return root
-
-
-@pytest.mark.parametrize(
-    "sample_id",
-    [
-        "../secret.png",
-        "test/../../secret.png",
-        "{outside}/secret.png",
-        "link.png",
-        "out/secret.png",
-        "out/data/../secret.png",
-        "/etc/passwd",
-        "/dev/zero",
-        "pipe.png",
-        "loop.png",
-        "test/ant",
-        ".",
-        "",
-        "test/ant/nowhere.png",
-        "test/ant/b.png\0",
-        "x" * 5000,
-        "x/" * 5000,
-    ],
-)
-def test_no_id_leads_out_of_the_folder_or_to_what_is_no_file(data, sample_id):
-    assert image_files.inside(data, sample_id.format(outside=data.parent)) is None
-
-
-def test_ids_below_the_folder_are_found_also_through_links_and_whole_paths(data):
-    for sample_id in (IDS[1], "in.png", "test/../test/ant/b.png", str(data / IDS[1]), "out/data/test/ant/b.png"):
-        assert image_files.inside(data, sample_id) == (data / IDS[1]).resolve(), sample_id
-
-
-def test_a_large_image_is_made_smaller_and_its_size_is_kept(data):
-    picture = image_files.read(data / IDS[0], 100)
-
-    assert png_size(picture.png) == (100, 50)
-    assert (picture.width, picture.height) == (2000, 1000)
-
-
-@pytest.mark.parametrize(
-    ("name", "mode"),
-    [("a.png", "P"), ("a.png", "RGBA"), ("a.png", "I;16"), ("a.png", "1"), ("a.jpg", "CMYK"), ("a.tif", "F")],
-)
-def test_every_kind_of_pixel_becomes_grey_or_colour(tmp_path, name, mode):
-    picture = image_files.read(save(tmp_path / name, mode=mode), 64)
-
-    assert Image.open(io.BytesIO(picture.png)).mode in ("L", "RGB")
-
-
-def test_only_pixels_leave_a_file(tmp_path):
-    secret = b"a secret in a profile"
-    file = save(tmp_path / "a.png", icc_profile=secret, exif=b"Exif\0\0" + secret, dpi=(300, 300))
-    assert b"iCCP" in file.read_bytes()
-
-    picture = image_files.read(file, 1000)
-
-    assert [chunk for chunk in (b"iCCP", b"eXIf", b"pHYs", b"tEXt") if chunk in picture.png] == []
-
-
-def chunk(name, content):
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-
-def bomb(width, height):
-    """A PNG of a few bytes that says to be of this size."""
-    header = struct.pack(">II5B", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"x")
-
-
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF data", "ignore:Image size")
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (bomb(20_000, 20_000), "too large"),
-        (bomb(9000, 9000), "9,000 × 9,000 pixels"),
-        (bomb(10, 10), "no image"),
-        (b"", "no image"),
-        (b"root:x:0:0:root:/root:/bin/bash\n", "no image"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg' onload='x'/>", "no image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", "no image"),
-        (b"II*\0\x08\0\0\0\xff\xff", "no image"),
-        (b"GIF89a\xff\xff\xff\xff\xff", "no image"),
-    ],
-)
-def test_a_file_that_is_huge_or_no_image_is_one_sentence(tmp_path, content, says):
-    file = tmp_path / "a.png"
-    file.write_bytes(content)
-
-    with pytest.raises(PctError, match=says):
-        image_files.read(file, 100)
-
-
-def test_a_file_that_is_cut_short_is_one_sentence(tmp_path):
-    for name in ("a.png", "a.jpg", "a.tif", "a.gif", "a.webp", "a.bmp"):
-        noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8))
-        noise.save(tmp_path / name)
-        whole = (tmp_path / name).read_bytes()
-        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(PctError, match="no image"):
-            image_files.read(tmp_path / name, 100)
-
-
-def test_a_file_of_too_many_bytes_is_not_even_opened(data, monkeypatch):
-    monkeypatch.setattr(image_files, "MOST_BYTES", 1000)
-
-    with pytest.raises(PctError, match="too large"):
-        image_files.read(data / IDS[0], 100)
+    return data_set(tmp_path)
 
 
 def pair_of(tmp_path, preprocessing, images):
@@ -235,33 +106,6 @@ def test_a_stored_image_that_would_fill_the_browsers_memory_is_not_sent():
     assert "<img" in image(bomb(100, 100), "x")
     assert "not stored" in image(b"<svg>", "x")
     assert "not stored" in image(None, "x")
-
-
-def photo(seed, size=(300, 200)):
-    """Blurred noise, which has the contrast of a photograph."""
-    spots = np.random.default_rng(seed).integers(0, 255, (8, 12, 3), dtype=np.uint8)
-    return Image.fromarray(spots).resize(size, Image.Resampling.BICUBIC)
-
-
-def thumbnail(picture, side=64):
-    """As a training stores it: the middle of the image in the size that the model sees, made small."""
-    seen = ImageOps.fit(picture, (224, 224), Image.Resampling.BILINEAR)
-    seen.thumbnail((side, side))
-    buffer = io.BytesIO()
-    seen.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("size", [(300, 200), (200, 300), (2500, 1600), (50, 40)])
-def test_an_image_is_known_by_its_thumbnail_and_others_are_told_apart(tmp_path, size):
-    photo(1, size).save(tmp_path / "a.jpg", quality=80)
-    found = image_files.read(tmp_path / "a.jpg", pictures.LARGE).png
-
-    assert image_files.alike(found, thumbnail(photo(1, size)))
-    assert not image_files.alike(found, thumbnail(photo(2, size)))
-    assert not image_files.alike(found, thumbnail(photo(1, size).rotate(180)))
-    for unreadable in (b"", b"<svg>", bomb(60_000, 60_000), bomb(10, 10)):
-        assert image_files.alike(found, unreadable), "nothing is said where nothing is known"
 
 
 def test_a_folder_with_other_images_of_the_same_names_shows_the_stored_ones_and_says_so(tmp_path, data, monkeypatch):

@@ -78,11 +78,15 @@ def gate(
     rules = _read_policy(policy, outputs)
     outputs.explorer = explorer = checked_explorer(explorer_url) if explorer_url else ""
     judged = judge(candidate, rules, pin=_pinned_file(rules, policy) if pin_fixed else None, outputs=outputs, **asked)
-    Console().print(render_decision(judged.decision, judged.comparison))
-    for line in judged.remarks:
-        click.echo(clean(line))
-    if explorer and judged.pair is not None:
-        click.echo(f"Every flip: {judged.pair.address(explorer)}")
+    try:
+        Console().print(render_decision(judged.decision, judged.comparison))
+        for line in judged.remarks:
+            click.echo(clean(line))
+        if explorer and judged.pair is not None:
+            click.echo(f"Every flip: {judged.pair.address(explorer)}")
+    except PctError as error:
+        # Production may have moved, and the other outputs are written.
+        raise PctError(" ".join([f"The verdict is {judged.decision.verdict}.", *judged.remarks, str(error)])) from error
     click.get_current_context().exit(judged.exit_code)
 
 

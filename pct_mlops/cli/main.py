@@ -15,7 +15,19 @@ from typing import NoReturn
 import click
 
 from pct_mlops import __version__
-from pct_mlops.cli import explore, judge, listing, policy, production, review, sweeps, tables, training, updates
+from pct_mlops.cli import (
+    explore,
+    judge,
+    listing,
+    policy,
+    production,
+    review,
+    streams,
+    sweeps,
+    tables,
+    training,
+    updates,
+)
 from pct_mlops.config import PctError
 from pct_mlops.pipeline.processes import inside_launcher, leave_group, say_once
 
@@ -71,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `pct ARGUMENTS` (None: those of the process) and return its exit code; never a traceback without --debug."""
     if arguments is not None:
         return _run(list(arguments))
+    streams.prepare()
     given = sys.argv[1:]
     short = bool(SHORT_VERBS.intersection(given[:1]))
     if short:
@@ -91,8 +104,8 @@ def _leave(code: int) -> NoReturn:
     """End the process without taking every imported module apart; what was registered to run at the end still runs."""
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        # A pipe may be closed already: `pct list models | head`.
-        with contextlib.suppress(OSError):
+        # Whatever becomes of the last lines, the code is the answer.
+        with contextlib.suppress(OSError, PctError):
             stream.flush()
     os._exit(code)
 

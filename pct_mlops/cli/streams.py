@@ -1,0 +1,48 @@
+"""Standard output of a process whose exit code is its answer: what becomes of the printed lines does not change it."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Any
+
+from pct_mlops.config import PctError
+
+
+class _Output(io.FileIO):
+    """Drops what nobody reads any more (`pct gate ... | head -1`); PctError for what cannot be written."""
+
+    def write(self, data: Any) -> int:
+        """As many bytes as there were."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            # Or what is left in buffers would be met again, at the latest when the process ends.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            if isinstance(error, BrokenPipeError):
+                return len(data)
+            raise PctError(f"The answer cannot be printed ({error.strerror}): send it to another place.") from error
+
+
+def output(descriptor: int, encoding: str, *, lines: bool) -> io.TextIOWrapper:
+    """A text stream; `lines`: written at each line's end. What its encoding does not know is shown as '?'."""
+    buffer = io.BufferedWriter(_Output(descriptor, "w", closefd=False))
+    return io.TextIOWrapper(buffer, encoding=encoding, errors="replace", line_buffering=lines)
+
+
+def prepare() -> None:
+    """Make standard output such a stream; call it once, first of all."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # Closed by the caller (`>&-`): the next file that is opened would be taken for it.
+            os.open(os.devnull, os.O_RDWR)
+    known = sys.__stdout__
+    if sys.stdout is known:
+        encoding, lines = (known.encoding, known.line_buffering) if known else ("utf-8", False)
+        sys.stdout = output(1, encoding, lines=lines)
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives

@@ -51,25 +51,26 @@ def reviewer() -> str:
 
 
 @st.cache_data(ttl=REFRESH, max_entries=50, show_spinner=False)
-def _records(table: VersionTable) -> tuple[Review, ...]:
+def _records(table: VersionTable, into: str) -> tuple[Review, ...]:
     from pct_mlops.registry import reviews
 
     source = store.registry(table.tracking_uri)
-    return reviews(source, source.get(table.name, table.version))
+    return reviews(source, source.get(table.name, table.version), into)
 
 
 def records(pair: Pair) -> tuple[Review, ...]:
     """All records of the new version, the newest first."""
     if not isinstance(pair.new, VersionTable):
         return ()
-    return tuple(reversed(_records(pair.new)))
+    into = pair.old.name if isinstance(pair.old, VersionTable) else ""
+    return tuple(reversed(_records(pair.new, into)))
 
 
 def state(pair: Pair) -> ReviewState:
     """What stands of them, for this baseline."""
     if not (isinstance(pair.new, VersionTable) and isinstance(pair.old, VersionTable)):
         return ReviewState()
-    return standing(_records(pair.new), baseline=pair.old.version, now=datetime.now(timezone.utc))
+    return standing(_records(pair.new, pair.old.name), baseline=pair.old.version, now=datetime.now(timezone.utc))
 
 
 def marked(pair: Pair) -> frozenset[str]:

@@ -41,7 +41,7 @@ def weigh(
     if lacking or tables is None:
         return Evidence(decide(policy, None, problem=lacking, candidate=_info(registry, version, policy)))
     old_table, new_table = tables
-    state = _reviews(registry, version, old)
+    state = _reviews(registry, version, old, target)
     floor = _floor(registry, target, new_table)
     given: dict[str, Any] = {"review": state, "floor": floor.mean if floor else None, "candidate": new_table.info}
     if old_table is None:
@@ -128,10 +128,10 @@ def _info(registry: Registry, version: Version, policy: Policy) -> TableInfo | N
         return None
 
 
-def _reviews(registry: Registry, version: Version, old: Version | None) -> ReviewState:
+def _reviews(registry: Registry, version: Version, old: Version | None, target: str) -> ReviewState:
     from pct_mlops.registry import reviews
 
-    records = reviews(registry, version)
+    records = reviews(registry, version, into=target)
     return standing(records, baseline=old.version if old else None, now=datetime.now(timezone.utc))
 
 

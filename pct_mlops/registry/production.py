@@ -91,7 +91,9 @@ def _way_back(state: State, reason: str) -> Move:
             f"{name}@{PREVIOUS} is {shown(before)}, which no recorded move had in production: judge it with "
             f"'pct gate {name}@{PREVIOUS} --promote'."
         )
-    return Move(state.production, before, "ROLLBACK", "", "", user(), now(), reason)
+    move = Move(state.production, before, "ROLLBACK", "", "", user(), now(), reason)
+    move.text  # noqa: B018 - too long a reason is said before anything is written
+    return move
 
 
 def recover(lock: Lock) -> State:

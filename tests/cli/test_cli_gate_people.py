@@ -178,6 +178,24 @@ def test_a_candidate_of_another_model_is_copied_and_promoted(split, capsys, tmp_
     assert "is the baseline itself" in said(capsys)
 
 
+def test_what_is_said_of_a_copy_counts_when_its_source_is_judged_again(split, capsys):
+    """CI promotes the candidate anew with every change on main, also one that was rejected and taken back since."""
+    words = ("--into", NAME, "--promote")
+    assert gate(split, "lenient", *words, candidate="digits-candidates/1") == 0
+    assert split.pct("rollback", NAME, "--reason", "night images") == 0
+    rejected = review(split, ReviewKind.REJECT, "digits/3")
+    capsys.readouterr()
+    assert gate(split, "lenient", *words, candidate="digits-candidates/1") == 1
+    assert "Rejected by anna" in said(capsys)
+    assert split.registry.aliases(NAME)["production"] == 1
+    review(split, ReviewKind.UNDO, "digits/3", undoes=rejected.id)
+    review(split, ReviewKind.REJECT, "digits-candidates/1")
+    assert gate(split, "lenient", "--promote", candidate="digits/3") == 1, (
+        "nor is what is said of the source passed over"
+    )
+    assert split.registry.aliases(NAME)["production"] == 1
+
+
 def test_a_candidate_of_another_model_that_fails_is_not_copied(split, capsys):
     assert gate(split, "strict", "--into", NAME, "--promote", candidate="digits-candidates/1") == 1
     assert len(split.registry.versions(NAME)) == 2

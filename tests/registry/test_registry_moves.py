@@ -90,6 +90,17 @@ def test_rollback_needs_somewhere_to_go(first):
     assert len(history(first, MODEL)) == 1
 
 
+def test_too_long_a_reason_is_said_before_a_rollback_writes_anything(first):
+    """Once the alias moved, a record that cannot be written would stand in the way of every later move."""
+    move(first, 2, 1)
+    before = first.client.get_registered_model(MODEL)
+    with pytest.raises(PctError, match="longer than the history can keep"):
+        rollback(first, MODEL, "x" * 6000)
+    after = first.client.get_registered_model(MODEL)
+    assert (after.aliases, after.tags) == (before.aliases, before.tags)
+    assert rollback(first, MODEL, "x" * 3000).to_version == 1
+
+
 def test_rollback_goes_nowhere_that_no_record_knows(first):
     """Whoever may edit the model may set the alias `previous`, to what no gate has judged."""
     move(first, 2, 1)

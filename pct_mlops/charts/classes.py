@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from pct_mlops.charts.far_bounds import EDGE, arrows, explained, reached
-from pct_mlops.charts.palette import NEGATIVE, POSITIVE, axis_text, ink, nothing, plain_layout
+from pct_mlops.charts.palette import NEGATIVE, POSITIVE, axis_text, ink, nothing, page_colour, plain_layout
 from pct_mlops.charts.text import count, distinct, escaped, interval, percent, short
 from pct_mlops.charts.ticks import fraction_ticks, nice_step, share
 
@@ -128,7 +128,7 @@ def _accuracies(figure: go.Figure, rows: Sequence[ClassRates], dark: bool) -> No
             customdata=[[rows[entry[0]].index, "all"] for entry in known],
             marker={
                 "size": 9,
-                "color": colours if fill else ("#0E1117" if dark else "#FFFFFF"),
+                "color": colours if fill else page_colour(dark),
                 "line": {"width": 2, "color": colours},
             },
             hovertext=texts,

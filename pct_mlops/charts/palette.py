@@ -23,7 +23,7 @@ FLIP_SCALE = tuple(
     (place, f"rgba{(*_NEGATIVE_RGB, opacity)}") for place, opacity in ((0.0, 0), (1e-9, _FAINTEST), (1.0, 1))
 )
 # Behind everything: Streamlit's pages in a light and in a dark theme.
-PAGE, PAGE_ON_DARK = (255, 255, 255), (14, 17, 23)
+PAGE, PAGE_ON_DARK = (255, 255, 255), (23, 22, 20)
 
 # Of text and thin lines on the page: in a light and in a dark theme.
 INK, INK_ON_DARK = "#2F2D2B", "#EDEBE8"
@@ -32,6 +32,11 @@ INK, INK_ON_DARK = "#2F2D2B", "#EDEBE8"
 def ink(dark: bool) -> str:
     """Colour of text and thin lines."""
     return INK_ON_DARK if dark else INK
+
+
+def page_colour(dark: bool) -> str:
+    """What shows through a hollow mark that hides the line below it."""
+    return f"rgb{PAGE_ON_DARK if dark else PAGE}"
 
 
 def ink_on_flips(share: float, dark: bool) -> str:

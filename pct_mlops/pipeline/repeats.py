@@ -115,15 +115,15 @@ class Bench:
     def _train(self, member: Member, steps: Pace) -> Outcome:
         accelerator = self.session.accelerator
         opened: list[ChildRun] = []
-        on_main(accelerator, lambda: self._open(member, opened))
-        child = opened[0] if opened else None
         quiet = dataclasses.replace(self.session, say=steps.note if self.session.is_main else self.session.say)
         try:
+            on_main(accelerator, lambda: self._open(member, opened))
+            child = opened[0] if opened else None
             trained = train_once(member.recipe, quiet, run=child)
             metrics, run_id = on_main(accelerator, lambda: self._record(member, trained, child))
         except BaseException as error:
-            if child is not None:
-                close_child(child, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", str(error))
+            for begun in opened:
+                close_child(begun, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", str(error))
             raise
         return Outcome(member, metrics, run_id, trained.num_epochs)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pct_mlops.cli.options import empty_is_none, tracking_uri
+from pct_mlops.cli.streams import show
 from pct_mlops.config import PctError, Policy
 
 if TYPE_CHECKING:
@@ -67,8 +68,6 @@ def gate(
       pct gate shoes/4 --promote --pin-fixed
       pct gate new.parquet --baseline old.parquet
     """
-    from rich.console import Console
-
     from pct_mlops.pipeline.judge import Outputs, judge
     from pct_mlops.reports import checked_explorer, render_decision
     from pct_mlops.reports.terminal import clean
@@ -79,7 +78,7 @@ def gate(
     outputs.explorer = explorer = checked_explorer(explorer_url) if explorer_url else ""
     judged = judge(candidate, rules, pin=_pinned_file(rules, policy) if pin_fixed else None, outputs=outputs, **asked)
     try:
-        Console().print(render_decision(judged.decision, judged.comparison))
+        show(render_decision(judged.decision, judged.comparison))
         for line in judged.remarks:
             click.echo(clean(line))
         if explorer and judged.pair is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pct_mlops.cli.options import empty_is_none, tracking_uri
+from pct_mlops.cli.streams import show
 from pct_mlops.config import PctError
 
 
@@ -38,7 +39,6 @@ def history(name: str, tracking_uri: str | None) -> None:
     Example:
       pct history fashion-mnist
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -57,7 +57,7 @@ def history(name: str, tracking_uri: str | None) -> None:
         when = move.when[:19].replace("T", " ")
         verdict = f"{move.verdict} (override)" if move.override else move.verdict
         table.add_row(*(Text(clean(cell)) for cell in (when, start, end, verdict, move.who, move.reason)))
-    Console().print(table)
+    show(table)
 
 
 @click.command()

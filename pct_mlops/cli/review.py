@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pct_mlops.cli.options import empty_is_none, tracking_uri
+from pct_mlops.cli.streams import show as print_table
 from pct_mlops.config import PctError
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind
 
@@ -123,7 +124,6 @@ def _user() -> str:
 def _show(model: str, tracking_uri: str | None) -> None:
     from datetime import datetime, timezone
 
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -145,7 +145,7 @@ def _show(model: str, tracking_uri: str | None) -> None:
         when = item.when[:16].replace("T", " ")
         cells = (item.id, when, _what(item) + _ended(item, counted, now), against, item.by, item.reason)
         table.add_row(*(Text(clean(cell)) for cell in cells))
-    Console().print(table)
+    print_table(table)
 
 
 def _what(review: Review) -> str:

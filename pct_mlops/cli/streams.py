@@ -46,3 +46,10 @@ def prepare() -> None:
         encoding, lines = (known.encoding, known.line_buffering) if known else ("utf-8", False)
         sys.stdout = output(1, encoding, lines=lines)
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+
+
+def show(renderable: object) -> None:
+    """Print text or something of rich's, as wide as the terminal."""
+    from rich.console import Console
+
+    Console().print(renderable)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from pct_mlops.cli.options import empty_is_none, in_processes, overrides, tracking_uri
+from pct_mlops.cli.streams import show
 from pct_mlops.cli.training import DEFAULT_RECIPE
 from pct_mlops.config import Recipe
 
@@ -70,7 +70,7 @@ def sweep(
         output=Path(output) if output else None,
         tracking_uri=tracking_uri,
         say=click.echo,
-        show=_show,
+        show=show,
     )
 
 
@@ -99,13 +99,7 @@ def floor(
     from pct_mlops.pipeline.floor import measure_floor
 
     found = measure_floor(
-        recipe, seeds=seeds, overrides=overrides, tracking_uri=tracking_uri, say=click.echo, show=_show
+        recipe, seeds=seeds, overrides=overrides, tracking_uri=tracking_uri, say=click.echo, show=show
     )
     if found is not None:
         click.echo(f"Stored with the model: {found.sentence}.")
-
-
-def _show(renderable: Any) -> None:
-    from rich.console import Console
-
-    Console().print(renderable)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pct_mlops.cli.options import tracking_uri
+from pct_mlops.cli.streams import show
 from pct_mlops.config import PctError
 
 
@@ -36,7 +37,7 @@ def compare(old: str, new: str, split: str, json_file: Path | None, tracking_uri
     comparison = compare_sources(old, new, split=split, tracking_uri=tracking_uri)
     if json_file is not None:
         write_json(json_file, comparison_to_json(comparison))
-    _print(render_metrics(comparison))
+    show(render_metrics(comparison))
 
 
 @click.command()
@@ -60,9 +61,3 @@ def ensemble(output: Path, inputs: tuple[str, ...], split: str, tracking_uri: st
     keep_off([output], inputs)
     table = mean_of(inputs, split=split, tracking_uri=tracking_uri).save(output)
     click.echo(f"Mean of {len(inputs)} models: accuracy {table.accuracy():.2%}, written to {output}")
-
-
-def _print(renderable: object) -> None:
-    from rich.console import Console
-
-    Console().print(renderable)

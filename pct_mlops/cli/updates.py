@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pct_mlops.cli.options import empty_is_none, overrides, tracking_uri
+from pct_mlops.cli.streams import show
 from pct_mlops.config import PctError
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def update_predictions(
         )
         write_json(Path(json), content)
     rows = [("new, everywhere", result.replaced), (f"updated ({rule})", result.updated)]
-    _print(render_against(rows, baseline="stored"))
+    show(render_against(rows, baseline="stored"))
     click.echo(f"{result.table.info.num_examples:,} predictions: {output}")
 
 
@@ -232,10 +233,10 @@ def _ratio(strategy: str, text: str | None) -> float:
 def _show_interpolation(result: Interpolation, tolerance: float) -> None:
     from pct_mlops.reports import render_against, render_curve
 
-    _print(render_curve(result.curve, result.chosen, old=result.old, new=result.new, tolerance=tolerance))
+    show(render_curve(result.curve, result.chosen, old=result.old, new=result.new, tolerance=tolerance))
     rows = [("new", result.replaced), (f"chosen ({result.chosen.share:.4g} old)", result.mixed)]
     click.echo()
-    _print(render_against(rows, baseline="old"))
+    show(render_against(rows, baseline="old"))
 
 
 def _write_interpolation(result: Interpolation, tolerance: float, path: Path) -> None:
@@ -257,9 +258,3 @@ def _plot(result: Interpolation, tolerance: float, path: Path) -> None:
 
     figure = interpolation_curve(result.curve, result.chosen, tolerance=tolerance)
     write_text(path, page(figure, f"{result.new} mixed with {result.old}: accuracy and NFR on val"))
-
-
-def _print(renderable: object) -> None:
-    from rich.console import Console
-
-    Console().print(renderable)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pct_mlops.registry import Registry, Version
 
 DEFAULT_MARKS = {ReviewKind.ACCEPT: Mark.ACCEPTED_LOSS, ReviewKind.REJECT: Mark.BLOCKER}
-SHOWN = 3  # ids in an error
+SHOWN, LONGEST = 3, 100  # ids in an error, and characters of each
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,11 @@ def _check_ids(registry: Registry, version: Version, ids: Sequence[str]) -> None
             ).fetchall()
         ]
     if unknown:
-        names = ", ".join(repr(text) for text in unknown[:SHOWN]) + (", ..." if len(unknown) > SHOWN else "")
+        names = ", ".join(repr(_short(text)) for text in unknown[:SHOWN]) + (", ..." if len(unknown) > SHOWN else "")
         raise PctError(
             f"{version.uri} has no predictions for {len(unknown):,} of these samples ({names}): correct the file."
         )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

@@ -28,6 +28,7 @@ def refused(store, capsys, *words):
     said = capsys.readouterr()
     assert said.out == ""
     (line,) = said.err.splitlines()
+    assert len(line) < 1000
     return line
 
 
@@ -107,6 +108,7 @@ def test_what_cannot_be_meant_is_said_and_nothing_is_recorded(store, capsys):
     (store.folder / "ids.txt").write_text("\n".join(ids(store, 2)))
     (store.folder / "empty.txt").write_text("sample_id\n")
     (store.folder / "wrong.txt").write_text("y\nx\n" + ids(store, 1)[0])
+    (store.folder / "long.txt").write_text("x" * 300_000)
     cases = [
         (("--accept",), "give one with --reason"),
         (("--accept", "--undo", "x", *WHY), "--undo stands alone: leave out --accept"),
@@ -124,6 +126,7 @@ def test_what_cannot_be_meant_is_said_and_nothing_is_recorded(store, capsys):
         ),
         (("--accept", "--samples", "empty.txt", *WHY), "empty.txt names no sample"),
         (("--accept", "--samples", "wrong.txt", *WHY), "no predictions for 2 of these samples ('x', 'y'): correct"),
+        (("--accept", "--samples", "long.txt", *WHY), "no predictions for 1 of these samples ('xxx"),
         (("--accept", "--baseline", "digits/9", *WHY), "digits has no version 9"),
         (("--expires", "2099-01-01", *WHY), "Say what you decided"),
         (WHY, "Say what you decided: --accept, --reject, or --mark with --samples"),

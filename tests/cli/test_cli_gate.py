@@ -46,9 +46,6 @@ def test_verdicts_and_exit_codes(store, capsys, policy, verdict, code):
 
 def tie(store):
     """Version 2 answers like version 1 but for 20 examples gained and 20 lost: no change of accuracy is certain."""
-    import numpy as np
-    import pyarrow.parquet as pq
-
     old = Predictions.load(store.registry.predictions(store.registry.resolve("digits/1")))
     columns = pq.read_table(old.path).to_pydict()
     logits, labels = np.array(columns["logits"], np.float32), np.array(columns["label"])
@@ -161,8 +158,6 @@ def test_no_rules_and_other_examples_are_errors(store, capsys):
     assert store.state() == before
 
     table = Predictions.load(store.registry.predictions(store.registry.resolve("digits/2")))
-    import numpy as np
-
     replace(store, "digits/2", ["a", "b"], [0, 1], np.eye(10)[:2], table.info)
     before = store.state()
     assert gate(store, f"{NAME}@candidate", "lenient", "--promote") == 2

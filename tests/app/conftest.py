@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from streamlit import config
 from streamlit.runtime.caching.cache_utils import CachedFunc
 from streamlit.testing.v1 import AppTest
 
 from app import drawn, store
+from app.__main__ import FLAGS
 from pct_mlops.predictions import Predictions
 
 MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
@@ -57,6 +59,15 @@ def png(shade: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("L", (8, 8), shade).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def settings() -> None:
+    """Streamlit's settings that the explorer is started with, as far as they are on or off."""
+    for flag in FLAGS:
+        name, _, value = flag.removeprefix("--").partition("=")
+        if value in ("true", "false"):
+            config.set_option(name, value == "true")
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from streamlit import config
+from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.caching.cache_utils import CachedFunc
 from streamlit.testing.v1 import AppTest
 
@@ -68,6 +71,15 @@ def settings() -> None:
         name, _, value = flag.removeprefix("--").partition("=")
         if value in ("true", "false"):
             config.set_option(name, value == "true")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def installed_components() -> Iterator[None]:
+    """Streamlit looks through all installed packages for components: once is enough, and not for each test."""
+    with pytest.MonkeyPatch.context() as patch:
+        scan = functools.cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        yield
 
 
 @pytest.fixture(scope="session")

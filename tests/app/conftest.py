@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import streamlit as st
 from PIL import Image
 from streamlit import config
 from streamlit.components.v2 import manifest_scanner
@@ -80,6 +81,7 @@ def installed_components() -> Iterator[None]:
         scan = functools.cache(manifest_scanner.scan_component_manifests)
         patch.setattr(manifest_scanner, "scan_component_manifests", scan)
         yield
+    st.cache_resource.clear()  # databases are closed before the interpreter ends
 
 
 @pytest.fixture(scope="session")

@@ -140,9 +140,9 @@ def read_info(path: Path) -> TableInfo:
 
 
 def _footer(path: Path) -> tuple[pa.Schema, int]:
-    if path.is_dir():
-        raise PctError(f"{path} is a folder: give the path of one .parquet file.")
     try:
+        if path.is_dir():
+            raise PctError(f"{path} is a folder: give the path of one .parquet file.")
         # Opening a pipe would wait for somebody to write into it.
         if not stat.S_ISREG(path.stat().st_mode):
             raise PctError(f"{path} is a pipe or device: give the path of one .parquet file.")
@@ -198,10 +198,19 @@ def _class_names(text: str) -> tuple[str, ...] | None:
         return None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         return None
-    # Control characters would run in a terminal, and half of a surrogate pair has no UTF-8.
-    if any(unicodedata.category(char) in ("Cc", "Cs") for name in names for char in name):
-        return None
-    return tuple(names)
+    return tuple(names) if all(map(_is_text, names)) else None
+
+
+def check_class_names(names: Sequence[str]) -> None:
+    """PctError for a name that no table can hold."""
+    for name in names:
+        if not _is_text(name):
+            raise PctError(f"The class name {name!r} holds a control character or half of one: give it another name.")
+
+
+def _is_text(name: str) -> bool:
+    """Control characters would run in a terminal, and half of a surrogate pair has no UTF-8."""
+    return not any(unicodedata.category(char) in ("Cc", "Cs") for char in name)
 
 
 def _whole(text: str | None) -> int | None:

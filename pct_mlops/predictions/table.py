@@ -9,6 +9,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from pct_mlops.predictions.schema import (
     VECTOR_COLUMNS,
     TableInfo,
     arrow_schema,
+    check_class_names,
     check_slices,
     digest_of,
     read_info,
@@ -78,6 +80,7 @@ class Predictions:
         [0, C), empty or repeated sample_ids and non-finite numbers.
         """
         class_names = tuple(class_names)
+        check_class_names(class_names)
         arrays = {"label": labels, "logits": logits} | ({} if features is None else {"features": features})
         ids, columns = checked_columns(sample_ids, arrays, slices or {}, len(class_names))
         values = columns.pop("logits")
@@ -288,4 +291,5 @@ def _write_aside(path: Path, write: Callable[[Path], Any]) -> None:
     except OSError as error:
         raise PctError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ _SETTINGS = {
 _PAUSES = {"MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false", "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0"}
 # Libraries below mlflow whose errors it lets through; the last four speak to artifact stores.
 _BELOW = {"requests", "urllib3", "sqlalchemy", "sqlite3", "boto3", "botocore", "google", "azure"}
+_USER = re.compile(r"(?<=://)[^/\s]*@")
 _LONGEST = 300  # characters of what a server said; it may be a whole page
 _REFUSALS = {
     "BAD_REQUEST",
@@ -59,13 +61,26 @@ def connect(tracking_uri: str | None, create: bool) -> MlflowClient:
     if tracking_uri:
         mlflow.set_tracking_uri(tracking_uri)
     uri = mlflow.get_tracking_uri()
-    if uri.startswith("sqlite:///") and not create and not Path(uri.removeprefix("sqlite:///")).is_file():
+    # An empty file would be made a registry by mlflow.
+    if uri.startswith("sqlite:///") and not create and not _has_content(uri.removeprefix("sqlite:///")):
         raise PctError(
             f"There is no registry at {uri}: set MLFLOW_TRACKING_URI to yours, "
             "or train a first baseline with 'mlflow run . -P loss=none'."
         )
-    with said_plainly(f"opening {uri}"):
+    with said_plainly(f"opening {without_user(uri)}"):
         return MlflowClient(tracking_uri=uri)
+
+
+def without_user(text: str) -> str:
+    """The text without names and passwords in its addresses: errors end in the logs of CI."""
+    return _USER.sub("", text)
+
+
+def _has_content(path: str) -> bool:
+    try:
+        return os.path.isfile(path) and os.path.getsize(path) > 0
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -77,10 +92,19 @@ def said_plainly(doing: str) -> Iterator[None]:
         raise
     except MlflowException as error:
         raise PctError(f"MLflow refused {doing}: {_first_line(error)}") from error
+    except ImportError as error:
+        raise PctError(
+            f"{doing[0].upper()}{doing[1:]} needs the Python package {error.name}, which is not installed: install it, "
+            "or set MLFLOW_TRACKING_URI to another registry."
+        ) from error
     except Exception as error:
+        if "file is not a database" in str(error):
+            raise PctError(
+                f"{without_user(mlflow.get_tracking_uri())} is no database: set MLFLOW_TRACKING_URI to your registry."
+            ) from error
         if type(error).__module__.split(".")[0] in _BELOW:
             raise PctError(
-                f"The tracking server {mlflow.get_tracking_uri()} does not answer ({doing}): "
+                f"The tracking server {without_user(mlflow.get_tracking_uri())} does not answer ({doing}): "
                 "start it, or set MLFLOW_TRACKING_URI to the one that runs."
             ) from error
         if isinstance(error, OSError):
@@ -155,5 +179,7 @@ def _number(text: str | None, otherwise: int) -> int:
 def _first_line(error: Exception) -> str:
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if "Max retries exceeded" in line or "Connection refused" in line:
-        return f"the server {mlflow.get_tracking_uri()} does not answer; start it, or set MLFLOW_TRACKING_URI."
+        uri = without_user(mlflow.get_tracking_uri())
+        return f"the server {uri} does not answer; start it, or set MLFLOW_TRACKING_URI."
+    line = without_user(line)
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import re
 import tempfile
 from collections.abc import Mapping
@@ -13,7 +14,15 @@ from typing import TYPE_CHECKING
 
 from pct_mlops.config import PctError
 from pct_mlops.config.catalog import closest_first
-from pct_mlops.registry.connection import MlflowException, connect, local_folder, missing, mlflow, said_plainly
+from pct_mlops.registry.connection import (
+    MlflowException,
+    connect,
+    local_folder,
+    missing,
+    mlflow,
+    said_plainly,
+    without_user,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
@@ -22,7 +31,7 @@ PRODUCTION, PREVIOUS, CANDIDATE = "production", "previous", "candidate"
 IMAGES_TAG = "pct.images."  # + the first digits of an evaluation set's digest
 LOCK_TAG = "pct.lock.of"  # on the registered models that are locks
 
-_REFERENCE = re.compile(r"^(?:models:/)?(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))$")
+_REFERENCE = re.compile(r"^(?:models:/)?(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]{1,9}))\Z")
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ def _downloads() -> Path:
 
 def is_reference(text: str) -> bool:
     """Whether `text` reads as name@alias, name/3, models:/name@alias or models:/name/3, and is no file."""
-    return bool(_REFERENCE.match(text)) and not Path(text).exists()
+    return bool(_REFERENCE.match(text)) and not os.path.exists(text)
 
 
 class Registry:
@@ -149,7 +158,7 @@ class Registry:
         """The version that name@alias, name/3, models:/name@alias or models:/name/3 means now."""
         match = _REFERENCE.match(reference)
         if not match:
-            raise PctError(f"'{reference}' names no version: write name@alias, name/3 or models:/name@alias.")
+            raise PctError(f"{reference[:200]!r} names no version: write name@alias, name/3 or models:/name@alias.")
         name, alias = match["name"], match["alias"]
         if alias is None:
             return self.get(name, int(match["version"]))
@@ -270,7 +279,7 @@ class Registry:
 
     def _nonsense(self, asked: str) -> PctError:
         return PctError(
-            f"The tracking server {self.tracking_uri} was asked for {asked} and answered something else: "
+            f"The tracking server {without_user(self.tracking_uri)} was asked for {asked} and answered something else: "
             "set MLFLOW_TRACKING_URI to an MLflow server."
         )
 
@@ -281,6 +290,6 @@ class Registry:
         known = closest_first(name, self.models())
         has = ", ".join(known[:5]) or "none yet"
         return PctError(
-            f"The registry {self.tracking_uri} has no model '{name}' (it has {has}): "
+            f"The registry {without_user(self.tracking_uri)} has no model '{name}' (it has {has}): "
             "correct the name, or train it with 'mlflow run . -P loss=none'."
         )

@@ -10,17 +10,20 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import datetime, timezone
 
+from pydantic import TypeAdapter
+
 from pct_mlops.config import PctError
-from pct_mlops.gate.reviews import Mark, Review, ReviewKind
+from pct_mlops.gate.reviews import Review, ReviewKind
 from pct_mlops.registry.connection import said_plainly
 from pct_mlops.registry.registry import Registry, Version
 from pct_mlops.registry.release import copies
 
 REVIEW_TAG, SAMPLES_TAG = "pct.review.", "pct.review-samples."
 MAX_TAG = 60_000  # characters of a version's tag; MySQL's TEXT column holds 65,535 bytes
+_REVIEW = TypeAdapter(Review)
 
 
 def reviews(registry: Registry, version: Version, into: str = "") -> tuple[Review, ...]:
@@ -101,9 +104,15 @@ def _read(version: Version, key: str) -> Review:
     try:
         data = json.loads(tags[key])
         parts = [json.loads(tags[f"{SAMPLES_TAG}{identifier}.{number:04d}"]) for number in range(data["samples"])]
-        mark = Mark(data["mark"]) if data["mark"] else None
         samples = tuple(sample for part in parts for sample in part)
-        return Review(**{**data, "kind": ReviewKind(data["kind"]), "mark": mark, "samples": samples, "id": identifier})
+        given = {**data, "samples": samples, "id": identifier}
+        # The types, and that there is nothing more than this version of pct knows.
+        review = _REVIEW.validate_python(given)
+        if given.keys() - {item.name for item in fields(Review)}:
+            raise ValueError("unknown keys")
+        if review.expires is not None and datetime.fromisoformat(review.expires).tzinfo is None:
+            raise ValueError("a time without a zone")
+        return review
     except (ValueError, KeyError, TypeError) as error:
         # A rejection or a blocker may be what it held: a gate that passes over it would fail open.
         raise PctError(

@@ -81,10 +81,13 @@ VERBS = {
 def says_one_sentence(capsys, words, case):
     start = time.monotonic()
     with answering(**case) as uri:
-        code = main([*words, "--tracking-uri", uri])
-    said = capsys.readouterr()
+        one_sentence(capsys, [*words, "--tracking-uri", uri])
     assert time.monotonic() - start < 10
-    assert code == 2
+
+
+def one_sentence(capsys, words):
+    assert main(words) == 2
+    said = capsys.readouterr()
     assert said.out == ""
     (line,) = said.err.splitlines()
     assert line.startswith("Error: ")
@@ -92,6 +95,7 @@ def says_one_sentence(capsys, words, case):
     assert "Traceback" not in line
     assert line.isprintable(), "what a server says repaints no terminal"
     assert len(line) < 1000
+    return line
 
 
 @pytest.fixture
@@ -116,6 +120,26 @@ def test_a_server_that_does_not_answer(empty, capsys, impatient):
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_server_that_does_not_answer_any_verb(empty, capsys, impatient, verb):
     says_one_sentence(capsys, VERBS[verb], SILENCE)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("http://anna:pass%40word@127.0.0.1:1", "127.0.0.1:1 does not answer"),
+        ("mysql+nosuchdriver://anna:password@127.0.0.1/db", "MLFLOW_TRACKING_URI"),
+        ("mysql+asyncmy://anna:password@127.0.0.1/db", "needs the Python package asyncmy"),
+        ("sqlite:///{folder}/text.db", "is no database: set MLFLOW_TRACKING_URI"),
+        ("sqlite:///{folder}/empty.db", "There is no registry at"),
+    ],
+)
+def test_what_is_no_registry_is_said_without_anybodys_password(tmp_path, capsys, impatient, address, said):
+    (tmp_path / "text.db").write_text("no database at all, " * 100)
+    (tmp_path / "empty.db").touch()
+    line = one_sentence(capsys, ["history", NAME, "--tracking-uri", address.format(folder=tmp_path)])
+    assert said in line
+    assert "anna" not in line
+    assert "pass" not in line
+    assert (tmp_path / "empty.db").stat().st_size == 0
 
 
 def test_a_table_that_the_registry_lost(store, capsys):

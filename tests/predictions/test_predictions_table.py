@@ -113,14 +113,28 @@ def test_digest_tells_apart_what_concatenation_would_not():
         ({"slices": {"new_right": ["x", "y"]}}, "reserved"),
         ({"slices": {"a": ["x", "y"], "A": ["x", "y"]}}, "repeated"),
         ({"slices": {"a": ["x"]}}, "1 rows of a"),
+        ({"class_names": ("a", "b\x1b[2J", "c")}, "control character"),
+        ({"class_names": ("a", "b", "\ud83d")}, "half of one"),
     ],
 )
 def test_impossible_arrays_are_refused(change, message):
     given = {"ids": ["a", "b"], "labels": [0, 1], "logits": np.zeros((2, 3)), **change}
     with pytest.raises(PctError, match=message):
         Predictions.from_arrays(
-            given["ids"], given["labels"], given["logits"], class_names=CLASSES, slices=given.get("slices")
+            given["ids"],
+            given["labels"],
+            given["logits"],
+            class_names=given.get("class_names", CLASSES),
+            slices=given.get("slices"),
         )
+
+
+def test_a_name_that_no_file_can_have_is_a_sentence(tmp_path):
+    path = tmp_path / ("x" * 300 + ".parquet")
+    with pytest.raises(PctError, match=r"cannot be read: File name too long"):
+        Predictions.load(path)
+    with pytest.raises(PctError, match=r"cannot be written: .*File name too long"):
+        table([0], [0]).save(path)
 
 
 def _rewritten(path, change_rows=lambda rows: rows, **metadata):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -91,7 +92,14 @@ def test_a_record_that_was_tampered_with_is_an_error_and_not_passed_over(started
     made = add_review(started, version, MARK)
     part = f"{SAMPLES_TAG}{made.id}.0000"
     kept = started.get(MODEL, 2).tags
-    for key, value in ((part, None), (REVIEW_TAG + made.id, "{}"), (REVIEW_TAG + made.id, "no json")):
+    record = json.loads(kept[REVIEW_TAG + made.id])
+    changes = ({"expires": "soon"}, {"expires": "2027-01-01T00:00:00"}, {"by": 3}, {"baseline": "one"}, {"more": ""})
+    altered = [json.dumps({**record, **change}) for change in changes]
+    for key, value in (
+        (part, None),
+        (part, "[1]"),
+        *((REVIEW_TAG + made.id, text) for text in ("{}", "no json", *altered)),
+    ):
         if value is None:
             client.delete_model_version_tag(MODEL, "2", key)
         else:

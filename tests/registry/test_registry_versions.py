@@ -161,6 +161,9 @@ def test_references(shared_store, reference):
         ("digist/1", "no model 'digist'"),
         ("digits", "write name@alias"),
         ("digits@", "write name@alias"),
+        ("digits/2\n", "write name@alias"),
+        ("digits/\u0662", "write name@alias"),
+        ("digits/" + "2" * 5000, "write name@alias"),
         ("models:/m-0123456789abcdef0123456789abcdef", "write name@alias"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -16,15 +17,22 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 _LAST = "last_click:"
+# Of what was clicked, a link's label and the filters behind it.
+Leads = Callable[[list[Any]], tuple[str, dict[str, str]]]
 
 
-def chart(figure: go.Figure, *, key: str, alt: str, most: int, shape: Sequence[type], hint: str) -> Any:
+def chart(
+    figure: go.Figure, *, key: str, alt: str, most: int, shape: Sequence[type], hint: str, leads: Leads | None = None
+) -> Any:
     """Draw a chart; what the clicked point carries as customdata, None without a click: then `hint` says what to click.
 
-    `shape` says what that is: numbers (int) below `most`, and kinds of flips (str). The address keeps it, so that a
-    copy of the page leads where the page leads. What does not fit was clicked on a chart of other tables: passed over.
+    `shape` says what that is: numbers (int) below `most`, and kinds of flips (str). `leads` makes of it the label and
+    the filters of a link, which stands above the chart: a long one has its end far below what was clicked. The address
+    keeps it, so that a copy of the page leads where the page leads. What does not fit was clicked on a chart of other
+    tables: passed over.
     """
     kept = f"in_{key}"
+    above = st.container()
     selection.restore_text(kept)
     event: Any = st.plotly_chart(
         figure, alt=alt, key=key, on_select="rerun", selection_mode="points", config={"displayModeBar": False}
@@ -36,11 +44,15 @@ def chart(figure: go.Figure, *, key: str, alt: str, most: int, shape: Sequence[t
     found = [_part(text, most) for text in st.session_state[kept].split("-")]
     fits = [type(part) for part in found] == list(shape)
     selection.remember(**{kept: st.session_state[kept] if fits else None})
-    if fits:
-        return found
-    if hint:
-        st.caption(hint)
-    return None
+    if not fits:
+        if hint:
+            above.caption(hint)
+        return None
+    if leads is not None:
+        label, chosen = leads(found)
+        with above:
+            link(label, **chosen)
+    return found
 
 
 def _part(text: str, most: int) -> int | str | None:
@@ -63,4 +75,5 @@ def link(label: str, **chosen: str) -> None:
 def as_table(columns: Mapping[str, Sequence[Any]], key: str) -> None:
     """The numbers of a chart, for those who read rather than look."""
     with st.expander("The same as a table", icon=":material/table:"):
-        st.dataframe(columns, hide_index=True, key=key)
+        whole = {name: st.column_config.NumberColumn(format="localized") for name in ("support",) if name in columns}
+        st.dataframe(columns, hide_index=True, key=key, column_config=whole)

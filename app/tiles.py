@@ -32,6 +32,7 @@ figure>.pct-mark{position:static;display:inline-block;margin:9px 11px 0}
 .pct-none{font-size:.78rem;opacity:.7;text-align:center;padding:0 12px;line-height:1.4}
 .pct-text{padding:9px 11px 11px;font-size:.84rem;line-height:1.35}
 .pct-cut{overflow:hidden;text-overflow:ellipsis;white-space:nowrap;min-width:0}
+.pct-two{display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere}
 .pct-target{font-weight:600;font-size:.92rem}
 .pct-id{opacity:.65;font-size:.74rem;margin-bottom:6px}
 .pct-row{display:flex;gap:5px;align-items:baseline;margin-top:7px;font-size:.76rem}
@@ -89,7 +90,7 @@ def _tile(tile: Tile, pictured: bool) -> str:
         f'<a class="pct-tile" href="{text(tile.href)}" target="_self" data-pct-id="{_exact(tile.sample_id)}">'
         f"<figure>{shown if pictured else mark}"
         f'<figcaption class="pct-text">'
-        f'<div class="pct-target pct-cut" title="target: {text(tile.target)}">{text(tile.target)}</div>'
+        f'<div class="pct-target pct-two" title="target: {text(tile.target)}">{text(tile.target)}</div>'
         f'<div class="pct-id pct-cut" title="{text(tile.sample_id)}">{text(tile.sample_id)}</div>'
         f"{_answer('old', tile.old) if tile.old else ''}{_answer('new', tile.new)}</figcaption></figure></a>"
     )
@@ -123,6 +124,6 @@ def _answer(who: str, answer: Answer) -> str:
         f'<div class="pct-row"><span class="pct-who">{who}</span>'
         f'<span class="pct-{kind}" title="{kind}" role="img" aria-label="{kind}">{mark}</span>'
         f'<span class="pct-conf">{sure}</span></div>'
-        f'<div class="pct-cut" title="{text(answer.name)}">{text(answer.name)}</div>'
+        f'<div class="pct-two" title="{text(answer.name)}">{text(answer.name)}</div>'
         f"{bar}"
     )

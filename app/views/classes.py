@@ -47,18 +47,24 @@ def draw_bars(pair: Pair, rows: list[ClassCounts], titles: list[str]) -> None:
         help=f"Share of the class's own examples, whose number stands in brackets. {BOUNDS}",
     )
     ranking.told(len(rates), len(rows), "classes")
-    chosen = onward.chart(
+    onward.chart(
         drawn(class_bars, rates),
         key="bars",
         shape=(int, str),
         alt="Flip rates of each class with bounds, and its old and new accuracy; the table below holds the numbers.",
         most=len(titles),
         hint="Click a bar to get to the class's examples.",
+        leads=lambda clicked: _of_class(titles[clicked[0]], clicked[1]),
     )
-    if chosen:
-        index, kind = chosen
-        onward.link(f"{KINDS[kind].capitalize()} of class {titles[index]}", kind=kind, target=titles[index])
     onward.as_table(table(rates), "table")
+
+
+def _of_class(name: str, kind: str) -> tuple[str, dict[str, str]]:
+    return f"{KINDS[kind].capitalize()} of class {name}", {"kind": kind, "target": name}
+
+
+def _of_cell(target: str, answer: str) -> tuple[str, dict[str, str]]:
+    return f"Flips from {target} to {answer}", {"target": target, "answer": answer}
 
 
 def table(rates: list[ClassRates]) -> dict[str, list[Any]]:
@@ -101,17 +107,15 @@ def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
             for found, what in ((rows, "target"), (columns, "answer"))
         )
         st.caption(f"The {targets} and {answers} with most negative flips.")
-    chosen = onward.chart(
+    onward.chart(
         drawn(flip_matrix, cells, rows, columns, titles),
         key="matrix",
         shape=(int, int),
         alt="Number of negative flips by target class and wrong answer of the new model.",
         most=len(titles),
         hint="Click a cell to get to its examples.",
+        leads=lambda clicked: _of_cell(*(titles[index] for index in clicked)),
     )
-    if chosen:
-        target, answer = (titles[index] for index in chosen)
-        onward.link(f"Flips from {target} to {answer}", target=target, answer=answer)
 
 
 classes()

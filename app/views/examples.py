@@ -70,8 +70,10 @@ def pages(total: int) -> int:
     """The page on screen, counted from 1."""
     num_pages = flips.num_pages(total)
     selection.restore_number("page", num_pages)
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(f"**{count(total)}** found")
+    # In columns: in a horizontal container Streamlit hides the pages between the first and the last.
+    left, right = st.columns([1, 3], vertical_alignment="center")
+    left.markdown(f"**{count(total)}** found")
+    with right.container(horizontal_alignment="right"):
         page = st.pagination(num_pages, key="page") if num_pages > 1 else 1
     selection.remember("1", page=str(page))
     return page

@@ -81,7 +81,7 @@ def draw_rules(pair: Pair, path: str | None, policy: Policy) -> Limits:
         confidence = dials.slide_confidence(policy.confidence)
     keys = [f"limit{place + 1}" for place in range(len(policy.rules))]
     right.button(
-        "Back to the policy's limits",
+        "Back to the policy's limits" if path else "Back to the first limits",
         icon=":material/restart_alt:",
         on_click=selection.forget,
         args=("confidence", *keys),

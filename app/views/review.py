@@ -38,7 +38,6 @@ def review() -> None:
         return
     # Read here first: what cannot be read is said once for the whole page.
     reviewing.records(pair)
-    review_form.said()
     ruling.draw(pair)
     live(pair)
     draw_form(pair)
@@ -105,6 +104,8 @@ def draw_form(pair: Pair) -> None:
     with st.container(horizontal=True):
         for kind, label in ((ReviewKind.ACCEPT, "Accept"), (ReviewKind.REJECT, "Reject")):
             st.button(label, key=f"decide_{kind}", icon=ICONS[kind], on_click=decide, args=(pair, kind))
+    # Beside the buttons, where the reader looks; also what came of taking a record back, just below.
+    review_form.said()
 
 
 def decide(pair: Pair, kind: ReviewKind) -> None:

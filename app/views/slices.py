@@ -65,17 +65,15 @@ def draw_found(pair: Pair) -> None:
         )
     if not rows:
         return
-    chosen = onward.chart(
+    onward.chart(
         drawn(excess_bars, rows),
         key="found_slices",
         shape=(int,),
         alt="Negative flip rate of each slice found with bounds, beside that of the rest; the table holds the numbers.",
         most=len(rows),
         hint=CLICK,
+        leads=lambda clicked: _of_slice(rows[clicked[0]]),
     )
-    if chosen:
-        row = rows[chosen[0]]
-        onward.link(f"Negative flips of {slice_title(row, 40)}", column=row.column, value=row.value or EMPTY)
     onward.as_table(found_table(rows), "found_table")
 
 
@@ -114,18 +112,24 @@ def draw_column(pair: Pair, columns: tuple[str, ...]) -> None:
         return
     rates = store_slices.rates(pair, column, tuple(rows[: ranking.SHOWN]))
     ranking.told(len(rates), len(rows), "values")
-    chosen = onward.chart(
+    onward.chart(
         drawn(class_bars, rates),
         key=f"column_{columns.index(column)}",
         shape=(int, str),
         alt="Flip rates of each value with bounds, and its old and new accuracy.",
         most=len(every),
         hint=CLICK,
+        leads=lambda clicked: _of_value(column, every[clicked[0]].name or EMPTY, clicked[1]),
     )
-    if chosen:
-        place, kind = chosen
-        value = every[place].name or EMPTY
-        onward.link(f"{KINDS[kind].capitalize()} where {column} is {value}", kind=kind, column=column, value=value)
+
+
+def _of_slice(row: SliceExcess) -> tuple[str, dict[str, str]]:
+    return f"Negative flips of {slice_title(row, 40)}", {"column": row.column, "value": row.value or EMPTY}
+
+
+def _of_value(column: str, value: str, kind: str) -> tuple[str, dict[str, str]]:
+    label = f"{KINDS[kind].capitalize()} where {column} is {value}"
+    return label, {"kind": kind, "column": column, "value": value}
 
 
 slices()

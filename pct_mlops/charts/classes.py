@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from pct_mlops.charts.far_bounds import EDGE, arrows, explained, reached
 from pct_mlops.charts.palette import NEGATIVE, POSITIVE, axis_text, ink, nothing, page_colour, plain_layout
-from pct_mlops.charts.text import count, distinct, escaped, interval, percent, short
+from pct_mlops.charts.text import count, distinct, escaped, interval, percent, wrapped
 from pct_mlops.charts.ticks import fraction_ticks, nice_step, share
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _accuracies(figure: go.Figure, rows: Sequence[ClassRates], dark: bool) -> No
             line={"color": colour, "width": 2},
         )
     texts = [
-        f"<b>{escaped(short(rows[i].name, 60))}</b><br>accuracy {percent(old.value)} → {percent(new.value)}"
+        f"<b>{wrapped(rows[i].name)}</b><br>accuracy {percent(old.value)} → {percent(new.value)}"
         f"<br>old {interval(old.lower, old.upper)}<br>new {interval(new.lower, new.upper)}"
         for i, old, new in known
     ]
@@ -163,7 +163,7 @@ def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, line: str)
     shared: dict[str, list[Any]] = {
         "customdata": [[row.index, "negative" if sign > 0 else "positive"] for row in rows],
         "hovertext": [
-            f"<b>{escaped(short(row.name, 60))}</b><br>{metric} {percent(rate.value)}"
+            f"<b>{wrapped(row.name)}</b><br>{metric} {percent(rate.value)}"
             f"<br>{interval(rate.lower, rate.upper)}<br>of {count(row.support)} examples"
             for row, rate in zip(rows, rates, strict=True)
         ],

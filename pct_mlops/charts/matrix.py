@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from pct_mlops.charts.palette import FLIP_SCALE, NEGATIVE, axis_text, ink_on_flips, nothing, plain_layout
-from pct_mlops.charts.text import count, distinct, escaped, short
+from pct_mlops.charts.text import count, distinct, escaped, wrapped
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import FlipCell
 
 CELL_HEIGHT = 26
-NAME = 28  # characters of a target's name; an answer's stands aslant and has less room
+NAME, ANSWER = 28, 24  # characters of a target's name, and of an answer's, which stands aslant
 MAX_ANNOTATED = 20  # columns; beyond that numbers no longer fit their cells
 
 
@@ -104,8 +104,8 @@ def _markers(
         selected={"marker": {"opacity": 0.5}},
         unselected={"marker": {"opacity": 0}},
         hovertext=[
-            f"<b>{count(cell.count)}</b> of class <b>{escaped(short(class_names[cell.target], 40))}</b><br>"
-            f"now answered <b>{escaped(short(class_names[cell.wrong], 40))}</b>"
+            f"<b>{count(cell.count)}</b> of class <b>{wrapped(class_names[cell.target])}</b><br>"
+            f"now answered <b>{wrapped(class_names[cell.wrong])}</b>"
             for cell in shown
         ],
         hovertemplate="%{hovertext}<extra></extra>",
@@ -125,7 +125,7 @@ def _axes(
     figure.update_xaxes(
         **shared,
         tickvals=list(range(len(columns))),
-        ticktext=[escaped(name) for name in distinct([class_names[index] for index in columns], 18)],
+        ticktext=[escaped(name) for name in distinct([class_names[index] for index in columns], ANSWER)],
         tickangle=-45 if len(columns) <= MAX_ANNOTATED else -90,
         range=[-0.5, len(columns) - 0.5],
         title={"text": "wrong answer of the new model"},

@@ -101,7 +101,7 @@ def _axes(figure: go.Figure, rows: Sequence[SliceExcess], right: float, dark: bo
     )
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[f"{escaped(slice_title(row, 18))} ({count(row.support)})" for row in rows],
+        ticktext=[f"{escaped(slice_title(row, 26))} ({count(row.support)})" for row in rows],
         range=[len(rows) - 0.5, -0.5],
         showgrid=False,
         fixedrange=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ __all__ = [
     "printable",
     "probability",
     "short",
+    "wrapped",
 ]
 
 _NUMBERED = re.compile(r" #\d{1,6}$")
@@ -67,6 +69,11 @@ def distinct(names: Sequence[str], width: int = 22) -> list[str]:
         name if times[name] == 1 or len(whole) <= width else f"{whole[:half].rstrip()}…{whole[-half:].lstrip()}"
         for name, whole in zip(cut, map(printable, names), strict=True)
     ]
+
+
+def wrapped(name: str, width: int = 60) -> str:
+    """A name of up to four lines for Plotly's hover texts, shown literally."""
+    return "<br>".join(escaped(line) for line in textwrap.wrap(short(name, 4 * width), width) or [""])
 
 
 def escaped(name: str) -> str:

@@ -91,6 +91,8 @@ def said_plainly(doing: str) -> Iterator[None]:
     except PctError:
         raise
     except MlflowException as error:
+        if _no_answer(error):
+            raise _silent(doing) from error
         raise PctError(f"MLflow refused {doing}: {_first_line(error)}") from error
     except ImportError as error:
         raise PctError(
@@ -103,14 +105,23 @@ def said_plainly(doing: str) -> Iterator[None]:
                 f"{without_user(mlflow.get_tracking_uri())} is no database: set MLFLOW_TRACKING_URI to your registry."
             ) from error
         if type(error).__module__.split(".")[0] in _BELOW:
-            raise PctError(
-                f"The tracking server {without_user(mlflow.get_tracking_uri())} does not answer ({doing}): "
-                "start it, or set MLFLOW_TRACKING_URI to the one that runs."
-            ) from error
+            raise _silent(doing) from error
         if isinstance(error, OSError):
             what = f"{doing[0].upper()}{doing[1:]}"
             raise PctError(f"{what} failed ({_first_line(error)}): see to it, and try again.") from error
         raise
+
+
+def _no_answer(error: Exception) -> bool:
+    text = str(error)
+    return "Max retries exceeded" in text or "Connection refused" in text
+
+
+def _silent(doing: str) -> PctError:
+    return PctError(
+        f"The tracking server {without_user(mlflow.get_tracking_uri())} does not answer ({doing}): "
+        "start it, or set MLFLOW_TRACKING_URI to the one that runs."
+    )
 
 
 @contextmanager
@@ -177,9 +188,5 @@ def _number(text: str | None, otherwise: int) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if "Max retries exceeded" in line or "Connection refused" in line:
-        uri = without_user(mlflow.get_tracking_uri())
-        return f"the server {uri} does not answer; start it, or set MLFLOW_TRACKING_URI."
-    line = without_user(line)
+    line = without_user((str(error).strip().splitlines() or [type(error).__name__])[0])
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."

@@ -121,7 +121,9 @@ def interpolate(
     metavar="X",
     help="With cr: change a label only when the better one is X times as likely.  [default: 2]",
 )
-@click.option("--smoothing", type=float, default=1.0, show_default=True, help="Added to every cell of the confusions.")
+@click.option(
+    "--smoothing", type=float, help="Added to every cell of the confusions.  [default: 1 / number of classes]"
+)
 @_file("--stored-val", "Val predictions of the stored labels' model.  [default: the version's own]")
 @_file("--new-val", "Val predictions of the new model.  [default: the version's own]")
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
@@ -134,7 +136,7 @@ def update_predictions(
     output: Path,
     strategy: str,
     cost_ratio: str | None,
-    smoothing: float,
+    smoothing: float | None,
     stored_val: str | None,
     new_val: str | None,
     split: str,
@@ -154,7 +156,7 @@ def update_predictions(
     """
     from pct_mlops.pipeline.files import keep_off, write_json
     from pct_mlops.pipeline.prediction_update import update_predictions as run
-    from pct_mlops.predictions import Rule
+    from pct_mlops.predictions import Rule, default_smoothing
     from pct_mlops.reports import prediction_update_to_json, render_against
 
     keep_off([output, Path(json) if json else None], [stored, new, stored_val, new_val])
@@ -172,6 +174,7 @@ def update_predictions(
     )
     if json:
         ratio = rule.cost_ratio if strategy == "cr" else None
+        smoothing = default_smoothing(len(result.table.info.class_names)) if smoothing is None else smoothing
         content = prediction_update_to_json(
             result.replaced, result.updated, strategy=strategy, cost_ratio=ratio, smoothing=smoothing
         )

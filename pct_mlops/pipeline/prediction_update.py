@@ -28,7 +28,7 @@ def update_predictions(
     stored_val: str | None = None,
     new_val: str | None = None,
     rule: Rule,
-    smoothing: float = 1.0,
+    smoothing: float | None = None,
     split: str = "test",
     tracking_uri: str | None = None,
 ) -> PredictionUpdate:

@@ -7,8 +7,9 @@ What is computed, with C classes and, of one example, the unknown label y, the s
     p(b | y)    = (new_counts[y, b] + s) / (m_y + s C)         the same of the new model, on its own val table
     p(y | a, b) = p(y) p(a | y) p(b | y) / sum over y of it
 
-s is the smoothing (1: Laplace's), added to every cell. Given the true label, the two answers are taken as independent:
-models that make the same mistakes make the posterior surer than it should be. Only answers are used, no confidences.
+s is the smoothing, added to every cell: 1 / C, so that each class gets one more example (1: Laplace's, C more). Given
+the true label, the two answers are taken as independent: models that make the same mistakes make the posterior surer
+than it should be. Only answers are used, no confidences.
 With k = argmax_y p(y | a, b), where the stored label wins ties, the stored label a becomes k
 
     mb    always (max belief)
@@ -20,8 +21,7 @@ which are the strategies of the paper's section 3.3 (it leaves ties open). Three
 
 - It begins with a uniform p(y), unless the classes' shares are known; here they are as on val.
 - It smooths nothing, or where there are many classes takes from the confusion matrices the diagonal alone, with one
-  share for all wrong answers (Laplace's smoothing is in its supplement). Here a smoothing of 1 adds C examples to each
-  class: with many classes and few examples give a smaller one, such as 1 / C.
+  share for all wrong answers. Laplace's smoothing, which is in its supplement, outweighs the counts there.
 - It makes chains of steps, in which the belief from all earlier answers goes on to the next. Here one step is made from
   a table of labels: what earlier steps knew is in the stored label, and in how often such labels are right on val.
 
@@ -90,8 +90,14 @@ class Revision(NamedTuple):
     posterior: Floats
 
 
-def estimate_beliefs(stored_counts: NDArray[Any], new_counts: NDArray[Any], smoothing: float = 1.0) -> Beliefs:
+def default_smoothing(num_classes: int) -> float:
+    """One more example for each class."""
+    return 1 / num_classes
+
+
+def estimate_beliefs(stored_counts: NDArray[Any], new_counts: NDArray[Any], smoothing: float | None = None) -> Beliefs:
     """From counts [C, C] of labelled examples, by label, then answer. PctError unless smoothing is positive."""
+    smoothing = default_smoothing(len(stored_counts)) if smoothing is None else smoothing
     if not 0 < smoothing < math.inf:
         raise PctError(f"The smoothing is {smoothing}: give a positive number, for example 1.")
     priors = stored_counts.sum(axis=1) + smoothing
@@ -125,7 +131,7 @@ def updated(
     stored_val: Predictions,
     new_val: Predictions,
     rule: Rule,
-    smoothing: float = 1.0,
+    smoothing: float | None = None,
 ) -> Predictions:
     """The table of revised labels, in a temporary file until it is saved; any number of rows, a batch in memory.
 

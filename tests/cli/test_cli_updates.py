@@ -190,6 +190,7 @@ def test_versions_are_updated_with_their_own_val_predictions(shared_store, capsy
     made.verify()
     report = json.loads((shared_store.folder / "u.json").read_text())
     assert report["cost_ratio"] == (2.0 if strategy == "cr" else None)
+    assert report["smoothing"] == 1 / len(made.info.class_names)
     for key, candidate in (("replaced", new), ("updated", made)):
         metrics = report[key]["metrics"]
         assert metrics["accuracy_new"]["value"] == pytest.approx(candidate.accuracy())

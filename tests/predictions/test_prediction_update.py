@@ -57,7 +57,7 @@ def test_the_same_as_slow_loops(strategy, smoothing):
 
 def test_strategies_differ_where_they_should():
     random = np.random.default_rng(4)
-    beliefs = estimate_beliefs(*random.integers(0, 9, (2, 6, 6)))
+    beliefs = estimate_beliefs(*random.integers(0, 9, (2, 6, 6)), 1.0)
     stored, new = np.divmod(np.arange(36), 6)
     labels = {
         key: revise(beliefs, stored, new, Rule(*rule)).labels
@@ -123,6 +123,30 @@ def test_with_the_right_confusions_belief_beats_both_models_and_costs_lower_flip
         kept = revise(beliefs, stored, new, Rule("cr", ratio)).labels
         flips[ratio] = ((stored == labels) & (kept != labels)).mean()
     assert flips["all"] > flips[1] > flips[3] > flips[10]
+
+
+def test_many_classes_with_few_examples_each_are_believed_as_often_as_they_are_right():
+    num_classes, random = 200, np.random.default_rng(9)
+    right = np.clip(random.normal([[0.7], [0.75]], 0.15, (2, num_classes)), 0.05, 0.98)
+    alike = random.integers(1, num_classes, (num_classes, 5))
+
+    def draw(num):
+        labels = np.repeat(np.arange(num_classes), num)
+        answers = []
+        for share in right:
+            wrong = (labels + alike[labels, random.integers(0, 5, len(labels))]) % num_classes
+            answers.append(np.where(random.random(len(labels)) < share[labels], labels, wrong))
+        return labels, answers
+
+    labels, answers = draw(25)
+    counts = np.zeros((2, num_classes, num_classes), int)
+    for matrix, found in zip(counts, answers, strict=True):
+        np.add.at(matrix, (labels, found), 1)
+    labels, (stored, new) = draw(10)
+    known, drowned = (revise(estimate_beliefs(*counts, smoothing), stored, new, Rule()) for smoothing in (None, 1.0))
+    believed = [found.posterior.max(axis=1).mean() for found in (known, drowned)]
+    assert believed[0] == pytest.approx((known.labels == labels).mean(), abs=0.05)
+    assert believed[1] < 0.6 < (drowned.labels == labels).mean() < (known.labels == labels).mean()
 
 
 @pytest.fixture(scope="module")

@@ -146,7 +146,7 @@ def test_impossible_pages(comparison, arguments, message):
 
 
 def test_hostile_names_stay_data():
-    names = ("'; DROP TABLE cells; --", 'a"b', "{0}[red]%s")
+    names = ("'; DROP TABLE cells; --", 'a"b', "{0}\n[red]%s")
     old = table(
         [0, 1, 2], [0, 1, 2], ids=["' OR 1=1", 'x"', "$label"], class_names=names, slices={'k"; --': ["'", "", None]}
     )

@@ -113,20 +113,21 @@ def test_digest_tells_apart_what_concatenation_would_not():
         ({"slices": {"new_right": ["x", "y"]}}, "reserved"),
         ({"slices": {"a": ["x", "y"], "A": ["x", "y"]}}, "repeated"),
         ({"slices": {"a": ["x"]}}, "1 rows of a"),
-        ({"class_names": ("a", "b\x1b[2J", "c")}, "control character"),
-        ({"class_names": ("a", "b", "\ud83d")}, "half of one"),
     ],
 )
 def test_impossible_arrays_are_refused(change, message):
     given = {"ids": ["a", "b"], "labels": [0, 1], "logits": np.zeros((2, 3)), **change}
     with pytest.raises(PctError, match=message):
         Predictions.from_arrays(
-            given["ids"],
-            given["labels"],
-            given["logits"],
-            class_names=given.get("class_names", CLASSES),
-            slices=given.get("slices"),
+            given["ids"], given["labels"], given["logits"], class_names=CLASSES, slices=given.get("slices")
         )
+
+
+@pytest.mark.parametrize("name", ["b\x1b[2J", "b\n", "\ud83d"])
+def test_a_class_name_that_could_not_be_read_is_not_written(tmp_path, name):
+    with pytest.raises(PctError, match="holds a control character or half of one"):
+        table([0, 1, 2], [0, 1, 2], class_names=("a", name, "c")).save(tmp_path / "t.parquet")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_name_that_no_file_can_have_is_a_sentence(tmp_path):

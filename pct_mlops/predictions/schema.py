@@ -201,16 +201,19 @@ def _class_names(text: str) -> tuple[str, ...] | None:
     return tuple(names) if all(map(_is_text, names)) else None
 
 
-def check_class_names(names: Sequence[str]) -> None:
-    """PctError for a name that no table can hold."""
+def check_class_names(names: Sequence[str], *, written: bool) -> None:
+    """PctError for a name that has no UTF-8, or that is to be `written` and could not be read again."""
     for name in names:
-        if not _is_text(name):
+        if not _is_text(name, _UNREADABLE if written else ("Cs",)):
             raise PctError(f"The class name {name!r} holds a control character or half of one: give it another name.")
 
 
-def _is_text(name: str) -> bool:
-    """Control characters would run in a terminal, and half of a surrogate pair has no UTF-8."""
-    return not any(unicodedata.category(char) in ("Cc", "Cs") for char in name)
+# Unicode's categories of control characters, which would run in a terminal, and of half of a surrogate pair.
+_UNREADABLE = ("Cc", "Cs")
+
+
+def _is_text(name: str, without: Sequence[str] = _UNREADABLE) -> bool:
+    return not any(unicodedata.category(char) in without for char in name)
 
 
 def _whole(text: str | None) -> int | None:

@@ -80,6 +80,7 @@ class Predictions:
         [0, C), empty or repeated sample_ids and non-finite numbers.
         """
         class_names = tuple(class_names)
+        check_class_names(class_names, written=False)
         arrays = {"label": labels, "logits": logits} | ({} if features is None else {"features": features})
         ids, columns = checked_columns(sample_ids, arrays, slices or {}, len(class_names))
         values = columns.pop("logits")
@@ -142,7 +143,7 @@ class Predictions:
 
     def save(self, path: str | Path) -> Predictions:
         """Write the table: aside in the same folder, flushed to disk, then renamed. Returns the handle on the file."""
-        check_class_names(self.info.class_names)
+        check_class_names(self.info.class_names, written=True)
         path = Path(path)
         table = self._table
         if table is not None:

@@ -54,6 +54,7 @@ def mark_example(pair: Pair, sample_id: str) -> None:
     standing = reviewing.state(pair).marks.get(sample_id)
     if problem := reviewing.why_closed(pair):
         st.caption(plain(problem))
+        said()
     else:
         _draw_form(pair, sample_id, standing)
     # Below the buttons, which must not move under the pointer when somebody else's mark arrives.

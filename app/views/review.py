@@ -95,6 +95,7 @@ def draw_form(pair: Pair) -> None:
     st.subheader("Your decision", anchor=False, help=HINTS["decide"])
     if problem := reviewing.why_closed(pair):
         st.caption(plain(problem))
+        review_form.said()
         return
     left, right = st.columns([1, 2])
     with left:

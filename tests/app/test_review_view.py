@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from app import judging, reviewing, store
+from app import judging, review_form, reviewing, store
 from app.store import Pair, VersionTable
 from pct_mlops.comparison import compare
 from pct_mlops.config import PctError, Policy
@@ -154,6 +154,10 @@ def test_read_only_shows_reviews_and_writes_none(explore, desk, model, flip, vie
     assert not app.text_input
     assert not any((button.key or "").startswith(("mark_", "decide_", "undo_")) for button in app.button)
     assert any("read\\-only" in caption.value for caption in app.caption)
+    # What came of a button that was still on the screen is told all the same.
+    app.session_state[review_form.SAID] = "nothing was written"
+    app.run()
+    assert [box.value for box in app.error if "nothing was written" in box.value]
 
 
 def test_read_only_holds_also_where_a_button_is_still_on_somebodys_screen(desk, model, monkeypatch):

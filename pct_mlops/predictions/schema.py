@@ -39,6 +39,8 @@ RESERVED = (
 )
 _KEY = "pct."
 _DIGEST = re.compile("[0-9a-f]{64}")
+# Unicode's categories of control characters, which would run in a terminal, and of half of a surrogate pair.
+_UNREADABLE = ("Cc", "Cs")
 _TEXT_KEYS = ("model_name", "model_version", "model_uri", "dataset", "split", "preprocessing", "digest")
 
 
@@ -206,10 +208,6 @@ def check_class_names(names: Sequence[str], *, written: bool) -> None:
     for name in names:
         if not _is_text(name, _UNREADABLE if written else ("Cs",)):
             raise PctError(f"The class name {name!r} holds a control character or half of one: give it another name.")
-
-
-# Unicode's categories of control characters, which would run in a terminal, and of half of a surrogate pair.
-_UNREADABLE = ("Cc", "Cs")
 
 
 def _is_text(name: str, without: Sequence[str] = _UNREADABLE) -> bool:

@@ -96,8 +96,8 @@ def said_plainly(doing: str) -> Iterator[None]:
         raise PctError(f"MLflow refused {doing}: {_first_line(error)}") from error
     except ImportError as error:
         raise PctError(
-            f"{doing[0].upper()}{doing[1:]} needs the Python package {error.name}, which is not installed: install it, "
-            "or set MLFLOW_TRACKING_URI to another registry."
+            f"{doing[0].upper()}{doing[1:]} needs a Python package that is not installed ({error.name or error}): "
+            "install it, or set MLFLOW_TRACKING_URI to another registry."
         ) from error
     except Exception as error:
         if "file is not a database" in str(error):

@@ -169,6 +169,7 @@ def test_a_pin_is_not_excused_by_a_mark(comparison):
 
 def test_notes_are_shown_and_decide_nothing(comparison):
     notes = " ".join(decide(policy(), comparison).notes)
+    assert f"{comparison.mcnemar():.2g}" == "0.00044"
     assert "McNemar's test of net accuracy (50 gained, 20 lost): p < 0.001" in notes
     assert "Of 20 negative flips, 0 lost at most 0.1" in notes
     assert "20 at least 0.5 (type II)" in notes

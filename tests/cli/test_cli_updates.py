@@ -162,7 +162,7 @@ def test_other_architectures_are_refused(store, capsys, monkeypatch):
     line = refused(store, capsys, "interpolate", "digits/1", "digits/2")
     assert line == (
         "Error: Weights can be mixed between models of one architecture only, and these differ in kwargs "
-        "(old {'width': 4}, new {'width': 4, 'stem_stride': 2}): train the new model from the old one's weights "
+        "(old {'width': 8}, new {'width': 8, 'stem_stride': 2}): train the new model from the old one's weights "
         "(model.init)."
     )
 

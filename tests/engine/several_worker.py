@@ -112,7 +112,7 @@ def curves(accelerator: Accelerator) -> dict[str, tuple[float, ...]]:
     found = {}
     for name, optim in CURVES.items():
         loss = "none" if name == "accumulated" else name
-        teacher = None if loss == "none" else make_model(1, width=4)
+        teacher = None if loss == "none" else make_model(1, width=16)
         loader = loader_for(make_split(130), accelerator, optim)
         results = train(make_model(), loader, accelerator, optim, loss, teacher=teacher)
         found[name] = results[0].losses

@@ -94,7 +94,7 @@ def test_every_name_gives_logits_and_features(architecture, name: str) -> None:
     [
         ("small_resnet8", 28, 1, {"width": 8}),
         ("small_resnet8", 28, 1, {"width": 8, "norm": "group"}),
-        ("small_resnet14", 16, 3, {"width": 4, "stem_stride": 2}),
+        ("small_resnet14", 16, 3, {"width": 8, "stem_stride": 2}),
         ("resnet18", 64, 3, {}),
         # Without the dropout of their own between features and head.
         ("mobilenet_v3_small", 64, 3, {"dropout": 0.0}),

@@ -221,8 +221,8 @@ def test_balanced_class_weights_follow_the_training_split(shared_store):
     [
         ["objective.cross_entropy=binary", "objective.label_smoothing=0.1"],
         ["data.augment={crop: none, flip: false, mixup: 0.4, cutmix: 1.0}", "objective.loss=ldi"],
-        ["model={name: small_resnet8, kwargs: {width: 4}, embedding_dim: 12, dropout: 0.2, classifier: cosine}"],
-        ["model={name: aux_small_resnet8, kwargs: {width: 4}, aux_eval: avg}"],
+        ["model={name: small_resnet8, kwargs: {width: 8}, embedding_dim: 12, dropout: 0.2, classifier: cosine}"],
+        ["model={name: aux_small_resnet8, kwargs: {width: 8}, aux_eval: avg}"],
         ["data.ten_crop=true"],
         ["optim={global_batch_size: 32, reference_batch: 16, lr: 0.05, epochs: 3, start_epoch: 1}"],
     ],

@@ -27,7 +27,7 @@ def sweep_of(splits, norm="batch", batches=3, batch_size=32, **data):
     """A sweep between two random networks whose statistics have moved from where they started."""
     architecture = Architecture(
         name="small_resnet8",
-        kwargs={"width": 4, "norm": norm},
+        kwargs={"width": 8, "norm": norm},
         class_names=splits.class_names,
         image_shape=splits.image_shape,
         mean=splits.mean,

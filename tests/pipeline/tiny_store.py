@@ -23,7 +23,7 @@ NAME = "digits"
 RECIPE = {
     "model_name": NAME,
     "data": {"name": "digits", "augment": {"crop": "none", "flip": False}, "num_workers": 0, "thumbnail_size": 8},
-    "model": {"name": "small_resnet8", "kwargs": {"width": 4}},
+    "model": {"name": "small_resnet8", "kwargs": {"width": 8}},
     "optim": {"epochs": 2, "lr": 0.1, "global_batch_size": 64},
     "engine": {"cpu": True},
 }

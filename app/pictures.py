@@ -15,6 +15,7 @@ from app.store import REFRESH, Pair, VersionTable, predictions, registry
 from app.tiles import png_size
 from pct_mlops.charts import count
 from pct_mlops.config import PctError
+from pct_mlops.predictions import sql
 
 LARGEST_TILE, LARGEST_IMAGE = 256 * 1024, 8 * 1024**2  # bytes of a stored PNG in the gallery, and alone
 TILE, LARGE = 192, 1024  # pixels of the longer side of a file's image in the gallery, and alone
@@ -128,7 +129,7 @@ def _read_stored(path: Path, sample_ids: tuple[str, ...], largest: int) -> dict[
     places = ",".join("?" * len(sample_ids))
     query = f"SELECT sample_id, png FROM read_parquet(?) WHERE sample_id IN ({places}) AND octet_length(png) <= ?"
     try:
-        with duckdb.connect() as connection:
+        with sql.connect() as connection:
             return dict(connection.execute(query, [glob.escape(str(path)), *sample_ids, largest]).fetchall())
     except duckdb.Error as error:
         raise PctError(f"The images in {path} cannot be read: give a Parquet file of sample_id and png.") from error

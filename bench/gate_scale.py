@@ -19,7 +19,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import duckdb
 from table_info import table_info
 
 from pct_mlops.predictions import Predictions, digest_of, sql
@@ -36,11 +35,10 @@ counts = compare(Predictions.load(old), Predictions.load(new)).counts
 found = [counts.total, counts.negative_flips]
 """
 BARE = """
-import duckdb
 from pct_mlops.predictions import sql
 query = '''SELECT count(*), count(*) FILTER (WHERE o.prediction = o.label AND n.prediction <> n.label)
            FROM read_parquet($old) AS o JOIN read_parquet($new) AS n ON o.sample_id = n.sample_id'''
-found = list(duckdb.connect(config=sql.connection_config()).execute(query, {"old": old, "new": new}).fetchone())
+found = list(sql.connect().execute(query, {"old": old, "new": new}).fetchone())
 """
 CHILD = """
 import json, resource, sys, time
@@ -86,7 +84,7 @@ def write_tables(folder: Path, num_rows: int) -> list[Path]:
     """old.parquet and new.parquet, as DuckDB writes them, with our metadata."""
     names = tuple(f"class {index}" for index in range(NUM_CLASSES))
     paths = []
-    with duckdb.connect(config=sql.connection_config()) as connection:
+    with sql.connect() as connection:
         connection.execute("SET preserve_insertion_order = true")
         pairs = f"SELECT {id_of(num_rows)}, {label_of(num_rows)} FROM range({num_rows}) AS t(i)"
         digest = digest_of(connection.sql(pairs).to_arrow_reader(65_536), names)

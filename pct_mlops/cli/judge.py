@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pct_mlops.cli.options import empty_is_none, tracking_uri
+from pct_mlops.cli.options import ReportFile, empty_is_none, tracking_uri
 from pct_mlops.cli.streams import show
 from pct_mlops.config import PctError, Policy
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pct_mlops.pipeline.outputs import Outputs
 
 DEFAULT_POLICY = "policy.yaml"
-FILE = click.Path(path_type=Path)
+FILE = ReportFile()
 
 
 @click.command()
@@ -28,7 +28,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--into", callback=empty_is_none, metavar="NAME", help="Judge for NAME, and copy there to promote.")
 @click.option("--recompute", is_flag=True, help="Score both anew where their tables are missing or do not fit.")
 @click.option("--pin-fixed", is_flag=True, help="After a PASS, pin blockers that the candidate puts right.")
-@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write the report here too.")
+@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write the report here too; - is stdout.")
 @click.option("--junit", "junit_file", type=FILE, metavar="FILE", help="Write JUnit XML: a case for every check.")
 @click.option("--markdown", "markdown_file", type=FILE, metavar="FILE", help="Write a summary of at most 64 KB.")
 @click.option(
@@ -66,8 +66,10 @@ def gate(
       pct gate shoes/4 --baseline shoes@previous --recompute
       pct gate shoes/4 --markdown summary.md --explorer-url https://explorer.example
       pct gate shoes/4 --promote --pin-fixed
+      pct gate shoes/4 --json - | jq .verdict
       pct gate new.parquet --baseline old.parquet
     """
+    from pct_mlops.pipeline.files import is_stdout
     from pct_mlops.pipeline.judge import Outputs, judge
     from pct_mlops.reports import checked_explorer, render_decision
     from pct_mlops.reports.terminal import clean
@@ -77,12 +79,14 @@ def gate(
     rules = _read_policy(policy, outputs)
     outputs.explorer = explorer = checked_explorer(explorer_url) if explorer_url else ""
     judged = judge(candidate, rules, pin=_pinned_file(rules, policy) if pin_fixed else None, outputs=outputs, **asked)
+    # A program reads what is on standard output then; what people read goes to standard error.
+    err = any(map(is_stdout, outputs.paths))
     try:
-        show(render_decision(judged.decision, judged.comparison))
+        show(render_decision(judged.decision, judged.comparison), err=err)
         for line in judged.remarks:
-            click.echo(clean(line))
+            click.echo(clean(line), err=err)
         if explorer and judged.pair is not None:
-            click.echo(f"Every flip: {judged.pair.address(explorer)}")
+            click.echo(f"Every flip: {judged.pair.address(explorer)}", err=err)
     except PctError as error:
         # Production may have moved, and the other outputs are written.
         raise PctError(" ".join([f"The verdict is {judged.decision.verdict}.", *judged.remarks, str(error)])) from error

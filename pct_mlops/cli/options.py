@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,6 +18,19 @@ MAX_DIGITS = 9  # of a number of processes; Python refuses to read thousands
 def empty_is_none(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """MLflow Projects hand over '' for what was not given."""
     return value or None
+
+
+class ReportFile(click.Path):
+    """A file that a report is written to; `-` is standard output."""
+
+    name = "file"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """The path; nothing is opened yet."""
+        return super().convert("/dev/stdout" if value == "-" else value, parameter, context)
 
 
 def split_overrides(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str]:

@@ -48,8 +48,8 @@ def prepare() -> None:
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
 
 
-def show(renderable: object) -> None:
-    """Print text or something of rich's, as wide as the terminal."""
+def show(renderable: object, *, err: bool = False) -> None:
+    """Print text or something of rich's, as wide as the terminal; `err`: to standard error."""
     from rich.console import Console
 
-    Console().print(renderable)
+    Console(stderr=err).print(renderable)

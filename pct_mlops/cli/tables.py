@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pct_mlops.cli.options import tracking_uri
+from pct_mlops.cli.options import ReportFile, tracking_uri
 from pct_mlops.cli.streams import show
 from pct_mlops.config import PctError
 
@@ -15,9 +15,7 @@ from pct_mlops.config import PctError
 @click.argument("old")
 @click.argument("new")
 @click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write the metrics here too."
-)
+@click.option("--json", "json_file", type=ReportFile(), metavar="FILE", help="Write the metrics here too; - is stdout.")
 @tracking_uri
 def compare(old: str, new: str, split: str, json_file: Path | None, tracking_uri: str | None) -> None:
     """Show what changes when NEW replaces OLD.
@@ -28,16 +26,17 @@ def compare(old: str, new: str, split: str, json_file: Path | None, tracking_uri
     Examples:
       pct compare fashion-mnist@production fashion-mnist@candidate
       pct compare old.parquet new.parquet --json metrics.json
+      pct compare old.parquet new.parquet --json - | jq .metrics.nfr
     """
     from pct_mlops.pipeline.compare import compare_sources
-    from pct_mlops.pipeline.files import keep_off, write_json
+    from pct_mlops.pipeline.files import is_stdout, keep_off, write_json
     from pct_mlops.reports import comparison_to_json, render_metrics
 
     keep_off([json_file], [old, new])
     comparison = compare_sources(old, new, split=split, tracking_uri=tracking_uri)
     if json_file is not None:
         write_json(json_file, comparison_to_json(comparison))
-    show(render_metrics(comparison))
+    show(render_metrics(comparison), err=json_file is not None and is_stdout(json_file))
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from functools import reduce
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,11 @@ SELECT label, new_prediction, num::BIGINT FROM
      WHERE old_prediction = label AND new_prediction <> label GROUP BY label, new_prediction)
 ORDER BY num DESC, label, new_prediction
 """
+_OTHER_CONFIDENCES = """
+SELECT count(*) FILTER (WHERE old_confidence <> new_confidence OR old_label_confidence <> new_label_confidence),
+       count(DISTINCT new_confidence)
+FROM pairs
+"""
 
 
 def compare(
@@ -46,7 +51,7 @@ def compare(
     of flip rates. costs: of a flip by class name, for weighted_nfr; classes that are not named cost 1.
     """
     by_index = _costs_by_index(new.info.class_names, costs)
-    connection = duckdb.connect(config=new.connection_config())
+    connection = new.connect()
     try:
         new.pairs(old, connection).create_view("pairs")
         # Where both tables have a column, the new one's counts; SQL knows no difference between a and A.
@@ -107,6 +112,19 @@ class Comparison:
     def apart_counts(self) -> int:
         """How many negative flips were set apart."""
         return int(self._overall.apart)
+
+    @cached_property
+    def is_copy(self) -> bool:
+        """Whether both tables say the same of every example, to the last bit of each confidence.
+
+        Two models do not: one table is a copy of the other, under whatever name. Where all confidences are one number
+        they tell models apart no better than the predictions do, and the answer is no.
+        """
+        overall = self._overall
+        if overall.negative_flips or overall.positive_flips or overall.both_wrong_changed:
+            return False
+        ((differing, distinct),) = self._pairs.query(_OTHER_CONFIDENCES)
+        return not differing and distinct > 1
 
     @property
     def slice_columns(self) -> tuple[str, ...]:

@@ -77,6 +77,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def keep_off(outputs: Sequence[Path | None], inputs: Sequence[str | Path | None]) -> None:
     """PctError when two outputs are one file, or one is among `inputs`, which are read; None is no file."""
+    if sum(is_stdout(path) for path in outputs if path is not None) > 1:
+        raise PctError("Two outputs would be mixed on standard output: write one of them to a file.")
     places: set[str] = set()
     for path in (path for path in outputs if path is not None and not is_special(path)):
         place = os.path.realpath(path)
@@ -92,6 +94,11 @@ def remove(path: Path) -> None:
     if not is_special(path):
         with _said(path):
             Path(os.path.realpath(path)).unlink(missing_ok=True)
+
+
+def is_stdout(path: Path) -> bool:
+    """Whether the path is this process's standard output, which a program reads."""
+    return str(path) in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def is_special(path: Path) -> bool:

@@ -12,7 +12,7 @@ from pct_mlops.pipeline.evidence import compared, weigh
 from pct_mlops.pipeline.judgement import OVERRIDABLE, PROMOTING, Judgement
 from pct_mlops.pipeline.outputs import Outputs
 from pct_mlops.pipeline.promotion import Case, carry_out
-from pct_mlops.pipeline.references import is_file, open_source
+from pct_mlops.pipeline.references import have_same_content, is_file, open_source
 from pct_mlops.reports import Pair, Promotion
 
 if TYPE_CHECKING:
@@ -99,7 +99,11 @@ def _judge_files(candidate: str, policy: Policy, request: _Request) -> Judgement
     if request.baseline is None:
         raise PctError("A predictions file is judged against another one: give it with --baseline OLD.parquet.")
     old, new = open_source(request.baseline), open_source(candidate)
-    comparison, problem = compared(old.predictions, new.predictions, policy)
+    comparison, problem = (
+        (None, f"{candidate} is the baseline itself or a copy of it: give the candidate's own predictions.")
+        if have_same_content(request.baseline, candidate)
+        else compared(old.predictions, new.predictions, policy)
+    )
     decision = decide(policy, comparison, problem=problem, candidate=new.predictions.info)
     pair = Pair(request.baseline, candidate)
     return Judgement.of(decision, comparison, {}, candidate=new.uri, baseline=old.uri, pair=pair)

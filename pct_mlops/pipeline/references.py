@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,14 @@ class Source:
 def is_file(reference: str) -> bool:
     """Whether the reference is meant as a file: it exists, or it ends like one."""
     return os.path.exists(reference) or Path(reference).suffix in SUFFIXES
+
+
+def have_same_content(one: str, other: str) -> bool:
+    """Whether both references are one file, or two files of the same bytes."""
+    try:
+        return os.path.samefile(one, other) or filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
 
 
 def open_source(reference: str, *, split: str = "test", tracking_uri: str | None = None) -> Source:

@@ -18,13 +18,14 @@ def read_weights(path: Path, sample_ids: Sequence[str]) -> list[float]:
     import duckdb
 
     from pct_mlops.losses import align_weights
+    from pct_mlops.predictions import sql
 
     if not path.is_file():
         raise PctError(f"There is no table of weights {path}: give a CSV or Parquet file of sample_id and weight.")
     reader = "read_parquet(?)" if path.suffix == ".parquet" else "read_csv(?, header = true, all_varchar = true)"
     query = f"SELECT sample_id::VARCHAR, weight::VARCHAR FROM {reader}"
     try:
-        with duckdb.connect() as connection:
+        with sql.connect() as connection:
             rows = connection.execute(query, [str(path)]).fetchall()
     except duckdb.Error as error:
         first = str(error).strip().split("\n", 1)[0]

@@ -43,7 +43,8 @@ def memory_limit() -> str:
 def show_progress(connection: duckdb.DuckDBPyConnection) -> None:
     """DuckDB's bar for queries of more than two seconds, where a person looks: it is written to the output.
 
-    Set on every connection and cursor of its own: they do not inherit it.
+    Elsewhere it is switched off: under `python -c` and in a notebook DuckDB draws it unasked, also into a pipe that a
+    program reads. Call it on every cursor as well: they do not inherit the setting.
     """
     connection.execute(f"SET enable_progress_bar = {str(sys.stderr.isatty() and sys.stdout.isatty()).lower()}")
 
@@ -62,8 +63,10 @@ def connection_config() -> dict[str, Any]:
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """A private in-memory database."""
-    return duckdb.connect(config=connection_config())
+    """A private in-memory database. Every connection of ours comes from here, so that none draws a bar into a pipe."""
+    connection = duckdb.connect(config=connection_config())
+    show_progress(connection)
+    return connection
 
 
 def quoted(name: str) -> str:

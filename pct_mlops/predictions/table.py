@@ -116,9 +116,9 @@ class Predictions:
         return self._path
 
     @staticmethod
-    def connection_config() -> dict[str, Any]:
-        """DuckDB settings for a connection on which tables are joined."""
-        return sql.connection_config()
+    def connect() -> duckdb.DuckDBPyConnection:
+        """A connection on which tables can be joined."""
+        return sql.connect()
 
     @staticmethod
     def show_progress(cursor: duckdb.DuckDBPyConnection) -> None:
@@ -171,7 +171,6 @@ class Predictions:
         if self._hashes is None:
             self._look_at_logits()
             with sql.connect() as connection:
-                sql.show_progress(connection)
                 self.attach(connection, "mine")
                 found = pairing.check_rows(connection, "mine", self.info, self._what)
             if self._look is not None and not self._look.result():
@@ -199,7 +198,6 @@ class Predictions:
         old._look_at_logits()
         self._look_at_logits()
         hashes = old.check_rows(), self.check_rows()
-        sql.show_progress(connection)
         old.attach(connection, "old_table")
         self.attach(connection, "new_table")
         with sql.reading(f"{old._what} or {self._what}"):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from tiny_store import NAME
 
 from pct_mlops.cli.streams import output
@@ -82,3 +86,73 @@ def test_a_verdict_that_cannot_be_printed_is_said_with_what_became_of_production
     assert store.pct("gate", f"{NAME}/2", "--policy", store.policy("lenient"), "--promote") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Error: The verdict is PASS. Promoted: models:/digits/2 is production now. The answer")
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".result"])
+def test_a_file_or_a_copy_of_it_is_no_candidate_against_itself(tmp_path, ending):
+    old, policy = tmp_path / f"old{ending}", tmp_path / "policy.yaml"
+    policy.write_text("rules: [{metric: nfr, max: 0.5}]\n")
+    labels = np.arange(60) % 3
+    logits = np.random.RandomState(0).normal(size=(60, 3)).astype(np.float32)
+    if ending == ".result":
+        torch.save({"pred": logits.argmax(1), "gt": labels, "outputs": torch.from_numpy(logits)}, old)
+    else:
+        ids = [f"test/{row:06d}" for row in range(60)]
+        Predictions.from_arrays(ids, labels, logits, class_names="012", split="test").save(old)
+    shutil.copy(old, tmp_path / f"copy{ending}")
+    (tmp_path / f"link{ending}").symlink_to(old)
+    for name in ("old", "copy", "link"):
+        done = pct("gate", f"{name}{ending}", "--baseline", old.name, folder=tmp_path)
+        assert done.returncode == 2, name
+        assert f"{name}{ending} is the baseline itself or a copy of it" in " ".join(done.stdout.split())
+    if ending == ".result":
+        assert pct("import", old.name, "imported.parquet", folder=tmp_path).returncode == 0
+        done = pct("gate", "imported.parquet", "--baseline", old.name, folder=tmp_path)
+        assert (done.returncode, "is the" in done.stdout or "a copy of it" in done.stdout) == (2, True), done.stdout
+
+
+@pytest.mark.parametrize("verb", ["gate", "compare"])
+def test_a_report_on_standard_output_is_the_only_thing_there(tmp_path, verb):
+    write_table(tmp_path / "old.parquet", right=10)
+    write_table(tmp_path / "new.parquet", right=2)
+    (tmp_path / "policy.yaml").write_text("rules: [{metric: nfr, max: 0.1}]\n")
+    tables = ("new.parquet", "--baseline", "old.parquet") if verb == "gate" else ("old.parquet", "new.parquet")
+    done = pct(verb, *tables, "--json", "-", folder=tmp_path)
+    report = json.loads(done.stdout)
+    assert report["verdict" if verb == "gate" else "metrics"]
+    assert "NFR" in done.stderr or "nfr" in done.stderr
+    assert not (tmp_path / "-").exists()
+    if verb == "gate":
+        done = pct(verb, *tables, "--json", "-", "--junit", "-", folder=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "would be mixed on standard output" in done.stderr
+
+
+BAR = """
+import duckdb
+from pct_mlops.predictions import sql
+
+ours, cursor = sql.connect(), sql.connect().cursor()
+sql.show_progress(cursor)
+for connection in (duckdb.connect(), ours, cursor):
+    print(sql.one(connection, "SELECT current_setting('enable_progress_bar')")[0])
+"""
+
+
+def test_a_long_query_draws_no_bar_into_what_a_program_reads(tmp_path):
+    """DuckDB takes `python -c` for a person at a prompt, and draws its bar there into whatever reads the output."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    command = [sys.executable, "-c", BAR]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["True", "False", "False"], done.stderr
+
+
+def test_every_connection_comes_from_one_place():
+    root = Path(__file__).resolve().parents[2]
+    found = [
+        str(path.relative_to(root))
+        for folder in ("pct_mlops", "app")
+        for path in sorted((root / folder).rglob("*.py"))
+        if "duckdb.connect(" in path.read_text(encoding="utf-8")
+    ]
+    assert found == ["pct_mlops/predictions/sql.py"]

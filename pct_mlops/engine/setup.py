@@ -11,6 +11,7 @@ from accelerate.utils import DistributedType, broadcast, set_seed
 from torch import nn
 
 from pct_mlops.config import EngineConfig, PctError
+from pct_mlops.config.cpus import threads_for
 from pct_mlops.engine.layout import to_channels_last
 
 NUM_PROCESSES = "PCT_NUM_PROCESSES"  # what the launcher asked for
@@ -35,7 +36,19 @@ def make_accelerator(config: EngineConfig) -> Accelerator:
             f"{wanted} processes were asked for and {accelerator.num_processes} run: "
             f"start with torchrun --nproc_per_node {wanted} -m pct_mlops train."
         )
+    limit_threads()
     return accelerator
+
+
+def limit_threads() -> None:
+    """Compute with no more threads than there are processors for this process, unless OMP_NUM_THREADS says otherwise.
+
+    torch counts the machine's processors: in a container with a quota, or with several processes that a launcher
+    started without saying, its threads would wait for each other most of the time.
+    """
+    if not os.environ.get("OMP_NUM_THREADS"):
+        num_processes = int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
+        torch.set_num_threads(min(torch.get_num_threads(), threads_for(num_processes)))
 
 
 def seed_everything(seed: int) -> None:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from pct_mlops.config import PctError
+from pct_mlops.config.cpus import threads_for
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -50,8 +51,8 @@ def relaunch(arguments: Sequence[str], num_processes: int) -> int:
         *arguments,
     ]
     # torchrun would otherwise set it to 1, which leaves most cores of a CPU machine idle.
-    threads = max(1, (os.cpu_count() or 1) // num_processes)
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "PCT_NUM_PROCESSES": str(num_processes)}
+    threads = str(threads_for(num_processes))
+    environment = {"OMP_NUM_THREADS": threads, **os.environ, "PCT_NUM_PROCESSES": str(num_processes)}
     return subprocess.run(command, env=environment, check=False).returncode
 
 

@@ -120,7 +120,7 @@ def test_parameters_and_metrics_of_the_run(shared_store, versions):
     expected = {
         "cfg.objective.loss": "ldi",
         "cfg.optim.lr": "0.1",
-        "cfg.model.kwargs.width": "4",
+        "cfg.model.kwargs.width": "8",
         "cfg.seed.model": "1",
     }
     assert run.data.params.items() >= expected.items()

@@ -29,7 +29,7 @@ from pct_mlops.cli import (
     updates,
 )
 from pct_mlops.config import PctError
-from pct_mlops.pipeline.processes import inside_launcher, leave_group, say_once
+from pct_mlops.pipeline.processes import inside_launcher, leave_group, say_once, wait_briefly
 
 ERROR, INTERRUPTED = 2, 130
 # Over within seconds, a third of which Python would spend collecting garbage: while mlflow is imported, and at the end.
@@ -84,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is not None:
         return _run(list(arguments))
     streams.prepare()
+    wait_briefly()
     given = sys.argv[1:]
     short = bool(SHORT_VERBS.intersection(given[:1]))
     if short:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 # How long a process waits for the others to meet the error that it met, and for the main one to close its runs.
+SPINS = "10000"  # some 30 microseconds; libgomp's own are 300,000
 AGREEMENT, GOODBYE = timedelta(seconds=60), timedelta(seconds=10)
 
 
@@ -32,6 +33,17 @@ def inside_launcher() -> bool:
 def is_main_process() -> bool:
     """Whether this is the process that speaks, before any accelerator exists."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def wait_briefly() -> None:
+    """Let torch's threads wait for each other without keeping their processors busy for long; call it before torch.
+
+    Two trainings on the same processors otherwise take them from each other: each had a thirteenth of the speed that
+    one has alone, and has a quarter now, for about a tenth of the speed of one alone (bench/train_together.py, a very
+    small network). libgomp reads it when torch is imported, and child processes inherit it; a wish of one's own stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def relaunch(arguments: Sequence[str], num_processes: int) -> int:

@@ -1,1 +1,1 @@
-"""The flip explorer: a thin Streamlit page over stored predictions."""
+"""The flip explorer's Streamlit program: a page frame and pages, thin. What they draw is in pct_mlops.explorer."""

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Streamlit puts this folder on the path, not the one above it that holds the packages.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+if importlib.util.find_spec("pct_mlops") is None:
+    # `streamlit run app/main.py` in a checkout that is not installed.
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
 # A server that is down should be said at once: a reader waits in front of the page.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 import streamlit as st
 
-from app import address, selection, store
-from app.markup import plain
-from app.options import Options, read_options
 from pct_mlops.config import PctError
+from pct_mlops.explorer.markup import plain
+from pct_mlops.explorer.queries import pairs
+from pct_mlops.explorer.state import selection, url
+from pct_mlops.explorer.state.options import Options, read_options
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -35,7 +38,7 @@ padding:.4rem .9rem}
 flex-wrap:nowrap;align-items:center;overflow-x:auto}
 @media(max-width:900px){.st-key-menu{left:.25rem}.st-key-menu :has(>[data-testid="stIconMaterial"]){display:none}}
 </style>"""
-VIEWS = Path(__file__).with_name("views")
+VIEWS = Path(__file__).with_name("pages")
 # A file: Streamlit would ask a server far away for an icon of its own.
 ICON = Path(__file__).with_name("icon.png")
 
@@ -55,7 +58,7 @@ def main() -> None:
     ]
     page = st.navigation(pages, position="hidden")
     menu = st.container(horizontal=True, key="menu", gap=None)
-    address.open_notices()
+    url.open_notices()
     try:
         selection.choose_pair(_options())
         _draw_menu(menu, pages)
@@ -84,7 +87,7 @@ def _problem(error: PctError) -> None:
     else:
         st.error(plain(str(error)), icon=":material/error:")
     if st.button("Try again", icon=":material/refresh:"):
-        store.forget()
+        pairs.forget()
         st.rerun()
 
 

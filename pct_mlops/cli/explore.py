@@ -43,7 +43,7 @@ def explore(
       pct explore old.parquet new.parquet           two files, no registry
       pct explore --images /data/pets               full images from the data set's folder
     """
-    from pct_mlops.pipeline.explore import start
+    from pct_mlops.workflows.explore import start
 
     start(
         old=old,
@@ -75,7 +75,7 @@ def demo(folder: str, overrides: list[str]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from pct_mlops.pipeline.demo import tell
+    from pct_mlops.workflows.demo import tell
 
     console = Console(highlight=False, markup=False)
     # Lines stay whole, however narrow the terminal, so that a command can be copied; tables fit themselves.

@@ -12,7 +12,7 @@ from pct_mlops.cli.streams import show
 from pct_mlops.config import PctError, Policy
 
 if TYPE_CHECKING:
-    from pct_mlops.pipeline.outputs import Outputs
+    from pct_mlops.workflows.gating.report_files import Outputs
 
 DEFAULT_POLICY = "policy.yaml"
 FILE = ReportFile()
@@ -69,10 +69,10 @@ def gate(
       pct gate shoes/4 --json - | jq .verdict
       pct gate new.parquet --baseline old.parquet
     """
-    from pct_mlops.pipeline.files import is_stdout
-    from pct_mlops.pipeline.judge import Outputs, judge
     from pct_mlops.reports import checked_explorer, render_decision
     from pct_mlops.reports.terminal import clean
+    from pct_mlops.workflows.gating.evaluate import Outputs, judge
+    from pct_mlops.workflows.runtime.atomic_files import is_stdout
 
     outputs = Outputs(json_file, junit_file, markdown_file)
     outputs.keep_off([candidate, policy, asked["baseline"]])
@@ -94,14 +94,14 @@ def gate(
 
 
 def _pinned_file(policy: Policy, path: str) -> Path:
-    from pct_mlops.pipeline.pins import pinned_file
+    from pct_mlops.workflows.gating.pinned_examples import pinned_file
 
     return pinned_file(policy, Path(path))
 
 
 def _read_policy(path: str, outputs: Outputs) -> Policy:
     """The rules; what an earlier run left in the places of `outputs` is removed, but nothing that the rules name."""
-    from pct_mlops.pipeline.outputs import files_of, named_files
+    from pct_mlops.workflows.gating.report_files import files_of, named_files
 
     try:
         if path == DEFAULT_POLICY and not Path(path).exists():

@@ -14,7 +14,7 @@ def list_names(kind: str) -> None:
     Example:
       pct list losses
     """
-    from pct_mlops.pipeline.listing import names
+    from pct_mlops.workflows.listing import names
 
     found = names(kind)
     width = max(len(name) for name in found)

@@ -29,7 +29,7 @@ from pct_mlops.cli import (
     updates,
 )
 from pct_mlops.config import PctError
-from pct_mlops.pipeline.processes import inside_launcher, leave_group, say_once, wait_briefly
+from pct_mlops.workflows.runtime.distributed import inside_launcher, leave_group, say_once, wait_briefly
 
 ERROR, INTERRUPTED = 2, 130
 # Over within seconds, a third of which Python would spend collecting garbage: while mlflow is imported, and at the end.

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pct_mlops.config import PctError
-from pct_mlops.pipeline.processes import inside_launcher, relaunch
+from pct_mlops.workflows.runtime.distributed import inside_launcher, relaunch
 
 MAX_DIGITS = 9  # of a number of processes; Python refuses to read thousands
 

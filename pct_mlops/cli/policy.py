@@ -40,7 +40,7 @@ def check(file: str | None, schema: bool) -> None:
         return
     if not file:
         raise PctError("There is nothing to check: name a policy file, or ask for its --schema.")
-    from pct_mlops.pipeline.policy_words import explain
+    from pct_mlops.gate.explain import explain
     from pct_mlops.reports.terminal import clean
 
     read = Policy.read(file)

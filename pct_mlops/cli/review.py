@@ -61,7 +61,7 @@ def review(
       pct review fashion-mnist/4 --mark label_error --samples wrong.txt --reason "labels of batch 7"
       pct review fashion-mnist/4 --undo 3f2a9c01de --reason "labels were right after all"
     """
-    from pct_mlops.pipeline import review as pipeline
+    from pct_mlops.workflows.gating import reviews as pipeline
 
     decision = _decision(accept, reject)
     said = {"--accept or --reject": decision, "--samples": samples, "--mark": mark, "--expires": expires}

@@ -59,7 +59,7 @@ def sweep(
     """
     read = Recipe.read(recipe, overrides)
     in_processes(click.get_current_context(), num_processes)
-    from pct_mlops.pipeline.sweep import sweep as run
+    from pct_mlops.workflows.studies.sweep import sweep as run
 
     run(
         read,
@@ -96,7 +96,7 @@ def floor(
       pct floor projects/fashion_mnist/baseline.yaml --set optim.epochs=2
     """
     in_processes(click.get_current_context(), num_processes)
-    from pct_mlops.pipeline.floor import measure_floor
+    from pct_mlops.workflows.studies.floor import measure_floor
 
     found = measure_floor(
         recipe, seeds=seeds, overrides=overrides, tracking_uri=tracking_uri, say=click.echo, show=show

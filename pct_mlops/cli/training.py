@@ -9,7 +9,7 @@ import click
 from pct_mlops.cli.options import empty_is_none, in_processes, overrides, tracking_uri
 from pct_mlops.config import Recipe
 from pct_mlops.config.base import read_yaml
-from pct_mlops.pipeline.processes import is_main_process
+from pct_mlops.workflows.runtime.distributed import is_main_process
 
 DEFAULT_RECIPE = "projects/fashion_mnist/recipe.yaml"
 
@@ -65,7 +65,7 @@ def train(
     words = [f"{key}={value}" for key, value in given.items() if value] + overrides
     read = Recipe.read(recipe, (_without_another_loss(recipe, loss) if loss else []) + words)
     in_processes(click.get_current_context(), num_processes)
-    from pct_mlops.pipeline.train import train as run
+    from pct_mlops.workflows.training.train import train as run
 
     run(read, tracking_uri=tracking_uri, resume=resume, say=click.echo)
 
@@ -98,8 +98,8 @@ def score(
       pct score model_best.pth.tar --recipe imagenet.yaml --output old.parquet
       torchrun --nproc_per_node 2 -m pct_mlops score fashion-mnist/3
     """
-    from pct_mlops.pipeline.files import keep_off
-    from pct_mlops.pipeline.score import score as run
+    from pct_mlops.workflows.runtime.atomic_files import keep_off
+    from pct_mlops.workflows.tables.score import score as run
 
     keep_off([output], [model, recipe])
     table = run(

@@ -13,7 +13,7 @@ from pct_mlops.cli.streams import show
 from pct_mlops.config import PctError
 
 if TYPE_CHECKING:
-    from pct_mlops.pipeline.interpolate import Interpolation
+    from pct_mlops.workflows.tables.interpolate import Interpolation
 
 
 def _file(name: str, text: str) -> Callable[..., Any]:
@@ -81,9 +81,9 @@ def interpolate(
       pct interpolate fashion-mnist/1 fashion-mnist/2 --grid 0.1,0.2,0.3 --register
       torchrun --nproc_per_node 2 -m pct_mlops interpolate fashion-mnist/1 fashion-mnist/2
     """
-    from pct_mlops.pipeline.files import keep_off
-    from pct_mlops.pipeline.interpolate import interpolate as run
-    from pct_mlops.pipeline.interpolate import register as make_version
+    from pct_mlops.workflows.runtime.atomic_files import keep_off
+    from pct_mlops.workflows.tables.interpolate import interpolate as run
+    from pct_mlops.workflows.tables.interpolate import register as make_version
 
     files = [Path(name) if name else None for name in (json, plot)]
     keep_off(files, [old, new])
@@ -154,10 +154,10 @@ def update_predictions(
       pct update-predictions a.parquet b.parquet --stored-val a-val.parquet --new-val b-val.parquet \\
         --strategy cr --cost-ratio 5 --output updated.parquet
     """
-    from pct_mlops.pipeline.files import keep_off, write_json
-    from pct_mlops.pipeline.prediction_update import update_predictions as run
     from pct_mlops.predictions import Rule, default_smoothing
     from pct_mlops.reports import prediction_update_to_json, render_against
+    from pct_mlops.workflows.runtime.atomic_files import keep_off, write_json
+    from pct_mlops.workflows.tables.update_predictions import update_predictions as run
 
     keep_off([output, Path(json) if json else None], [stored, new, stored_val, new_val])
     rule = Rule(strategy, _ratio(strategy, cost_ratio))
@@ -211,8 +211,8 @@ def import_result(
     Example:
       pct import model_best.result old.parquet --classes classes.txt --split val
     """
-    from pct_mlops.pipeline.files import keep_off
-    from pct_mlops.pipeline.legacy_results import import_result as run
+    from pct_mlops.workflows.runtime.atomic_files import keep_off
+    from pct_mlops.workflows.runtime.legacy_results import import_result as run
 
     keep_off([output], [file, classes, ids])
     names, lines = (Path(path) if path else None for path in (classes, ids))
@@ -243,8 +243,8 @@ def _show_interpolation(result: Interpolation, tolerance: float) -> None:
 
 
 def _write_interpolation(result: Interpolation, tolerance: float, path: Path) -> None:
-    from pct_mlops.pipeline.files import write_json
     from pct_mlops.reports import interpolation_to_json
+    from pct_mlops.workflows.runtime.atomic_files import write_json
 
     test = {"new": result.replaced, "chosen": result.mixed}
     write_json(
@@ -257,7 +257,7 @@ def _write_interpolation(result: Interpolation, tolerance: float, path: Path) ->
 
 def _plot(result: Interpolation, tolerance: float, path: Path) -> None:
     from pct_mlops.charts import interpolation_curve, page
-    from pct_mlops.pipeline.files import write_text
+    from pct_mlops.workflows.runtime.atomic_files import write_text
 
     figure = interpolation_curve(result.curve, result.chosen, tolerance=tolerance)
     write_text(path, page(figure, f"{result.new} mixed with {result.old}: accuracy and NFR on val"))

@@ -5,13 +5,12 @@ This module imports torchvision, which takes seconds: import it only where a mod
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torchvision.models.googlenet import GoogLeNet
 from torchvision.models.inception import Inception3
-
-from pct_mlops.models.torchvision_zoo import OWN_AUX
 
 
 class TappedGoogLeNet(GoogLeNet):
@@ -43,12 +42,14 @@ class TappedInception3(Inception3):
         return tuple(super().forward(images))
 
 
-def tapped(name: str, num_classes: int, kwargs: dict[str, Any]) -> tuple[nn.Module, tuple[nn.Module, ...]]:
-    """The network, which returns maps, and its auxiliary classifiers (map -> [N, C]), taken off it."""
+def tapped(
+    name: str, head_names: Sequence[str], num_classes: int, kwargs: dict[str, Any]
+) -> tuple[nn.Module, tuple[nn.Module, ...]]:
+    """The network, which returns maps, and its auxiliary classifiers (map -> [N, C]) of these names, taken off it."""
     network: Any = {"googlenet": TappedGoogLeNet, "inception_v3": TappedInception3}[name](
         num_classes=num_classes, **kwargs
     )
-    heads = tuple(getattr(network, head) for head in OWN_AUX[name])
-    for head in OWN_AUX[name]:
+    heads = tuple(getattr(network, head) for head in head_names)
+    for head in head_names:
         setattr(network, head, nn.Identity())
     return network, heads

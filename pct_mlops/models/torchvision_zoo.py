@@ -79,7 +79,9 @@ def _inception(name: str, num_classes: int, kwargs: dict[str, Any]) -> Body:
 
     # torchvision's slow truncated-normal initialisation is opt-in; aux heads come with the training options.
     kwargs = {"aux_logits": False, "init_weights": False, **kwargs}
-    network, heads = tapped(name, num_classes, kwargs) if kwargs["aux_logits"] else (_network(name, kwargs), ())
+    network, heads = (
+        tapped(name, OWN_AUX[name], num_classes, kwargs) if kwargs["aux_logits"] else (_network(name, kwargs), ())
+    )
     network, num_features, dropout, names = _without_head(network)
     places = [f"aux_heads.{index}" if heads else None for index in range(len(OWN_AUX[name]))]
     names |= dict(zip(OWN_AUX[name], places, strict=True))

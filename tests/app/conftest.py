@@ -15,20 +15,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import streamlit as st
+import toml
 from PIL import Image
 from streamlit import config
 from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.caching.cache_utils import CachedFunc
 from streamlit.testing.v1 import AppTest
 
-from app import drawn, store
-from app.__main__ import FLAGS
+from pct_mlops.explorer.components import figure_cache
+from pct_mlops.explorer.queries import pairs
 from pct_mlops.predictions import Predictions
 
 MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 HOSTILE = "<img src=x onerror=alert(1)> **b** [a](http://evil.invalid) $x$"
 NAMES = ("ant", "bee", HOSTILE, "a class with a name that is far too long for any tile or axis of a chart")
-NUM_VIEWS = len(list(MAIN.with_name("views").glob("*.py")))
+NUM_VIEWS = len(list(MAIN.with_name("pages").glob("*.py")))
 NUM = 400
 NUM_IMAGES = 300
 
@@ -68,10 +69,10 @@ def png(shade: int) -> bytes:
 @pytest.fixture(scope="session", autouse=True)
 def settings() -> None:
     """Streamlit's settings that the explorer is started with, as far as they are on or off."""
-    for flag in FLAGS:
-        name, _, value = flag.removeprefix("--").partition("=")
-        if value in ("true", "false"):
-            config.set_option(name, value == "true")
+    for section, values in toml.load(MAIN.with_name(".streamlit") / "config.toml").items():
+        for name, value in values.items():
+            if isinstance(value, bool):
+                config.set_option(f"{section}.{name}", value)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -111,7 +112,7 @@ def explore(monkeypatch):
         app = AppTest.from_file(str(MAIN), default_timeout=60)
         app.query_params.update(query)
         if view != "overview":
-            app.switch_page(f"views/{view}.py")
+            app.switch_page(f"pages/{view}.py")
         return app.run()
 
     forget()
@@ -123,9 +124,9 @@ def forget() -> None:
 
     mlflow's tracking URI is global to a process, so the registry above all is forgotten.
     """
-    kept = {id(made) for made in (store.predictions, store._comparison, drawn._figure)}
+    kept = {id(made) for made in (pairs.predictions, pairs._comparison, figure_cache._figure)}
     for name, module in list(sys.modules.items()):
-        if name.startswith("app."):
+        if name.startswith("pct_mlops.explorer."):
             for made in vars(module).values():
                 if isinstance(made, CachedFunc) and id(made) not in kept:
                     made.clear()

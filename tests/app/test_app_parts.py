@@ -6,14 +6,14 @@ from html.parser import HTMLParser
 
 import pytest
 
-from app.labels import matching, ordered, unique
-from app.markup import plain
-from app.options import Options, read_options
-from app.selection import default_versions, titles_of
-from app.store import FileTable
-from app.tiles import Answer, Tile, gallery
-from app.verdict import SHOWN, left_out, rules_table
 from pct_mlops.comparison import ClassCounts, FlipCounts
+from pct_mlops.explorer.components.gallery import Answer, Tile, gallery
+from pct_mlops.explorer.components.verdict_banner import SHOWN, left_out, rules_table
+from pct_mlops.explorer.markup import plain
+from pct_mlops.explorer.queries.class_labels import matching, ordered, unique
+from pct_mlops.explorer.queries.pairs import FileTable
+from pct_mlops.explorer.state.options import Options, read_options
+from pct_mlops.explorer.state.selection import default_versions, titles_of
 from pct_mlops.gate import Check, Verdict
 
 

@@ -6,9 +6,10 @@ import dataclasses
 
 import pytest
 
-from app import drawn, selection
 from pct_mlops.charts import flip_areas
 from pct_mlops.comparison import FlipCounts
+from pct_mlops.explorer.components import figure_cache
+from pct_mlops.explorer.state import selection
 
 COUNTS = FlipCounts(8, 1, 2, 3)
 
@@ -23,14 +24,14 @@ def theme(monkeypatch):
 
 
 def test_the_same_numbers_are_drawn_once(theme):
-    first = drawn.drawn(flip_areas, COUNTS)
+    first = figure_cache.drawn(flip_areas, COUNTS)
 
     assert first == flip_areas(COUNTS, dark=False)
-    assert drawn.drawn(flip_areas, dataclasses.replace(COUNTS)) is first
+    assert figure_cache.drawn(flip_areas, dataclasses.replace(COUNTS)) is first
 
 
 def test_other_numbers_options_and_themes_are_drawn_anew(theme):
-    assert drawn.drawn(flip_areas, FlipCounts(8, 1, 3, 2)) == flip_areas(FlipCounts(8, 1, 3, 2))
-    assert drawn.drawn(flip_areas, COUNTS, height=99).layout.height == 99
+    assert figure_cache.drawn(flip_areas, FlipCounts(8, 1, 3, 2)) == flip_areas(FlipCounts(8, 1, 3, 2))
+    assert figure_cache.drawn(flip_areas, COUNTS, height=99).layout.height == 99
     theme(dark=True)
-    assert drawn.drawn(flip_areas, COUNTS) == flip_areas(COUNTS, dark=True) != flip_areas(COUNTS)
+    assert figure_cache.drawn(flip_areas, COUNTS) == flip_areas(COUNTS, dark=True) != flip_areas(COUNTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app import store
+from pct_mlops.explorer.queries import pairs
 from pct_mlops.gate import Mark, ReviewKind
 from pct_mlops.gate.reviews import Review
 from pct_mlops.registry import Registry, add_review
@@ -20,7 +20,7 @@ OF_VERSIONS = ("tradeoff", "review")
 def walked(app):
     """The explorer on each of its views in turn, as by its menu."""
     for view in VIEWS:
-        app.switch_page(f"views/{view}.py").run()
+        app.switch_page(f"pages/{view}.py").run()
         assert not app.exception, view
         yield view, app
 
@@ -37,7 +37,7 @@ def everything(app, html_of):
 
 
 def test_there_is_no_other_view():
-    assert sorted(VIEWS) == sorted(file.stem for file in (ROOT / "app" / "views").glob("*.py"))
+    assert sorted(VIEWS) == sorted(file.stem for file in (ROOT / "app" / "pages").glob("*.py"))
 
 
 def test_each_view_opens_from_its_own_address(explore, files):
@@ -115,7 +115,7 @@ def test_hostile_words_of_reviewers_are_markup_on_no_view(explore, desk, model, 
 def test_an_alias_that_moves_is_a_notice_on_every_view_and_all_stay(explore, desk, model):
     app = explore("--tracking-uri", desk.uri, model=model)
     desk.add(model, desk.tables[0], "production")
-    store.versions.clear()
+    pairs.versions.clear()
 
     for view, page in walked(app):
         assert "production moved from version 1 to 3" in said(page.warning)[0], view

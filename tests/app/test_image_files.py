@@ -9,9 +9,9 @@ import pytest
 from image_samples import IDS, bomb, data_set, photo, save, thumbnail
 from PIL import Image
 
-from app import image_files
-from app.tiles import png_size
 from pct_mlops.config import PctError
+from pct_mlops.explorer.queries import image_files
+from pct_mlops.explorer.queries.png import png_size
 
 
 @pytest.fixture

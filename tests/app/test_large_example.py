@@ -10,10 +10,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from app import evidence, flips, store
-from app.flips import Asked, Filter
-from app.store import Pair
 from pct_mlops.comparison import FlipRow, compare
+from pct_mlops.explorer.queries import example_facts, flips, pairs
+from pct_mlops.explorer.queries.flips import Asked, Filter
+from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.predictions import Predictions
 
 
@@ -27,7 +27,7 @@ def press(app, label):
 
 @pytest.fixture
 def pair(files):
-    return Pair(*map(store.file_table, files), "old", "new")
+    return Pair(*map(pairs.file_table, files), "old", "new")
 
 
 def in_order(files, **filters):
@@ -174,8 +174,8 @@ def test_exported_files_hold_the_selection_in_its_order(files, pair):
     asked = Asked(Filter("positive", target=1), "sample_id")
     ids = in_order(files, kind="positive", target=1, sort="sample_id")
 
-    csv = pyarrow.csv.read_csv(io.BytesIO(evidence.export_ids(pair, asked)))
-    table = pq.read_table(io.BytesIO(evidence.export_table(pair, asked)))
+    csv = pyarrow.csv.read_csv(io.BytesIO(example_facts.export_ids(pair, asked)))
+    table = pq.read_table(io.BytesIO(example_facts.export_table(pair, asked)))
 
     assert csv.column_names == ["sample_id"]
     assert csv["sample_id"].to_pylist() == table["sample_id"].to_pylist() == ids
@@ -185,21 +185,21 @@ def test_exported_files_hold_the_selection_in_its_order(files, pair):
 def test_a_selection_of_whole_batches_is_exported_with_every_column_of_a_flip(pair, monkeypatch):
     asked = Asked(Filter("all"))
     total = flips.num_flips(pair, asked)
-    monkeypatch.setattr(evidence, "_BATCH", total)
+    monkeypatch.setattr(example_facts, "_BATCH", total)
 
-    table = pq.read_table(io.BytesIO(evidence.export_table(pair, asked)))
+    table = pq.read_table(io.BytesIO(example_facts.export_table(pair, asked)))
 
     assert table.num_rows == total
     assert table.column_names == [field.name for field in fields(FlipRow)]
-    csv = pyarrow.csv.read_csv(io.BytesIO(evidence.export_ids(pair, asked)))
+    csv = pyarrow.csv.read_csv(io.BytesIO(example_facts.export_ids(pair, asked)))
     assert csv["sample_id"].to_pylist() == table["sample_id"].to_pylist()
 
 
 def test_an_exported_selection_is_cut_and_put_together_in_batches(pair, monkeypatch):
-    monkeypatch.setattr(evidence, "_BATCH", 10)
-    monkeypatch.setattr(evidence, "MAX_EXPORT", 25)
+    monkeypatch.setattr(example_facts, "_BATCH", 10)
+    monkeypatch.setattr(example_facts, "MAX_EXPORT", 25)
 
-    table = pq.read_table(io.BytesIO(evidence.export_table(pair, Asked(Filter("all")))))
+    table = pq.read_table(io.BytesIO(example_facts.export_table(pair, Asked(Filter("all")))))
 
     assert table.num_rows == 30, "whole batches, the last one begun before the limit"
     assert len(set(table["sample_id"].to_pylist())) == 30

@@ -12,9 +12,10 @@ import pytest
 from image_samples import IDS, bomb, data_set, photo, thumbnail
 from PIL import Image
 
-from app import pictures, store
-from app.store import Pair, VersionTable
-from app.tiles import image, png_size
+from pct_mlops.explorer.components.gallery import image
+from pct_mlops.explorer.queries import example_images, pairs
+from pct_mlops.explorer.queries.pairs import Pair, VersionTable
+from pct_mlops.explorer.queries.png import png_size
 from pct_mlops.predictions import Predictions
 
 
@@ -27,7 +28,7 @@ def pair_of(tmp_path, preprocessing, images):
     logits = np.eye(2, dtype=np.float32)[[0, 0, 1, 1]]
     words = {"class_names": ("ant", "bee"), "split": "test", "preprocessing": preprocessing}
     file = Predictions.from_arrays(IDS, [0, 0, 1, 1], logits, **words).save(tmp_path / "table.parquet").path
-    key = store.file_table(file)
+    key = pairs.file_table(file)
     return Pair(key, key, "old", "new", str(images) if images else None)
 
 
@@ -48,15 +49,15 @@ FILES = "image_folder/224x224/uint8/rgb-bilinear-centre"
 def test_with_the_data_sets_folder_the_large_view_has_the_full_image(tmp_path, data):
     pair = pair_of(tmp_path, FILES, data)
 
-    png, said = pictures.large(pair, IDS[1])
+    png, said = example_images.large(pair, IDS[1])
     assert (png_size(png), said) == ((300, 200), "The full image: 300 × 200 pixels.")
-    png, said = pictures.large(pair, IDS[0])
+    png, said = example_images.large(pair, IDS[0])
     assert png_size(png) == (1024, 512)
     assert said == "The full image: 2,000 × 1,000 pixels, shown with 1,024 on the longer side."
     for sample_id in IDS[2:]:
-        png, said = pictures.large(pair, sample_id)
+        png, said = example_images.large(pair, sample_id)
         assert (png, said) == (None, "The folder of --images has no file of this name.")
-    shown, said = pictures.tiles(pair, IDS)
+    shown, said = example_images.tiles(pair, IDS)
     assert [png_size(png) for png in shown.values()] == [(192, 96), (192, 128)]
     assert said == ""
 
@@ -74,7 +75,7 @@ def test_with_the_data_sets_folder_the_large_view_has_the_full_image(tmp_path, d
     ],
 )
 def test_a_stored_image_is_called_full_only_where_it_is(tmp_path, thumbnails, preprocessing, expected):
-    png, said = pictures.large(pair_of(tmp_path, preprocessing, thumbnails), IDS[3])
+    png, said = example_images.large(pair_of(tmp_path, preprocessing, thumbnails), IDS[3])
 
     assert png_size(png) == (28, 28)
     assert said.startswith(expected)
@@ -82,23 +83,23 @@ def test_a_stored_image_is_called_full_only_where_it_is(tmp_path, thumbnails, pr
 
 
 def test_a_broken_file_leaves_the_stored_image_and_says_why(tmp_path, data, thumbnails, monkeypatch):
-    monkeypatch.setattr(pictures, "_stored_file", lambda pair: thumbnails)
+    monkeypatch.setattr(example_images, "_stored_file", lambda pair: thumbnails)
     (data / IDS[1]).write_bytes(b"no image")
 
-    png, said = pictures.large(pair_of(tmp_path, FILES, data), IDS[1])
+    png, said = example_images.large(pair_of(tmp_path, FILES, data), IDS[1])
 
     assert png_size(png) == (28, 28)
     assert said == "The file is no image that can be read. A stored copy of 28 × 28 pixels."
 
 
 def test_a_stored_image_that_is_too_large_for_the_gallery_is_shown_alone(tmp_path):
-    large = b"\x89PNG\r\n\x1a\n" + bytes(pictures.LARGEST_TILE)
+    large = b"\x89PNG\r\n\x1a\n" + bytes(example_images.LARGEST_TILE)
     file = tmp_path / "images.parquet"
     pq.write_table(pa.table({"sample_id": IDS[:1], "png": pa.array([large], pa.binary())}), file)
     pair = pair_of(tmp_path, "", file)
 
-    assert pictures.tiles(pair, IDS)[0] == {}
-    assert pictures.large(pair, IDS[0])[0] == large
+    assert example_images.tiles(pair, IDS)[0] == {}
+    assert example_images.large(pair, IDS[0])[0] == large
 
 
 def test_a_stored_image_that_would_fill_the_browsers_memory_is_not_sent():
@@ -113,14 +114,14 @@ def test_a_folder_with_other_images_of_the_same_names_shows_the_stored_ones_and_
     photo(2).save(data / IDS[1])
     kept = pa.array([thumbnail(photo(1))] * 2, pa.binary())
     pq.write_table(pa.table({"sample_id": IDS[:2], "png": kept}), tmp_path / "kept.parquet")
-    monkeypatch.setattr(pictures, "_stored_file", lambda pair: tmp_path / "kept.parquet")
+    monkeypatch.setattr(example_images, "_stored_file", lambda pair: tmp_path / "kept.parquet")
     pair = pair_of(tmp_path, FILES, data)
 
-    png, said = pictures.large(pair, IDS[0])
+    png, said = example_images.large(pair, IDS[0])
     assert (png_size(png), said) == ((300, 200), "The full image: 300 × 200 pixels.")
-    png, said = pictures.large(pair, IDS[1])
+    png, said = example_images.large(pair, IDS[1])
     assert png == thumbnail(photo(1))
-    assert said == f"{pictures.OTHER_IMAGE} A stored copy of 64 × 64 pixels."
+    assert said == f"{example_images.OTHER_IMAGE} A stored copy of 64 × 64 pixels."
 
 
 @pytest.mark.parametrize(
@@ -134,12 +135,12 @@ def test_a_folder_with_other_images_of_the_same_names_shows_the_stored_ones_and_
 )
 def test_where_no_image_is_it_says_what_to_do(tmp_path, monkeypatch, is_version, preprocessing, images, says):
     pair = pair_of(tmp_path, preprocessing, images)
-    table = pictures.predictions(pair.new)
+    table = example_images.predictions(pair.new)
     pair = replace(pair, new=VersionTable(None, "pets", 1)) if is_version else pair
-    monkeypatch.setattr(pictures, "predictions", lambda _: table)
-    monkeypatch.setattr(pictures, "_stored_file", lambda pair: None)
+    monkeypatch.setattr(example_images, "predictions", lambda _: table)
+    monkeypatch.setattr(example_images, "_stored_file", lambda pair: None)
 
-    for shown, said in (pictures.tiles(pair, IDS), pictures.large(pair, IDS[0])):
+    for shown, said in (example_images.tiles(pair, IDS), example_images.large(pair, IDS[0])):
         assert not shown
         assert said.startswith("No image")
         assert says in said
@@ -158,11 +159,11 @@ def test_images_that_cannot_be_read_leave_the_gallery_and_say_so(explore, files,
 
 def test_a_thumbnail_that_comes_later_is_shown(tmp_path, thumbnails, monkeypatch):
     there = [None, thumbnails]
-    monkeypatch.setattr(pictures, "_stored_file", lambda pair: there.pop(0))
+    monkeypatch.setattr(example_images, "_stored_file", lambda pair: there.pop(0))
     pair = pair_of(tmp_path, "", None)
 
-    assert pictures.tiles(pair, IDS)[0] == {}
-    assert set(pictures.tiles(pair, IDS)[0]) == set(IDS)
+    assert example_images.tiles(pair, IDS)[0] == {}
+    assert set(example_images.tiles(pair, IDS)[0]) == set(IDS)
 
 
 def test_the_large_view_says_what_its_image_is(explore, tmp_path, data, html_of):

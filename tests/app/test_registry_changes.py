@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from app import evidence, store
 from pct_mlops.config import PctError
+from pct_mlops.explorer.queries import example_facts, pairs
 from pct_mlops.registry import Registry
 
 RECIPE = "model_name: pets\nmodel: {name: small_resnet14, kwargs: {width: %d}}\nobjective: {loss: %s}\n"
@@ -61,39 +61,39 @@ DOWN = "The tracking server does not answer: start it."
 
 
 def pair_of(desk, model):
-    return store.Pair(store.VersionTable(desk.uri, model, 1), store.VersionTable(desk.uri, model, 2), "", "")
+    return pairs.Pair(pairs.VersionTable(desk.uri, model, 1), pairs.VersionTable(desk.uri, model, 2), "", "")
 
 
 def test_a_server_that_fails_for_a_moment_is_not_taken_for_missing_files(desk, model, truth, monkeypatch):
-    store.forget()
+    pairs.forget()
     pair, sample = pair_of(desk, model), truth.ids[0]
     desk.add(model, None)
-    newest = evidence.newest(pair)
-    read = store.predictions
+    newest = example_facts.newest(pair)
+    read = pairs.predictions
 
     def fail(table):
         raise PctError(DOWN)
 
     with monkeypatch.context() as broken:
-        broken.setattr(store, "predictions", fail)
-        assert {past.problem for past in evidence.history(pair, sample, newest)} == {DOWN}
-        broken.setattr(store, "predictions", read)
+        broken.setattr(pairs, "predictions", fail)
+        assert {past.problem for past in example_facts.history(pair, sample, newest)} == {DOWN}
+        broken.setattr(pairs, "predictions", read)
         broken.setattr(Registry, "download", lambda *words: fail(None))
         with pytest.raises(PctError, match="does not answer"):
-            evidence.changes(pair)
-    evidence.history.clear()  # as time does
+            example_facts.changes(pair)
+    example_facts.history.clear()  # as time does
 
-    latest, *others = evidence.history(pair, sample, newest)
+    latest, *others = example_facts.history(pair, sample, newest)
     assert f"pct score {model}/3" in latest.problem
     assert [(past.version, past.problem) for past in others] == [(2, ""), (1, "")]
     assert all(past.answer for past in others)
-    assert evidence.changes(pair)[1] is False
+    assert example_facts.changes(pair)[1] is False
 
 
 def test_the_past_of_an_example_is_looked_up_where_the_address_asks_for_it(
     explore, desk, model, truth, monkeypatch, html_of
 ):
-    monkeypatch.setattr(evidence, "SMALL", 10)
+    monkeypatch.setattr(example_facts, "SMALL", 10)
     app = open_on(explore, desk, view="examples", model=model, example=truth.ids[0])
     assert "confidence</th>" not in html_of(app)
 
@@ -108,7 +108,7 @@ def test_the_past_of_an_example_is_looked_up_where_the_address_asks_for_it(
 def test_an_alias_that_moves_is_a_notice_and_the_view_stays(explore, desk, model):
     app = open_on(explore, desk, model=model)
     desk.add(model, desk.tables[0], "production")
-    store.versions.clear()
+    pairs.versions.clear()
     app.run()
 
     assert not app.exception
@@ -119,7 +119,7 @@ def test_an_alias_that_moves_is_a_notice_and_the_view_stays(explore, desk, model
     assert not app.warning
 
     desk.client.delete_registered_model_alias(model, "candidate")
-    store.versions.clear()
+    pairs.versions.clear()
     assert "candidate moved from version 2 to none" in app.run().warning[0].value
     assert (app.query_params["old"], app.query_params["new"]) == ("3", "2")
 
@@ -128,7 +128,7 @@ def test_a_version_that_is_deleted_while_one_looks_is_said(explore, desk, model)
     desk.add(model, desk.tables[1])
     app = open_on(explore, desk, model=model, old="1", new="3")
     desk.client.delete_model_version(model, "3")
-    store.versions.clear()
+    pairs.versions.clear()
 
     app.run()
 
@@ -141,13 +141,13 @@ def test_a_version_that_is_deleted_while_one_looks_is_said(explore, desk, model)
 def test_an_alias_on_the_command_line_that_moves_is_a_notice_too(explore, desk, model):
     app = open_on(explore, desk, f"{model}@production", f"{model}/2")
     desk.add(model, desk.tables[0], "production")
-    store._resolved.clear()
+    pairs._resolved.clear()
     app.run()
 
     assert "has moved to version 3" in app.warning[0].value.replace("\\", "")
     assert "version 1" in app.caption[0].value
     desk.client.delete_registered_model_alias(model, "production")
-    store._resolved.clear()
+    pairs._resolved.clear()
     app.run()
     assert not app.error
     assert "stays on version 1" in app.warning[0].value.replace("\\", "")
@@ -164,7 +164,7 @@ def test_a_link_of_the_gate_may_name_the_model_of_candidates(explore, desk, mode
     assert not app.warning
     assert "candidates version 1" in app.caption[0].value.replace("\\", "")
     assert dict(app.query_params) == link
-    app.switch_page("views/classes.py").run()
+    app.switch_page("pages/classes.py").run()
     assert "candidates version 1" in app.caption[0].value.replace("\\", "")
 
 

@@ -7,13 +7,17 @@ import json
 import numpy as np
 import pytest
 
-from app import judging, review_form, reviewing, store
-from app.store import Pair, VersionTable
 from pct_mlops.comparison import compare
 from pct_mlops.config import PctError, Policy
+from pct_mlops.explorer.components import review_form
+from pct_mlops.explorer.queries import decisions, pairs, reviews
+from pct_mlops.explorer.queries.pairs import Pair, VersionTable
+from pct_mlops.explorer.state import reviewer
 from pct_mlops.gate import Mark, ReviewKind, decide
-from pct_mlops.pipeline.judge import judge
-from pct_mlops.registry import Registry, add_review, reviews
+from pct_mlops.gate.reviews import Review
+from pct_mlops.registry import Registry, add_review
+from pct_mlops.registry import reviews as stored_reviews
+from pct_mlops.workflows.gating.evaluate import judge
 
 HOSTILE = "<img src=x onerror=alert(1)> **b** [a](http://evil.invalid)"
 
@@ -25,7 +29,7 @@ def flip(truth):
 
 def kept(desk, name, version=2):
     registry = Registry(desk.uri)
-    return reviews(registry, registry.get(name, version))
+    return stored_reviews(registry, registry.get(name, version))
 
 
 def open_on(explore, desk, name, *words, **query):
@@ -35,7 +39,7 @@ def open_on(explore, desk, name, *words, **query):
 def put(desk, name, kind, by="Ada", reason="x", **what):
     """A record that somebody else wrote."""
     registry = Registry(desk.uri)
-    add_review(registry, registry.get(name, 2), reviewing.Review(kind, by, reason, "", **what))
+    add_review(registry, registry.get(name, 2), Review(kind, by, reason, "", **what))
 
 
 def press(app, key):
@@ -70,18 +74,18 @@ def test_the_decision_is_the_one_that_the_command_line_makes_of_the_same_records
     registry = Registry(desk.uri)
     version = registry.get(model, 2)
     pair = Pair(VersionTable(desk.uri, model, 1), VersionTable(desk.uri, model, 2), "", "")
-    store.forget()
-    before = judging.decision(pair, str(desk.policy))
-    record = reviewing.Review(ReviewKind.MARK, "Ada", "mislabelled", "", mark=Mark.LABEL_ERROR, samples=(flip,))
+    pairs.forget()
+    before = decisions.decision(pair, str(desk.policy))
+    record = Review(ReviewKind.MARK, "Ada", "mislabelled", "", mark=Mark.LABEL_ERROR, samples=(flip,))
     add_review(registry, version, record)
-    store.forget()
+    pairs.forget()
 
-    after = judging.decision(pair, str(desk.policy))
+    after = decisions.decision(pair, str(desk.policy))
 
     assert after == decide(
         Policy.read(desk.policy),
-        compare(*map(store.predictions, (pair.old, pair.new)), apart=[flip]),
-        review=reviewing.state(pair),
+        compare(*map(pairs.predictions, (pair.old, pair.new)), apart=[flip]),
+        review=reviews.state(pair),
     )
     assert after.checks == judge(f"{model}@candidate", Policy.read(desk.policy), tracking_uri=desk.uri).decision.checks
     assert after.checks[0].value < before.checks[0].value
@@ -161,11 +165,11 @@ def test_read_only_shows_reviews_and_writes_none(explore, desk, model, flip, vie
 
 
 def test_read_only_holds_also_where_a_button_is_still_on_somebodys_screen(desk, model, monkeypatch):
-    monkeypatch.setattr(reviewing.selection, "is_read_only", lambda: True)
+    monkeypatch.setattr(reviewer.selection, "is_read_only", lambda: True)
     pair = Pair(VersionTable(desk.uri, model, 1), VersionTable(desk.uri, model, 2), "", "")
 
     with pytest.raises(PctError, match="--read-only"):
-        reviewing.write(pair, reviewing.Review(ReviewKind.ACCEPT, "Ada", "fine", "", baseline=1))
+        reviewer.write(pair, Review(ReviewKind.ACCEPT, "Ada", "fine", "", baseline=1))
 
     assert kept(desk, model) == ()
 
@@ -203,10 +207,10 @@ def test_two_who_take_the_same_record_back_do_no_harm(explore, desk, model):
 
 def test_the_newest_records_are_shown_and_the_address_asks_for_all(explore, desk, model, monkeypatch):
     many = tuple(
-        reviewing.Review(ReviewKind.REJECT, f"R{number}", "x", f"2026-01-01T00:00:{number:02d}+00:00", id=str(number))
+        Review(ReviewKind.REJECT, f"R{number}", "x", f"2026-01-01T00:00:{number:02d}+00:00", id=str(number))
         for number in range(25)
     )
-    monkeypatch.setattr(reviewing, "records", lambda pair: many)
+    monkeypatch.setattr(reviewer, "records", lambda pair: many)
     app = open_on(explore, desk, model, view="review")
     assert not any("**R20**" in text.value for text in app.markdown)
 
@@ -256,12 +260,12 @@ class Visitor(dict):
 )
 def test_who_is_logged_in(monkeypatch, user, header, username, expected):
     """The login first; a proxy's header is believed only where it is named, and then nothing else is."""
-    monkeypatch.setattr(reviewing.st, "user", user)
-    monkeypatch.setattr(type(reviewing.st.context), "headers", {"X-Forwarded-User": " joan "})
-    for name, value in ((reviewing.USER_HEADER, header), ("MLFLOW_TRACKING_USERNAME", username)):
+    monkeypatch.setattr(reviewer.st, "user", user)
+    monkeypatch.setattr(type(reviewer.st.context), "headers", {"X-Forwarded-User": " joan "})
+    for name, value in ((reviewer.USER_HEADER, header), ("MLFLOW_TRACKING_USERNAME", username)):
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
 
-    assert reviewing.logged_in() == expected
+    assert reviewer.logged_in() == expected
 
 
 def test_marked_examples_can_be_filtered(explore, desk, model, flip, html_of):

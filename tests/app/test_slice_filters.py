@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app import store
 from pct_mlops.comparison import pairs as counted
+from pct_mlops.explorer.queries import pairs
 from pct_mlops.predictions import Predictions
 
 HOSTILE = "<b onclick=x>a\"b'; DROP TABLE pairs; --[x](http://evil.invalid)$y$"
@@ -77,9 +77,9 @@ def test_every_kind_of_value_filters(open_on, truth, columns, column, shown, val
 def few(monkeypatch):
     """So that the 400 values of a small table are too many."""
     monkeypatch.setattr(counted, "MAX_SLICES", 50)
-    store._comparison.clear()  # what was counted under the other limit
+    pairs._comparison.clear()  # what was counted under the other limit
     yield
-    store._comparison.clear()
+    pairs._comparison.clear()
 
 
 def test_of_too_many_values_one_is_typed(open_on, truth, few):

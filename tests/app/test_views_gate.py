@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.dials import dial
 from pct_mlops.comparison import compare
 from pct_mlops.config import Policy, Rule
+from pct_mlops.explorer.components.limit_slider import dial
 from pct_mlops.gate import decide, limit_name, with_limits
 from pct_mlops.predictions import Predictions
 

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from app import verdict
 from pct_mlops.comparison import compare
 from pct_mlops.config import Policy
+from pct_mlops.explorer.components import verdict_banner
 from pct_mlops.gate import decide
 from pct_mlops.predictions import Predictions
 
@@ -59,7 +59,7 @@ def test_overview_shows_what_the_gate_decides(explore, files, folder, html_of, n
     # Of a refusal, what it is about, without a look further down.
     against = [check.sentence for check in decision.checks if str(check.verdict) != "PASS"]
     shown = banner.value.replace("\\", "")
-    assert against[: verdict.REASONS] == [sentence for sentence in against if sentence in shown]
+    assert against[: verdict_banner.REASONS] == [sentence for sentence in against if sentence in shown]
     assert all(f"{check.value:.2%}" in html_of(app) for check in decision.checks)
 
 

@@ -108,12 +108,12 @@ def test_an_address_that_names_nothing_gives_notices(explore, sliced):
 
 
 def test_a_column_that_cannot_be_sliced_leaves_the_others_to_choose(explore, sliced, monkeypatch):
-    from app import store_slices
+    from pct_mlops.explorer.queries import slice_search
 
     def refuse(pair, column):
         raise PctError(f"Column '{column}' has too many values.")
 
-    monkeypatch.setattr(store_slices, "counts", refuse)
+    monkeypatch.setattr(slice_search, "counts", refuse)
     app = explore(*sliced, view="slices", by="site")
 
     assert not app.exception

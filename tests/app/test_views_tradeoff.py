@@ -110,9 +110,9 @@ def test_a_stored_sweep_is_drawn(explore, moved):
 
 
 def test_only_a_batch_is_compared_until_more_is_asked_for(explore, moved, monkeypatch):
-    from app import store_versions
+    from pct_mlops.explorer.queries import version_rates
 
-    monkeypatch.setattr(store_versions, "BATCH", 2)
+    monkeypatch.setattr(version_rates, "BATCH", 2)
     app = open_on(explore, moved, model="zoo")
     assert "The newest 2 of 4" in " ".join(caption.value for caption in app.caption)
 

@@ -149,7 +149,7 @@ def test_a_new_version_is_judged_through_the_webhook(empty, tmp_path):
     from mlflow import MlflowClient
 
     from pct_mlops.config import Recipe
-    from pct_mlops.pipeline.train import train
+    from pct_mlops.workflows.training.train import train
 
     listen = f"127.0.0.1:{free_port()}"
     allowed = {

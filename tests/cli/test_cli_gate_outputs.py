@@ -12,17 +12,18 @@ import jsonschema
 import pytest
 from tiny_store import NAME
 
-from app import judging as explorer_judging
-from app import store as explorer
-from app import store_versions
-from app.history_table import history_table
-from app.store import Pair, VersionTable
 from pct_mlops.config import PctError
-from pct_mlops.pipeline import promotion
+from pct_mlops.explorer.components.history_table import history_table
+from pct_mlops.explorer.queries import decisions as explorer_judging
+from pct_mlops.explorer.queries import pairs as explorer
+from pct_mlops.explorer.queries import version_rates
+from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 from pct_mlops.registry import PRODUCTION, history, promote
 from pct_mlops.reports import report_schema
+from pct_mlops.workflows.gating import promotion
 
 EXPLORER = "https://explorer.example/"
+ATOMIC_FILES = "pct_mlops.workflows.runtime.atomic_files"
 
 
 def words(folder, policy, *more):
@@ -95,10 +96,10 @@ def test_a_first_version_is_one_everywhere(store, tmp_path, capsys):
         assert (kept["verdict"], kept["exit_code"]) == ("BOOTSTRAP", 0)
         assert (report["promotion"] or {}).get("done") is done
     # What the explorer shows of it: there is no pair to look at, only the move.
-    store_versions.moves.clear()
-    (move,) = store_versions.moves(store.registry.tracking_uri, NAME)
+    version_rates.moves.clear()
+    (move,) = version_rates.moves(store.registry.tracking_uri, NAME)
     assert (move.verdict, move.from_version, move.to_version) == ("BOOTSTRAP", None, 2)
-    assert ">BOOTSTRAP<" in history_table([move], store_versions.move_points(store.uri, NAME, [move], print))
+    assert ">BOOTSTRAP<" in history_table([move], version_rates.move_points(store.uri, NAME, [move], print))
 
 
 def recorded(store, folder, path):
@@ -233,7 +234,7 @@ def test_an_interrupted_promotion_says_where_production_is(store, tmp_path, caps
     found, report = verdicts(tmp_path, capsys.readouterr().out)
     assert found == {"ERROR"}
     assert report["sentence"] == "Judged PASS, but nothing was promoted: interrupted."
-    monkeypatch.setattr("pct_mlops.pipeline.judge.weigh", interrupted)
+    monkeypatch.setattr("pct_mlops.workflows.gating.evaluate.weigh", interrupted)
     assert gate(store, tmp_path, "lenient", "--promote") == 130
     assert not list(tmp_path.glob("r.*")), "and no file of an earlier run"
 
@@ -243,7 +244,9 @@ def test_a_file_that_vanishes_after_the_move_is_said(store, tmp_path, capsys, mo
         raise OSError(28, "No space left on device")
 
     # In that module only: the registry renames files too.
-    monkeypatch.setattr("pct_mlops.pipeline.files.os", SimpleNamespace(**{**vars(os), "replace": fails}))
+    monkeypatch.setattr(
+        "pct_mlops.workflows.runtime.atomic_files.os", SimpleNamespace(**{**vars(os), "replace": fails})
+    )
     assert gate(store, tmp_path, "lenient", "--promote") == 2
     captured = capsys.readouterr()
     assert "models:/digits/2 is production now, but" in captured.err
@@ -256,7 +259,9 @@ def test_a_file_that_cannot_be_put_in_its_place_makes_the_others_say_error(store
             raise OSError(28, "No space left on device")
         os.replace(source, target)
 
-    monkeypatch.setattr("pct_mlops.pipeline.files.os", SimpleNamespace(**{**vars(os), "replace": replace}))
+    monkeypatch.setattr(
+        "pct_mlops.workflows.runtime.atomic_files.os", SimpleNamespace(**{**vars(os), "replace": replace})
+    )
     assert gate(store, tmp_path) == 2
     error = capsys.readouterr().err
     assert "r.xml cannot be written" in error

@@ -66,7 +66,7 @@ def test_tables_that_fit_are_not_scored_again(store, capsys, monkeypatch):
     def fails(*_, **__):
         raise AssertionError("scored")
 
-    monkeypatch.setattr("pct_mlops.pipeline.recompute.recompute", fails)
+    monkeypatch.setattr("pct_mlops.workflows.gating.rescore.recompute", fails)
     assert gate(store, "--recompute") == 0
 
 

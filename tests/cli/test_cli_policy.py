@@ -13,7 +13,7 @@ import pytest
 from pct_mlops.cli import main
 from pct_mlops.comparison import clopper_pearson, tango
 from pct_mlops.config import Policy
-from pct_mlops.pipeline.policy_words import explain
+from pct_mlops.gate.explain import explain
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERYTHING = """

@@ -8,8 +8,8 @@ from tiny_store import NAME
 
 from pct_mlops.config import PctError
 from pct_mlops.gate.reviews import Mark, ReviewKind
-from pct_mlops.pipeline.review import read_ids
 from pct_mlops.registry import release, reviews
+from pct_mlops.workflows.gating.reviews import read_ids
 
 WHY = ("--reason", "looked at all flips")
 

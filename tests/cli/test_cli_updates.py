@@ -11,8 +11,8 @@ import pytest
 from tiny_store import NAME
 
 from pct_mlops.config import Recipe
-from pct_mlops.pipeline.processes import relaunch
 from pct_mlops.predictions import Predictions
+from pct_mlops.workflows.runtime.distributed import relaunch
 
 
 def table(store, number, split):

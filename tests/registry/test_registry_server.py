@@ -24,7 +24,7 @@ def server(empty):
 
 def test_train_copy_gate_promote_and_read_over_a_server(server, empty, capsys):
     """Who trains writes to one model only, and CI copies from it into the one whose production it may move."""
-    from pct_mlops.pipeline.train import train
+    from pct_mlops.workflows.training.train import train
 
     def gate(candidate):
         words = ("--policy", empty.policy("lenient"), "--promote", "--tracking-uri", server)

@@ -1,0 +1,178 @@
+"""Examples: a gallery of flips, each with its image and both models' answers; one of them large."""
+
+from __future__ import annotations
+
+import functools
+
+import streamlit as st
+
+from pct_mlops.charts import count
+from pct_mlops.comparison import FlipRow
+from pct_mlops.explorer.components import example_detail, filter_bar
+from pct_mlops.explorer.components.gallery import Answer, Tile, gallery
+from pct_mlops.explorer.components.gallery_clicks import opener
+from pct_mlops.explorer.markup import plain
+from pct_mlops.explorer.queries import example_facts, example_images, flips, pairs, reviews
+from pct_mlops.explorer.queries.flips import Asked, Filter
+from pct_mlops.explorer.queries.pairs import Pair
+from pct_mlops.explorer.state import selection
+
+LISTENER = "tiles"
+EXPORTS = (
+    (
+        "Ids as CSV",
+        example_facts.export_ids,
+        "csv",
+        "text/csv",
+        "One sample_id a line: the file that a policy's 'pinned' takes.",
+    ),
+    (
+        "Table as Parquet",
+        example_facts.export_table,
+        "parquet",
+        "application/octet-stream",
+        "Every example found, with both answers and their confidences.",
+    ),
+)
+
+
+def examples() -> None:
+    """Draw the page."""
+    pair = selection.current()
+    titles = pairs.class_titles(pair)
+    selection.restore_text("example", longest=1000)
+    if opened := st.session_state["example"]:
+        draw_one(pair, opened, filter_bar.from_address(pair, titles), titles)
+        return
+    asked = filter_bar.restore(pair, titles)
+    st.title("Which inputs flipped?", anchor=False)
+    st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)}")
+    filter_bar.draw(pair, titles)
+    filter_bar.remember()
+    selection.remember(example=None)
+    total = flips.num_flips(pair, asked)
+    if total == 0:
+        draw_nothing(asked)
+        return
+    page = pages(total)
+    draw_gallery(pair, flips.flips(pair, asked, page), titles)
+    draw_export(pair, asked, total)
+
+
+def draw_nothing(asked: Asked) -> None:
+    """Say that nothing is left, and what to do."""
+    is_filtered = asked.filter != Filter(asked.filter.kind)
+    what = "choose another kind, or take filters away" if is_filtered else "choose another kind above"
+    st.info(f"No {filter_bar.described(asked.filter)}: {what}.", icon=":material/search_off:")
+    if is_filtered:
+        st.button("Clear all filters", icon=":material/filter_alt_off:", on_click=filter_bar.clear_all)
+
+
+def pages(total: int) -> int:
+    """The page on screen, counted from 1."""
+    num_pages = flips.num_pages(total)
+    selection.restore_number("page", num_pages)
+    # In columns: in a horizontal container Streamlit hides the pages between the first and the last.
+    left, right = st.columns([1, 3], vertical_alignment="center")
+    left.markdown(f"**{count(total)}** found")
+    with right.container(horizontal_alignment="right"):
+        page = st.pagination(num_pages, key="page") if num_pages > 1 else 1
+    selection.remember("1", page=str(page))
+    return page
+
+
+def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
+    """One page of tiles; only its own images are read."""
+    images, problem = example_images.tiles(pair, [row.sample_id for row in rows])
+    marks = reviews.state(pair).marks if pairs.has_versions(pair) else {}
+    opener(LISTENER, open_clicked)
+    st.html(
+        gallery(
+            [
+                Tile(
+                    sample_id=row.sample_id,
+                    target=titles[row.label],
+                    old=Answer(titles[row.old_prediction], row.old_confidence, row.old_prediction == row.label),
+                    new=Answer(titles[row.new_prediction], row.new_confidence, row.new_prediction == row.label),
+                    png=images.get(row.sample_id),
+                    href="?" + selection.query(example=row.sample_id),
+                    mark=reviews.title_of(marks.get(row.sample_id)),
+                )
+                for row in rows
+            ]
+        )
+    )
+    if problem:
+        st.caption(plain(problem))
+
+
+def open_clicked() -> None:
+    """A tile was clicked: show its example large."""
+    st.session_state["example"] = str(st.session_state[LISTENER].opened or "")
+
+
+def draw_export(pair: Pair, asked: Asked, total: int) -> None:
+    """The whole selection as files, put together at the click."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for label, export, ending, media, hint in EXPORTS:
+            st.download_button(
+                label,
+                functools.partial(export, pair, asked),
+                f"{asked.filter.kind}.{ending}",
+                media,
+                icon=":material/download:",
+                on_click="ignore",
+                help=hint,
+            )
+        if total > example_facts.MAX_EXPORT:
+            st.caption(f"The first {count(example_facts.MAX_EXPORT)} in this order.")
+
+
+def draw_one(pair: Pair, sample_id: str, asked: Asked, titles: list[str]) -> None:
+    """One example with the way to the ones before and after it."""
+    selection.remember(example=sample_id)
+    opener(LISTENER, open_clicked)
+    walk(pair, sample_id, asked)
+    row = example_facts.row(pair, sample_id)
+    if row is None:
+        st.info(
+            plain(f"There is no example '{sample_id[:200]}' in this evaluation set: go back to the gallery."),
+            icon=":material/search_off:",
+        )
+        return
+    st.title(example_detail.KIND_TITLES[row.kind], anchor=False)
+    example_detail.draw(pair, row, titles)
+
+
+def walk(pair: Pair, sample_id: str, asked: Asked) -> None:
+    """Back to the gallery, and to the neighbours in its order; across pages."""
+    total = flips.num_flips(pair, asked)
+    page = selection.asked_number("page", flips.num_pages(total))
+    before, position, after = flips.around(pair, asked, page, sample_id)
+    with st.container(horizontal=True, vertical_alignment="center", key="walk"):
+        st.button("Gallery", icon=":material/grid_view:", shortcut="Esc", on_click=show, args=(None, page))
+        for label, icon, key, place in (
+            ("Previous", ":material/chevron_left:", "Left", before),
+            ("Next", ":material/chevron_right:", "Right", after),
+        ):
+            st.button(
+                label,
+                icon=icon,
+                shortcut=key,
+                disabled=place is None,
+                on_click=show,
+                args=(place.sample_id, place.page) if place else (None, page),
+            )
+        if position is not None:
+            st.caption(f"{count(position)} of {count(total)} {filter_bar.described(asked.filter)}")
+        elif total:
+            st.caption(f"Not among the {filter_bar.described(asked.filter)} of the gallery's page.")
+
+
+def show(sample_id: str | None, page: int) -> None:
+    """Before the page is drawn again: this example (None: the gallery), and the page of the gallery that it is on."""
+    st.session_state["example"] = sample_id or ""
+    selection.remember("1", page=str(page))
+
+
+examples()

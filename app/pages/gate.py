@@ -1,0 +1,181 @@
+"""Gate what-if: other limits and another confidence, judged as CI would judge them, and the policy to copy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pct_mlops.charts import UNDEFINED, count
+from pct_mlops.comparison import METRICS
+from pct_mlops.explorer.components import limit_bar, limit_slider, verdict_banner
+from pct_mlops.explorer.components.limit_strip import strip
+from pct_mlops.explorer.markup import plain
+from pct_mlops.explorer.queries import what_if
+from pct_mlops.explorer.queries.pairs import Pair
+from pct_mlops.explorer.queries.what_if import Limits
+from pct_mlops.explorer.state import selection
+from pct_mlops.gate import distance, limit_name, tightest, to_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pct_mlops.config import Policy, Rule
+    from pct_mlops.gate import Check, Decision
+
+SHOWN = 12  # rules with a slider on the page; the rest fold away
+HINTS = {
+    "rules": "Shaded: what the limit allows. Dot: what was observed. Bar: its one-sided bounds at the chosen "
+    "confidence. A rule passes when its bound lies in the shaded part, fails when even the opposite bound lies "
+    "outside, and is undecided between.",
+    "upper": "The upper bound is held against this limit: the rule passes when it is surely met.",
+    "lower": "The lower bound is held against this limit: the rule passes when it is surely met.",
+    "point": "The observed value itself is held against this limit.",
+    "beyond": "Pinned examples must never flip again. Reviewers may call an example a blocker, and accept or reject "
+    "the candidate. No slider moves these.",
+    "yaml": "A policy file with these limits. Files that it names are looked for beside it.",
+}
+BEYOND = ("pinned", "blocker", "review")
+WORDS = {"max": "at most", "min": "at least", "max_times_floor": "at most"}
+
+
+def gate() -> None:
+    """Draw the page."""
+    pair = selection.current()
+    path = selection.policy()
+    policy = what_if.policy(path)
+    st.title("What would pass?", anchor=False)
+    st.caption(
+        f"{plain(pair.old_title)} → {plain(pair.new_title)}, judged by the same rules as in CI; nothing is moved"
+    )
+    if not path:
+        st.info(
+            "No policy was given, so these limits are only something to begin with: start the explorer with "
+            "`--policy FILE` to move those of your policy.",
+            icon=":material/policy:",
+        )
+    as_given = what_if.decision(pair, path, Limits())
+    if not as_given.checks:
+        verdict_banner.banner(str(as_given.verdict), as_given.sentence, "No rule can be judged, whatever its limit.")
+        return
+    place = st.container()
+    limits = draw_rules(pair, path, policy)
+    decision = what_if.decision(pair, path, limits)
+    with place:
+        draw_verdict(decision, as_given, limits)
+    draw_beyond(decision)
+    draw_file(what_if.changed(path, limits))
+
+
+def draw_verdict(decision: Decision, as_given: Decision, limits: Limits) -> None:
+    """What the gate would say, and what it says under the policy as it is."""
+    given = "the policy's own limits" if selection.policy() else "the limits to begin with"
+    source = f"With your limits. With {given}: {as_given.verdict}."
+    if limits == Limits():
+        source = f"With {given}: move a slider below."
+    verdict_banner.banner(str(decision.verdict), decision.sentence, source, verdict_banner.reasons(decision))
+
+
+def draw_rules(pair: Pair, path: str | None, policy: Policy) -> Limits:
+    """A slider for the confidence and one for each rule; what the reader has moved."""
+    left, right = st.columns([2, 1], vertical_alignment="bottom")
+    with left:
+        confidence = limit_slider.slide_confidence(policy.confidence)
+    keys = [f"limit{place + 1}" for place in range(len(policy.rules))]
+    right.button(
+        "Back to the policy's limits" if path else "Back to the first limits",
+        icon=":material/restart_alt:",
+        on_click=selection.forget,
+        args=("confidence", *keys),
+        key="reset",
+        disabled=not any(name in st.query_params for name in ("confidence", *keys)),
+    )
+    st.subheader("Rules", anchor=False, help=HINTS["rules"])
+    st.html(limit_bar.STYLE)
+    changed_confidence = None if confidence == policy.confidence else confidence
+    moved: list[tuple[int, float]] = []
+    folded = st.expander(f"{count(len(policy.rules) - SHOWN)} more rules") if len(policy.rules) > SHOWN else None
+    for place, rule in enumerate(policy.rules):
+        with (folded or st.container()) if place >= SHOWN else st.container(border=True):
+            limit = draw_rule(pair, path, place, changed_confidence)
+        if limit != getattr(rule, limit_name(rule)):
+            moved.append((place, limit))
+    return Limits(tuple(moved), changed_confidence)
+
+
+def draw_rule(pair: Pair, path: str | None, place: int, confidence: float | None) -> float:
+    """One rule: its slider with the observed value below, its verdict and how far it is from the limit."""
+    rule = what_if.policy(path).rules[place]
+    before = what_if.checks(pair, path, Limits(), place)
+    shown = limit_slider.dial(f"limit{place + 1}", rule, tightest(before))
+    left, right = st.columns([1.25, 1], gap="medium")
+    label = f"{place + 1}. {plain(rule_name(rule))} {WORDS[limit_name(rule)]}"
+    with left:
+        limit = limit_slider.slide(shown, label, rule_hint(rule))
+    moved = () if limit == shown.own else ((place, limit),)
+    checks = what_if.checks(pair, path, Limits(moved, confidence), place)
+    worst = tightest(checks)
+    left.html(strip(shown, rule, worst, limit))
+    with right:
+        st.markdown(f"{verdict_banner.badge(str(worst.verdict))} {_room(worst)}")
+        st.caption(_where(checks, worst) + plain(worst.sentence))
+    return limit
+
+
+def rule_name(rule: Rule) -> str:
+    """What a rule is about, in words."""
+    parts = [rule.metric]
+    if (part := getattr(rule, "slice", None)) is not None:
+        parts.append(f"where {part.column} is {part.value}" if part.value is not None else f"of each {part.column}")
+    classes = getattr(rule, "classes", None)
+    if classes == "all":
+        parts.append("of each class")
+    elif classes:
+        parts.append(f"of {', '.join(classes[:3])}" + (f" and {len(classes) - 3} more" if len(classes) > 3 else ""))
+    return " ".join(parts)
+
+
+def rule_hint(rule: Rule) -> str:
+    """What the metric is, and what is held against the limit."""
+    known = METRICS.get(rule.metric)
+    what = f"{rule.metric}: {known.summary}. " if known else ""
+    return plain(what) + HINTS[rule.bound or "point"]
+
+
+def _room(check: Check) -> str:
+    """How far what is held against the limit is from it."""
+    left = distance(check)
+    if left is None:
+        return UNDEFINED
+    what = "observed value" if check.bound == "point" else f"{check.bound} bound"
+    return f"{what} {verdict_banner.far(check.metric, left)}"
+
+
+def _where(checks: Sequence[Check], worst: Check) -> str:
+    """Of many checks of a rule, how many are as bad as the one shown."""
+    if len(checks) == 1:
+        return ""
+    alike = sum(check.verdict is worst.verdict for check in checks)
+    return plain(f"{worst.verdict} in {count(alike)} of {count(len(checks))} checks; the tightest: ")
+
+
+def draw_beyond(decision: Decision) -> None:
+    """What must hold whatever the limits: pinned examples, and the words of reviewers."""
+    beyond = [check for check in decision.checks if check.metric in BEYOND]
+    if beyond:
+        st.subheader("What must hold beside the rules", anchor=False, help=HINTS["beyond"])
+        st.html(verdict_banner.rules_table(beyond))
+
+
+def draw_file(policy: Policy) -> None:
+    """The policy with these limits, to copy or to save."""
+    st.subheader("As a policy file", anchor=False, help=HINTS["yaml"])
+    text = to_yaml(policy)
+    # Without colours: in a light theme those of a number are too faint to read.
+    st.code(text, language=None, wrap_lines=True)
+    st.download_button(
+        "Save as policy.yaml", text, "policy.yaml", "application/yaml", icon=":material/download:", on_click="ignore"
+    )
+
+
+gate()

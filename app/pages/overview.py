@@ -1,0 +1,150 @@
+"""Overview: the verdict, the 2x2 of old and new answers, and the rates that sum it up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pct_mlops.charts import count, flip_areas, interval, percent, points
+from pct_mlops.config import PctError
+from pct_mlops.explorer.components import example_html, verdict_banner, verdict_panel
+from pct_mlops.explorer.components.figure_cache import drawn
+from pct_mlops.explorer.markup import plain
+from pct_mlops.explorer.queries import example_facts, pairs
+from pct_mlops.explorer.queries.pairs import Pair
+from pct_mlops.explorer.state import selection
+
+if TYPE_CHECKING:
+    from pct_mlops.comparison import FlipCounts
+    from pct_mlops.gate import Decision
+
+AREAS, GO = "areas", "go_to_kind"
+HINTS = {
+    "accuracy": "Share of examples that the model answers right.",
+    "nfr": "Negative flip rate: share of all examples that the old model got right and the new one gets wrong.",
+    "pfr": "Positive flip rate: share of all examples that the old model got wrong and the new one gets right.",
+    "floor": "Models that differ in their random seed only flip predictions too: no replacement can be asked for less.",
+    "bounds": "Each bound alone holds with 95% confidence.",
+    "areas": "Area is the number of examples. Left: the old model was right. Top: the new model is right. "
+    "Click flips or what both got wrong to see them.",
+    "checks": f"Each rule of the policy; class rules once per class. {verdict_banner.KEY}",
+    "changes": "Keys of the two recipes that differ, and what the tables say of the data they were scored on.",
+}
+
+
+def overview() -> None:
+    """Draw the page."""
+    follow_click()
+    pair = selection.current()
+    counts = pairs.counts(pair)
+    st.title("Did it get better everywhere?", anchor=False)
+    st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)} on {count(counts.total)} test examples")
+    decision = verdict_panel.draw(pair)
+    left, right = st.columns([1.15, 1], gap="large")
+    with left:
+        draw_areas(counts)
+    with right:
+        st.subheader("In numbers", anchor=False, help=HINTS["bounds"])
+        draw_metrics(pair)
+    with st.container(horizontal=True, key="onward"):
+        go_on("examples.py", f"{count(counts.negative_flips)} negative flips", ":material/photo_library:")
+        go_on("examples.py", f"{count(counts.positive_flips)} positive flips", ":material/thumb_up:", kind="positive")
+        go_on("classes.py", "Which classes lose", ":material/category:")
+        if pairs.has_versions(pair):
+            go_on("review.py", "Review", ":material/rate_review:")
+    if decision:
+        draw_checks(decision)
+    draw_changes(pair)
+
+
+def draw_areas(counts: FlipCounts) -> None:
+    """The 2x2; a click on flips leads to them."""
+    st.subheader("Old answers against new ones", anchor=False, help=HINTS["areas"])
+    st.plotly_chart(
+        drawn(flip_areas, counts),
+        key=AREAS,
+        alt="Both right, negative flips, positive flips and both wrong, as areas.",
+        on_select=clicked,
+        selection_mode="points",
+        config={"displayModeBar": False},
+    )
+
+
+def clicked() -> None:
+    """An area was clicked: remember which, for the page that is drawn next."""
+    points_ = st.session_state[AREAS]["selection"]["points"]
+    st.session_state[GO] = points_[0]["customdata"][0] if points_ else None
+
+
+def follow_click() -> None:
+    """Leave for the examples of the clicked area. What both got right did not change, so there is nothing to show."""
+    kind = st.session_state.pop(GO, None)
+    if kind in ("negative", "positive", "both_wrong"):
+        st.switch_page("views/examples.py", query_params=selection.link_params(kind=kind))
+
+
+def go_on(view: str, label: str, icon: str, **extra: str) -> None:
+    """A link to another view of the same pair."""
+    st.page_link(f"views/{view}", label=label, icon=icon, query_params=selection.link_params(**extra))
+
+
+def draw_metrics(pair: Pair) -> None:
+    """Accuracy, its change, NFR and PFR, each with its bounds."""
+    found = pairs.estimates(pair, ("accuracy_old", "accuracy_new", "accuracy_change", "nfr", "pfr"))
+    change, nfr, pfr = found["accuracy_change"], found["nfr"], found["pfr"]
+    st.metric(
+        "Accuracy, old → new",
+        f"{percent(found['accuracy_old'].value)} → {percent(found['accuracy_new'].value)}",
+        f"{points(change.value)}  ({points(change.lower)} to {points(change.upper)})",
+        delta_color="off",
+        delta_arrow="off",
+        help=HINTS["accuracy"] + " Below: the change with its bounds.",
+        border=True,
+    )
+    for column, name, rate in zip(st.columns(2), ("NFR", "PFR"), (nfr, pfr), strict=True):
+        column.metric(
+            name,
+            percent(rate.value),
+            interval(rate.lower, rate.upper),
+            delta_color="off",
+            delta_arrow="off",
+            help=f"{HINTS[name.lower()]} Below: its bounds. {HINTS['bounds']}",
+            border=True,
+        )
+    if floor := pairs.floor(pair):
+        st.caption(f"For comparison: {plain(floor.sentence)}.", help=HINTS["floor"])
+
+
+def draw_checks(decision: Decision) -> None:
+    """What the verdict rests on, the worst first, and what is said beside it."""
+    if not decision.checks:
+        return
+    st.subheader("What the verdict rests on", anchor=False, help=HINTS["checks"])
+    st.html(verdict_banner.rules_table(decision.checks))
+    if more := verdict_banner.left_out(decision.checks):
+        st.caption(f"{count(more)} more checks, none worse than those shown.")
+    st.caption(verdict_banner.KEY)
+    for sentence in decision.notes:
+        st.caption(plain(sentence))
+
+
+def draw_changes(pair: Pair) -> None:
+    """What is not the same in recipe and data."""
+    st.subheader("What changed between the two", anchor=False, help=HINTS["changes"])
+    try:
+        found, has_recipes = example_facts.changes(pair)
+    except PctError as error:
+        # The rest of the page is complete.
+        st.warning(plain(str(error)), icon=":material/difference:")
+        return
+    if found:
+        st.html(example_html.difference_table(found))
+    if not has_recipes:
+        same = "" if found else ", and the tables say the same of their data"
+        st.caption(f"Recipes are not compared: not both sides carry one{same}.")
+    elif not found:
+        st.caption("Recipe and data are the same: only what the recipe leaves open, such as the machine, can differ.")
+
+
+overview()

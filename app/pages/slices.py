@@ -1,0 +1,137 @@
+"""Slices: groups of examples that flip more than the rest, found by search, and the rates of any column."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from pct_mlops.charts import EMPTY, SURE, class_bars, count, excess_bars, interval, percent, probability, slice_title
+from pct_mlops.config import PctError
+from pct_mlops.explorer.components import clickable_chart, row_picker
+from pct_mlops.explorer.components.figure_cache import drawn
+from pct_mlops.explorer.components.filter_bar import KINDS
+from pct_mlops.explorer.markup import plain
+from pct_mlops.explorer.queries import class_labels, pairs, slice_search
+from pct_mlops.explorer.queries.pairs import Pair
+from pct_mlops.explorer.state import selection
+
+if TYPE_CHECKING:
+    from pct_mlops.comparison import SliceExcess
+
+HOW = """A slice is a group of examples, for example all that one camera took. Name the groups in one of two ways:
+
+1. A policy names a CSV or Parquet file with `sample_id` and a column for each kind of group, and the explorer is
+   started with `--policy FILE`:
+   ```yaml
+   slices: {file: slices.csv}
+   ```
+2. The prediction tables carry such columns themselves: give them to `Predictions.from_arrays(..., slices=...)`."""
+CLICK = "Click a bar to get to the slice's examples."
+HINTS = {
+    "found": "All values of all columns are compared with the rest of the examples. Bounds hold for all of them at "
+    "once, and p is the chance of such an excess without a cause, corrected for their number (Holm). Filled: surely "
+    "above the rest. Hollow: may be chance. In brackets: examples of the slice.",
+    "column": "Share of the slice's own examples, whose number stands in brackets. The thin lines are bounds; each "
+    "bound alone holds with 95% confidence, and is not corrected for the number of slices.",
+}
+
+
+def slices() -> None:
+    """Draw the page."""
+    pair = selection.current()
+    columns = pairs.slice_columns(pair)
+    st.title("Which slices lose?", anchor=False)
+    named = f", {count(len(columns))} column" + ("" if len(columns) == 1 else "s") if columns else ""
+    st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)}{named}")
+    if problem := pairs.slices_problem(pair):
+        st.error(plain(problem), icon=":material/error:")
+    if not columns:
+        st.info("No slices are known of these examples.", icon=":material/pie_chart:")
+        st.markdown(HOW)
+        return
+    if missing := slice_search.num_missing(pair):
+        st.caption(f"{count(missing)} examples stand in no row of the file of slices: their value is '(none)'.")
+    draw_found(pair)
+    draw_column(pair, columns)
+
+
+def draw_found(pair: Pair) -> None:
+    """Slices that flip more than the rest; a click leads to the examples of one."""
+    st.subheader("Where it flips more than elsewhere", anchor=False, help=HINTS["found"])
+    rows = slice_search.found(pair)
+    if not any(row.p_value <= SURE for row in rows):
+        st.info(
+            f"No slice of at least {slice_search.MIN_SUPPORT} examples flips surely more than the rest.",
+            icon=":material/check:",
+        )
+    if not rows:
+        return
+    clickable_chart.chart(
+        drawn(excess_bars, rows),
+        key="found_slices",
+        shape=(int,),
+        alt="Negative flip rate of each slice found with bounds, beside that of the rest; the table holds the numbers.",
+        most=len(rows),
+        hint=CLICK,
+        leads=lambda clicked: _of_slice(rows[clicked[0]]),
+    )
+    clickable_chart.as_table(found_table(rows), "found_table")
+
+
+def found_table(rows: list[SliceExcess]) -> dict[str, list[Any]]:
+    """Columns of the table, as text so that the precision is the one of the charts."""
+    return {
+        "column": [row.column for row in rows],
+        "value": [row.value for row in rows],
+        "support": [row.support for row in rows],
+        "NFR": [percent(row.nfr) for row in rows],
+        "NFR bounds": [interval(row.lower, row.upper) for row in rows],
+        "NFR of the rest": [percent(row.rest_nfr) for row in rows],
+        "corrected p": [probability(row.p_value) for row in rows],
+    }
+
+
+def draw_column(pair: Pair, columns: tuple[str, ...]) -> None:
+    """The rates of every value of a column; a click leads to the examples of one."""
+    st.subheader("By column", anchor=False, help=HINTS["column"])
+    left, right = st.columns([1, 1.4], vertical_alignment="bottom")
+    selection.restore("by", columns, columns[0])
+    column = left.selectbox("Column", columns, key="by", help="A column that sorts examples into groups.")
+    order = row_picker.pick_order(right, "slice", "value")
+    kept = column if column != columns[0] else None
+    try:
+        every = slice_search.counts(pair, column)
+    except PctError as error:  # of this column, for example that it has too many values
+        row_picker.remember(order, "", by=kept)
+        st.warning(plain(str(error)), icon=":material/pie_chart:")
+        return
+    needle = row_picker.pick_needle(st.container(), "Find values", "part of a value", len(every))
+    row_picker.remember(order, needle, by=kept)
+    rows = class_labels.ordered(every, order, class_labels.matching([row.name for row in every], needle))
+    if not rows:
+        st.info(plain(f"No value contains '{needle}'."), icon=":material/search_off:")
+        return
+    rates = slice_search.rates(pair, column, tuple(rows[: row_picker.SHOWN]))
+    row_picker.told(len(rates), len(rows), "values")
+    clickable_chart.chart(
+        drawn(class_bars, rates),
+        key=f"column_{columns.index(column)}",
+        shape=(int, str),
+        alt="Flip rates of each value with bounds, and its old and new accuracy.",
+        most=len(every),
+        hint=CLICK,
+        leads=lambda clicked: _of_value(column, every[clicked[0]].name or EMPTY, clicked[1]),
+    )
+
+
+def _of_slice(row: SliceExcess) -> tuple[str, dict[str, str]]:
+    return f"Negative flips of {slice_title(row, 40)}", {"column": row.column, "value": row.value or EMPTY}
+
+
+def _of_value(column: str, value: str, kind: str) -> tuple[str, dict[str, str]]:
+    label = f"{KINDS[kind].capitalize()} where {column} is {value}"
+    return label, {"kind": kind, "column": column, "value": value}
+
+
+slices()

@@ -1,0 +1,1 @@
+"""What the Streamlit program in app/ is built from."""

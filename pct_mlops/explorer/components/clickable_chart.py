@@ -1,0 +1,79 @@
+"""Charts and links that lead to examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from pct_mlops.explorer.components.filter_bar import KINDS
+from pct_mlops.explorer.markup import plain
+from pct_mlops.explorer.state import selection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import plotly.graph_objects as go
+
+_LAST = "last_click:"
+# Of what was clicked, a link's label and the filters behind it.
+Leads = Callable[[list[Any]], tuple[str, dict[str, str]]]
+
+
+def chart(
+    figure: go.Figure, *, key: str, alt: str, most: int, shape: Sequence[type], hint: str, leads: Leads | None = None
+) -> Any:
+    """Draw a chart; what the clicked point carries as customdata, None without a click: then `hint` says what to click.
+
+    `shape` says what that is: numbers (int) below `most`, and kinds of flips (str). `leads` makes of it the label and
+    the filters of a link, which stands above the chart: a long one has its end far below what was clicked. The address
+    keeps it, so that a copy of the page leads where the page leads. What does not fit was clicked on a chart of other
+    tables: passed over.
+    """
+    kept = f"in_{key}"
+    above = st.container()
+    selection.restore_text(kept)
+    event: Any = st.plotly_chart(
+        figure, alt=alt, key=key, on_select="rerun", selection_mode="points", config={"displayModeBar": False}
+    )
+    points = event["selection"]["points"]
+    clicked = "-".join(map(str, points[0]["customdata"])) if points else ""
+    if clicked != st.session_state.get(_LAST + key, ""):
+        st.session_state[_LAST + key] = st.session_state[kept] = clicked
+    found = [_part(text, most) for text in st.session_state[kept].split("-")]
+    fits = [type(part) for part in found] == list(shape)
+    selection.remember(**{kept: st.session_state[kept] if fits else None})
+    if not fits:
+        if hint:
+            above.caption(hint)
+        return None
+    if leads is not None:
+        label, chosen = leads(found)
+        with above:
+            link(label, **chosen)
+    return found
+
+
+def _part(text: str, most: int) -> int | str | None:
+    if text in KINDS:
+        return text
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < most else None
+
+
+def link(label: str, **chosen: str) -> None:
+    """A link to the examples of what was clicked."""
+    with st.container(key="onward_" + "_".join(chosen)):
+        st.page_link(
+            "views/examples.py",
+            label=plain(label),
+            icon=":material/photo_library:",
+            query_params=selection.link_params(**chosen),
+        )
+
+
+def as_table(columns: Mapping[str, Sequence[Any]], key: str) -> None:
+    """The numbers of a chart, for those who read rather than look."""
+    with st.expander("The same as a table", icon=":material/table:"):
+        whole = {name: st.column_config.NumberColumn(format="localized") for name in ("support",) if name in columns}
+        st.dataframe(columns, hide_index=True, key=key, column_config=whole)

@@ -1,0 +1,73 @@
+"""Parts of pages as HTML: likeliest classes, a past, what differs. Everything that comes from data is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from pct_mlops.charts import percent
+from pct_mlops.config.difference import Difference
+from pct_mlops.explorer.components.gallery import text
+from pct_mlops.explorer.components.html_table import Column, table
+from pct_mlops.explorer.queries.example_facts import Past
+
+STYLE = """<style>
+.pct-dist{display:grid;grid-template-columns:minmax(0,1fr) 4.2em;gap:2px 10px;font-size:.88rem;margin:0}
+.pct-dist .pct-line{display:contents}
+.pct-dist .pct-name{overflow-wrap:anywhere}
+.pct-dist .pct-share{text-align:right;font-variant-numeric:tabular-nums}
+.pct-dist .pct-track{grid-column:1/-1;height:6px;border-radius:3px;margin-bottom:6px;
+background:color-mix(in srgb,currentColor 12%,transparent)}
+.pct-dist .pct-track i{display:block;height:6px;border-radius:3px;background:#74808C}
+.pct-dist .pct-track i.pct-is-right{background:#2F86C9}.pct-dist .pct-track i.pct-is-wrong{background:#DD6A1F}
+.pct-big{display:flex;align-items:center;justify-content:center;border-radius:10px;aspect-ratio:1;
+background:color-mix(in srgb,currentColor 7%,transparent)}
+.pct-big img{width:100%;height:100%;object-fit:contain;padding:12px;box-sizing:border-box}
+.pct-big img.pct-small{image-rendering:pixelated}
+.pct-table tr.pct-here td{background:color-mix(in srgb,currentColor 6%,transparent)}
+.pct-blue{color:#2F86C9}.pct-orange{color:#DD6A1F}
+</style>"""
+
+
+def mark_of(is_right: bool) -> str:
+    """A sign for right or wrong that needs no colour."""
+    kind, colour, sign = ("right", "blue", "✓") if is_right else ("wrong", "orange", "✗")
+    return f'<span class="pct-{colour}" role="img" aria-label="{kind}" title="{kind}">{sign}</span>'
+
+
+def distribution(shares: Sequence[tuple[str, float]], target: str, answer: str) -> str:
+    """Classes with their probabilities as bars; the target and a wrong answer are marked."""
+    lines = []
+    for name, share in shares:
+        kind = "is-right" if name == target else "is-wrong" if name == answer else "other"
+        sign = f"{mark_of(name == target)} " if name in (target, answer) else ""
+        width = 100 * min(max(share, 0.0), 1.0)
+        lines.append(
+            f'<div class="pct-line"><span class="pct-name" title="{text(name)}">{sign}{text(name)}</span>'
+            f'<span class="pct-share">{percent(share)}</span></div>'
+            f'<div class="pct-track"><i class="pct-{kind}" style="width:{width:.1f}%"></i></div>'
+        )
+    return f'{STYLE}<div class="pct-dist">{"".join(lines)}</div>'
+
+
+def past_table(found: Sequence[Past], titles: Sequence[str], on_screen: Collection[int]) -> str:
+    """What each version said of the example, the newest first; those on screen are shaded."""
+    columns = (Column("version", "32%"), Column("answer"), Column("confidence", "7em", "pct-number"))
+    return STYLE + table(columns, (_past_row(past, titles, past.version in on_screen) for past in found))
+
+
+def _past_row(past: Past, titles: Sequence[str], is_here: bool) -> str:
+    name = " · ".join([str(past.version), *past.aliases])
+    here = ' class="pct-here"' if is_here else ""
+    if past.answer is None:
+        return f'<tr{here}><td>{text(name)}</td><td colspan="2"><i>{text(past.problem)}</i></td></tr>'
+    right = past.answer.prediction == past.answer.label
+    return (
+        f"<tr{here}><td>{text(name)}</td><td>{mark_of(right)} {text(titles[past.answer.prediction])}</td>"
+        f'<td class="pct-number">{percent(past.answer.confidence)}</td></tr>'
+    )
+
+
+def difference_table(found: Sequence[Difference]) -> str:
+    """Changed keys with both values."""
+    rows = (f"<tr><td>{text(item.key)}</td><td>{text(item.old)}</td><td>{text(item.new)}</td></tr>" for item in found)
+    return table((Column("what", "34%"), Column("old"), Column("new")), rows)

@@ -1,0 +1,243 @@
+"""Which examples are asked for: the filters of the gallery, kept in the address.
+
+While one example is shown large, the widgets are not drawn, and the address alone holds their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from pct_mlops.explorer.queries import flips, pairs, reviews
+from pct_mlops.explorer.queries.flips import Asked, Filter
+from pct_mlops.explorer.queries.pairs import Pair
+from pct_mlops.explorer.state import selection
+from pct_mlops.explorer.state.url import asked
+
+KINDS = {
+    "negative": "negative flips",
+    "positive": "positive flips",
+    "both_wrong": "both wrong, differently",
+    "all": "all changed answers",
+}
+# Where the words of a kind stand in a sentence.
+NOUNS = KINDS | {"both_wrong": "examples that both got wrong, differently,"}
+SORTS = {
+    "confidence_lost": "target confidence lost",
+    "new_confidence": "new confidence",
+    "old_confidence": "old confidence",
+    "sample_id": "sample id",
+}
+TYPES = {"1": "type I: fell by 0.1 or less", "2": "type II: fell by 0.5 or more"}
+REVIEWED = {"yes": "reviewed", "no": "not reviewed"}
+WHOLE = (0, 100)  # percent
+LONGEST = 1000  # characters of a value that is typed
+NAMES = ("kind", "target", "answer", "was", "type", "column", "value", "conf", "reviewed", "sort")
+MORE = ("was", "type", "column", "value", "conf", "reviewed")
+HINTS = {
+    "kind": "Negative flip: the old model was right, the new one is wrong. Positive flip: the reverse.",
+    "sort": "Target confidence lost: how much probability of the target the new model gave up.",
+    "type": "How far the probability of the target fell. Type I: hardly, the example lies near a border between "
+    "classes. Type II: by half or more, the new model is sure of something else.",
+    "conf": "How sure the new model is of its answer, in percent.",
+    "column": "A column of the prediction table that sorts examples into groups, for example the camera.",
+}
+
+
+def restore(pair: Pair, titles: list[str]) -> Asked:
+    """What the address asks for, before the widgets are drawn; a notice for each part that names nothing."""
+    selection.restore("kind", KINDS, "negative")
+    for name in ("target", "answer", "was"):
+        selection.restore(name, titles, None)
+    selection.restore("type", TYPES, None)
+    selection.restore("reviewed", REVIEWED, None)
+    selection.restore_range("conf", WHOLE)
+    selection.restore("column", pairs.slice_columns(pair), None)
+    choices = _choices(pair, st.session_state["column"])
+    if choices is None:
+        selection.restore_text("value", longest=LONGEST)
+    else:
+        selection.restore("value", choices, None)
+    selection.restore("sort", SORTS, "confidence_lost")
+    return _asked(pair, titles, choices, {name: st.session_state[name] for name in NAMES})
+
+
+def from_address(pair: Pair, titles: list[str]) -> Asked:
+    """The same where no widgets are drawn; what names nothing is passed over."""
+    column = asked("column", pairs.slice_columns(pair), None)
+    choices = _choices(pair, column)
+    values: dict[str, Any] = {
+        "kind": asked("kind", KINDS, "negative"),
+        "type": asked("type", TYPES, None),
+        "reviewed": asked("reviewed", REVIEWED, None),
+        "sort": asked("sort", SORTS, "confidence_lost"),
+        "conf": selection.asked_range("conf", WHOLE),
+        "column": column,
+        "value": st.query_params.get("value", "")[:LONGEST] if choices is None else asked("value", choices, None),
+        **{name: asked(name, titles, None) for name in ("target", "answer", "was")},
+    }
+    return _asked(pair, titles, choices, values)
+
+
+def _choices(pair: Pair, column: str | None) -> Mapping[str, str] | None:
+    """The values of the column by how they are called; None where they are too many, and one is typed."""
+    return flips.slice_values(pair, column) if column else {}
+
+
+def _asked(pair: Pair, titles: list[str], choices: Mapping[str, str] | None, values: Mapping[str, Any]) -> Asked:
+    def index(name: str) -> int | None:
+        return None if values[name] is None else titles.index(values[name])
+
+    low, high = values["conf"]
+    column, value = values["column"], values["value"]
+    chosen = Filter(
+        kind=values["kind"] or "negative",
+        target=index("target"),
+        answer=index("answer"),
+        was=index("was"),
+        type_=int(values["type"]) if values["type"] else None,
+        slice=(column, value if choices is None else choices[value]) if column and value else None,
+        confidence=None if (low, high) == WHOLE else (low / 100, high / 100),
+        reviewed=values["reviewed"],
+    )
+    # Only a filter on reviews depends on the marks: others keep what was found when somebody adds one.
+    return Asked(chosen, values["sort"], reviews.marked(pair) if chosen.reviewed else frozenset())
+
+
+def draw(pair: Pair, titles: list[str]) -> None:
+    """The widgets; each change starts at the first page again."""
+    st.segmented_control(
+        "Kind",
+        list(KINDS),
+        format_func=lambda kind: KINDS[kind].capitalize(),
+        key="kind",
+        required=True,
+        on_change=selection.forget,
+        args=("page",),
+        help=HINTS["kind"],
+    )
+    left, middle, right, last = st.columns([1, 1, 1.15, 0.95], vertical_alignment="bottom")
+    with left:
+        _pick("target", "Target class", titles)
+    with middle:
+        _pick("answer", "New answer", titles)
+    right.selectbox(
+        "Sort by",
+        list(SORTS),
+        format_func=SORTS.__getitem__,
+        key="sort",
+        on_change=selection.forget,
+        args=("page",),
+        help=HINTS["sort"],
+    )
+    active = num_active()
+    with last.popover(
+        f"More filters ({active})" if active else "More filters", icon=":material/tune:", width="stretch"
+    ):
+        _draw_more(pair, titles)
+
+
+def _draw_more(pair: Pair, titles: list[str]) -> None:
+    _pick("was", "Old answer", titles)
+    st.selectbox(
+        "Type of negative flip",
+        list(TYPES),
+        format_func=lambda key: TYPES[key].capitalize(),
+        index=None,
+        key="type",
+        placeholder="any",
+        on_change=selection.forget,
+        args=("page",),
+        help=HINTS["type"],
+    )
+    if columns := pairs.slice_columns(pair):
+        column = _pick("column", "Slice column", list(columns), HINTS["column"])
+        if column:
+            _pick_value(_choices(pair, column))
+    st.slider(
+        "New confidence",
+        *WHOLE,
+        key="conf",
+        format="%d%%",
+        on_change=selection.forget,
+        args=("page",),
+        help=HINTS["conf"],
+    )
+    if pairs.has_versions(pair):
+        st.segmented_control(
+            "Reviewed",
+            list(REVIEWED),
+            format_func=lambda key: REVIEWED[key].capitalize(),
+            key="reviewed",
+            on_change=selection.forget,
+            args=("page",),
+        )
+    st.button("Clear these", icon=":material/filter_alt_off:", on_click=_clear, disabled=not num_active())
+
+
+def _pick(key: str, label: str, options: list[str], hint: str | None = None) -> str | None:
+    return st.selectbox(
+        label,
+        options,
+        index=None,
+        key=key,
+        placeholder="any",
+        on_change=selection.forget,
+        args=("page",) if key != "column" else ("page", "value"),
+        help=hint,
+    )
+
+
+def _pick_value(choices: Mapping[str, str] | None) -> None:
+    if choices is not None:
+        _pick("value", "Slice", list(choices))
+        return
+    st.text_input(
+        "Slice",
+        key="value",
+        max_chars=LONGEST,
+        placeholder="the whole value",
+        on_change=selection.forget,
+        args=("page",),
+        help="This column has too many values for a list: type one of them, exactly as it is written.",
+    )
+
+
+def _clear() -> None:
+    selection.forget(*MORE, "page")
+
+
+def clear_all() -> None:
+    """Before the page is drawn again: no filter but the kind."""
+    selection.forget(*MORE, "target", "answer", "page")
+
+
+def num_active() -> int:
+    """How many of the filters behind the button are set."""
+    state = st.session_state
+    set_ones = [state["was"], state["type"], state["reviewed"], state["column"] and state["value"]]
+    return sum(map(bool, set_ones)) + (state["conf"] != WHOLE)
+
+
+def remember() -> None:
+    """Let the address say all of it, as one step of the browser's history."""
+    state = st.session_state
+    low, high = state["conf"]
+    column = state["column"]
+    selection.remember(
+        kind=state["kind"] if state["kind"] != "negative" else None,
+        sort=state["sort"] if state["sort"] != "confidence_lost" else None,
+        conf=f"{low}-{high}" if (low, high) != WHOLE else None,
+        column=column,
+        value=state["value"] if column else None,
+        **{name: state[name] for name in ("target", "answer", "was", "type", "reviewed")},
+    )
+
+
+def described(chosen: Filter) -> str:
+    """The kind in words, for sentences."""
+    if chosen == Filter(chosen.kind):
+        return NOUNS[chosen.kind].rstrip(",")
+    return f"{NOUNS[chosen.kind]} with these filters"

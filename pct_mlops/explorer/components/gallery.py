@@ -1,0 +1,121 @@
+"""The gallery of examples as one responsive grid of links. Everything that comes from data is escaped."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pct_mlops.charts import percent, printable
+from pct_mlops.explorer.queries.png import MOST_PIXELS, png_size
+
+_SMALL = 96  # pixels; images up to here are enlarged without blurring
+
+# Colours of text and lines derive from the theme's own text colour, so that light and dark both work.
+STYLE = """<style>
+.pct-grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(168px,1fr));gap:14px;margin:0}
+.pct-tile figure{margin:0}
+.pct-tile{border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-radius:10px;
+overflow:hidden;min-width:0;display:flex;flex-direction:column}
+a.pct-tile,a.pct-tile:hover{color:inherit!important;text-decoration:none!important}
+a.pct-tile:hover{border-color:color-mix(in srgb,currentColor 50%,transparent)}
+a.pct-tile:focus-visible{outline:3px solid #2F86C9;outline-offset:2px}
+.pct-image{position:relative;aspect-ratio:4/3;display:flex;align-items:center;justify-content:center;
+background:color-mix(in srgb,currentColor 7%,transparent)}
+.pct-image img{width:100%;height:100%;object-fit:contain;padding:8px;box-sizing:border-box}
+.pct-image img.pct-small{image-rendering:pixelated}
+.pct-mark{position:absolute;top:6px;left:6px;padding:1px 7px;border-radius:9px;font-size:.72rem;font-weight:600;
+color:#fff;background:#4a545e}
+figure>.pct-mark{position:static;display:inline-block;margin:9px 11px 0}
+.pct-none{font-size:.78rem;opacity:.7;text-align:center;padding:0 12px;line-height:1.4}
+.pct-text{padding:9px 11px 11px;font-size:.84rem;line-height:1.35}
+.pct-cut{overflow:hidden;text-overflow:ellipsis;white-space:nowrap;min-width:0}
+.pct-two{display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere}
+.pct-target{font-weight:600;font-size:.92rem}
+.pct-id{opacity:.65;font-size:.74rem;margin-bottom:6px}
+.pct-row{display:flex;gap:5px;align-items:baseline;margin-top:7px;font-size:.76rem}
+.pct-who{opacity:.75}
+.pct-conf{font-variant-numeric:tabular-nums;white-space:nowrap;margin-left:auto}
+.pct-bar{height:3px;border-radius:2px;margin-top:3px;background:color-mix(in srgb,currentColor 14%,transparent)}
+.pct-bar i{display:block;height:3px;border-radius:2px}
+.pct-right{color:#2F86C9}.pct-wrong{color:#DD6A1F}
+.pct-bar .pct-right{background:#2F86C9}.pct-bar .pct-wrong{background:#DD6A1F}
+</style>"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model said: class name, confidence as a fraction where known, and whether it is the target."""
+
+    name: str
+    confidence: float | None
+    is_right: bool
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One example; `png` None when no image is stored, `mark` what a reviewer said of it, `href` leads to it."""
+
+    sample_id: str
+    target: str
+    old: Answer | None
+    new: Answer
+    png: bytes | None = None
+    href: str = ""
+    mark: str = ""
+
+
+def text(value: str) -> str:
+    """Data as HTML text or attribute: shown literally, on one line."""
+    return html.escape(printable(value), quote=True)
+
+
+def _exact(value: str) -> str:
+    """Data as an attribute that a script reads and nobody sees: every character is kept."""
+    return "".join(char if char >= " " else f"&#{ord(char)};" for char in html.escape(value, quote=True))
+
+
+def gallery(tiles: Sequence[Tile]) -> str:
+    """All tiles as one HTML grid that wraps with the window; where no tile has an image, none has room for one."""
+    pictured = any(tile.png is not None for tile in tiles)
+    return STYLE + '<div class="pct-grid">' + "".join(_tile(tile, pictured) for tile in tiles) + "</div>"
+
+
+def _tile(tile: Tile, pictured: bool) -> str:
+    mark = f'<span class="pct-mark">{text(tile.mark)}</span>' if tile.mark else ""
+    shown = f'<div class="pct-image">{image(tile.png, f"{tile.target} ({tile.sample_id})")}{mark}</div>'
+    return (
+        f'<a class="pct-tile" href="{text(tile.href)}" target="_self" data-pct-id="{_exact(tile.sample_id)}">'
+        f"<figure>{shown if pictured else mark}"
+        f'<figcaption class="pct-text">'
+        f'<div class="pct-target pct-two" title="target: {text(tile.target)}">{text(tile.target)}</div>'
+        f'<div class="pct-id pct-cut" title="{text(tile.sample_id)}">{text(tile.sample_id)}</div>'
+        f"{_answer('old', tile.old) if tile.old else ''}{_answer('new', tile.new)}</figcaption></figure></a>"
+    )
+
+
+def image(png: bytes | None, alt: str) -> str:
+    """A PNG as HTML, or the words in its place."""
+    size = png_size(png)
+    if png is None or size is None:
+        return '<div class="pct-none">image not stored</div>'
+    if size[0] * size[1] > MOST_PIXELS:
+        return '<div class="pct-none">image too large to show</div>'
+    small = ' class="pct-small"' if size[0] <= _SMALL else ""
+    data = base64.b64encode(png).decode("ascii")
+    return f'<img{small} src="data:image/png;base64,{data}" alt="{text(alt)}">'
+
+
+def _answer(who: str, answer: Answer) -> str:
+    kind, mark = ("right", "✓") if answer.is_right else ("wrong", "✗")
+    sure = "" if answer.confidence is None else percent(answer.confidence)
+    width = 100 * min(max(answer.confidence or 0.0, 0.0), 1.0)
+    bar = f'<div class="pct-bar"><i class="pct-{kind}" style="width:{width:.1f}%"></i></div>' if sure else ""
+    return (
+        f'<div class="pct-row"><span class="pct-who">{who}</span>'
+        f'<span class="pct-{kind}" title="{kind}" role="img" aria-label="{kind}">{mark}</span>'
+        f'<span class="pct-conf">{sure}</span></div>'
+        f'<div class="pct-two" title="{text(answer.name)}">{text(answer.name)}</div>'
+        f"{bar}"
+    )

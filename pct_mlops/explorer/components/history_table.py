@@ -1,0 +1,44 @@
+"""Who moved production when and why, as HTML that wraps; everything that comes from data is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pct_mlops.charts import MovePoint, count, percent, running
+from pct_mlops.explorer.components.gallery import text
+from pct_mlops.explorer.components.html_table import Column, table
+
+if TYPE_CHECKING:
+    from pct_mlops.registry import Move
+
+COLUMNS = (
+    Column("when", "6.2em"),
+    Column("move", "8.8em"),
+    Column("versions", "5em"),
+    Column("NFR", "5em", "pct-number"),
+    Column("flips so far", "6em", "pct-number"),
+    Column("who", "7em"),
+    Column("why"),
+)
+NONE = "–"
+
+
+def history_table(moves: Sequence[Move], points: Sequence[MovePoint]) -> str:
+    """Moves, given oldest first beside what they flipped, shown newest first."""
+    rows = [_row(*parts) for parts in zip(moves, points, running(points), strict=True)]
+    return table(COLUMNS, reversed(rows), room="8px")
+
+
+def _row(move: Move, point: MovePoint, total: int) -> str:
+    verdict = "" if point.kind == "rollback" else f"<br><small>{text(move.verdict)}</small>"
+    return (
+        f"<tr><td>{text(move.when[:10])}<br><small>{text(move.when[11:16])} UTC</small></td>"
+        f"<td>{_MARKS[point.kind]} {point.kind}{verdict}</td><td>{text(point.title)}</td>"
+        f'<td class="pct-number">{NONE if point.nfr is None else percent(point.nfr.value)}</td>'
+        f'<td class="pct-number">{count(total)}</td>'
+        f"<td>{text(move.who)}</td><td>{text(move.reason) or NONE}</td></tr>"
+    )
+
+
+_MARKS = {"promotion": "●", "override": "◆", "rollback": "◀", "adopted": "■"}

@@ -1,0 +1,148 @@
+"""Parts of a page that write reviews: who signs, a note, and buttons. One failure is one sentence, said beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from pct_mlops.charts import count
+from pct_mlops.config import PctError
+from pct_mlops.explorer.markup import plain
+from pct_mlops.explorer.queries import reviews
+from pct_mlops.explorer.queries.pairs import Pair
+from pct_mlops.explorer.state import reviewer
+from pct_mlops.gate.reviews import Mark, Review, ReviewKind
+
+SAID = "review_said"  # what came of the last click, shown once
+ICONS = {
+    Mark.LABEL_ERROR: ":material/label_off:",
+    Mark.ACCEPTED_LOSS: ":material/handshake:",
+    Mark.BLOCKER: ":material/block:",
+}
+MARK_HINTS = {
+    Mark.LABEL_ERROR: "The label is wrong, not the new model. The flip no longer counts against the version.",
+    Mark.ACCEPTED_LOSS: "A real loss that may be lived with. The flip no longer counts against the version.",
+    Mark.BLOCKER: "This must not go out: while the mark stands, the gate refuses the version.",
+}
+
+
+def signature() -> str:
+    """Who signs: the name of the login, or a field that must be filled."""
+    name = reviewer.logged_in()
+    if name:
+        st.caption(f"Signed as **{plain(name)}**")
+        return name
+    # Kept apart from the widget, whose value ends with the page that it stands on.
+    typed = st.text_input(
+        "Your name",
+        value=st.session_state.get(reviewer.NAME, ""),
+        key="reviewer_field",
+        max_chars=reviewer.MAX_NAME,
+        placeholder="required to review",
+    )
+    st.session_state[reviewer.NAME] = typed.strip()
+    return typed.strip()
+
+
+def note(key: str, label: str = "Why", placeholder: str = "a few words, required") -> str:
+    """A reason in one line."""
+    return st.text_input(label, key=key, max_chars=reviewer.MAX_REASON, placeholder=placeholder).strip()
+
+
+def mark_example(pair: Pair, sample_id: str) -> None:
+    """The example's mark with what it means, and what a reviewer may say of it."""
+    standing = reviews.state(pair).marks.get(sample_id)
+    if problem := reviewer.why_closed(pair):
+        st.caption(plain(problem))
+        said()
+    else:
+        _draw_form(pair, sample_id, standing)
+    # Below the buttons, which must not move under the pointer when somebody else's mark arrives.
+    if standing is not None and standing.mark is not None:
+        _draw_mark(pair, standing)
+
+
+def _draw_form(pair: Pair, sample_id: str, standing: Review | None) -> None:
+    left, right = st.columns([1, 2])
+    with left:
+        name = signature()
+    with right:
+        reason = note("mark_note", "Note")
+    with st.container(horizontal=True):
+        for mark, label in reviews.MARKS.items():
+            st.button(
+                label.capitalize(),
+                key=f"mark_{mark}",
+                icon=ICONS[mark],
+                help=MARK_HINTS[mark],
+                disabled=standing is not None and standing.mark is mark,
+                on_click=_mark,
+                args=(pair, sample_id, mark),
+            )
+    said()
+    if not (name and reason):
+        st.caption("Marks need a name and a note: others must be able to ask.")
+
+
+def _draw_mark(pair: Pair, review: Review) -> None:
+    assert review.mark is not None
+    mark = reviews.MARKS[review.mark].capitalize()
+    said = f"**{mark}** by {plain(review.by)}, {plain(when(review))}: {plain(review.reason)}"
+    draw_record(pair, review, f"{ICONS[review.mark]} {said}", can_undo=reviewer.why_closed(pair) is None, room=0.33)
+
+
+def _mark(pair: Pair, sample_id: str, mark: Mark) -> None:
+    reason = str(st.session_state.get("mark_note", "")).strip()
+    if attempt(pair, ReviewKind.MARK, reason, mark=mark, samples=(sample_id,)):
+        st.session_state["mark_note"] = ""
+
+
+def draw_record(pair: Pair, review: Review, sentence: str, *, can_undo: bool, room: float) -> None:
+    """A record as Markdown, and beside it the way to take it back with a record of its own.
+
+    `room` is the button's share of the width: enough for its words, also where the column is narrow.
+    """
+    left, right = st.columns([1 - room, room], vertical_alignment="center")
+    left.markdown(sentence)
+    if can_undo:
+        right.button(
+            "Undo" if len(review.samples) < 2 else f"Undo all {count(len(review.samples))}",
+            key=f"undo_{review.id}",
+            icon=":material/undo:",
+            help="Adds a record that takes this one back; both stay readable.",
+            on_click=_undo,
+            args=(pair, review),
+        )
+
+
+def _undo(pair: Pair, review: Review) -> None:
+    attempt(pair, ReviewKind.UNDO, f"takes back '{review.reason}'", undoes=review.id)
+
+
+def attempt(pair: Pair, kind: ReviewKind, reason: str, **what: Any) -> bool:
+    """Write a record from a button; what came of it is said on the page that follows."""
+    if "reviewer_field" in st.session_state:
+        st.session_state[reviewer.NAME] = str(st.session_state["reviewer_field"]).strip()
+    missing = [what for what, value in (("your name", reviewer.reviewer()), ("a note", reason)) if not value]
+    if missing:
+        st.session_state[SAID] = f"Nothing was written: fill in {' and '.join(missing)}."
+        return False
+    try:
+        reviewer.write(pair, reviewer.record(pair, kind, reason, **what))
+    except PctError as error:
+        st.session_state[SAID] = str(error)
+        return False
+    st.session_state.pop(SAID, None)
+    return True
+
+
+def said() -> None:
+    """What went wrong at the last click, once."""
+    if sentence := st.session_state.pop(SAID, None):
+        st.error(plain(sentence), icon=":material/error:")
+
+
+def when(review: Review) -> str:
+    """The time of a record as people read it."""
+    return f"{review.when[:16].replace('T', ' ')} UTC"

@@ -1,0 +1,51 @@
+"""Rows of rates, of classes or of slices: in which order, and which of them, where there are many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pct_mlops.explorer.queries import class_labels
+from pct_mlops.explorer.state import selection
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+SHOWN = 30
+FIRST = "nfr"  # the order where none was chosen
+
+
+def pick_order(place: DeltaGenerator, what: str, named: str) -> str:
+    """The order of the rows. `what` is a row ("class"), `named` how its name is called."""
+    orders = class_labels.ORDERS | {"name": named}
+    selection.restore("order", orders, FIRST)
+    order = place.segmented_control(
+        "Sort by",
+        list(orders),
+        format_func=orders.__getitem__,
+        key="order",
+        required=True,
+        help=f"NFR: negative flips per example of the {what}. PFR: positive flips. "
+        f"Accuracy lost: old accuracy minus new. Support: examples of the {what}.",
+    )
+    return order or FIRST
+
+
+def pick_needle(place: DeltaGenerator, label: str, placeholder: str, num_rows: int) -> str:
+    """A text that the names of the rows must contain; "" where all rows are shown anyway."""
+    if num_rows <= SHOWN:
+        return ""
+    selection.restore_text("find")
+    return place.text_input(label, key="find", placeholder=placeholder, icon=":material/search:")
+
+
+def remember(order: str, needle: str, **more: str | None) -> None:
+    """Let the address say which rows are shown."""
+    selection.remember(order=order if order != FIRST else None, find=needle, **more)
+
+
+def told(num_shown: int, num_found: int, rows: str) -> None:
+    """Say that rows are left out, where they are; `rows` are what they are called."""
+    if num_found > num_shown:
+        st.caption(f"The first {num_shown} of {num_found:,} {rows} in this order.")

@@ -1,0 +1,136 @@
+"""The gate's decision: a banner (colour, icon and word), and its rules with how far each is from its limit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from pct_mlops.charts import count, number, percent, points, ruler
+from pct_mlops.comparison import METRICS
+from pct_mlops.explorer.components import limit_bar
+from pct_mlops.explorer.components.gallery import text
+from pct_mlops.explorer.components.html_table import Column, table
+from pct_mlops.explorer.markup import plain
+from pct_mlops.gate.decision import WORST_FIRST
+from pct_mlops.gate.distance import distance, is_at_most
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pct_mlops.gate import Check, Decision
+
+# Verdict -> Streamlit's box (its colour) and icon.
+_BANNERS: dict[str, tuple[Any, str]] = {
+    "PASS": (st.success, ":material/check_circle:"),
+    "BOOTSTRAP": (st.success, ":material/flag:"),
+    "FAIL": (st.error, ":material/cancel:"),
+    "INCONCLUSIVE": (st.warning, ":material/help:"),
+    "ERROR": (st.error, ":material/report:"),
+}
+_MEANINGS = {
+    "PASS": "it may go out",
+    "BOOTSTRAP": "it may go out, as the first one",
+    "FAIL": "it must not go out",
+    "INCONCLUSIVE": "not decided yet, so it must not go out",
+    "ERROR": "it could not be judged, so it must not go out",
+}
+_MARKS = {"PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?", "ERROR": "!", "BOOTSTRAP": "–"}
+
+SHOWN = 12  # checks
+REASONS = 3  # of them in the banner
+
+STYLE = """<style>
+.pct-table.pct-rules{font-size:.9rem}
+.pct-rules .pct-verdict{font-weight:600;font-size:.8rem;letter-spacing:.02em;white-space:nowrap}
+.pct-rules .pct-room{font-size:.78rem;opacity:.85;font-variant-numeric:tabular-nums;margin-top:3px}
+@media(max-width:900px){.pct-rules .pct-wide{display:none}.pct-rules col.pct-wide{width:0}}
+</style>"""
+COLUMNS = (
+    Column("verdict", "9.2em"),
+    Column("rule"),
+    Column("observed", "6.6em", "pct-number pct-wide"),
+    Column("limit", "6.6em", "pct-number pct-wide"),
+    Column("room to the limit", "11.5em"),
+)
+KEY = (
+    "Shaded: what the rule allows, up to its limit. Dot: observed. Bar: its bounds, which narrow as examples grow. "
+    "A rule holds when the bar's end towards the limit is inside, and the distance is that end's."
+)
+
+
+def banner(verdict: str, sentence: str, source: str, reasons: Sequence[str] = ()) -> None:
+    """The verdict and why; `reasons` are a line each, `source` says who judged."""
+    box, icon = _BANNERS.get(verdict, _BANNERS["ERROR"])
+    meaning = _MEANINGS.get(verdict, _MEANINGS["ERROR"])
+    lines = [f"**{plain(verdict)}: {meaning}.** {plain(sentence)}", *map(plain, reasons), f":small[{plain(source)}]"]
+    box("  \n".join(lines), icon=icon)
+
+
+def reasons(decision: Decision) -> list[str]:
+    """What stands in the way, the worst first, and how much more there is; nothing where it passes."""
+    against = sorted((check for check in decision.checks if check.verdict is decision.verdict), key=_closest_first)
+    if decision.verdict in ("PASS", "BOOTSTRAP") or not against:
+        return []
+    more = [f"And {count(len(against) - REASONS)} more."] if len(against) > REASONS else []
+    return [check.sentence for check in against[:REASONS]] + more
+
+
+def rules_table(checks: Sequence[Check]) -> str:
+    """Every check with its sentence, observed value and distance to its limit, as HTML; the worst first."""
+    rows = sorted(checks, key=_closest_first)[:SHOWN]
+    return limit_bar.STYLE + STYLE + table(COLUMNS, map(_row, rows), room="9px 10px", classes="pct-rules")
+
+
+def _closest_first(check: Check) -> tuple[int, float]:
+    """The worst verdict first, then what is closest to its limit, or farthest outside."""
+    left = distance(check)
+    return WORST_FIRST.index(check.verdict), float("-inf") if left is None else left
+
+
+def left_out(checks: Sequence[Check]) -> int:
+    """How many checks the table does not show: a policy on classes may make a thousand."""
+    return max(len(checks) - SHOWN, 0)
+
+
+def _row(check: Check) -> str:
+    return (
+        f'<tr><td class="pct-verdict">{_MARKS[check.verdict]} {text(str(check.verdict))}</td>'
+        f"<td>{text(check.sentence)}</td>"
+        f'<td class="pct-number pct-wide">{written(check.metric, check.value)}</td>'
+        f'<td class="pct-number pct-wide">{written(check.metric, check.limit)}</td>'
+        f"<td>{_distance(check)}</td></tr>"
+    )
+
+
+def _distance(check: Check) -> str:
+    """The check on a line, and in words how far the number that decides is from the limit."""
+    left, places = distance(check), ruler(check.value, check.lower, check.upper, check.limit)
+    if left is None or places is None or check.metric not in METRICS:
+        return ""
+    drawn = limit_bar.line(places.limit, places.value, (places.start, places.end), at_most=is_at_most(check))
+    return f'{drawn}<div class="pct-room">{far(check.metric, left)}</div>'
+
+
+def far(metric: str, left: float) -> str:
+    """How far inside a limit (`left` negative: outside) in the metric's unit, shares in points."""
+    known = METRICS.get(metric)
+    is_share = known is not None and known.unit in ("share", "signed share")
+    size = points(abs(left)).lstrip("+") if is_share else number(abs(left))
+    return f"{size} {'inside' if left >= 0 else 'outside'}"
+
+
+def written(metric: str, value: float | None) -> str:
+    """A metric's value in its unit, as everywhere."""
+    known = METRICS.get(metric)
+    if value is not None and known is not None and known.unit == "signed share":
+        return points(value)
+    if known is None:
+        return "" if value is None else number(value)
+    return percent(value) if known.unit == "share" else number(value)
+
+
+def badge(verdict: str) -> str:
+    """The verdict as a small coloured Markdown label with its mark."""
+    colour = {"PASS": "green", "BOOTSTRAP": "green", "INCONCLUSIVE": "orange"}.get(verdict, "red")
+    return f":{colour}-badge[{_MARKS[verdict]} {verdict}]"

@@ -1,0 +1,1 @@
+"""Cached questions to tables and registry; pages compute nothing themselves."""

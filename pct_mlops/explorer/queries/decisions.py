@@ -1,0 +1,70 @@
+"""The gate's decision on the pair on screen, with everything that the command line gives to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pct_mlops.comparison import Comparison, compare
+from pct_mlops.explorer.queries import pairs, reviews
+from pct_mlops.explorer.queries.pairs import FileTable, Pair
+from pct_mlops.gate import apart_ids, decide
+
+if TYPE_CHECKING:
+    from pct_mlops.config import Policy
+    from pct_mlops.gate import Decision
+    from pct_mlops.gate.reviews import ReviewState
+
+
+def decision(pair: Pair, path: str | None) -> Decision | None:
+    """What the gate says about this pair under a policy file; None without one."""
+    return decide_under(pair, pairs.policy(pairs.file_table(path))) if path else None
+
+
+def decide_under(pair: Pair, given: Policy) -> Decision:
+    """What the gate says about this pair under a policy, with the reviews, the floor and the pinned examples."""
+    review, floor = reviews.state(pair), pairs.floor(pair)
+    said = tuple(sorted((sample, record.id) for sample, record in review.marks.items()))
+    decided = review.decision.id if review.decision else ""
+    return _decided(pair, given.digest, (decided, said), floor.mean if floor else None, given, review)
+
+
+@st.cache_resource(max_entries=32, show_spinner="Judging…")
+def _decided(
+    pair: Pair, digest: str, said: tuple[object, ...], floor: float | None, _given: Policy, _review: ReviewState
+) -> Decision:
+    # The policy's digest and the records' ids stand for the two arguments that are not compared.
+    return decide(_given, joined(pair, _given, frozenset(apart_ids(_given, _review))), floor=floor, review=_review)
+
+
+def apart(pair: Pair, given: Policy) -> frozenset[str]:
+    """Examples whose flips the policy and the reviewers set apart."""
+    return frozenset(apart_ids(given, reviews.state(pair)))
+
+
+def joined(pair: Pair, given: Policy, apart: frozenset[str]) -> Comparison:
+    """The joined pair as this policy counts it: the one on screen where that makes no difference."""
+    slices = pairs.file_table(given.slices_path) if given.slices_path is not None else None
+    if not apart and given.class_costs is None and slices in (None, pairs.joined_slices(pair)):
+        return pairs.comparison(pair)
+    costs = tuple(sorted(given.class_costs.items())) if given.class_costs is not None else None
+    return _compared(pair.old, pair.new, slices, apart, costs)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Judging…")
+def _compared(
+    old: pairs.Table,
+    new: pairs.Table,
+    slices: FileTable | None,
+    apart: frozenset[str],
+    costs: tuple[tuple[str, float], ...] | None,
+) -> Comparison:
+    return compare(
+        pairs.predictions(old),
+        pairs.predictions(new),
+        slices=Path(slices.path) if slices else None,
+        apart=apart,
+        costs=None if costs is None else dict(costs),
+    )

@@ -1,0 +1,152 @@
+"""Images of examples: stored thumbnails, and the files themselves where the reader's machine has the data set."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+import streamlit as st
+
+from pct_mlops.charts import count
+from pct_mlops.config import PctError
+from pct_mlops.explorer.queries import image_files
+from pct_mlops.explorer.queries.image_files import Picture, in_pixels
+from pct_mlops.explorer.queries.pairs import REFRESH, Pair, VersionTable, predictions, registry
+from pct_mlops.explorer.queries.png import png_size
+from pct_mlops.predictions import sql
+
+LARGEST_TILE, LARGEST_IMAGE = 256 * 1024, 8 * 1024**2  # bytes of a stored PNG in the gallery, and alone
+TILE, LARGE = 192, 1024  # pixels of the longer side of a file's image in the gallery, and alone
+FROM_FILES = "rgb-bilinear-centre"  # in the preprocessing of a table whose examples are image files
+NO_IMAGES = "No images are stored of these examples; the rest of each tile is complete."
+NO_IMAGE = "No image is stored of this example."
+OTHER_IMAGE = (
+    "The folder of --images has another image under this name: give the one that this evaluation set was read from."
+)
+
+
+def folder(pair: Pair) -> Path | None:
+    """The data set's folder, where one was given."""
+    return Path(pair.images) if pair.images and Path(pair.images).is_dir() else None
+
+
+def tiles(pair: Pair, sample_ids: Sequence[str]) -> tuple[dict[str, bytes], str]:
+    """Small images of these examples as PNG: the stored ones, else from the data set's folder. Others are left out.
+
+    With them what the reader should know: where stored ones cannot be read, or where there is none at all.
+    """
+    found, problem = _stored(pair, tuple(sample_ids))
+    root = folder(pair)
+    if root is not None:
+        for sample_id in sample_ids:
+            if sample_id not in found and (picture := _original(root, sample_id, TILE)[0]):
+                found[sample_id] = picture.png
+    return found, problem or ("" if found else f"{NO_IMAGES} {what_to_do(pair)}")
+
+
+def large(pair: Pair, sample_id: str) -> tuple[bytes | None, str]:
+    """The best image of an example as PNG, and what the reader should know of it."""
+    root = folder(pair)
+    picture, problem = _original(root, sample_id, LARGE) if root else (None, "")
+    kept, unread = _stored(pair, (sample_id,), LARGEST_IMAGE)
+    png = kept.get(sample_id)
+    if root is not None and picture is not None and png is not None and not _alike(root, sample_id, png):
+        picture, problem = None, OTHER_IMAGE
+    if picture is not None:
+        shown = "" if max(picture.width, picture.height) <= LARGE else f", shown with {count(LARGE)} on the longer side"
+        return picture.png, f"The full image: {in_pixels(picture.width, picture.height)}{shown}."
+    if png is None:
+        return None, problem or unread or f"{NO_IMAGE} {what_to_do(pair)}"
+    return png, " ".join(part for part in (problem, _said(pair, png)) if part)
+
+
+def what_to_do(pair: Pair) -> str:
+    """Where images that are not there could come from."""
+    if folder(pair) is not None:
+        return "Give --images the folder that their data was read from."
+    if pair.images:
+        return "The file of --images needs a row of sample_id and png for each."
+    file = "a Parquet file of sample_id and png"
+    if not isinstance(pair.new, VersionTable):
+        return f"'pct explore OLD NEW --images PATH' takes images from the data set's folder, or from {file}."
+    there = _where_the_data_lies(pair) or f"'pct explore --images FILE' takes images from {file}."
+    return f"The next training stores them for all versions, unless its data.thumbnail_size is 0. {there}"
+
+
+def _where_the_data_lies(pair: Pair) -> str:
+    name, _, rest = predictions(pair.new).info.preprocessing.partition("/")
+    if FROM_FILES not in rest or folder(pair) is not None:
+        return ""
+    return f"Where the {name} data lies on this machine, 'pct explore --images FOLDER' shows the full image."
+
+
+def _said(pair: Pair, png: bytes) -> str:
+    size = png_size(png)
+    steps = predictions(pair.new).info.preprocessing.split("/")[1:]
+    if size and steps[:2] == [f"{size[1]}x{size[0]}", "uint8"] and not any("bilinear" in step for step in steps):
+        return f"The full image: {in_pixels(*size)}."
+    copy = f"A stored copy of {in_pixels(*size)}." if size else ""
+    return " ".join(part for part in (copy, _where_the_data_lies(pair)) if part)
+
+
+def _original(root: Path, sample_id: str, longest: int) -> tuple[Picture | None, str]:
+    """The example's own file, no side longer than `longest` pixels; else None and why."""
+    try:
+        return _read(root, sample_id, longest), ""
+    except PctError as error:
+        return None, str(error)
+
+
+@st.cache_data(max_entries=500, max_size="64MB", show_spinner=False)
+def _read(root: Path, sample_id: str, longest: int) -> Picture:
+    path = image_files.inside(root, sample_id)
+    if path is None:
+        raise PctError("The folder of --images has no file of this name.")
+    return image_files.read(path, longest)
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _alike(root: Path, sample_id: str, thumbnail: bytes) -> bool:
+    return image_files.alike(_read(root, sample_id, LARGE).png, thumbnail)
+
+
+def _stored(pair: Pair, sample_ids: tuple[str, ...], largest: int = LARGEST_TILE) -> tuple[dict[str, bytes], str]:
+    """PNG bytes kept with the evaluation set; an example without any, or with more than `largest`, is left out.
+
+    With them why they cannot be read, where that is so.
+    """
+    try:
+        path = _stored_file(pair)
+        return dict(_read_stored(path, sample_ids, largest)) if path and sample_ids else {}, ""
+    except PctError as error:
+        return {}, str(error)
+
+
+@st.cache_data(max_entries=50, max_size="64MB", show_spinner="Reading images…")
+def _read_stored(path: Path, sample_ids: tuple[str, ...], largest: int) -> dict[str, bytes]:
+    places = ",".join("?" * len(sample_ids))
+    query = f"SELECT sample_id, png FROM read_parquet(?) WHERE sample_id IN ({places}) AND octet_length(png) <= ?"
+    try:
+        with sql.connect() as connection:
+            return dict(connection.execute(query, [glob.escape(str(path)), *sample_ids, largest]).fetchall())
+    except duckdb.Error as error:
+        raise PctError(f"The images in {path} cannot be read: give a Parquet file of sample_id and png.") from error
+
+
+def _stored_file(pair: Pair) -> Path | None:
+    if pair.images and folder(pair) is None:
+        return Path(pair.images)
+    for table in (pair.new, pair.old):
+        if isinstance(table, VersionTable):
+            found = _thumbnails(table.tracking_uri, table.name, predictions(table).info.digest)
+            if found is not None:
+                return found
+    return None
+
+
+# One download, however many open their first page at once; a later training may add them.
+@st.cache_resource(ttl=REFRESH, show_spinner="Reading images…")
+def _thumbnails(tracking_uri: str | None, name: str, digest: str) -> Path | None:
+    return registry(tracking_uri).images(name, digest)

@@ -1,0 +1,121 @@
+"""Pages of flips, cached; see store for the rest. Only what a page shows is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from pct_mlops.charts import EMPTY
+from pct_mlops.comparison import FlipRow
+from pct_mlops.config import PctError
+from pct_mlops.explorer.queries.pairs import Pair, comparison
+
+PER_PAGE = 24
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which flips: `kind` and `type_` as in Comparison.flips, classes by index, None for any.
+
+    `was` and `answer` are the old and the new prediction, `slice` a column and its value, `confidence` the least and
+    the most of the new model's; `reviewed` is yes or no.
+    """
+
+    kind: str = "negative"
+    target: int | None = None
+    answer: int | None = None
+    was: int | None = None
+    type_: int | None = None
+    slice: tuple[str, str] | None = None
+    confidence: tuple[float, float] | None = None
+    reviewed: str | None = None
+
+
+class Asked(NamedTuple):
+    """What the gallery shows: a filter, an order, and the marked examples where the filter is about marks."""
+
+    filter: Filter
+    sort: str = "confidence_lost"
+    marked: frozenset[str] = frozenset()
+
+
+class Place(NamedTuple):
+    """An example and the page of the gallery that it is on."""
+
+    sample_id: str
+    page: int
+
+
+def slice_values(pair: Pair, column: str) -> dict[str, str] | None:
+    """The values of a column by how they are called; None where they are too many to choose from."""
+    try:
+        return _slice_values(pair, column)
+    except PctError:
+        return None
+
+
+@st.cache_data(max_entries=100)
+def _slice_values(pair: Pair, column: str) -> dict[str, str]:
+    return {found.value or EMPTY: found.value for found in comparison(pair).slices(column)}
+
+
+def _wanted(asked: Asked) -> dict[str, Any]:
+    """As arguments of Comparison.flips."""
+    chosen = asked.filter
+    given: dict[str, Any] = {
+        "target": chosen.target,
+        "old_prediction": chosen.was,
+        "new_prediction": chosen.answer,
+        "type_": chosen.type_,
+        "slice": chosen.slice,
+        "confidence_range": chosen.confidence,
+    }
+    if chosen.reviewed:
+        given["sample_ids" if chosen.reviewed == "yes" else "not_sample_ids"] = asked.marked
+    return {key: value for key, value in given.items() if value is not None}
+
+
+@st.cache_data(max_entries=500)
+def num_flips(pair: Pair, asked: Asked) -> int:
+    """How many examples a filter leaves."""
+    return comparison(pair).num_flips(asked.filter.kind, **_wanted(asked))
+
+
+def num_pages(total: int) -> int:
+    """Pages that so many examples fill."""
+    return -(-total // PER_PAGE)
+
+
+@st.cache_data(max_entries=200)
+def flips(pair: Pair, asked: Asked, page: int) -> list[FlipRow]:
+    """One page of examples, counted from 1."""
+    return some_flips(pair, asked, limit=PER_PAGE, offset=PER_PAGE * (page - 1))
+
+
+def some_flips(pair: Pair, asked: Asked, *, limit: int, offset: int) -> list[FlipRow]:
+    """Examples from `offset` on; not kept."""
+    return comparison(pair).flips(asked.filter.kind, **_wanted(asked), sort=asked.sort, limit=limit, offset=offset)
+
+
+def around(pair: Pair, asked: Asked, page: int, sample_id: str) -> tuple[Place | None, int | None, Place | None]:
+    """What comes before the example in the gallery's order, its position from 1, and what comes after.
+
+    An example that is not on the page has no position; then the page's first comes after it.
+    """
+
+    def on(number: int) -> list[Place]:
+        return [Place(row.sample_id, number) for row in flips(pair, asked, number)]
+
+    rows = on(page)
+    ids = [place.sample_id for place in rows]
+    if sample_id not in ids:
+        return None, None, rows[0] if rows else None
+    position = PER_PAGE * (page - 1) + ids.index(sample_id) + 1
+    if ids[0] == sample_id and page > 1:
+        rows = [*on(page - 1), *rows]
+    if ids[-1] == sample_id and len(ids) == PER_PAGE:
+        rows = [*rows, *on(page + 1)]
+    index = [place.sample_id for place in rows].index(sample_id)
+    return rows[index - 1] if index else None, position, rows[index + 1] if index + 1 < len(rows) else None

@@ -1,0 +1,62 @@
+"""What people said of the version on screen, cached; state/reviewer writes."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import streamlit as st
+
+from pct_mlops.explorer.queries import pairs
+from pct_mlops.explorer.queries.pairs import Pair, VersionTable
+from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, in_force, standing
+
+REFRESH = 5  # seconds until another reviewer's record shows
+MARKS = {
+    Mark.LABEL_ERROR: "label error",
+    Mark.ACCEPTED_LOSS: "accepted loss",
+    Mark.BLOCKER: "blocker",
+}
+
+
+@st.cache_data(ttl=REFRESH, max_entries=50, show_spinner=False)
+def _records(table: VersionTable, into: str) -> tuple[Review, ...]:
+    from pct_mlops.registry import reviews
+
+    source = pairs.registry(table.tracking_uri)
+    return reviews(source, source.get(table.name, table.version), into)
+
+
+def records(pair: Pair) -> tuple[Review, ...]:
+    """All records of the new version, the newest first."""
+    if not isinstance(pair.new, VersionTable):
+        return ()
+    into = pair.old.name if isinstance(pair.old, VersionTable) else ""
+    return tuple(reversed(_records(pair.new, into)))
+
+
+def state(pair: Pair) -> ReviewState:
+    """What stands of them, for this baseline."""
+    if not (isinstance(pair.new, VersionTable) and isinstance(pair.old, VersionTable)):
+        return ReviewState()
+    return standing(_records(pair.new, pair.old.name), baseline=pair.old.version, now=datetime.now(timezone.utc))
+
+
+def marked(pair: Pair) -> frozenset[str]:
+    """Ids of the examples that carry a mark."""
+    return frozenset(state(pair).marks)
+
+
+def title_of(review: Review | None) -> str:
+    """A mark in words, "" without one."""
+    return MARKS[review.mark] if review is not None and review.mark is not None else ""
+
+
+def can_undo(pair: Pair) -> frozenset[str]:
+    """Ids of the records that count and can be taken back."""
+    counted = in_force(records(pair), now=datetime.now(timezone.utc))
+    return frozenset(review.id for review in counted if review.kind is not ReviewKind.UNDO)
+
+
+def forget() -> None:
+    """Read the records anew: one was added."""
+    _records.clear()

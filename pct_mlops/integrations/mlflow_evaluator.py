@@ -1,0 +1,264 @@
+"""The evaluator `pct` of mlflow.models.evaluate: the metrics of `pct compare`, and the flips as a table.
+
+    mlflow.models.evaluate(
+        "models:/shoes@candidate", images, targets=labels, model_type="classifier",
+        evaluators=["pct"], evaluator_config={"pct": {"baseline": "models:/shoes@production"}},
+    )
+
+MLflow finds the class by its entry point and asks it only for the two methods below, so nothing heavy is imported
+before a comparison is really wanted: installing this package must not slow down or change other evaluations.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pct_mlops.config import PctError, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pct_mlops.comparison import Comparison
+    from pct_mlops.predictions import Predictions
+
+PAGE = 10_000
+
+
+@dataclass(frozen=True)
+class Config:
+    """evaluator_config["pct"].
+
+    `baseline`: models:/name@alias, any model that mlflow.pyfunc loads, or a predictions file about the same ids.
+    `class_names` [C]: default those of the baseline's stored predictions, else 0 to C - 1. `sample_ids`: a column of
+    the data, or a list; default the data's index, or the position. `scores`: what predict returns for each class,
+    logits or probabilities. `confidence` is that of the bounds, `batch_size` how many examples are asked for at once.
+    """
+
+    baseline: str
+    class_names: Sequence[str] | None = None
+    sample_ids: str | Sequence[Any] | None = None
+    scores: str = "logits"
+    confidence: float = 0.95
+    batch_size: int = 256
+    metric_prefix: str = ""
+
+    @classmethod
+    def read(cls, given: dict[str, Any]) -> Config:
+        """PctError names a key that does not exist."""
+        names = [item.name for item in fields(cls)]
+        for name in given:
+            if name not in names:
+                raise unknown("key of evaluator_config['pct']", name, names)
+        config = cls(**given)
+        if config.scores not in ("logits", "probabilities"):
+            raise PctError(f"scores should be logits or probabilities, and it is '{config.scores}'.")
+        if not isinstance(config.batch_size, int) or config.batch_size < 1:
+            raise PctError(f"batch_size should be a whole number from 1 up, and it is {config.batch_size}.")
+        if not isinstance(config.confidence, float) or not 0.5 < config.confidence < 1:
+            raise PctError(f"confidence should be a number between 0.5 and 1, and it is {config.confidence}.")
+        return config
+
+
+class FlipEvaluator:
+    """Compares the model that is evaluated with a baseline on the same data."""
+
+    @classmethod
+    def can_evaluate(cls, *, model_type: str, evaluator_config: dict[str, Any] | None, **_: Any) -> bool:
+        """Only where a baseline is named: without evaluators=[...] MLflow asks every evaluator that is installed."""
+        return "baseline" in (evaluator_config or {})
+
+    def evaluate(
+        self,
+        *,
+        model_type: str,
+        dataset: Any,
+        run_id: str,
+        evaluator_config: dict[str, Any],
+        model: Any = None,
+        **_: Any,
+    ) -> Any:
+        """An EvaluationResult: every metric with `_lower` and `_upper` bounds, where defined; flips; the comparison."""
+        if model_type != "classifier":
+            raise PctError(f"The pct evaluator compares classifiers, and model_type is '{model_type}'.")
+        if model is None or not dataset.has_targets:
+            raise PctError("The pct evaluator needs a model and the targets of the data: give both.")
+        config = Config.read(evaluator_config)
+        with _settings_kept():
+            from pct_mlops import registry
+        comparison, tables = _compare(model, dataset, config, registry)
+        return _logged(comparison, tables, config, run_id, registry)
+
+
+@contextmanager
+def _settings_kept() -> Iterator[None]:
+    """Our registry settles how mlflow behaves in our own commands; the calling program keeps its own rules."""
+    before = set(os.environ)
+    levels = {name: logging.getLogger(name).level for name in ("mlflow", "alembic")}
+    try:
+        yield
+    finally:
+        for key in set(os.environ) - before:
+            del os.environ[key]
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _compare(model: Any, dataset: Any, config: Config, registry: Any) -> tuple[Comparison, dict[str, Predictions]]:
+    from pct_mlops.comparison import compare
+    from pct_mlops.predictions import Predictions
+    from pct_mlops.workflows.runtime.references import is_file, open_source
+
+    from_file = is_file(config.baseline)
+    stored = open_source(config.baseline).predictions if from_file else None
+    features, ids = _split_ids(dataset.features_data, config)
+    uri, names = config.baseline, config.class_names
+    if stored is not None:
+        names = names or stored.info.class_names
+    else:
+        uri, known = _resolved(config.baseline, registry)
+        names = names or known
+
+    def table(asked: Any, name: str, address: str) -> Predictions:
+        scores = _scores(asked, features, config, registry.input_shape(asked))
+        classes = tuple(str(item) for item in names or range(scores.shape[1]))
+        labels = _labels(dataset.labels_data, classes)
+        title = {"class_names": classes, "model_name": name, "model_uri": address, "dataset": "evaluated data"}
+        return Predictions.from_arrays(ids, labels, scores, split="evaluated", **title)  # type: ignore[arg-type]
+
+    new = table(model, "evaluated model", getattr(model, "model_id", None) or "")
+    old = stored if stored is not None else table(registry.load_served(uri), "baseline", uri)
+    return compare(old, new), {"old": old, "new": new}
+
+
+def _resolved(reference: str, registry: Any) -> tuple[str, tuple[str, ...] | None]:
+    """The address of one version, which no alias moves any more, and the class names that it is stored with."""
+    from pct_mlops.workflows.runtime.references import version_predictions
+
+    if not registry.is_reference(reference):
+        return reference, None
+    store = registry.Registry()
+    version = store.resolve(reference)
+    try:
+        return version.uri, version_predictions(store, version, "test").info.class_names
+    except PctError:
+        # Registered by another program: the names are the caller's to give.
+        return version.uri, None
+
+
+def _split_ids(data: Any, config: Config) -> tuple[Any, list[str]]:
+    """The features alone, and an id for each example."""
+    given = config.sample_ids
+    if isinstance(given, str):
+        if given not in getattr(data, "columns", ()):
+            raise PctError(f"The data have no column '{given}' for sample_ids: name one of theirs, or give a list.")
+        return data.drop(columns=[given]), [str(value) for value in data[given]]
+    if given is not None:
+        ids = [str(value) for value in given]
+    else:
+        ids = [str(value) for value in getattr(data, "index", range(len(data)))]
+    if not ids:
+        raise PctError("There are no examples to evaluate on: give some.")
+    if len(ids) != len(data):
+        raise PctError(f"There are {len(ids):,} sample_ids for {len(data):,} examples: give one each.")
+    return data, ids
+
+
+def _scores(model: Any, features: Any, config: Config, shape: tuple[int, ...] | None) -> NDArray[np.float32]:
+    """Logits [N, C]; flattened images get the shape that the model's signature asks for."""
+    import numpy as np
+
+    parts = []
+    for start in range(0, len(features), config.batch_size):
+        part = features[start : start + config.batch_size]
+        part = _shaped(part, shape)
+        answer = np.asarray(model.predict(part))
+        if answer.ndim != 2 or len(answer) != len(part):
+            raise PctError(
+                f"predict returned shape {list(answer.shape)} for {len(part)} examples: the pct evaluator needs the "
+                "scores of every class, [examples, classes]."
+            )
+        parts.append(answer.astype(np.float32))
+    scores = np.concatenate(parts)
+    if config.scores == "logits":
+        return scores
+    if (scores < 0).any() or not np.allclose(scores.sum(axis=1), 1, atol=1e-3):
+        raise PctError("scores are said to be probabilities, and their sums are not 1: use scores: logits.")
+    return np.log(np.maximum(scores, np.finfo(np.float32).tiny))
+
+
+def _shaped(part: Any, shape: tuple[int, ...] | None) -> Any:
+    import numpy as np
+
+    if shape is None or len(shape) < 2:
+        return part.reset_index(drop=True) if hasattr(part, "reset_index") else part
+    if hasattr(part, "columns") and len(part.columns) == 1:
+        part = np.stack([np.asarray(value, np.float32).ravel() for value in part.iloc[:, 0]])
+    values = np.array(part, np.float32)
+    if values[0].size != np.prod(shape):
+        raise PctError(
+            f"An example has {values[0].size:,} numbers, and the model takes {' x '.join(map(str, shape))}: "
+            "flatten the images in this order."
+        )
+    return values.reshape(len(values), *shape)
+
+
+def _labels(labels: Any, names: Sequence[str]) -> NDArray[np.int32]:
+    """Targets as indices; class names are looked up."""
+    import numpy as np
+
+    values = np.asarray(labels)
+    if np.issubdtype(values.dtype, np.integer):
+        return values.astype(np.int32)
+    places = {name: index for index, name in enumerate(names)}
+    missing = next((value for value in values if str(value) not in places), None)
+    if missing is not None:
+        raise PctError(f"The target '{missing}' is no class of {', '.join(names[:5])}...: give class_names in order.")
+    return np.array([places[str(value)] for value in values], np.int32)
+
+
+def _logged(comparison: Comparison, tables: dict[str, Predictions], config: Config, run_id: str, registry: Any) -> Any:
+    from pct_mlops.reports import comparison_to_json
+
+    report = comparison_to_json(comparison, config.confidence)
+    metrics = {}
+    for name, estimate in report["metrics"].items():
+        for suffix, key in (("", "value"), ("_lower", "lower"), ("_upper", "upper")):
+            # Undefined is no number: MLflow keeps it in the report, as null.
+            if estimate[key] is not None:
+                metrics[f"{config.metric_prefix}{name}{suffix}"] = float(estimate[key])
+    flips = _flips(comparison)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        files = {"flips": folder / "flips.parquet", "comparison": folder / "comparison.json"}
+        flips.to_parquet(files["flips"], index=False)
+        files["comparison"].write_text(json.dumps(report, indent=2, allow_nan=False), encoding="utf-8")
+        for name, table in tables.items():
+            files[name] = folder / f"{name}.parquet"
+            table.save(files[name])
+        return registry.log_evaluation(run_id, metrics, files, {"flips": flips, "comparison": report})
+
+
+def _flips(comparison: Comparison) -> Any:
+    """Every example whose answer changed, as a DataFrame with class names beside the indices."""
+    import pandas as pd
+
+    rows: list[Any] = []
+    while page := comparison.flips("all", sort="sample_id", limit=PAGE, offset=len(rows)):
+        rows += page
+    columns = ("sample_id", "kind", "label", "old_prediction", "new_prediction", "old_confidence", "new_confidence")
+    frame = pd.DataFrame({name: [getattr(row, name) for row in rows] for name in columns})
+    names = comparison.new.class_names
+    for name in ("label", "old_prediction", "new_prediction"):
+        frame[f"{name}_name"] = [names[index] for index in frame[name]]
+    return frame

@@ -1,0 +1,170 @@
+"""The whole story on Fashion-MNIST, told with the commands that a user would type."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.rule import Rule
+from rich.text import Text
+
+from pct_mlops.config import PctError, Policy, Recipe
+from pct_mlops.reports import render_candidates, render_decision
+from pct_mlops.workflows.gating.evaluate import PROMOTING, Judgement, judge
+from pct_mlops.workflows.tables.compare import compare_sources
+
+if TYPE_CHECKING:
+    from pct_mlops.registry import Registry
+
+PROJECT = Path("projects", "fashion_mnist")
+LOSSES = ("none", "cna", "ldi")
+
+
+@dataclass
+class Stage:
+    """Where the story plays: a checkout, a registry in a folder, and `show`, which prints text or a rich renderable."""
+
+    root: Path
+    folder: Path
+    registry: Registry
+    overrides: Sequence[str]
+    show: Callable[[Any], None]
+
+    def train(self, **parameters: str) -> None:
+        """Run `mlflow run . --env-manager local -P name=value ...` in the checkout; PctError when it fails."""
+        if self.overrides:
+            parameters["set"] = shlex.join(self.overrides)
+        words = [word for key, value in parameters.items() for word in ("-P", f"{key}={value}")]
+        command = ["run", ".", "--env-manager", "local", *words]
+        self.show(_command(["mlflow", *command]))
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+        environment |= {
+            "MLFLOW_TRACKING_URI": self.registry.tracking_uri,
+            "MLFLOW_EXPERIMENT_NAME": self.experiment,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_LOGGING_LEVEL": "WARNING",
+            "GIT_PYTHON_REFRESH": "quiet",
+            # The project's command is `python -m pct_mlops`: this Python, whatever the shell finds first.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        }
+        done = subprocess.run([sys.executable, "-m", "mlflow", *command], cwd=self.root, env=environment, check=False)
+        if done.returncode:
+            raise PctError(
+                "This training did not finish: why stands above. What was registered before is kept, "
+                "and the same command goes on from there."
+            )
+
+    @property
+    def experiment(self) -> str:
+        """Named like the registered model."""
+        return self.recipe("recipe").model_name
+
+    def recipe(self, name: str) -> Recipe:
+        """A recipe of the project, as the trainings will read it."""
+        return Recipe.read(_recipe_file(self.root, name), self.overrides)
+
+
+def tell(folder: str, show: Callable[[Any], None], overrides: Sequence[str] = ()) -> None:
+    """Baseline, candidates, verdicts, promotion; where production exists already, from the candidates on."""
+    from pct_mlops.registry import PRODUCTION, Registry, make_experiment
+
+    start, root, place = time.monotonic(), _checkout(), Path(os.path.realpath(folder))
+    policy = Policy.read(root / PROJECT / "policy.yaml")
+    # What is wrong with the overrides is said before anything is made.
+    _, recipe = (Recipe.read(_recipe_file(root, part), overrides) for part in ("baseline", "recipe"))
+    name = recipe.model_name
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PctError(f"{folder} cannot be made ({error.strerror}): choose another place with --folder.") from error
+    registry = Registry(f"sqlite:///{place / 'mlflow.db'}", create=True)
+    stage = Stage(root, place, registry, overrides, show)
+    make_experiment(registry, name, place / "mlruns")
+    production = registry.find(name, PRODUCTION)
+    if production is None:
+        _baseline(stage, policy)
+    else:
+        show(f"{folder} has a production version already, {production.uri}: new candidates are judged against it.")
+    judged = {loss: _candidate(stage, policy, loss) for loss in LOSSES}
+    show(Rule("What the gate says", style="dim"))
+    show(render_candidates([(f"loss={loss}", item.decision, item.comparison) for loss, item in judged.items()]))
+    _promote_best(stage, policy, judged)
+    minutes, seconds = divmod(round(time.monotonic() - start), 60)
+    _farewell(stage, f"{minutes} min {seconds} s")
+
+
+def _command(words: Sequence[str]) -> Text:
+    return Text(f"$ {shlex.join(words)}", style="bold")
+
+
+def _recipe_file(root: Path, name: str) -> Path:
+    return root / PROJECT / f"{name}.yaml"
+
+
+def _checkout() -> Path:
+    root = Path(__file__).resolve().parents[2]
+    if not (root / "MLproject").is_file():
+        raise PctError("The demo is a part of the repository and not of the installed package: run it in a checkout.")
+    return root
+
+
+def _baseline(stage: Stage, policy: Policy) -> None:
+    recipe = stage.recipe("baseline")
+    stage.show(Rule(f"A baseline: {recipe.model.name} on {recipe.data.train_fraction:.0%} of the data", style="dim"))
+    stage.train(loss="none", recipe=str(PROJECT / "baseline.yaml"))
+    _gate(stage, policy, f"{recipe.model_name}@candidate", promote=True)
+
+
+def _candidate(stage: Stage, policy: Policy, loss: str) -> Judgement:
+    recipe = stage.recipe("recipe")
+    plain = "plain cross-entropy" if loss == "none" else f"loss={loss} against production"
+    stage.show(Rule(f"A candidate: {recipe.model.name} on all of the data, {plain}", style="dim"))
+    stage.train(loss=loss)
+    return _gate(stage, policy, f"{recipe.model_name}@candidate")
+
+
+def _gate(stage: Stage, policy: Policy, candidate: str, *, promote: bool = False, reason: str = "") -> Judgement:
+    """What `pct gate` does and prints."""
+    words = ["pct", "gate", candidate, "--policy", str(PROJECT / "policy.yaml"), *(["--promote"] if promote else [])]
+    stage.show(_command(words))
+    judged = judge(candidate, policy, promote=promote, reason=reason, tracking_uri=stage.registry.tracking_uri)
+    stage.show(render_decision(judged.decision, judged.comparison))
+    if judged.move is not None:
+        stage.show(f"Promoted: {judged.candidate} is production now.")
+    return judged
+
+
+def _promote_best(stage: Stage, policy: Policy, judged: dict[str, Judgement]) -> None:
+    passed = {loss: item for loss, item in judged.items() if item.decision.verdict in PROMOTING}
+    if not passed:
+        stage.show("None of them passed: production stays as it is.")
+        return
+    # Chosen on val: test has judged each of them, and choosing on it as well would flatter the winner.
+    best = min(passed, key=lambda loss: _nfr_on_val(stage, passed[loss]))
+    stage.show(f"Of those that passed, loss={best} has the lowest NFR on val: it goes into production.")
+    _gate(stage, policy, passed[best].candidate, promote=True, reason=f"demo: loss={best}")
+
+
+def _nfr_on_val(stage: Stage, item: Judgement) -> float:
+    assert item.baseline is not None
+    uri = stage.registry.tracking_uri
+    value = compare_sources(item.baseline, item.candidate, split="val", tracking_uri=uri).estimate("nfr").value
+    return 1.0 if value is None else value
+
+
+def _farewell(stage: Stage, took: str) -> None:
+    uri = stage.registry.tracking_uri
+    explore, ui = "make explore", "make ui"
+    if stage.folder != stage.root / "demo":
+        explore = f"pct explore --tracking-uri {uri} --policy {PROJECT / 'policy.yaml'}"
+        ui = f"mlflow ui --backend-store-uri {uri}"
+    stage.show(Rule(f"Done in {took}", style="dim"))
+    stage.show(f"See which examples flip:    {explore}")
+    stage.show(f"MLflow's runs and models:   {ui}")

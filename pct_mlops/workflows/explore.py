@@ -1,0 +1,62 @@
+"""Start the explorer: the process becomes it, so that a signal meant for one reaches the other."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from pct_mlops.config import PctError, Policy
+from pct_mlops.workflows.runtime.references import is_file, no_source, open_source
+
+
+def start(
+    *,
+    old: str | None,
+    new: str | None,
+    model: str | None,
+    policy: str | None,
+    port: int,
+    headless: bool,
+    tracking_uri: str | None,
+    images: str | None = None,
+    read_only: bool = False,
+) -> NoReturn:
+    """Check what was typed, then become the app. Nobody is left in between who would have to pass a SIGTERM on."""
+    if bool(old) != bool(new):
+        raise PctError("Give OLD and NEW, or neither: one table alone has no flips.")
+    if policy:
+        Policy.read(policy)
+    if images and not (os.path.isdir(images) or _holds_images(images)):
+        raise PctError(
+            f"There are no images at {images}: give the data set's folder, or a Parquet file of sample_id and png."
+        )
+    for reference in filter(None, (old, new)):
+        if is_file(reference):
+            open_source(reference)
+        elif "@" not in reference and "/" not in reference:
+            # What a version's name must hold; the app asks the registry whether there is one.
+            raise no_source(reference)
+    # By its path: `python -m` would look for it in the current folder first.
+    program = Path(__file__).resolve().parents[1] / "explorer" / "__main__.py"
+    command = [sys.executable, str(program), *(word for word in (old, new) if word)]
+    given = {"--model": model, "--policy": policy, "--tracking-uri": tracking_uri, "--images": images}
+    for flag, value in given.items():
+        command += [flag, value] if value else []
+    command += ["--read-only"] if read_only else []
+    os.environ["STREAMLIT_SERVER_PORT"] = str(port)
+    os.environ.setdefault("STREAMLIT_SERVER_ADDRESS", "127.0.0.1")
+    os.environ["STREAMLIT_SERVER_HEADLESS"] = str(headless).lower()
+    sys.stdout.flush()
+    os.execv(sys.executable, command)
+
+
+def _holds_images(path: str) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return os.path.isfile(path) and {"sample_id", "png"}.issubset(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError, ValueError):
+        return False

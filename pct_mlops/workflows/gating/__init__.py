@@ -1,0 +1,1 @@
+"""From two versions or files to a verdict, its reports, and the move of production."""

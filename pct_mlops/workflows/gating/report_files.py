@@ -1,0 +1,116 @@
+"""Files of a judgement: written aside before production moves, put in their places afterwards.
+
+What can fail, fails before the move, so that a full disk never leaves a promotion without its report; and a file is
+never older than the run that should have written it.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pct_mlops.config import PctError, Policy
+from pct_mlops.config.base import read_yaml
+from pct_mlops.gate import decide
+from pct_mlops.workflows.runtime.atomic_files import Staged, keep_off, remove
+
+if TYPE_CHECKING:
+    from pct_mlops.workflows.gating.outcome import Judgement
+
+
+@dataclass
+class Outputs:
+    """Where to write the report as JSON, JUnit XML and Markdown (None: not), and the explorer that these link to."""
+
+    json_file: Path | None = None
+    junit_file: Path | None = None
+    markdown_file: Path | None = None
+    explorer: str = ""
+    _staged: Staged = field(default_factory=Staged)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that are asked for."""
+        return [path for path in (self.json_file, self.junit_file, self.markdown_file) if path is not None]
+
+    def keep_off(self, inputs: Sequence[str | Path | None]) -> None:
+        """PctError when a file is asked for twice, or is one of `inputs`, which are read."""
+        keep_off(self.paths, inputs)
+
+    def clear(self) -> None:
+        """Remove what an earlier run left."""
+        for path in self.paths:
+            remove(path)
+
+    def stage(self, judgement: Judgement, more: Mapping[Path, str] | None = None) -> None:
+        """Write everything aside, and `more` files with their texts; PctError when a place cannot be written."""
+        self.discard()
+        for path, text in [*self._documents(judgement), *(more or {}).items()]:
+            self._staged.add(path, text)
+
+    def commit(self) -> None:
+        """Put what was staged in its place, all that can be; PctError names the first that could not."""
+        self._staged.commit()
+
+    def discard(self) -> None:
+        """Forget what was staged."""
+        self._staged.discard()
+
+    def refuse(self, policy: Policy, sentence: str) -> None:
+        """Write the ERROR of a judgement that could not even begin, as far as that can be written."""
+        from pct_mlops.workflows.gating.outcome import Judgement
+
+        decision = decide(policy, None, problem=sentence)
+        self.discard()
+        for path, text in self._documents(Judgement.of(decision, None, {}, candidate="", baseline=None)):
+            with suppress(PctError):
+                self._staged.add(path, text)
+        with suppress(PctError):
+            self.commit()
+
+    def _documents(self, judgement: Judgement) -> Iterator[tuple[Path, str]]:
+        from pct_mlops.reports import to_junit, to_markdown
+
+        decision, promotion = judgement.decision, judgement.promotion
+        if self.json_file is not None:
+            yield self.json_file, json.dumps(judgement.report, indent=2, allow_nan=False) + "\n"
+        if self.junit_file is not None:
+            properties = {"exit_code": str(judgement.exit_code)}
+            if promotion is not None and promotion.override:
+                properties["override"] = promotion.reason
+            now = datetime.now(timezone.utc)
+            yield self.junit_file, to_junit(decision, now, host=socket.gethostname(), properties=properties)
+        if self.markdown_file is not None:
+            yield (
+                self.markdown_file,
+                to_markdown(
+                    decision,
+                    judgement.comparison,
+                    pair=judgement.pair,
+                    explorer=self.explorer,
+                    remarks=judgement.remarks,
+                ),
+            )
+
+
+def files_of(policy: Policy, policy_file: Path) -> list[Path]:
+    """The files that a policy names."""
+    parts = (policy.pinned, policy.slices, policy.costs)
+    return [policy_file.absolute().parent / part.file for part in parts if part is not None and hasattr(part, "file")]
+
+
+def named_files(policy_file: Path) -> list[Path]:
+    """The files that a policy names which is not in order; none where it is no YAML."""
+    try:
+        data = read_yaml(policy_file)
+    except PctError:
+        return []
+    parts = [data.get(key) for key in ("pinned", "slices", "costs")]
+    names = [part.get("file") for part in parts if isinstance(part, dict)]
+    return [policy_file.absolute().parent / name for name in names if isinstance(name, str)]

@@ -1,0 +1,97 @@
+"""Both sides of a comparison scored anew on the candidate's evaluation set, and stored with their versions."""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pct_mlops.config import EngineConfig, PctError, Recipe
+from pct_mlops.predictions import Predictions
+from pct_mlops.registry import Registry, Version, add_predictions
+from pct_mlops.workflows.runtime.model_weights import Weights, classifier_files
+from pct_mlops.workflows.runtime.predict import logits_of
+from pct_mlops.workflows.runtime.session import Session
+from pct_mlops.workflows.training.register import predictions_table
+
+
+def recompute(
+    registry: Registry, old: Version, new: Version, *, split: str = "test", say: Callable[[str], None] = print
+) -> None:
+    """Score `old` and `new` on the `split` of the data that `new`'s recipe names, and store both tables.
+
+    The examples are the candidate's; each model sees them as its own recipe says (image size, ten crops). Models are
+    rebuilt from safetensors and architecture record. A table that is replaced stays with its version as
+    predictions/SPLIT-DIGEST.parquet. Nothing is stored unless both models could be scored. One process only.
+    """
+    from pct_mlops.engine import make_accelerator
+
+    recipe = _recipe(registry, new)
+    if recipe is None:
+        raise PctError(f"{new.uri} carries no recipe, so its evaluation set is unknown: score both with 'pct score'.")
+    session = Session(make_accelerator(EngineConfig()), registry, say)
+    with tempfile.TemporaryDirectory(prefix="pct-mlops-") as temporary:
+        made: list[tuple[Version, Predictions]] = []
+        for version in (old, new):
+            table = _scored(session, version, recipe, split)
+            folder = Path(temporary) / str(len(made))
+            made.append((version, table.save(folder / f"{split}.parquet")))
+        if len({table.info.digest for _, table in made}) > 1:
+            raise PctError(f"The data of {new.uri} changed while it was read: try again when nothing writes to it.")
+        for version, table in made:
+            _keep_former(registry, version, split, say)
+            assert table.path is not None
+            add_predictions(registry, version, table.path)
+            say(f"{version.uri}: {table.info.num_examples:,} examples of {split} scored anew.")
+
+
+def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> Predictions:
+    from pct_mlops.data import load_data
+
+    assert session.registry is not None
+    own = _recipe(session.registry, version) or recipe
+    seen_as = {"image_size": own.data.image_size, "ten_crop": own.data.ten_crop}
+    wanted = recipe.model_copy(update={"data": recipe.data.model_copy(update=seen_as)})
+    splits = load_data(wanted.data, wanted.seed.data)
+    model = Weights(version.uri, *classifier_files(session.registry, version)).build()
+    architecture = model.architecture
+    if architecture.class_names != splits.class_names:
+        raise PctError(f"{version.uri} knows other classes than {splits.name}: it cannot be judged on this set.")
+    if architecture.image_shape != splits.image_shape:
+        raise PctError(
+            f"{version.uri} sees images of shape {architecture.image_shape}, and {splits.name} has "
+            f"{splits.image_shape}: it cannot be judged on this set."
+        )
+    chosen = {"train": splits.train, "val": splits.val, "test": splits.test}[split]
+    logits = logits_of(model, chosen, wanted, session.accelerator, title=f"score {version.name}/{version.version}")
+    return predictions_table(
+        logits, chosen, splits, model_name=version.name, version=str(version.version), uri=version.uri
+    )
+
+
+def _recipe(registry: Registry, version: Version) -> Recipe | None:
+    file = registry.download(version, "recipe.yaml")
+    return Recipe.read(file) if file is not None else None
+
+
+def _keep_former(registry: Registry, version: Version, split: str, say: Callable[[str], None]) -> None:
+    """Store the table that is about to be replaced under another name; nothing where there is none."""
+    former = registry.download(version, f"predictions/{split}.parquet")
+    if former is None:
+        return
+    try:
+        digest = Predictions.load(former).info.digest[:8]
+    except PctError:
+        digest = "unreadable"  # kept all the same: it may say why
+    name, number = f"{split}-{digest}.parquet", 1
+    while (there := registry.download(version, f"predictions/{name}")) is not None:
+        if filecmp.cmp(there, former, shallow=False):
+            return
+        number += 1
+        name = f"{split}-{digest}-{number}.parquet"
+    with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
+        shutil.copyfile(former, Path(folder) / name)
+        add_predictions(registry, version, Path(folder) / name)
+    say(f"{version.uri}: its former table is kept as predictions/{name}.")

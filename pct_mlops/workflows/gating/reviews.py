@@ -1,0 +1,147 @@
+"""A reviewer's word on a version: which baseline it is about, which examples it names, and writing it down."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pct_mlops.config import PctError
+from pct_mlops.config.policy_files import MAX_LIST_BYTES
+from pct_mlops.config.texts import read_text
+from pct_mlops.gate.reviews import Mark, Review, ReviewKind
+
+if TYPE_CHECKING:
+    from pct_mlops.registry import Registry, Version
+
+DEFAULT_MARKS = {ReviewKind.ACCEPT: Mark.ACCEPTED_LOSS, ReviewKind.REJECT: Mark.BLOCKER}
+SHOWN, LONGEST = 3, 100  # ids in an error, and characters of each
+
+
+@dataclass(frozen=True)
+class Word:
+    """What a reviewer said. `decision` is ACCEPT, REJECT or None; with `samples` goes a mark."""
+
+    by: str
+    reason: str
+    decision: ReviewKind | None = None
+    samples: tuple[str, ...] = ()
+    mark: Mark | None = None
+    expires: str | None = None
+
+
+def record(reference: str, word: Word, *, baseline: str | None = None, tracking_uri: str | None = None) -> list[Review]:
+    """Keep it with the version: the marks first, then the decision. Returns what was written."""
+    from pct_mlops.registry import Registry, add_review
+
+    registry = Registry(tracking_uri)
+    version = registry.resolve(reference)
+    against = baseline_of(registry, version, baseline)
+    common = {"by": word.by, "reason": word.reason, "when": "", "baseline": against, "expires": word.expires}
+    made: list[Review] = []
+    if word.samples:
+        mark = word.mark or (DEFAULT_MARKS[word.decision] if word.decision else None)
+        if mark is None:
+            raise PctError("Say what is with these samples: --mark label_error, accepted_loss or blocker.")
+        _check_ids(registry, version, word.samples)
+        made.append(Review(kind=ReviewKind.MARK, mark=mark, samples=word.samples, **common))  # type: ignore[arg-type]
+    if word.decision is not None:
+        made.append(Review(kind=word.decision, **common))  # type: ignore[arg-type]
+    return [add_review(registry, version, review) for review in made]
+
+
+def undo(reference: str, identifier: str, *, by: str, reason: str, tracking_uri: str | None = None) -> Review:
+    """Take a record back, by another record."""
+    from pct_mlops.registry import Registry, add_review
+
+    registry = Registry(tracking_uri)
+    version = registry.resolve(reference)
+    review = Review(kind=ReviewKind.UNDO, by=by, reason=reason, when="", undoes=identifier)
+    return add_review(registry, version, review)
+
+
+def baseline_of(registry: Registry, version: Version, reference: str | None) -> int | None:
+    """The version number that a review compares with: production now, unless `reference` names another.
+
+    For a version of NAME-candidates that is production of NAME, into which it will be copied.
+    """
+    from pct_mlops.registry import CANDIDATES, PRODUCTION
+
+    if reference is not None:
+        return registry.resolve(reference).version
+    name = version.name.removesuffix(CANDIDATES)
+    found = registry.find(name, PRODUCTION) or registry.find(version.name, PRODUCTION)
+    return found.version if found else None
+
+
+def read_ids(path: Path) -> tuple[str, ...]:
+    """Sample ids from a file: one a line, or the column sample_id of a CSV; each once, in their order."""
+    text = read_text(path, wanted="a text or CSV file of sample ids", max_bytes=MAX_LIST_BYTES)
+    try:
+        # Lines of a text, and not what else Unicode breaks lines at: an id may hold that.
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        has_columns = "sample_id" in _header(text)
+        ids = [row["sample_id"] or "" for row in rows] if has_columns else text.split("\n")
+    except csv.Error as error:
+        raise PctError(f"{path} is no CSV that can be read ({error}): write one sample_id a line.") from error
+    found = tuple(dict.fromkeys(text.strip() for text in ids if text.strip()))
+    if not found:
+        raise PctError(f"{path} names no sample: write one sample_id a line, or a CSV with a column sample_id.")
+    return found
+
+
+def _header(text: str) -> list[str]:
+    """The first row as that of a CSV; none where it cannot be one."""
+    try:
+        return next(csv.reader(io.StringIO(text, newline="")), [])
+    except csv.Error:
+        return []
+
+
+def expiry(text: str) -> str:
+    """A date or time that was typed, as ISO 8601 in UTC; a date lasts until its end. PctError when it has passed."""
+    try:
+        when = datetime.fromisoformat(text)
+        if "T" not in text and " " not in text:
+            when += timedelta(days=1)
+        when = when.replace(tzinfo=timezone.utc) if when.tzinfo is None else when.astimezone(timezone.utc)
+    except (ValueError, OverflowError) as error:
+        raise PctError(f"--expires {text} is no date: write it as 2031-12-24.") from error
+    if when <= datetime.now(timezone.utc):
+        raise PctError(f"--expires {text} has passed already: give a date that is to come.")
+    return when.isoformat(timespec="seconds")
+
+
+def _check_ids(registry: Registry, version: Version, ids: Sequence[str]) -> None:
+    """PctError when some are no examples of the version's test set; nothing where it carries no predictions."""
+    import pyarrow as pa
+
+    from pct_mlops.predictions import sql
+    from pct_mlops.workflows.runtime.references import version_predictions
+
+    try:
+        table = version_predictions(registry, version, "test")
+    except PctError:
+        return
+    with sql.connect() as connection:
+        table.attach(connection, "examples")
+        sql.view_arrow(connection, "named", pa.table({"sample_id": list(ids)}))
+        unknown = [
+            row[0]
+            for row in connection.execute(
+                "SELECT sample_id FROM named ANTI JOIN examples USING (sample_id) ORDER BY sample_id"
+            ).fetchall()
+        ]
+    if unknown:
+        names = ", ".join(repr(_short(text)) for text in unknown[:SHOWN]) + (", ..." if len(unknown) > SHOWN else "")
+        raise PctError(
+            f"{version.uri} has no predictions for {len(unknown):,} of these samples ({names}): correct the file."
+        )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

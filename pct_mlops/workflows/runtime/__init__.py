@@ -1,0 +1,1 @@
+"""What every workflow needs: processes, registry, references to models, files."""

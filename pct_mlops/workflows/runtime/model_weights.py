@@ -1,0 +1,128 @@
+"""Weights by what a person types: a registered version, a checkpoint folder, or a checkpoint of the original code."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pct_mlops.config import ModelConfig, PctError
+from pct_mlops.registry import PRODUCTION, Registry, Version
+from pct_mlops.workflows.runtime.distributed import on_main
+from pct_mlops.workflows.runtime.session import Session
+
+if TYPE_CHECKING:
+    from pct_mlops.data import Splits
+    from pct_mlops.models import Architecture, Classifier
+
+LEGACY = (".tar", ".pt", ".pth")
+FILES = ("architecture.json", "model.safetensors")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A classifier as bytes, so that the process that reads it can send it to all others. `uri` says which it is."""
+
+    uri: str
+    record: bytes
+    weights: bytes
+
+    @property
+    def digest(self) -> str:
+        """sha256 over both."""
+        return hashlib.sha256(self.record + self.weights).hexdigest()
+
+    def build(self) -> Classifier:
+        """The classifier; nothing is unpickled."""
+        from pct_mlops.models import classifier_from_bytes
+
+        return classifier_from_bytes(self.record, self.weights, self.uri)
+
+
+def fetch_weights(
+    reference: str, model_name: str, session: Session, architecture: Architecture, *, with_heads: bool = True
+) -> Weights:
+    """The weights behind a reference, on every process; PctError when there are none.
+
+    "production" and other bare aliases are those of `model_name`. `architecture` is what a checkpoint of the original
+    code, which does not say, is taken to be; without `with_heads` its heads need not fit, and are not read.
+    """
+
+    def read() -> tuple[str, bytes, bytes]:
+        path = Path(reference)
+        if os.path.isdir(path):
+            return (str(path), *_from_folder(path))
+        if path.name.endswith(LEGACY):
+            return (str(path), *_from_legacy(path, architecture, with_heads))
+        if session.registry is None:
+            raise PctError(f"'{reference}' is no checkpoint, and no registry is open: give the path of a checkpoint.")
+        name = f"{model_name}@{reference}" if reference.isidentifier() else reference
+        version = session.registry.resolve(name)
+        return (version.uri, *classifier_files(session.registry, version))
+
+    return Weights(*on_main(session.accelerator, read))
+
+
+def weights_of(model: Classifier, uri: str) -> Weights:
+    """A classifier of this process as bytes."""
+    from safetensors.torch import save
+
+    state = {key: value.contiguous() for key, value in model.state_dict().items()}
+    return Weights(uri, model.architecture.model_dump_json().encode(), save(state))
+
+
+def architecture_of(model: ModelConfig, splits: Splits, name: str | None = None) -> Architecture:
+    """The architecture that a recipe's model section describes, for these data; `name`: another one, plain."""
+    from pct_mlops.models import Architecture
+
+    own = {} if name else model.model_dump(include=set(Architecture.model_fields) & set(ModelConfig.model_fields))
+    data = {"class_names": splits.class_names, "image_shape": splits.image_shape}
+    return Architecture(**{**own, "name": name or model.name, **data, "mean": splits.mean, "std": splits.std})
+
+
+def production_of(model_name: str, why: str, session: Session) -> str:
+    """The production version by its number; without one, says `why` it is needed and how to make a first baseline."""
+
+    def find() -> str:
+        version = session.registry.find(model_name, PRODUCTION) if session.registry else None
+        if version is None:
+            raise PctError(
+                f"{why} the production version of {model_name}, and there is none: make a first baseline "
+                "with 'mlflow run . -P loss=none' and then "
+                f"'pct gate {model_name}@candidate --policy FILE --promote'."
+            )
+        return version.uri
+
+    return on_main(session.accelerator, find)
+
+
+def classifier_files(registry: Registry, version: Version) -> tuple[bytes, bytes]:
+    """Architecture record and weights of a version, as bytes."""
+    contents = []
+    for name in FILES:
+        path: Path | None = registry.download(version, name)
+        if path is None:
+            raise PctError(f"{version.uri} carries no {name}: register it with 'pct train', then use that version.")
+        contents.append(path.read_bytes())
+    return contents[0], contents[1]
+
+
+def _from_folder(folder: Path) -> tuple[bytes, bytes]:
+    """A folder with both files, or that of a training, whose best epoch lies in `best`."""
+    inside = folder / "best" if (folder / "best").is_dir() else folder
+    try:
+        return (inside / FILES[0]).read_bytes(), (inside / FILES[1]).read_bytes()
+    except OSError as error:
+        raise PctError(
+            f"{folder} is no checkpoint ({Path(error.filename).name} is missing): give a folder with "
+            f"{' and '.join(FILES)}."
+        ) from error
+
+
+def _from_legacy(path: Path, architecture: Architecture, with_heads: bool) -> tuple[bytes, bytes]:
+    from pct_mlops.models import read_checkpoint
+
+    found = weights_of(read_checkpoint(path, architecture, with_heads=with_heads), str(path))
+    return found.record, found.weights

@@ -1,0 +1,73 @@
+"""What a person types for a model: a registry reference or a predictions file."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pct_mlops.config import PctError
+from pct_mlops.predictions import Predictions
+
+if TYPE_CHECKING:
+    from pct_mlops.registry import Registry, Version
+
+RESULT = ".result"  # the original's, converted when it is opened
+SUFFIXES = (".parquet", RESULT)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Predictions and where they came from; `uri` is `models:/name/version` or the file's path."""
+
+    predictions: Predictions
+    uri: str
+
+
+def is_file(reference: str) -> bool:
+    """Whether the reference is meant as a file: it exists, or it ends like one."""
+    return os.path.exists(reference) or Path(reference).suffix in SUFFIXES
+
+
+def have_same_content(one: str, other: str) -> bool:
+    """Whether both references are one file, or two files of the same bytes."""
+    try:
+        return os.path.samefile(one, other) or filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
+
+
+def open_source(reference: str, *, split: str = "test", tracking_uri: str | None = None) -> Source:
+    """Predictions behind `name@alias`, `name/3`, `models:/...`, a Parquet or a .result file; PctError for none."""
+    if Path(reference).suffix == RESULT:
+        from pct_mlops.workflows.runtime.legacy_results import open_result
+
+        return Source(open_result(Path(reference), split), reference)
+    if is_file(reference):
+        return Source(Predictions.load(reference), reference)
+    # mlflow takes seconds to import: files are compared without it.
+    from pct_mlops.registry import Registry, is_reference
+
+    if not is_reference(reference):
+        raise no_source(reference)
+    registry = Registry(tracking_uri)
+    version = registry.resolve(reference)
+    return Source(version_predictions(registry, version, split), version.uri)
+
+
+def no_source(reference: str) -> PctError:
+    """What is said of a reference that names nothing which could hold predictions."""
+    return PctError(
+        f"'{reference}' is neither a predictions file nor a registered model: "
+        "write name@alias, name/3, models:/name@alias or the path of a .parquet or .result file."
+    )
+
+
+def version_predictions(registry: Registry, version: Version, split: str) -> Predictions:
+    """The stored predictions of a version, under the version's own name: the table is older than its number."""
+    path = registry.predictions(version, split)
+    info = Predictions.load(path).info
+    info = replace(info, model_name=version.name, model_version=str(version.version), model_uri=version.uri)
+    return Predictions(info, path=path)

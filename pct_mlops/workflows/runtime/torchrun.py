@@ -1,0 +1,40 @@
+"""torchrun without its report: the process that failed has said why, and its exit code is kept.
+
+Started by its path, with torchrun's own arguments: nothing of the current folder is imported.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
+    # What Python put first on the path: this folder, whose `predict` and `session` are nobody else's.
+    del sys.path[0]
+
+import logging
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run torchrun; 0, or the exit code of the process that failed first (2 when a signal ended it)."""
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    # It would show a traceback of its own for every process that exits with an error.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    try:
+        run.main(list(arguments))
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode > 0:
+            return failure.exitcode
+        sys.stderr.write(f"Error: process {rank} was ended by signal {-failure.exitcode}; was there memory enough?\n")
+        return 2
+    except SignalException as stopped:
+        return 128 + stopped.sigval
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

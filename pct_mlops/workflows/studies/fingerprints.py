@@ -1,0 +1,89 @@
+"""What the recipes of many trainings point at, read once before the first of them: it tells theirs from other ones."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pct_mlops.config import PctError, Recipe
+from pct_mlops.predictions import digest_of
+from pct_mlops.workflows.runtime.distributed import on_all
+from pct_mlops.workflows.runtime.model_weights import architecture_of, fetch_weights
+from pct_mlops.workflows.runtime.session import Session
+from pct_mlops.workflows.studies.plan import Member, with_contents
+from pct_mlops.workflows.studies.trials import Old
+from pct_mlops.workflows.training.inputs import Inputs, read_inputs
+from pct_mlops.workflows.training.sample_weights import tables_of
+
+if TYPE_CHECKING:
+    from pct_mlops.data import Splits
+
+
+def first_inputs(members: Sequence[Member], old: Old, session: Session) -> list[Member]:
+    """Everything that can be wrong with recipe or data is a PctError here, before anything is written.
+
+    Returns the members with keys that are also about what they are made from: who labels anew trains anew.
+    """
+    read: dict[tuple[Path, ...], Inputs] = {}
+    weights: dict[tuple[str, str | None], str] = {}
+    found = []
+    for member in members:
+        recipe, tables = member.recipe, tuple(tables_of(member.recipe.objective))
+        if tables not in read:
+            read[tables] = on_all(session.accelerator, partial(_checked, recipe, old, session))
+        inputs = read[tables]
+        models = (recipe.teacher.model_dump_json(), recipe.model.init)
+        if models not in weights:
+            weights[models] = _models(recipe, inputs.splits, session)
+        found.append(with_contents(member, inputs.digest, weights[models], old.digest))
+    return found
+
+
+def check_examples(splits: Splits, old: Old) -> None:
+    """PctError unless test holds the examples that the old model was scored on: before hours are spent, not after."""
+    import numpy as np
+    import pyarrow as pa
+
+    ids, labels = splits.test.sample_ids, splits.test.labels.numpy()
+    order = sorted(range(len(ids)), key=lambda row: ids[row].encode())
+    columns = [pa.array([ids[row] for row in order], pa.string()), pa.array(labels[np.array(order)], pa.int32())]
+    if digest_of([pa.record_batch(columns, ["sample_id", "label"])], splits.class_names) != old.digest:
+        raise PctError(
+            f"The recipe's test examples are not those that {old.uri} was scored on: "
+            f"choose the data of that version, or score it on these with 'pct score'."
+        )
+
+
+def _checked(recipe: Recipe, old: Old, session: Session) -> Inputs:
+    inputs = read_inputs(recipe, session.accelerator)
+    check_examples(inputs.splits, old)
+    return inputs
+
+
+def _models(recipe: Recipe, splits: Splits, session: Session) -> str:
+    """A digest of what other models gave: the weights behind each reference that may come to mean others, and a table.
+
+    A registered version keeps its weights, and the recipe holds its number.
+    """
+    teacher, found = recipe.teacher, hashlib.sha256()
+    named = [(teacher.ref, None), *((part.ref, part.arch) for part in teacher.refs), (recipe.model.init, None)]
+    for reference, arch in named:
+        if reference and (os.path.exists(reference) or not reference.rpartition("/")[2].isdigit()):
+            plain = architecture_of(recipe.model, splits, arch)
+            with_heads = not (reference == recipe.model.init and recipe.model.new_head)
+            weights = fetch_weights(reference, recipe.model_name, session, plain, with_heads=with_heads)
+            found.update(weights.digest.encode())
+    if teacher.table is not None:
+        found.update(on_all(session.accelerator, partial(_content, teacher.table)))
+    return found.hexdigest()
+
+
+def _content(table: Path) -> bytes:
+    try:
+        return hashlib.sha256(table.read_bytes()).digest()
+    except OSError as error:
+        raise PctError(f"{table} cannot be read ({error.strerror}): correct teacher.table.") from error

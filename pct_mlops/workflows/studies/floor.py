@@ -1,0 +1,200 @@
+"""What retraining alone flips: one recipe with several seeds, every pair of equals compared."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pct_mlops.comparison import compare
+from pct_mlops.config import PctError, Recipe
+from pct_mlops.registry import PRODUCTION, Floor, Registry, Version, is_reference, parent_run, store_floor
+from pct_mlops.reports import REPORT_VERSION, render_floor
+from pct_mlops.reports.methods import spread
+from pct_mlops.workflows.runtime.atomic_files import write_json
+from pct_mlops.workflows.runtime.distributed import on_main
+from pct_mlops.workflows.runtime.session import open_session
+from pct_mlops.workflows.studies.fingerprints import first_inputs
+from pct_mlops.workflows.studies.plan import Method, digest, num_seeds, plan_members
+from pct_mlops.workflows.studies.trials import Bench, Old, Outcome, failed, old_tables, old_version
+from pct_mlops.workflows.training.teacher import with_preset_teacher
+
+if TYPE_CHECKING:
+    from pct_mlops.predictions import Predictions
+
+Report = dict[str, Any]
+
+
+def measure_floor(
+    reference: str | None,
+    *,
+    seeds: str | int = 5,
+    overrides: Sequence[str] = (),
+    tracking_uri: str | None = None,
+    say: Callable[[str], None] = print,
+    show: Callable[[Any], None] = print,
+) -> Floor | None:
+    """Retrain a recipe with `seeds` seeds on all processes; the floor on the main one, None on the others.
+
+    `reference`: a recipe file, or a version whose own recipe is taken; None: the registry's only production version.
+    What an earlier start completed is kept. The floor is stored with the registered model, the report with a run.
+    """
+    from pct_mlops.engine import make_accelerator
+
+    number = num_seeds(seeds, least=2)
+    recipe, origin, taught_by = read_recipe(reference, overrides, tracking_uri)
+    accelerator = make_accelerator(recipe.engine)
+    session = open_session(accelerator, tracking_uri, create=False, say=say)
+    bench = Bench(session)
+    old = on_main(accelerator, lambda: _read_old(recipe, bench, origin))
+    method = Method(recipe.objective.loss, recipe.objective)
+    planned = plan_members(
+        recipe, [method], number, purpose="floor", old_uri=old.uri, teacher_uri=taught_by, ref_is_old=False
+    )
+    members = first_inputs(planned, old, session)
+    session.say(f"{number} retrainings of {old.uri} ({recipe.objective.loss}, {recipe.model.name}) with other seeds.")
+    found: list[Floor] = []
+    with ExitStack() as stack:
+        on_main(accelerator, lambda: _open_parent(stack, bench, recipe, old))
+        outcomes = bench.run(members)
+        problem = failed(outcomes, "no floor is stored; the same command does these again and keeps the rest")
+        if problem is not None:
+            raise problem
+        on_main(accelerator, lambda: found.append(_conclude(bench, outcomes, recipe, old, show)))
+    return found[0] if found else None
+
+
+def read_recipe(reference: str | None, overrides: Sequence[str], tracking_uri: str | None) -> tuple[Recipe, str, str]:
+    """The recipe, the version that it is of, and the version that was in production then (both "" for a file).
+
+    Read on every process, as recipe files are: the processes cannot be joined before the recipe says on what they run.
+    """
+    if reference is not None and not is_reference(reference):
+        return Recipe.read(reference, overrides), "", ""
+    registry = Registry(tracking_uri)
+    version = registry.resolve(reference) if reference else _only_production(registry)
+    file = registry.download(version, "recipe.yaml")
+    if file is None:
+        raise PctError(f"{version.uri} carries no recipe: give the recipe file that it was trained with.")
+    recipe = Recipe.read(file, [f"model_name={version.name}", *overrides])
+    if recipe.model.init == PRODUCTION:
+        raise PctError(
+            f"{version.uri} started from the weights of what was in production then: name that version, "
+            "as in --set model.init=NAME/NUMBER."
+        )
+    # What it was distilled from then is not what is in production now.
+    teachers = [part for part in version.tags.get("pct.teacher", "").split(" + ") if is_reference(part)]
+    return recipe, version.uri, teachers[0] if teachers else ""
+
+
+def between_equals(tables: dict[int, Predictions]) -> list[Report]:
+    """NFR of every ordered pair: each seed once as the old and once as the new model."""
+    pairs = []
+    for (one, left), (two, right) in itertools.combinations(tables.items(), 2):
+        comparison = compare(left, right)
+        # What is a negative flip from one to the other is a positive flip on the way back.
+        pairs.append({"old": one, "new": two, "nfr": comparison.estimate("nfr").value})
+        pairs.append({"old": two, "new": one, "nfr": comparison.estimate("pfr").value})
+    return pairs
+
+
+def _only_production(registry: Registry) -> Version:
+    found = [version for name in registry.models() if (version := registry.find(name, PRODUCTION)) is not None]
+    if len(found) != 1:
+        names = ", ".join(f"{version.name}@{PRODUCTION}" for version in found[:5]) or "none"
+        raise PctError(
+            f"The registry has {len(found)} models in production ({names}): name one, as in "
+            "'pct floor NAME@production', or give a recipe file."
+        )
+    return found[0]
+
+
+def _read_old(recipe: Recipe, bench: Bench, origin: str) -> Old:
+    registry = bench.session.registry
+    assert registry is not None
+    plain = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"ref": origin or None})})
+    version = old_version(plain, registry, "The floor")
+    bench.old = old_tables(registry, version)
+    test = bench.old["test"]
+    return Old(version.uri, version.version, test.info.digest, test.info.num_examples, test.accuracy(), None)
+
+
+def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> None:
+    registry = bench.session.registry
+    assert registry is not None
+    key = digest(recipe, "floor", old.uri, seeds=False)
+    bench.parent = stack.enter_context(parent_run(registry, recipe.model_name, "floor", key))
+    bench.parent.set_tags({"pct.baseline": old.uri})
+
+
+def _conclude(
+    bench: Bench, outcomes: Sequence[Outcome], recipe: Recipe, old: Old, show: Callable[[Any], None]
+) -> Floor:
+    """Compare, store, show; main process only."""
+    parent = bench.parent
+    assert parent is not None
+    pairs = between_equals({outcome.member.seed: bench.table(outcome) for outcome in outcomes})
+    values = [pair["nfr"] for pair in pairs]
+    over = spread(values)
+    assert over.mean is not None  # test is never empty
+    floor = Floor(
+        digest=old.digest,
+        num_seeds=len(outcomes),
+        mean=over.mean,
+        std=over.std,
+        max=max(values),
+        values=tuple(round(value, 9) for value in values),
+        recipe_digest=_identity(recipe),
+        same_recipe=_is_recipe_of(parent.registry, old, recipe),
+        version=old.version,
+        when=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        run_id=parent.run_id,
+    )
+    report = _report(floor, outcomes, old, pairs)
+    with tempfile.TemporaryDirectory() as folder:
+        write_json(Path(folder) / "floor.json", report)
+        parent.log_files(Path(folder), "floor")
+    parent.log_metrics({"test/floor_nfr": floor.mean, "test/floor_nfr_max": floor.max}, 0)
+    store_floor(parent.registry, recipe.model_name, floor)
+    show(render_floor(report))
+    return floor
+
+
+def _is_recipe_of(registry: Registry, old: Old, recipe: Recipe) -> bool:
+    """Whether the old model was trained by this recipe, seeds aside."""
+    file = registry.download(registry.resolve(old.uri), "recipe.yaml")
+    if file is None:
+        return False
+    return _identity(Recipe.read(file, [f"model_name={recipe.model_name}"])) == _identity(recipe)
+
+
+def _identity(recipe: Recipe) -> str:
+    """Equal for recipes that differ in seeds only; a version's own says what its loss brings, a file may not."""
+    return digest(with_preset_teacher(recipe), seeds=False)
+
+
+def _report(floor: Floor, outcomes: Sequence[Outcome], old: Old, pairs: list[Report]) -> Report:
+    metrics = [(outcome.member.seed, outcome.metrics or {}) for outcome in outcomes]
+    return {
+        "report_version": REPORT_VERSION,
+        "kind": "floor",
+        "baseline": old.uri,
+        "num_examples": old.num_examples,
+        "digest": floor.digest,
+        "recipe_digest": floor.recipe_digest,
+        "same_recipe": floor.same_recipe,
+        "num_seeds": floor.num_seeds,
+        "mean": floor.mean,
+        "std": floor.std,
+        "max": floor.max,
+        "when": floor.when,
+        "pairs": pairs,
+        "against_baseline": [
+            {"seed": seed, **{key: values[f"test/{key}"] for key in ("accuracy", "nfr", "pfr", "relative_nfr")}}
+            for seed, values in metrics
+        ],
+    }

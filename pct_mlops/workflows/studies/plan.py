@@ -1,0 +1,223 @@
+"""Which trainings a sweep consists of: pure, from a recipe and names of presets to a list of recipes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from pct_mlops.config import ObjectiveConfig, PctError, Recipe, TeacherConfig, unknown
+from pct_mlops.workflows.training.inputs import RECIPE_HOW
+from pct_mlops.workflows.training.teacher import with_preset_teacher
+
+if TYPE_CHECKING:
+    from pct_mlops.losses import Objective
+    from pct_mlops.losses.focuses import MaskFocus
+
+FIRST_SEED = 1001  # members of an ensemble teacher count from 1: no training of a sweep shares a seed with one
+MAX_SEEDS = 1000
+SAME_WEIGHT, SHUFFLED = "no focus", "shuffled focus"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table: a preset, as it is or as a control, from scratch or from production's weights."""
+
+    loss: str
+    objective: ObjectiveConfig
+    control: str = ""
+    warm_start: bool = False
+
+    @property
+    def name(self) -> str:
+        """What people call it: "kl", "kl, shuffled focus", "kl, warm start"."""
+        return ", ".join(part for part in (self.loss, self.control, "warm start" if self.warm_start else "") if part)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One training. `key` is a digest of all that determines it, what it is measured against included.
+
+    What the recipe only points at is in it after `with_contents`.
+    """
+
+    method: Method
+    seed: int
+    recipe: Recipe
+    key: str
+
+    @property
+    def title(self) -> str:
+        """Method and seed."""
+        return f"{self.method.name}, seed {self.seed}"
+
+
+def chosen_losses(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
+    """The names in 'none,kl,ldi', each once, or 'all'; PctError for none, and for an unknown one with what is near."""
+    names = tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
+    if names == ("all",):
+        return tuple(known)
+    if not names:
+        raise PctError("--losses names no loss: write for example --losses none,kl; 'pct list losses' shows them.")
+    for name in names:
+        if name not in known:
+            raise unknown("loss", name, list(known))
+    return names
+
+
+def num_seeds(text: str | int, least: int = 1) -> int:
+    """A number of seeds as typed; PctError below `least`, where there is nothing to compare."""
+    text = str(text)
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= MAX_SEEDS:
+        raise PctError(f"--seeds should be a whole number from {least} to {MAX_SEEDS:,}, and it is '{text}'.")
+    return int(text)
+
+
+def plan_methods(recipe: Recipe, losses: Sequence[str], *, warm_start: bool, controls: bool) -> list[Method]:
+    """Methods in the order of `losses`: itself, its controls, its warm start. PctError for a recipe that does not fit.
+
+    Controls' weights need production's accuracy: `weighed` puts it in.
+    """
+    methods = []
+    for loss in losses:
+        config = _objective(recipe, loss)
+        objective = _planned(config)
+        methods.append(Method(loss, config))
+        if controls and _is_focal(objective.focus):
+            methods += _controls(loss, config, objective.focus)
+        if warm_start:
+            methods.append(Method(loss, config, warm_start=True))
+    return methods
+
+
+def weighed(method: Method, share: float) -> Method:
+    """The method; in the control without focus every sample weighs base + scale * share.
+
+    `share` is production's accuracy: so much of the focus' extra weight is given in the mean (old right).
+    """
+    if method.control != SAME_WEIGHT:
+        return method
+    assert method.objective.focus is not None
+    focus = method.objective.focus
+    every = {"name": "all", "base": focus["base"] + focus["scale"] * share}
+    return dataclasses.replace(method, objective=method.objective.model_copy(update={"focus": every}))
+
+
+def plan_members(
+    recipe: Recipe,
+    methods: Sequence[Method],
+    seeds: int,
+    *,
+    purpose: str,
+    old_uri: str,
+    teacher_uri: str = "",
+    ref_is_old: bool = True,
+) -> list[Member]:
+    """All trainings, seed by seed within a method. Only seed.model and seed.sampler vary: the val split stays.
+
+    `old_uri` is what all are measured against, `teacher_uri` what "production" means to a teacher (empty: the same).
+    `ref_is_old`: the recipe's teacher.ref names that old version, so a loss that brings its own teachers keeps them.
+    `purpose` keeps the runs of a sweep and of a floor apart.
+    """
+    members = []
+    for method in methods:
+        teacher = pinned(recipe, method.objective, teacher_uri or old_uri, ref_is_old=ref_is_old)
+        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+            one = _with(recipe, seed={"model": seed, "sampler": seed})
+            one = one.model_copy(update={"objective": method.objective, "teacher": teacher})
+            if method.warm_start:
+                one = _with(one, model={"init": teacher_uri or old_uri, "weights": None})
+            members.append(Member(method, seed, one, digest(one, purpose, old_uri)))
+    return members
+
+
+def with_contents(member: Member, *digests: str) -> Member:
+    """The member with a key that is also about `digests`: of data, tables and predictions that its recipe points at."""
+    text = json.dumps([member.key, *digests])
+    return dataclasses.replace(member, key=hashlib.sha256(text.encode()).hexdigest())
+
+
+def settings(recipe: Recipe, *, seeds: bool = True) -> dict[str, Any]:
+    """What determines a training's result, as plain data; without `seeds`, equals agree in it."""
+    return recipe.model_dump(mode="json", exclude=RECIPE_HOW if seeds else {**RECIPE_HOW, "seed": {"model", "sampler"}})
+
+
+def digest(recipe: Recipe, *more: str, seeds: bool = True) -> str:
+    """sha256 over these settings and what else is given, as 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps([settings(recipe, seeds=seeds), *more], sort_keys=True).encode()).hexdigest()
+
+
+def _objective(recipe: Recipe, loss: str) -> ObjectiveConfig:
+    """The preset with its own numbers; the recipe's apply to the loss that the recipe itself names."""
+    if loss == recipe.objective.loss:
+        return recipe.objective
+    plain = {"loss": loss, "distance": None, "focus": None, "weight": None, "mix": None}
+    return recipe.objective.model_copy(update=plain)
+
+
+def _planned(config: ObjectiveConfig) -> Objective:
+    """The objective as far as a plan needs it: distance and focus. Weights that data or tables hold are not known."""
+    from pct_mlops.losses import build_objective
+
+    focus: dict[str, Any] | None = config.focus
+    if focus and focus.get("name") == "likelihood" and "table" in focus:
+        focus = {**{key: value for key, value in focus.items() if key != "table"}, "weights": [1.0]}
+    return build_objective(config.model_copy(update={"class_weights": None, "ce_weights": None, "focus": focus}))
+
+
+def _is_focal(focus: object) -> TypeGuard[MaskFocus]:
+    """Whether some samples weigh more than others by a condition of their own."""
+    from pct_mlops.losses.focuses import All, MaskFocus, Shuffled
+
+    return isinstance(focus, MaskFocus) and not isinstance(focus, All | Shuffled) and focus.scale > 0
+
+
+def _controls(loss: str, config: ObjectiveConfig, focus: MaskFocus) -> list[Method]:
+    """The same total weight without a focus, and the focus' mask at random within each class."""
+    from pct_mlops.losses.distance import name_of
+    from pct_mlops.losses.focuses import FOCUSES, OldCorrect
+
+    weights = {"base": focus.base, "scale": focus.scale}
+    # The shuffled focus takes base and scale itself, and the rest of the focus it permutes.
+    rest = {f.name: getattr(focus, f.name) for f in dataclasses.fields(focus) if f.name not in weights}
+    shuffled = {"name": "shuffled", "of": {"name": name_of(FOCUSES, focus), **rest}, **weights}
+    found = [Method(loss, config.model_copy(update={"focus": shuffled}), SHUFFLED)]
+    if isinstance(focus, OldCorrect):
+        # How much weight another condition gives is only known after training: there is no equal to it.
+        even = {"name": "all", **weights}
+        found.insert(0, Method(loss, config.model_copy(update={"focus": even}), SAME_WEIGHT))
+    return found
+
+
+def pinned(recipe: Recipe, objective: ObjectiveConfig, production: str, *, ref_is_old: bool = True) -> TeacherConfig:
+    """The teacher with production written by its number: an alias may move while a sweep runs.
+
+    A loss without a teacher has none in its recipe, so its trainings are found again whatever production is.
+    """
+    from pct_mlops.losses import PRESETS
+
+    if not _planned(objective).needs_teacher:
+        return TeacherConfig()
+    one = recipe.model_copy(update={"objective": objective})
+    if ref_is_old and "teacher" in PRESETS[objective.loss]:
+        one = _with(one, teacher={"ref": None})
+    teacher = with_preset_teacher(one).teacher
+    if teacher.kind != "models":
+        return teacher
+    refs = tuple(
+        part.model_copy(update={"ref": production}) if part.ref == "production" else part for part in teacher.refs
+    )
+    # Where a recipe names no teacher at all, production is meant.
+    named = teacher.ref or ("" if refs or teacher.num_members else "production")
+    ref = production if named == "production" else teacher.ref
+    return teacher.model_copy(update={"refs": refs, "ref": ref})
+
+
+def _with(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
+    """A copy with single keys of sections changed."""
+    return recipe.model_copy(
+        update={name: getattr(recipe, name).model_copy(update=changes) for name, changes in sections.items()}
+    )

@@ -1,0 +1,221 @@
+"""Many losses against production, each with several seeds: nested runs, one table, one picture. Nothing is tuned."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pct_mlops.config import PctError, Recipe
+from pct_mlops.config.numbers import percent
+from pct_mlops.predictions import Predictions
+from pct_mlops.registry import PRODUCTION, parent_run, read_floor
+from pct_mlops.reports import (
+    MethodRow,
+    SeedResult,
+    methods_csv,
+    methods_markdown,
+    render_methods,
+    seeds_csv,
+    summarise,
+)
+from pct_mlops.workflows.runtime.atomic_files import write_text
+from pct_mlops.workflows.runtime.distributed import on_main
+from pct_mlops.workflows.runtime.session import open_session
+from pct_mlops.workflows.studies.fingerprints import first_inputs
+from pct_mlops.workflows.studies.plan import (
+    FIRST_SEED,
+    SAME_WEIGHT,
+    Method,
+    chosen_losses,
+    digest,
+    num_seeds,
+    plan_members,
+    plan_methods,
+    settings,
+    weighed,
+)
+from pct_mlops.workflows.studies.trials import Bench, Old, Outcome, failed, old_tables, old_version
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep found: a row for each method, every training, and what is said below the table."""
+
+    title: str
+    rows: list[MethodRow]
+    results: list[SeedResult]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Job:
+    bench: Bench
+    old: Old
+    methods: Sequence[Method]
+    number: int
+    output: Path | None
+    show: Callable[[Any], None]
+
+
+def sweep(
+    recipe: Recipe,
+    losses: str | None,
+    *,
+    seeds: str | int = 3,
+    warm_start: bool = False,
+    controls: bool = True,
+    output: Path | None = None,
+    tracking_uri: str | None = None,
+    say: Callable[[str], None] = print,
+    show: Callable[[Any], None] = print,
+) -> Sweep | None:
+    """Train every loss of 'none,kl,...' with `seeds` seeds on all processes; the outcome on the main one, else None.
+
+    What an earlier start of the same sweep completed is kept. No version is registered and no alias moves. When a
+    training failed, PctError names it after the others are done and the table is written.
+    """
+    from pct_mlops.engine import make_accelerator
+    from pct_mlops.losses import PRESETS
+
+    names, number = chosen_losses(losses, list(PRESETS)), num_seeds(seeds)
+    methods = plan_methods(recipe, names, warm_start=warm_start, controls=controls)
+    accelerator = make_accelerator(recipe.engine)
+    session = open_session(accelerator, tracking_uri, create=False, say=say)
+    bench = Bench(session)
+    needs_share = any(method.control == SAME_WEIGHT for method in methods)
+    old = on_main(accelerator, lambda: _read_old(recipe, bench, needs_share))
+    methods = [weighed(method, old.share or 0.0) for method in methods]
+    planned = plan_members(recipe, methods, number, purpose="sweep", old_uri=old.uri)
+    members = first_inputs(planned, old, session)
+    on_main(accelerator, lambda: _make_folder(output))
+    session.say(
+        f"{len(members)} training(s): {len(methods)} method(s) with {number} seed(s), measured against {old.uri} "
+        f"(accuracy {percent(old.accuracy)} on {old.num_examples:,} test examples)."
+    )
+    with ExitStack() as stack:
+        on_main(accelerator, lambda: _open_parent(stack, bench, recipe, old))
+        outcomes = bench.run(members)
+        job = _Job(bench, old, methods, number, output, show)
+        found = on_main(accelerator, lambda: _conclude(job, outcomes))
+        problem = failed(outcomes, "the same command does these again and keeps the rest")
+        if problem is not None:
+            raise problem
+    return found if session.is_main else None
+
+
+def _read_old(recipe: Recipe, bench: Bench, needs_share: bool) -> Old:
+    registry = bench.session.registry
+    assert registry is not None
+    version = old_version(recipe, registry, "A sweep")
+    bench.old = old_tables(registry, version)
+    if needs_share and "val" not in bench.old:
+        raise PctError(
+            f"{version.uri} carries no predictions on val, by which the controls are weighed: make them with "
+            f"'pct score {version.name}/{version.version} --split val', or sweep with --no-controls."
+        )
+    test: Predictions = bench.old["test"]
+    share = bench.old["val"].accuracy() if needs_share else None
+    return Old(version.uri, version.version, test.info.digest, test.info.num_examples, test.accuracy(), share)
+
+
+def _make_folder(output: Path | None) -> None:
+    if output is None:
+        return
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise PctError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error
+
+
+def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> None:
+    """One parent for each recipe and old version: more losses or seeds are added to those that are there."""
+    from pct_mlops.workflows.training.train import flat
+
+    registry = bench.session.registry
+    assert registry is not None
+    key = digest(recipe, "sweep", old.uri, seeds=False)
+    bench.parent = stack.enter_context(parent_run(registry, recipe.model_name, "sweep", key))
+    bench.parent.log_params(flat(settings(recipe, seeds=False)))
+    bench.parent.set_tags({"pct.baseline": old.uri})
+
+
+def _conclude(job: _Job, outcomes: Sequence[Outcome]) -> Sweep:
+    """Add up, write, show; main process only."""
+    assert job.bench.parent is not None
+    results = [_result(outcome) for outcome in outcomes]
+    name = outcomes[0].member.recipe.model_name
+    title = f"{name}: methods against {job.old.uri}"
+    found = Sweep(title, summarise(results), results, _notes(job, name))
+    files = _files(found)
+    with tempfile.TemporaryDirectory() as temporary:
+        for folder in (Path(temporary), *([job.output] if job.output else [])):
+            for file, text in files.items():
+                write_text(folder / file, text)
+        job.bench.parent.log_files(Path(temporary), "sweep")
+    job.show(render_methods(found.rows, found.title, found.notes))
+    return found
+
+
+def _result(outcome: Outcome) -> SeedResult:
+    member, metrics = outcome.member, outcome.metrics
+    on_test = None
+    if metrics is not None:
+        on_test = {key.removeprefix("test/"): value for key, value in metrics.items() if key.startswith("test/")}
+    return SeedResult(member.method.name, member.seed, on_test, outcome.error)
+
+
+def _notes(job: _Job, name: str) -> list[str]:
+    registry, old, number = job.bench.session.registry, job.old, job.number
+    assert registry is not None
+    last = FIRST_SEED + number - 1
+    seeds = (
+        f"{number} seeds ({FIRST_SEED} to {last})" if number > 1 else f"1 seed ({last}), which says nothing of noise"
+    )
+    notes = [
+        f"Mean ± standard deviation over {seeds}, on the {old.num_examples:,} test examples; {old.uri} has accuracy "
+        f"{percent(old.accuracy)}. Test is read for this report only: no number of a loss was chosen on it."
+    ]
+    floor = read_floor(registry, name, old.digest)
+    if floor is not None:
+        notes.append(f"For comparison: {floor.sentence}.")
+    if any(method.control for method in job.methods):
+        text = "Controls: the shuffled focus gives as many samples of each class more weight, at random"
+        if old.share is not None:
+            text += f"; without focus all weigh the same, base + scale × {old.share:.4f} (accuracy of {old.uri} on val)"
+        notes.append(f"{text}.")
+    now = registry.find(name, PRODUCTION)
+    if now is not None and now.name == name and now.uri != old.uri:
+        notes.append(f"Production is {now.uri} by now; all of this was measured against {old.uri}.")
+    return notes
+
+
+def _files(found: Sweep) -> dict[str, str]:
+    """File name -> content."""
+    from pct_mlops.charts import page
+
+    return {
+        "methods.md": methods_markdown(found.rows, found.title, found.notes),
+        "methods.csv": methods_csv(found.rows),
+        "trainings.csv": seeds_csv(found.results),
+        "pareto.html": page(_picture(found.rows), found.title),
+    }
+
+
+def _picture(rows: Sequence[MethodRow]) -> go.Figure:
+    from pct_mlops.charts import MethodPoint, pareto
+
+    points = []
+    for row in rows:
+        accuracy, nfr = row.spreads["accuracy"], row.spreads["nfr"]
+        if accuracy.mean is not None and nfr.mean is not None:
+            points.append(MethodPoint(row.method, accuracy.mean, nfr.mean, accuracy.std, nfr.std))
+    return pareto(points)

@@ -1,0 +1,226 @@
+"""Many trainings under one run: each scored against the same old model, each kept so that none is done twice."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pct_mlops.comparison import compare
+from pct_mlops.config import PctError, Recipe
+from pct_mlops.predictions import Predictions
+from pct_mlops.registry import (
+    PRODUCTION,
+    ChildRun,
+    ParentRun,
+    Registry,
+    Version,
+    close_child,
+    find_child,
+    open_child,
+    run_file,
+)
+from pct_mlops.workflows.runtime.distributed import met_by_all, on_main
+from pct_mlops.workflows.runtime.model_weights import LEGACY
+from pct_mlops.workflows.runtime.references import version_predictions
+from pct_mlops.workflows.studies.plan import Member, settings
+from pct_mlops.workflows.studies.progress import Pace, pace
+from pct_mlops.workflows.training.register import predictions_table
+from pct_mlops.workflows.training.train import flat, train_once
+
+if TYPE_CHECKING:
+    from pct_mlops.workflows.runtime.session import Session
+    from pct_mlops.workflows.training.job import Trained
+
+SPLITS = ("val", "test")
+Metrics = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Old:
+    """The version that all are measured against. `share` is its accuracy on val, None where it was not asked for."""
+
+    uri: str
+    version: int
+    digest: str
+    num_examples: int
+    accuracy: float
+    share: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a training, the same on all processes: metrics as split/name (None: undefined), or an error.
+
+    `num_epochs` were trained now. `run_id` is the child that carries the tables.
+    """
+
+    member: Member
+    metrics: Metrics | None = None
+    run_id: str = ""
+    num_epochs: int = 0
+    error: str = ""
+
+
+@dataclass
+class Bench:
+    """Where trainings are measured: the session and, on the main process, the parent run and the old tables."""
+
+    session: Session
+    parent: ParentRun | None = None
+    old: dict[str, Predictions] = field(default_factory=dict)
+
+    def run(self, members: Sequence[Member]) -> list[Outcome]:
+        """Complete all members, on all processes; one that fails on all of them alike does not keep the others from it.
+
+        A PctError that one process alone meets is raised there: the process ends, and the launcher ends the rest.
+        """
+        outcomes = []
+        with pace(len(members), self.session.say, visible=self.session.is_main) as steps:
+            for member in members:
+                steps.begin(member.title)
+                outcome = self._complete(member, steps)
+                outcomes.append(outcome)
+                steps.end(_in_words(outcome), trained=outcome.num_epochs > 0)
+        return outcomes
+
+    def table(self, outcome: Outcome) -> Predictions:
+        """The test predictions of a completed member; main process only."""
+        assert self.parent is not None
+        return _stored(self.parent.registry, outcome.run_id, "test")
+
+    def _complete(self, member: Member, steps: Pace) -> Outcome:
+        try:
+            found = on_main(self.session.accelerator, lambda: self._find(member))
+            return Outcome(member, *found) if found else self._train(member, steps)
+        except PctError as error:
+            if not met_by_all(error, self.session.accelerator, member.key):
+                raise
+            return Outcome(member, error=str(error))
+
+    def _find(self, member: Member) -> tuple[Metrics, str] | None:
+        """Metrics of a member that an earlier start completed, and its run."""
+        assert self.parent is not None
+        run_id = find_child(self.parent, member.key)
+        if run_id is None:
+            return None
+        tables = {split: _stored(self.parent.registry, run_id, split) for split in SPLITS}
+        return self._measure(tables), run_id
+
+    def _train(self, member: Member, steps: Pace) -> Outcome:
+        accelerator = self.session.accelerator
+        opened: list[ChildRun] = []
+        quiet = dataclasses.replace(self.session, say=steps.note if self.session.is_main else self.session.say)
+        try:
+            on_main(accelerator, lambda: self._open(member, opened))
+            child = opened[0] if opened else None
+            trained = train_once(member.recipe, quiet, run=child)
+            metrics, run_id = on_main(accelerator, lambda: self._record(member, trained, child))
+        except BaseException as error:
+            for begun in opened:
+                close_child(begun, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", str(error))
+            raise
+        return Outcome(member, metrics, run_id, trained.num_epochs)
+
+    def _open(self, member: Member, opened: list[ChildRun]) -> None:
+        assert self.parent is not None
+        child = open_child(self.parent, member.key, member.title)
+        opened.append(child)
+        child.log_params(flat(settings(member.recipe)))
+        method = member.method
+        start = "warm" if method.warm_start else "scratch"
+        tags = {"method": method.name, "loss": method.loss, "control": method.control, "start": start}
+        child.set_tags({f"pct.{key}": text for key, text in {**tags, "seed": str(member.seed)}.items()})
+
+    def _record(self, member: Member, trained: Trained, child: ChildRun | None) -> tuple[Metrics, str]:
+        """Keep the tables and what they say with the child, and close it."""
+        assert child is not None
+        splits = trained.splits
+        with tempfile.TemporaryDirectory() as folder:
+            tables = {}
+            for split in (splits.val, splits.test):
+                logits, uri = trained.logits[split.name], f"runs:/{child.run_id}"
+                table = predictions_table(logits, split, splits, model_name=member.title, uri=uri)
+                tables[split.name] = table.save(Path(folder) / f"{split.name}.parquet")
+            metrics = self._measure(tables)
+            child.log_files(Path(folder), "predictions")
+        child.log_final(metrics, trained.step)
+        close_child(child)
+        return metrics, child.run_id
+
+    def _measure(self, tables: dict[str, Predictions]) -> Metrics:
+        """Accuracy and flips against the old model; those on val only where the old model has the same examples."""
+        metrics: Metrics = {f"{name}/accuracy": table.accuracy() for name, table in tables.items()}
+        for split, table in tables.items():
+            if split not in self.old or (split == "val" and self.old[split].info.digest != table.info.digest):
+                continue
+            comparison = compare(self.old[split], table)
+            for name in ("nfr", "pfr", "relative_nfr"):
+                metrics[f"{split}/{name}"] = comparison.estimate(name).value
+        return metrics
+
+
+def old_version(recipe: Recipe, registry: Registry, purpose: str) -> Version:
+    """The version that the recipe's teacher.ref names, else production; says how to make a first baseline.
+
+    A reference means what it means to a training, so a checkpoint, which has no stored predictions, is refused.
+    """
+    name, reference = recipe.model_name, recipe.teacher.ref or PRODUCTION
+    if os.path.isdir(reference) or reference.endswith(LEGACY):
+        raise PctError(
+            f"{purpose} measures flips against a registered version, and teacher.ref={reference} is a checkpoint: "
+            f"name a version, for example {name}/1, or leave it out for production."
+        )
+    if reference != PRODUCTION:
+        return registry.resolve(f"{name}@{reference}" if reference.isidentifier() else reference)
+    version = registry.find(name, PRODUCTION)
+    if version is None:
+        raise PctError(
+            f"{purpose} measures flips against the production version of {name}, and there is none: make a first "
+            f"baseline with 'mlflow run . -P loss=none' and then 'pct gate {name}@candidate --policy FILE --promote'."
+        )
+    return version
+
+
+def old_tables(registry: Registry, version: Version) -> dict[str, Predictions]:
+    """The stored predictions of the old model on test and, where it has them, on val."""
+    tables = {"test": version_predictions(registry, version, "test")}
+    # Only the controls need those on val, and they say so.
+    with contextlib.suppress(PctError):
+        tables["val"] = version_predictions(registry, version, "val")
+    return tables
+
+
+def failed(outcomes: Sequence[Outcome], again: str) -> PctError | None:
+    """One sentence that names what failed, or None."""
+    wrong = [outcome for outcome in outcomes if outcome.error]
+    if not wrong:
+        return None
+    names = "; ".join(outcome.member.title for outcome in wrong[:4])
+    more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+    reason = wrong[0].error.rstrip(".")
+    return PctError(
+        f"{len(wrong)} of {len(outcomes)} trainings failed ({names}{more}), the first because: {reason}; {again}."
+    )
+
+
+def _stored(registry: Registry, run_id: str, split: str) -> Predictions:
+    path = run_file(registry, run_id, f"predictions/{split}.parquet")
+    if path is None:
+        raise PctError(f"The run {run_id} lost its predictions on {split}: delete the run and start again.")
+    return Predictions.load(path)
+
+
+def _in_words(outcome: Outcome) -> str:
+    if outcome.metrics is None:
+        return f"failed: {outcome.error}"
+    numbers = [f"accuracy {outcome.metrics['test/accuracy']:.2%}"]
+    if outcome.metrics.get("test/nfr") is not None:
+        numbers.append(f"NFR {outcome.metrics['test/nfr']:.2%}")
+    before = "" if outcome.num_epochs else ", complete before"
+    return ", ".join(numbers) + before

@@ -1,0 +1,1 @@
+"""Prediction tables: score, compare, and updates that need no training."""

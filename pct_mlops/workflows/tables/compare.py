@@ -1,0 +1,26 @@
+"""Compare and average the predictions behind references or files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from pct_mlops.comparison import compare
+from pct_mlops.workflows.runtime.references import open_source
+
+if TYPE_CHECKING:
+    from pct_mlops.comparison import Comparison
+    from pct_mlops.predictions import Predictions
+
+
+def compare_sources(old: str, new: str, *, split: str = "test", tracking_uri: str | None = None) -> Comparison:
+    """The comparison of two references or files."""
+    sources = [open_source(reference, split=split, tracking_uri=tracking_uri) for reference in (old, new)]
+    return compare(sources[0].predictions, sources[1].predictions)
+
+
+def mean_of(references: Sequence[str], *, split: str = "test", tracking_uri: str | None = None) -> Predictions:
+    """The mean of the logits of all references or files, each weighing the same."""
+    tables = [open_source(reference, split=split, tracking_uri=tracking_uri).predictions for reference in references]
+    return reduce(lambda left, right: left + right, tables)

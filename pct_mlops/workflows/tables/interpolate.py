@@ -1,0 +1,177 @@
+"""Weight interpolation of two versions (BCWI, Schumann et al., arXiv 2301.10546): a * old + (1 - a) * new.
+
+It fits a new model that was fine-tuned from the old one; between models trained apart, accuracy collapses midway. The
+weights in between have no BatchNorm statistics of their own, so these are estimated anew on training data of the new
+version's recipe: a seeded random part of it, without augmentation, because the images that the model will be asked
+about come without it. The ends of the curve are the two versions as they are, statistics included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pct_mlops.comparison import Comparison, compare
+from pct_mlops.config import EngineConfig, PctError, Recipe
+from pct_mlops.registry import Registry, Version, training_run
+from pct_mlops.reports import CurvePoint
+from pct_mlops.workflows.runtime.distributed import on_main
+from pct_mlops.workflows.runtime.model_weights import classifier_files
+from pct_mlops.workflows.tables.weight_path import Sweep
+from pct_mlops.workflows.training.job import Trained
+from pct_mlops.workflows.training.register import predictions_table, publish
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pct_mlops.data import Splits
+    from pct_mlops.models import Classifier
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """The curve on val, the point chosen there, and on test old against new and old against the chosen."""
+
+    old: str
+    new: str
+    curve: tuple[CurvePoint, ...]
+    chosen: CurvePoint
+    replaced: Comparison
+    mixed: Comparison
+    _made: _Made
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What registering the chosen model needs."""
+
+    registry: Registry
+    name: str
+    recipe: Recipe
+    splits: Splits
+    model: Classifier
+    logits: dict[str, NDArray[np.float32]]
+
+
+def choose(curve: Sequence[CurvePoint], tolerance: float) -> CurvePoint:
+    """Lowest NFR among points at most `tolerance` below the accuracy of new (share 0); then accuracy, then less old."""
+    (new,) = (point for point in curve if point.share == 0)
+    # A rounding of the difference must not shut out a point that lies on the limit.
+    allowed = [point for point in curve if point.accuracy >= new.accuracy - tolerance - 1e-12]
+    return min(allowed, key=lambda point: (point.nfr, -point.accuracy, point.share))
+
+
+def interpolate(
+    old: str,
+    new: str,
+    *,
+    shares: Sequence[float],
+    tolerance: float = 0.002,
+    batchnorm_batches: int = 50,
+    overrides: Sequence[str] = (),
+    tracking_uri: str | None = None,
+) -> Interpolation | None:
+    """Sweep `shares` of the old weights, choose on val, report on test; on the main process, None on the others.
+
+    Old and new themselves are always on the curve; old is chosen only when 1 is among the shares. All processes of a
+    launcher share the evaluation; the statistics are estimated alike on each.
+    """
+
+    from pct_mlops.data import load_data
+    from pct_mlops.engine import make_accelerator
+
+    check_shares(shares)
+    opened: list[Registry] = []
+    # Full precision, as in scoring. Without a GPU, accelerate joins processes only when told to use the CPU.
+    accelerator = make_accelerator(EngineConfig())
+    versions, recipe, files = on_main(accelerator, lambda: _fetch(opened, (old, new), overrides, tracking_uri))
+    models = _rebuild(versions, files)
+    splits = load_data(recipe.data, recipe.seed.data)
+    architecture = models[0].architecture
+    if (architecture.class_names, architecture.image_shape) != (splits.class_names, splits.image_shape):
+        raise PctError(
+            f"{versions[1].uri} knows other classes or image shapes than {splits.name}: "
+            "--set data.name or data.root to its own data."
+        )
+    sweep = Sweep(models, recipe, splits, accelerator, batchnorm_batches)
+    curve = sweep.curve(shares)
+    # Old is on the curve to be seen; whether keeping it is an answer, the shares say.
+    chosen = choose([point for point in curve if point.share < 1 or 1 in shares], tolerance)
+    model = sweep.model(chosen.share)
+    logits = {split.name: sweep.predict(model, split) for split in (splits.val, splits.test)}
+    tables = {
+        name: predictions_table(values, splits.test, splits, model_name=versions[1].name, version=version, uri=uri)
+        for name, values, version, uri in (
+            ("old", sweep.predict(sweep.model(1), splits.test), str(versions[0].version), versions[0].uri),
+            ("new", sweep.predict(sweep.model(0), splits.test), str(versions[1].version), versions[1].uri),
+            ("chosen", logits["test"], f"{versions[1].version} mixed, {chosen.share:g} old", ""),
+        )
+    }
+    if not accelerator.is_main_process:
+        return None
+    return Interpolation(
+        versions[0].uri,
+        versions[1].uri,
+        curve,
+        chosen,
+        compare(tables["old"], tables["new"]),
+        compare(tables["old"], tables["chosen"]),
+        _Made(opened[0], versions[1].name, recipe, splits, model, logits),
+    )
+
+
+def check_shares(shares: Sequence[float]) -> None:
+    """PctError unless there are some, each from 0 to 1."""
+    wrong = [share for share in shares if not 0 <= share <= 1]
+    if wrong or not shares:
+        what = f"{wrong[0]:g} is outside" if wrong else "it is empty"
+        raise PctError(
+            f"The grid holds shares of the old weights from 0 to 1, and {what}: give for example 0,0.25,0.5."
+        )
+
+
+def register(result: Interpolation) -> Version:
+    """Make the chosen model a version of the new version's model, with the alias candidate; main process only."""
+    share = result.chosen.share
+    if share in (0, 1):
+        raise PctError(
+            f"The choice is {result.old if share else result.new} itself, which is registered already: "
+            "nothing was registered; raise --tolerance, or give a finer --grid."
+        )
+    made = result._made
+    facts = {"update": "interpolate", "update.a": f"{share:g}", "update.old": result.old, "update.new": result.new}
+    recipe = made.recipe.model_copy(update={"model_name": made.name})
+    with training_run(made.registry, made.name, "interpolate") as run:
+        run.log_params(facts)
+        for step, point in enumerate(result.curve):
+            run.log_metrics({f"curve/{key}": value for key, value in point._asdict().items()}, step)
+        mixed = Trained(recipe, made.splits, made.model, made.logits)
+        return publish(mixed, run, {f"pct.{key}": value for key, value in facts.items()})
+
+
+def _fetch(
+    opened: list[Registry], references: tuple[str, str], overrides: Sequence[str], tracking_uri: str | None
+) -> tuple[list[Version], Recipe, list[tuple[bytes, bytes]]]:
+    registry = Registry(tracking_uri)
+    opened.append(registry)
+    versions = [registry.resolve(reference) for reference in references]
+    if versions[0].uri == versions[1].uri:
+        raise PctError(f"OLD and NEW are both {versions[0].uri}: name two versions.")
+    recipe_file: Path | None = registry.download(versions[1], "recipe.yaml")
+    if recipe_file is None:
+        raise PctError(f"{versions[1].uri} carries no recipe, so its data are unknown: register it with 'pct train'.")
+    return versions, Recipe.read(recipe_file, overrides), [classifier_files(registry, item) for item in versions]
+
+
+def _rebuild(versions: Sequence[Version], files: Sequence[tuple[bytes, bytes]]) -> tuple[Classifier, Classifier]:
+    """Old and new; PctError when their weights cannot be mixed."""
+    from pct_mlops.models import classifier_from_bytes
+    from pct_mlops.models import interpolate as mix
+
+    old, new = (classifier_from_bytes(*parts, item.uri) for item, parts in zip(versions, files, strict=True))
+    # Before data are read: the first point of a curve would say it after minutes.
+    mix(old, new, 0.5)
+    return old, new

@@ -1,0 +1,87 @@
+"""Predictions of a registered model or a checkpoint on an evaluation set, stored with the version or as a file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pct_mlops.config import EngineConfig, PctError, Recipe
+from pct_mlops.predictions import Predictions
+from pct_mlops.registry import Registry, Version, add_predictions
+from pct_mlops.workflows.runtime.distributed import on_main
+from pct_mlops.workflows.runtime.model_weights import LEGACY, architecture_of, fetch_weights
+from pct_mlops.workflows.runtime.predict import logits_of
+from pct_mlops.workflows.runtime.session import Session, open_session
+from pct_mlops.workflows.training.register import predictions_table
+
+
+def score(
+    reference: str,
+    *,
+    split: str = "test",
+    overrides: Sequence[str] = (),
+    recipe_file: Path | None = None,
+    output: Path | None = None,
+    tracking_uri: str | None = None,
+) -> Predictions | None:
+    """Score `reference` on the data of its own recipe (with overrides), on all processes of a launcher.
+
+    A checkpoint (a folder, or a file of the original code, which needs `recipe_file`) has no version that its table
+    could be stored with: it needs `output`. Returned on the main process.
+    """
+    from pct_mlops.data import load_data
+    from pct_mlops.engine import make_accelerator
+
+    # Scoring is always in full precision, whatever the training used: the served model is, too.
+    accelerator = make_accelerator(EngineConfig())
+    if _is_checkpoint(reference):
+        if output is None:
+            raise PctError(f"{reference} is a checkpoint and no registered version: say where to write, with --output.")
+        session, version = Session(accelerator, None, print), None
+        path = recipe_file or Path(reference) / "recipe.yaml"
+        if recipe_file is None and not path.is_file():
+            raise PctError(f"{reference} carries no recipe, so its data are unknown: give one with --recipe.")
+        recipe = Recipe.read(path, overrides)
+    else:
+        session = open_session(accelerator, tracking_uri, create=False)
+        version, recipe = on_main(accelerator, lambda: _registered(session, reference, recipe_file, overrides))
+    splits = load_data(recipe.data, recipe.seed.data)
+    chosen = {"train": splits.train, "val": splits.val, "test": splits.test}[split]
+    weights = fetch_weights(
+        version.uri if version else reference, recipe.model_name, session, architecture_of(recipe.model, splits)
+    )
+    model = weights.build()
+    if model.architecture.class_names != splits.class_names:
+        raise PctError(f"{weights.uri} knows other classes than {splits.name}: score it on data with its own classes.")
+    logits = logits_of(model, chosen, recipe, accelerator, title=f"score {split}")
+    if not session.is_main:
+        return None
+    name, number = (version.name, str(version.version)) if version else (recipe.model_name, "")
+    table = predictions_table(logits, chosen, splits, model_name=name, version=number, uri=weights.uri)
+    if output is not None:
+        return table.save(output)
+    assert session.registry is not None
+    assert version is not None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{split}.parquet"
+        table.save(file)
+        add_predictions(session.registry, version, file)
+    return table
+
+
+def _is_checkpoint(reference: str) -> bool:
+    return os.path.isdir(reference) or reference.endswith(LEGACY)
+
+
+def _registered(
+    session: Session, reference: str, recipe_file: Path | None, overrides: Sequence[str]
+) -> tuple[Version, Recipe]:
+    registry = session.registry
+    assert isinstance(registry, Registry)  # this is the main process
+    version = registry.resolve(reference)
+    found = recipe_file or registry.download(version, "recipe.yaml")
+    if found is None:
+        raise PctError(f"{version.uri} carries no recipe, so its data are unknown: give one with --recipe.")
+    return version, Recipe.read(found, overrides)

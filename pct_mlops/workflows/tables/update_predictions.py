@@ -1,0 +1,64 @@
+"""Stored labels updated by a new model, from references or files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pct_mlops.comparison import Comparison, compare
+from pct_mlops.config import PctError
+from pct_mlops.predictions import Predictions, Rule, updated
+from pct_mlops.workflows.runtime.references import is_file, open_source
+
+
+@dataclass(frozen=True)
+class PredictionUpdate:
+    """The written table, and both ways to go on against the stored labels: take every new answer, or the update."""
+
+    table: Predictions
+    replaced: Comparison
+    updated: Comparison
+
+
+def update_predictions(
+    stored: str,
+    new: str,
+    output: Path,
+    *,
+    stored_val: str | None = None,
+    new_val: str | None = None,
+    rule: Rule,
+    smoothing: float | None = None,
+    split: str = "test",
+    tracking_uri: str | None = None,
+) -> PredictionUpdate:
+    """Write the update of `stored` by `new` to `output`; nothing is written before everything has been checked.
+
+    A version's val predictions are its own; a file's must be named.
+    """
+    vals = [_val_of(stored, stored_val, "--stored-val"), _val_of(new, new_val, "--new-val")]
+    old_table, new_table = (_open(reference, split, tracking_uri) for reference in (stored, new))
+    stored_table, answers = (_open(reference, "val", tracking_uri) for reference in vals)
+    table = updated(
+        old_table,
+        new_table,
+        stored_val=stored_table,
+        new_val=answers,
+        rule=rule,
+        smoothing=smoothing,
+    )
+    result = PredictionUpdate(table, compare(old_table, new_table), compare(old_table, table))
+    return replace(result, table=table.save(output))
+
+
+def _open(reference: str, split: str, tracking_uri: str | None) -> Predictions:
+    return open_source(reference, split=split, tracking_uri=tracking_uri).predictions
+
+
+def _val_of(reference: str, named: str | None, option: str) -> str:
+    if named is None and is_file(reference):
+        raise PctError(
+            f"{reference} is a file, so it says nothing of how its model errs: "
+            f"give the model's predictions on labelled validation data with {option}."
+        )
+    return named or reference

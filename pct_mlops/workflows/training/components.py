@@ -1,0 +1,121 @@
+"""The parts of a training, fitted to each other: model with its first weights, objective, and what it learns from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pct_mlops.config import PctError
+from pct_mlops.workflows.runtime.session import Session
+from pct_mlops.workflows.training.initial_weights import set_start
+from pct_mlops.workflows.training.inputs import Inputs
+from pct_mlops.workflows.training.teacher import Teacher
+from pct_mlops.workflows.training.teacher_cache import logits_of_table, store_outputs
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pct_mlops.engine import TeacherSource
+    from pct_mlops.losses import BCT, Objective
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """Inputs whose model has its first weights and whose objective knows the teacher.
+
+    `uri` says what is learnt from (empty: nothing), `digest` changes with its weights and with those that the model
+    starts from. `bct` and `old_head` are there when the old classifier has a part in the new one.
+    """
+
+    inputs: Inputs
+    objective: Objective
+    source: nn.Module | TeacherSource | None
+    uri: str = ""
+    digest: str = ""
+    bct: BCT | None = None
+    old_head: nn.Linear | None = None
+
+    def served(self, model: Any) -> Any:
+        """The model as it is evaluated and registered: with BCT's alpha, its head mixed with the old one."""
+        if self.bct is None or self.old_head is None or not self.bct.alpha or self.bct.single_head:
+            return model
+        from pct_mlops.models import fold_old_head
+
+        return fold_old_head(model, self.old_head, self.bct.alpha)
+
+
+def assemble(inputs: Inputs, session: Session, teacher: Teacher | None, *, rehearse: bool = False) -> Assembled:
+    """Fit the parts to each other; what does not fit is a PctError. Call on all processes.
+
+    `rehearse`: only to see whether they fit, with a teacher that stands in for one yet to be trained.
+    """
+    import torch
+
+    from pct_mlops.losses import Binding
+
+    start = set_start(inputs, session)
+    learnt, known = _learnt(inputs, teacher)
+    head = teacher.head(inputs.splits.class_names) if teacher else None
+    old_width = teacher.model.num_features if teacher else None
+    objective = inputs.objective
+    if objective.needs_features and old_width is None:
+        raise PctError(
+            f"loss={inputs.recipe.objective.loss} compares features, and this teacher has none to compare "
+            "(stored logits have none, nor have models of different widths together): choose a loss on logits."
+        )
+    if known is not None and len(known) < len(inputs.splits.class_names):
+        objective = replace(objective, known_classes=known)
+    binding = Binding(len(inputs.splits.class_names), inputs.model.num_features, old_width, head)
+    # Random projections, the same on every process and after a resume; the training's own noise is not touched.
+    # Not by manual_seed, which would set the generators of all GPUs as well.
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(torch.Generator().manual_seed(inputs.recipe.seed.model).get_state())
+        objective = objective.bind(binding)
+    bct = _bct(objective)
+    if bct is not None and bct.single_head and head is not None:
+        from pct_mlops.models import use_old_head
+
+        use_old_head(inputs.model, head)
+    if not any(parameter.requires_grad for parameter in inputs.model.parameters()):
+        raise PctError("Nothing of the model is left to train: leave out model.train=head, or bct's single_head.")
+    parts = Assembled(inputs, objective, learnt.source, learnt.uri, f"{learnt.digest}{start}", bct, head)
+    parts.served(inputs.model)  # whether the heads can be mixed, before the first epoch and not after it
+    if teacher is None or not inputs.recipe.teacher.store or rehearse:
+        return parts
+    # Last: it may take long, and nothing can be wrong any more.
+    return replace(parts, source=store_outputs(inputs, session, teacher))
+
+
+def _bct(objective: Objective) -> BCT | None:
+    from pct_mlops.losses import BCT, Sum
+
+    parts = [objective.distance]
+    for part in parts:  # grows as it goes: a sum may hold sums
+        if isinstance(part, Sum):
+            parts += [term.distance for term in part.terms]
+    return next((part for part in parts if isinstance(part, BCT)), None)
+
+
+class _Learnt(NamedTuple):
+    """What the objective learns from; nothing where it asks for nothing."""
+
+    source: nn.Module | TeacherSource | None = None
+    uri: str = ""
+    digest: str = ""
+
+
+def _learnt(inputs: Inputs, teacher: Teacher | None) -> tuple[_Learnt, tuple[int, ...] | None]:
+    """The source, and the classes of the data that it knows (None: all)."""
+    from pct_mlops.engine import SelfEMA, TableTeacher
+
+    config, splits = inputs.recipe.teacher, inputs.splits
+    if not inputs.objective.needs_teacher:
+        return _Learnt(), None
+    if teacher is not None:
+        return _Learnt(teacher.model, teacher.uri, teacher.digest), teacher.model.known_classes
+    if config.kind == "self_ema":
+        bank = SelfEMA(len(splits.train), len(splits.class_names), config.momentum)
+        return _Learnt(bank, "self_ema", "self_ema"), None
+    assert config.table is not None  # the recipe's own check
+    logits, known, digest = logits_of_table(config.table, splits)
+    return _Learnt(TableTeacher(logits), str(config.table), digest), known

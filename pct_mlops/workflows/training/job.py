@@ -1,0 +1,244 @@
+"""One training, from its first step to the predictions of its best epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pct_mlops.config import PctError, Recipe
+from pct_mlops.registry import TrainingRun
+from pct_mlops.workflows.runtime.distributed import on_main
+from pct_mlops.workflows.runtime.predict import logits_of
+from pct_mlops.workflows.training.inputs import RECIPE_HOW
+from pct_mlops.workflows.training.production_reference import production_right
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pct_mlops.data import Split, Splits
+    from pct_mlops.engine import Checkpoints, EpochResult
+    from pct_mlops.models import Classifier
+    from pct_mlops.workflows.runtime.session import Session
+    from pct_mlops.workflows.training.components import Assembled
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A classifier and its logits on val and test: split name -> float32 [N, C]. Of a training: its best epoch on val.
+
+    `step` counts optimizer steps up to that epoch's end, `folder` holds the checkpoints, and `num_epochs` says how many
+    were trained now: 0 where all were there before.
+    """
+
+    recipe: Recipe
+    splits: Splits
+    model: Classifier
+    logits: dict[str, NDArray[np.float32]]
+    step: int = 0
+    teacher_uri: str = ""
+    folder: Path = Path()
+    num_epochs: int = 0
+
+
+@dataclass
+class Training:
+    """What a training needs; `complete` runs it, or what is left of it.
+
+    `own_folder`: engine.checkpoint_dir is shared with other trainings, so this one has a folder of its own in it.
+    """
+
+    parts: Assembled
+    session: Session
+    resume: bool
+    own_folder: bool = False
+    fingerprint: str = field(init=False)
+    folder: Path = field(init=False)
+    _old_right: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        self.inputs = self.parts.inputs
+        self.recipe, self.splits = self.inputs.recipe, self.inputs.splits
+        self.accelerator, self.say = self.session.accelerator, self.session.say
+        self.fingerprint = _fingerprint(self.parts)
+        given = self.recipe.engine.checkpoint_dir
+        shared = given or Path("checkpoints") / self.recipe.model_name
+        own = self.own_folder or given is None
+        self.folder = (shared / self.fingerprint[:12] if own else shared).resolve()
+
+    def complete(self, run: TrainingRun | None) -> Trained:
+        """Train and score the best epoch; call on all processes, with a run on the main one at most."""
+        with ExitStack() as held:
+            on_main(self.accelerator, lambda: self._begin(held))
+            num_epochs = self._fit(run)
+            model, logits, step = self._score_best()
+        return Trained(self.recipe, self.splits, model, logits, step, self.parts.uri, self.folder, num_epochs)
+
+    def _begin(self, held: ExitStack) -> None:
+        """Keep other programs out of the folder: two trainings of one recipe would write over each other's files."""
+        from pct_mlops.data.locking import one_process_at_a_time
+
+        try:
+            wait = partial(self.say, f"Another program trains in {self.folder}: waiting for it ...")
+            held.enter_context(one_process_at_a_time(self.folder, wait))
+        except OSError as error:
+            raise PctError(
+                f"{self.folder} cannot be written ({error.strerror or error}): set engine.checkpoint_dir to a folder "
+                "that can."
+            ) from error
+
+    def _fit(self, run: TrainingRun | None) -> int:
+        """Train, keep the best epoch by accuracy on val, log every epoch; returns how many were trained now."""
+        from pct_mlops.engine import Checkpoints, fit
+
+        checkpoints = Checkpoints(self.folder, self.fingerprint, self.recipe.engine.checkpoint_steps)
+        if on_main(self.accelerator, lambda: self._prepare(checkpoints)):
+            return 0
+        self._announce()
+        on_main(self.accelerator, self._read_production)
+        results = fit(
+            self.inputs.model,
+            self.parts.objective,
+            self.inputs.loader,
+            optim=self.recipe.optim,
+            accelerator=self.accelerator,
+            evaluate=self._evaluate,
+            teacher=self.parts.source,
+            checkpoints=checkpoints,
+            resume=self.resume,
+            epochs_per_save=self.recipe.engine.epochs_per_save,
+            on_start=lambda model: on_main(self.accelerator, lambda: self._keep_first(model, run)),
+            on_improved=self._keep_best,
+        )
+        num_epochs = 0
+        for result in results:
+            num_epochs += 1
+            self._report(result)
+            # A server that stops answering is said on all processes: one alone would leave the others waiting.
+            on_main(self.accelerator, partial(self._log, result, run))
+        return num_epochs
+
+    def _log(self, result: EpochResult, run: TrainingRun | None) -> None:
+        if run is None:
+            return
+        run.log_curve("train/loss", result.losses, result.step)
+        metrics = {**result.metrics, "train/lr": result.lr, "train/images_per_second": result.images_per_second}
+        run.log_metrics(metrics, result.step)
+        if result.keep:
+            run.log_checkpoint(self._snapshot(self.inputs.model), result.step, result.metrics)
+
+    def _read_production(self) -> None:
+        if self.session.registry is not None:
+            self._old_right = production_right(self.session.registry, self.recipe.model_name, self.splits.val)
+
+    def _score_best(self) -> tuple[Classifier, dict[str, NDArray[np.float32]], int]:
+        """The best epoch's model, its logits on val and test (split name -> [N, C]), and its step."""
+        from pct_mlops.models import classifier_from_bytes
+
+        def read() -> tuple[bytes, bytes, int]:
+            try:
+                step = json.loads((self.folder / "best" / "epoch.json").read_text())["step"]
+                files = [
+                    (self.folder / "best" / name).read_bytes() for name in ("architecture.json", "model.safetensors")
+                ]
+            except (OSError, ValueError, KeyError) as error:
+                raise PctError(f"The best epoch's weights at {self.folder} are gone ({error}): train again.") from error
+            return files[0], files[1], step
+
+        record, weights, step = on_main(self.accelerator, read)
+        best = classifier_from_bytes(record, weights, str(self.folder / "best"))
+        splits = (self.splits.val, self.splits.test)
+        logits = {split.name: self._predict(best, split, f"score {split.name}") for split in splits}
+        return best.cpu().eval(), logits, step
+
+    def _prepare(self, checkpoints: Checkpoints) -> bool:
+        """Make room in the folder; True when the training is complete already, and to be taken as it is."""
+        complete = self.resume and checkpoints.finished(self.recipe.optim.epochs)
+        if complete and (self.folder / "best" / "epoch.json").is_file():
+            return True
+        if complete or not self.resume:
+            checkpoints.clear()
+            shutil.rmtree(self.folder / "best", ignore_errors=True)
+        # With it the folder is a model that can be scored. What is there may belong to another recipe.
+        if not checkpoints.complete():
+            write_recipe(self.recipe, self.folder / "recipe.yaml")
+        return False
+
+    def _announce(self) -> None:
+        recipe, device = self.recipe, self.accelerator.device
+        against = f" against {self.parts.uri}" if self.parts.uri else ""
+        self.say(
+            f"Training {recipe.model.name} on {len(self.splits.train):,} images of {self.splits.name}, "
+            f"loss={recipe.objective.loss}{against}, {self.accelerator.num_processes} process(es) on {device.type}."
+        )
+
+    def _predict(self, model: Any, split: Split, title: str = "") -> NDArray[np.float32]:
+        return logits_of(model, split, self.recipe, self.accelerator, title)
+
+    def _right(self, model: Any) -> Any:
+        return self._predict(model, self.splits.val).argmax(axis=1) == self.splits.val.labels.numpy()
+
+    def _evaluate(self, model: Any) -> Any:
+        from pct_mlops.engine import Evaluation
+
+        right = self._right(self.parts.served(model))
+        accuracy = float(right.mean())
+        metrics = {"val/accuracy": accuracy}
+        if self._old_right is not None:
+            metrics["val/nfr"] = float((self._old_right & ~right).mean())
+            metrics["val/pfr"] = float((~self._old_right & right).mean())
+        return Evaluation(accuracy, metrics)
+
+    def _report(self, result: EpochResult) -> None:
+        loss = sum(result.losses) / len(result.losses)
+        nfr = f", NFR {result.metrics['val/nfr']:.2%}" if "val/nfr" in result.metrics else ""
+        self.say(
+            f"epoch {result.epoch + 1}/{self.recipe.optim.epochs}: loss {loss:.4f}, "
+            f"val accuracy {result.metrics['val/accuracy']:.2%}{nfr}, {result.images_per_second:,.0f} images/s"
+        )
+
+    def _snapshot(self, model: Any) -> Path:
+        from pct_mlops.models import save_classifier
+
+        folder = self.folder / "last"
+        save_classifier(self.parts.served(model), folder)
+        return folder
+
+    def _keep_first(self, model: Any, run: TrainingRun | None) -> None:
+        if run is not None and self.recipe.engine.save_init:
+            run.log_checkpoint(self._snapshot(model), 0, {})
+
+    def _keep_best(self, model: Any, epoch: int) -> None:
+        """Aside first, then renamed: a kill leaves the former best or the new one."""
+        from pct_mlops.models import save_classifier
+
+        if not self.accelerator.is_main_process:
+            return
+        aside, best = self.folder / ".best.partial", self.folder / "best"
+        shutil.rmtree(aside, ignore_errors=True)
+        save_classifier(self.parts.served(model), aside)
+        steps = len(self.splits.train) // self.recipe.optim.global_batch_size
+        (aside / "epoch.json").write_text(json.dumps({"epoch": epoch, "step": (epoch + 1) * steps}), encoding="utf-8")
+        shutil.rmtree(best, ignore_errors=True)
+        aside.rename(best)
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """The recipe with every value that it leaves to defaults."""
+    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+
+
+def _fingerprint(parts: Assembled) -> str:
+    """What a checkpoint must agree on to be resumed: all that changes the result, and nothing else."""
+    recipe, splits = parts.inputs.recipe, parts.inputs.splits
+    content = recipe.model_dump(mode="json", exclude=RECIPE_HOW)
+    content |= {"learnt": [parts.uri, parts.digest], "data": [parts.inputs.digest, splits.preprocessing_id]}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

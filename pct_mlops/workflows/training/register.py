@@ -1,0 +1,93 @@
+"""From a trained model to a registered version with everything it must carry."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pct_mlops.comparison import compare
+from pct_mlops.config import PctError
+from pct_mlops.predictions import Predictions
+from pct_mlops.registry import PRODUCTION, Registry, TrainingRun, Version
+from pct_mlops.workflows.training.job import Trained, write_recipe
+from pct_mlops.workflows.training.thumbnails import write_thumbnails
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pct_mlops.data import Split, Splits
+
+
+def predictions_table(
+    logits: NDArray[np.float32], split: Split, splits: Splits, *, model_name: str, version: str = "", uri: str = ""
+) -> Predictions:
+    """The table of one model on one split; `logits` [N, C] in the order of the split."""
+    return Predictions.from_arrays(
+        split.sample_ids,
+        split.labels.numpy(),
+        logits,
+        class_names=splits.class_names,
+        model_name=model_name,
+        model_version=version,
+        model_uri=uri,
+        dataset=splits.name,
+        split=split.name,
+        preprocessing=splits.preprocessing_id,
+    )
+
+
+def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None = None) -> Version:
+    """Register what was trained with its predictions on val and test, and further `tags`; main process only."""
+    from pct_mlops.models import LogitsOnly, save_classifier
+
+    recipe, splits, model, step = trained.recipe, trained.splits, trained.model, trained.step
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "version"
+        save_classifier(model, folder)
+        write_recipe(recipe, folder / "recipe.yaml")
+        tables = {}
+        for split in (splits.val, splits.test):
+            # A run is named, not a version: that number does not exist before everything is in place.
+            table = predictions_table(
+                trained.logits[split.name], split, splits, model_name=recipe.model_name, uri=f"runs:/{run.run_id}"
+            )
+            tables[split.name] = table.save(folder / "predictions" / f"{split.name}.parquet")
+        accuracy = {f"{name}/accuracy": table.accuracy() for name, table in tables.items()}
+        run.log_metrics({**accuracy, **_against_production(run.registry, recipe.model_name, tables["test"])}, step)
+        version = run.register(
+            recipe.model_name,
+            LogitsOnly(model).cpu().eval(),
+            (splits.test.images(range(2)).float() / 255).numpy(),
+            folder,
+            step=step,
+            tags={
+                "pct.loss": recipe.objective.loss,
+                "pct.arch": recipe.model.name,
+                "pct.teacher": trained.teacher_uri,
+                "pct.dataset": splits.name,
+                **{f"pct.{key}": f"{value:.6f}" for key, value in accuracy.items()},
+                **(tags or {}),
+            },
+        )
+        if recipe.data.thumbnail_size:
+            digest = tables["test"].info.digest
+            file = Path(temporary) / f"{digest[:16]}.parquet"
+            write_thumbnails(splits.test, recipe.data.thumbnail_size, file)
+            run.store_images(recipe.model_name, digest, file)
+    return version
+
+
+def _against_production(registry: Registry, name: str, table: Predictions) -> dict[str, float]:
+    """NFR and PFR on test against production, for the run's page; nothing where there is nothing to compare with."""
+    production = registry.find(name, PRODUCTION)
+    if production is None:
+        return {}
+    try:
+        comparison = compare(Predictions.load(registry.predictions(production)), table)
+    except PctError:
+        return {}  # another evaluation set: the gate will say so, the training is not lost
+    values = {f"test/{key}": comparison.estimate(key).value for key in ("nfr", "pfr", "accuracy_change")}
+    return {key: value for key, value in values.items() if value is not None}

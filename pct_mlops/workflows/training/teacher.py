@@ -1,0 +1,95 @@
+"""The frozen old model or models: found, rebuilt without unpickling on every process, and matched by class name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pct_mlops.config import PctError, Recipe, TeacherConfig, TeacherMember
+from pct_mlops.config.base import validate
+from pct_mlops.workflows.runtime.model_weights import Weights, architecture_of, fetch_weights, production_of
+from pct_mlops.workflows.runtime.session import Session
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pct_mlops.data import Splits
+    from pct_mlops.models import Classifier, Ensemble
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The old model, and where it came from: `models:/name/version`, or the several that it is the mean of.
+
+    `digest` is sha256 over the weights and shares of all members: it changes when the answers do.
+    """
+
+    model: Ensemble
+    uri: str
+    digest: str
+
+    def head(self, class_names: Sequence[str]) -> nn.Linear | None:
+        """The old classifier on top of the old features, one row for each class that both know.
+
+        None of an ensemble, whose members have one each, and of a classifier that is not linear.
+        """
+        from torch import nn
+
+        first: Classifier = self.model.members[0]  # type: ignore[assignment]
+        head = first.head
+        if len(self.model.members) > 1 or type(head) is not nn.Linear:
+            return None
+        names = [class_names[index] for index in self.model.known_classes]
+        rows = [first.architecture.class_names.index(name) for name in names]
+        kept = nn.Linear(head.in_features, len(rows), bias=head.bias is not None)
+        kept.load_state_dict({key: value[rows] for key, value in head.state_dict().items()})
+        return kept.requires_grad_(False)
+
+
+def with_preset_teacher(recipe: Recipe) -> Recipe:
+    """The recipe with the teacher that its loss brings (elodi: members trained first), where it names none itself."""
+    from pct_mlops.losses import PRESETS
+
+    config, brought = recipe.teacher, PRESETS.get(recipe.objective.loss, {}).get("teacher", {})
+    names_its_own = config.kind != "models" or config.ref or config.refs
+    merged = {**({} if names_its_own else brought), **config.model_dump(exclude_defaults=True)}
+    return recipe.model_copy(update={"teacher": validate(TeacherConfig, merged, "teacher")})
+
+
+def fetch_references(recipe: Recipe, splits: Splits, session: Session) -> list[tuple[Weights, float]]:
+    """Weights of every model that the teacher section refers to, with their share; production where it names none."""
+    config, why = recipe.teacher, f"loss={recipe.objective.loss} trains against"
+    members = config.refs or ((TeacherMember(ref=config.ref),) if config.ref else ())
+    if not members and not config.num_members:
+        members = (TeacherMember(ref=production_of(recipe.model_name, why, session)),)
+    found = []
+    for member in members:
+        reference = member.ref
+        if reference == "production":
+            reference = production_of(recipe.model_name, why, session)
+        plain = architecture_of(recipe.model, splits, member.arch)
+        weights = fetch_weights(reference, recipe.model_name, session, plain)
+        found.append((weights, member.weight))
+    return found
+
+
+def build_teacher(members: Sequence[tuple[Weights, float]], splits: Splits) -> Teacher:
+    """One teacher of weighted members; PctError unless all see images of the data's shape and share some classes."""
+    from pct_mlops.models import Ensemble
+
+    models = []
+    for weights, _ in members:
+        model = weights.build()
+        if model.architecture.image_shape != splits.image_shape:
+            raise PctError(
+                f"The teacher {weights.uri} sees images of shape {model.architecture.image_shape} and the data has "
+                f"{splits.image_shape}: set data.image_size to the teacher's."
+            )
+        models.append(model)
+    ensemble = Ensemble(models, [share for _, share in members], splits.class_names)
+    digest = hashlib.sha256()
+    for weights, share in members:
+        digest.update(weights.record + weights.weights + repr(share).encode())
+    return Teacher(ensemble, " + ".join(weights.uri for weights, _ in members), digest.hexdigest())

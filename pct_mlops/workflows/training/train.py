@@ -1,0 +1,98 @@
+"""Train a candidate against production, score it, register it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from pct_mlops.config import Recipe
+from pct_mlops.registry import TrainingRun, Version, training_run
+from pct_mlops.workflows.runtime.distributed import on_all
+from pct_mlops.workflows.runtime.model_weights import weights_of
+from pct_mlops.workflows.runtime.session import Session, open_session
+from pct_mlops.workflows.training.components import assemble
+from pct_mlops.workflows.training.ensemble_members import train_members
+from pct_mlops.workflows.training.inputs import Inputs, read_inputs
+from pct_mlops.workflows.training.job import Trained, Training
+from pct_mlops.workflows.training.register import publish
+from pct_mlops.workflows.training.teacher import build_teacher, fetch_references
+
+
+def train(
+    recipe: Recipe,
+    *,
+    tracking_uri: str | None = None,
+    resume: bool = False,
+    say: Callable[[str], None] = print,
+) -> Version | None:
+    """Run one recipe on all processes; the registered version on the main one, None on the others.
+
+    Everything that can be wrong with recipe, data or registry is a PctError before the first step and before
+    anything is written.
+    """
+    from pct_mlops.engine import make_accelerator
+
+    accelerator = make_accelerator(recipe.engine)
+    # Files may be readable for some of the processes only, and what one alone cannot read ends them all.
+    inputs = on_all(accelerator, lambda: read_inputs(recipe, accelerator))
+    # What needs an old model has nothing to learn from in a store that is not there.
+    create = not (inputs.objective.needs_teacher and inputs.recipe.teacher.names_old_models)
+    session = open_session(accelerator, tracking_uri, create=create, say=say)
+    complete = _prepare(inputs, session, resume)
+    if session.registry is None:
+        complete(None)
+        return None
+    with training_run(session.registry, recipe.model_name, recipe.objective.loss) as run:
+        run.log_params(flat(inputs.recipe.model_dump(mode="json")))
+        version = publish(complete(run), run)
+    say(f"Registered {version.uri} ({recipe.objective.loss}, {recipe.model.name}) as {recipe.model_name}@candidate.")
+    return version
+
+
+def train_once(recipe: Recipe, session: Session, *, run: TrainingRun | None = None, resume: bool = True) -> Trained:
+    """Train a recipe for a purpose of its own (an ensemble member, a sweep): nothing is registered.
+
+    One that was completed before is not trained again: its checkpoint says so, and is found by the recipe.
+    """
+    inputs = on_all(session.accelerator, lambda: read_inputs(recipe, session.accelerator))
+    return _prepare(inputs, session, resume, own_folder=True)(run)
+
+
+def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys as dotted ones."""
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, dict) and value:
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
+
+
+def _prepare(
+    inputs: Inputs, session: Session, resume: bool, *, own_folder: bool = False
+) -> Callable[[TrainingRun | None], Trained]:
+    """What is left to do once everything that can be wrong has been looked at; call it on all processes."""
+    from pct_mlops.engine import seed_everything
+
+    recipe = inputs.recipe
+    learns = inputs.objective.needs_teacher and recipe.teacher.kind == "models"
+    references = fetch_references(recipe, inputs.splits, session) if learns else []
+    if not (learns and recipe.teacher.num_members):
+        teacher = build_teacher(references, inputs.splits) if references else None
+        return Training(assemble(inputs, session, teacher), session, resume, own_folder).complete
+    # Members take hours: a copy of the new model stands in for them, to see now whether the rest fits.
+    trial = replace(inputs, model=copy.deepcopy(inputs.model))
+    stand_ins = [(weights_of(inputs.model, f"member {number}"), 1.0) for number in range(recipe.teacher.num_members)]
+    assemble(trial, session, build_teacher(references + stand_ins, inputs.splits), rehearse=True)
+
+    def complete(run: TrainingRun | None) -> Trained:
+        members = references + train_members(recipe, session, train_once)
+        # As if nothing had been trained before: the same noise whether members were there or not.
+        seed_everything(recipe.seed.model + session.accelerator.process_index)
+        parts = assemble(inputs, session, build_teacher(members, inputs.splits))
+        return Training(parts, session, resume, own_folder).complete(run)
+
+    return complete

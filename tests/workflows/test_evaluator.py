@@ -1,0 +1,212 @@
+"""`mlflow.models.evaluate` with the evaluator pct, over served models: the metrics of `pct compare`, and flips."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_store import NAME, RECIPE
+
+from pct_mlops.config import PctError, Recipe
+from pct_mlops.integrations.mlflow_evaluator import FlipEvaluator
+
+ROOT = Path(__file__).resolve().parents[2]
+CANDIDATE, BASELINE = f"models:/{NAME}@candidate", f"models:/{NAME}@production"
+ENTRY = re.search(r'model_evaluator"\]\npct = "([\w.]+):(\w+)"', (ROOT / "pyproject.toml").read_text())
+
+
+@pytest.fixture(scope="module")
+def test_split():
+    from pct_mlops.data import load_data
+
+    recipe = Recipe.model_validate(RECIPE)
+    return load_data(recipe.data, recipe.seed.data).test
+
+
+@pytest.fixture(scope="module")
+def images(test_split):
+    """float32 [N, 1, 8, 8] in [0, 1], as the served model takes them."""
+    return test_split.images(range(len(test_split))).numpy().astype(np.float32) / 255
+
+
+@pytest.fixture(scope="module")
+def evaluate(shared_store):
+    import mlflow
+    from mlflow.models.evaluation.evaluator_registry import _model_evaluation_registry
+
+    # An environment that was set up before this entry point existed does not know it.
+    _model_evaluation_registry.register("pct", FlipEvaluator)
+
+    def run(data, targets, model=CANDIDATE, **config):
+        with mlflow.start_run():
+            return mlflow.models.evaluate(
+                model,
+                data,
+                targets=targets,
+                model_type="classifier",
+                evaluators=["pct"],
+                evaluator_config={"pct": {"baseline": BASELINE, **config}},
+            )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def result(evaluate, images, test_split):
+    flat = images.reshape(len(images), -1)
+    return evaluate(flat, test_split.labels.numpy(), sample_ids=test_split.sample_ids)
+
+
+@pytest.fixture(scope="module")
+def compared(shared_store):
+    report = shared_store.folder / "compared.json"
+    assert shared_store.pct("compare", f"{NAME}@production", f"{NAME}@candidate", "--json", report) == 0
+    return json.loads(report.read_text())
+
+
+def test_the_entry_point_is_the_evaluator():
+    assert getattr(importlib.import_module(ENTRY[1]), ENTRY[2]) is FlipEvaluator
+
+
+def test_metrics_are_those_of_pct_compare(result, compared):
+    expected = {
+        name + suffix: estimate[key]
+        for name, estimate in compared["metrics"].items()
+        for suffix, key in (("", "value"), ("_lower", "lower"), ("_upper", "upper"))
+        if estimate[key] is not None
+    }
+    assert result.metrics == pytest.approx(expected, abs=1e-6)
+    assert result.metrics["nfr"] > 0
+
+
+def test_metrics_and_files_are_kept_with_the_run(result, compared, shared_store):
+    client = shared_store.registry.client
+    logged = client.get_run(result.run_id).data.metrics
+    assert logged == pytest.approx(result.metrics)
+    files = {item.path for item in client.list_artifacts(result.run_id, "pct")}
+    assert files == {f"pct/{name}" for name in ("flips.parquet", "comparison.json", "old.parquet", "new.parquet")}
+
+
+def test_the_flips_are_an_artifact(result, compared, tmp_path):
+    flips = result.artifacts["flips"].content
+    counts = compared["counts"]
+    assert (flips["kind"] == "negative").sum() == counts["negative_flips"]
+    assert (flips["kind"] == "positive").sum() == counts["positive_flips"]
+    assert (flips["old_prediction"] != flips["new_prediction"]).all()
+    assert set(flips["label_name"]) <= {part["name"] for part in compared["classes"]}
+    result.save(tmp_path / "saved")
+    from mlflow.models.evaluation import EvaluationResult
+
+    again = EvaluationResult.load(tmp_path / "saved")
+    pd.testing.assert_frame_equal(again.artifacts["flips"].content, flips)
+    assert again.artifacts["comparison"].content["counts"] == counts
+
+
+def test_a_data_frame_of_images_and_a_file_as_baseline(evaluate, images, test_split, shared_store, result):
+    store = shared_store.registry
+    stored = store.predictions(store.resolve(f"{NAME}@production"), "test")
+    frame = pd.DataFrame({"image": [image.ravel().tolist() for image in images], "id": test_split.sample_ids})
+    frame["digit"] = [str(label) for label in test_split.labels.tolist()]
+    found = evaluate(frame, "digit", sample_ids="id", baseline=str(stored))
+    assert found.metrics == pytest.approx(result.metrics, abs=1e-6)
+
+
+def test_a_table_of_pixels_keeps_its_index(evaluate, images, test_split, result):
+    frame = pd.DataFrame(images.reshape(len(images), -1), index=test_split.sample_ids)
+    frame.columns = [f"pixel{i}" for i in range(frame.shape[1])]
+    frame["digit"] = test_split.labels.numpy()
+    found = evaluate(frame, "digit")
+    assert found.metrics == pytest.approx(result.metrics, abs=1e-6)
+    assert set(found.artifacts["flips"].content["sample_id"]) == set(result.artifacts["flips"].content["sample_id"])
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"baselin": "x"}, "Unknown key of evaluator_config"),
+        ({"baseline": f"models:/{NAME}@nobody"}, "no alias 'nobody'"),
+        ({"baseline": "absent.parquet"}, "There is no prediction table absent.parquet"),
+        ({"scores": "votes"}, "logits or probabilities"),
+        ({"scores": "probabilities"}, "their sums are not 1"),
+        ({"sample_ids": ["a"]}, "one each"),
+        ({"sample_ids": "id"}, "no column 'id'"),
+        ({"batch_size": 0}, "whole number from 1 up"),
+        ({"confidence": 95}, "between 0.5 and 1"),
+        ({"class_names": ["a", "b"]}, "10 classes, but there are 2 class names"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said_in_one_sentence(evaluate, images, test_split, config, says):
+    with pytest.raises(PctError) as caught:
+        evaluate(images.reshape(len(images), -1)[:4], test_split.labels.numpy()[:4], **config)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_shapes_and_answers_are_said(evaluate, images, test_split):
+    labels = test_split.labels.numpy()[:4]
+    with pytest.raises(PctError, match="An example has 5 numbers, and the model takes 1 x 8 x 8"):
+        evaluate(images.reshape(len(images), -1)[:4, :5], labels)
+    with pytest.raises(PctError, match="There are no examples to evaluate on"):
+        FlipEvaluator().evaluate(
+            model_type="classifier",
+            dataset=SimpleNamespace(features_data=images[:0], labels_data=labels[:0], has_targets=True),
+            run_id="",
+            evaluator_config={"baseline": BASELINE},
+            model=object(),
+        )
+    with pytest.raises(PctError, match="needs the scores of every class"):
+        evaluate(images.reshape(len(images), -1)[:4], labels, model=lambda given: np.zeros(len(given)))
+
+
+def test_without_a_baseline_other_evaluations_are_left_alone():
+    assert FlipEvaluator.can_evaluate(model_type="classifier", evaluator_config={"baseline": "x"})
+    for config in ({}, None, {"log_explainer": True}):
+        assert not FlipEvaluator.can_evaluate(model_type="classifier", evaluator_config=config)
+    with pytest.raises(PctError, match="compares classifiers"):
+        FlipEvaluator().evaluate(
+            model_type="regressor", dataset=None, run_id="", evaluator_config={"baseline": BASELINE}, model=None
+        )
+
+
+INSTALLED = """
+import logging, os, sys
+import mlflow
+from mlflow.models.evaluation import list_evaluators
+
+assert "pct" in list_evaluators(), list_evaluators()
+heavy = [name for name in sys.modules if name.startswith(("pct_mlops.registry", "duckdb", "torch", "pyarrow.dataset"))]
+assert "pct_mlops.integrations.mlflow_evaluator" in sys.modules
+assert not heavy, heavy
+from pct_mlops.integrations.mlflow_evaluator import _settings_kept
+
+def settings():
+    return dict(os.environ), logging.getLogger("mlflow").level
+
+before = settings()
+with _settings_kept():
+    from pct_mlops import registry
+assert settings() == before
+print("found")
+"""
+
+
+def test_mlflow_finds_it_by_its_entry_point_and_stays_as_it_was(tmp_path):
+    info = tmp_path / "pct_mlops-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pct-mlops\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text(f"[mlflow.model_evaluator]\npct = {ENTRY[1]}:{ENTRY[2]}\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment.pop("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", None)
+    command = [sys.executable, "-c", INSTALLED]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "found" in done.stdout

@@ -1,0 +1,63 @@
+"""Lines and remaining time of a series of trainings."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+from rich.console import Console
+
+from pct_mlops.workflows.studies import progress as module
+from pct_mlops.workflows.studies.progress import Pace, duration, pace
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(3.4, "3 s"), (90, "2 min"), (3599, "1 h 0 min"), (12_000, "3 h 20 min")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_what_was_complete_before_says_nothing_about_the_rest(clock):
+    said = []
+    steps = Pace(4, said.append)
+    for title, seconds, trained in (("a", 5, False), ("b", 120, True), ("c", 240, True), ("d", 180, True)):
+        steps.begin(title)
+        clock[0] += seconds
+        steps.end("ok", trained=trained)
+    assert said == [
+        "1/4 a: ok",
+        "2/4 b: ok, 2 min (about 4 min left)",
+        "3/4 c: ok, 4 min (about 3 min left)",
+        "4/4 d: ok, 3 min",
+    ]
+
+
+def test_a_bar_on_a_terminal_only_and_no_second_one_within(monkeypatch):
+    screen = io.StringIO()
+
+    def console(**options):
+        return Console(file=screen, force_terminal=True, width=100)
+
+    monkeypatch.setattr(module, "Console", console)
+    monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
+    with pace(2, lambda text: None, visible=True) as steps:
+        steps.begin("kl, seed 1001")
+        steps.note("epoch [1/2]")
+        assert os.environ["TTY_COMPATIBLE"] == "0"
+        steps.end("ok", trained=True)
+    assert "kl, seed 1001: epoch [1/2]" in screen.getvalue()
+    assert "1/2" in screen.getvalue()
+    assert "TTY_COMPATIBLE" not in os.environ
+    before = len(screen.getvalue())
+    with pace(2, lambda text: None, visible=False) as steps:
+        steps.begin("other")
+    assert len(screen.getvalue()) == before

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import streamlit as st
-import toml
 from PIL import Image
 from streamlit import config
 from streamlit.components.v2 import manifest_scanner
@@ -26,7 +25,13 @@ from pct_mlops.explorer.components import figure_cache
 from pct_mlops.explorer.queries import pairs
 from pct_mlops.predictions import Predictions
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
+SETTINGS = MAIN.parent / ".streamlit" / "config.toml"
 HOSTILE = "<img src=x onerror=alert(1)> **b** [a](http://evil.invalid) $x$"
 NAMES = ("ant", "bee", HOSTILE, "a class with a name that is far too long for any tile or axis of a chart")
 NUM_VIEWS = len(list(MAIN.with_name("pages").glob("*.py")))
@@ -69,7 +74,7 @@ def png(shade: int) -> bytes:
 @pytest.fixture(scope="session", autouse=True)
 def settings() -> None:
     """Streamlit's settings that the explorer is started with, as far as they are on or off."""
-    for section, values in toml.load(MAIN.with_name(".streamlit") / "config.toml").items():
+    for section, values in tomllib.loads(SETTINGS.read_text(encoding="utf-8")).items():
         for name, value in values.items():
             if isinstance(value, bool):
                 config.set_option(f"{section}.{name}", value)

@@ -117,11 +117,6 @@ def _refusal(
         return "There is a comparison although no baseline exists: one of the two is wrong."
     if is_same_model(comparison.old, comparison.new):
         return f"Candidate and baseline are the same model ({comparison.new.title}): register the candidate first."
-    if comparison.is_copy:
-        return (
-            f"The table of {comparison.new.title} repeats every prediction and confidence of the baseline's, so it is "
-            "a copy of it: give the candidate's own predictions."
-        )
     return _wrong_split(policy, candidate=comparison.new, baseline=comparison.old)
 
 

@@ -62,6 +62,11 @@ class Stage:
             )
 
     @property
+    def policy_file(self) -> str:
+        """As it is typed in the current folder."""
+        return os.path.relpath(self.root / PROJECT / "policy.yaml")
+
+    @property
     def experiment(self) -> str:
         """Named like the registered model."""
         return self.recipe("recipe").model_name
@@ -75,15 +80,16 @@ def tell(folder: str, show: Callable[[Any], None], overrides: Sequence[str] = ()
     """Baseline, candidates, verdicts, promotion; where production exists already, from the candidates on."""
     from pct_mlops.registry import PRODUCTION, Registry, make_experiment
 
-    start, root, place = time.monotonic(), _checkout(), Path(os.path.realpath(folder))
-    policy = Policy.read(root / PROJECT / "policy.yaml")
+    start, source, place = time.monotonic(), _source(), Path(os.path.realpath(folder))
     # What is wrong with the overrides is said before anything is made.
-    _, recipe = (Recipe.read(_recipe_file(root, part), overrides) for part in ("baseline", "recipe"))
+    _, recipe = (Recipe.read(_recipe_file(source, part), overrides) for part in ("baseline", "recipe"))
     name = recipe.model_name
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PctError(f"{folder} cannot be made ({error.strerror}): choose another place with --folder.") from error
+    root = source if (source / "MLproject").is_file() else _copied(source, place / "project", show)
+    policy = Policy.read(root / PROJECT / "policy.yaml")
     registry = Registry(f"sqlite:///{place / 'mlflow.db'}", create=True)
     stage = Stage(root, place, registry, overrides, show)
     make_experiment(registry, name, place / "mlruns")
@@ -108,11 +114,25 @@ def _recipe_file(root: Path, name: str) -> Path:
     return root / PROJECT / f"{name}.yaml"
 
 
-def _checkout() -> Path:
-    root = Path(__file__).resolve().parents[2]
-    if not (root / "MLproject").is_file():
-        raise PctError("The demo is a part of the repository and not of the installed package: run it in a checkout.")
-    return root
+def _source() -> Path:
+    """Where the demo's recipes lie below `projects`: the checkout, or the package once it is installed."""
+    package = Path(__file__).resolve().parents[1]
+    for root in (package.parent, package):
+        if any((root / place).is_file() for place in ("MLproject", "projects/MLproject")):
+            return root
+    raise PctError("The demo's recipes are missing from this installation: install pct-mlops again.")
+
+
+def _copied(source: Path, target: Path, show: Callable[[Any], None]) -> Path:
+    """The project and its recipes in a folder of the user's own; what was changed there since stays."""
+    (target / PROJECT).mkdir(parents=True, exist_ok=True)
+    files = [(source / "projects" / "MLproject", target / "MLproject")]
+    files += [(path, target / PROJECT / path.name) for path in sorted((source / PROJECT).glob("*.yaml"))]
+    for path, place in files:
+        if not place.exists():
+            place.write_bytes(path.read_bytes())
+    show(f"The recipes and the policy are in {target}: change them and run the demo again.")
+    return target
 
 
 def _baseline(stage: Stage, policy: Policy) -> None:
@@ -132,7 +152,7 @@ def _candidate(stage: Stage, policy: Policy, loss: str) -> Judgement:
 
 def _gate(stage: Stage, policy: Policy, candidate: str, *, promote: bool = False, reason: str = "") -> Judgement:
     """What `pct gate` does and prints."""
-    words = ["pct", "gate", candidate, "--policy", str(PROJECT / "policy.yaml"), *(["--promote"] if promote else [])]
+    words = ["pct", "gate", candidate, "--policy", stage.policy_file, *(["--promote"] if promote else [])]
     stage.show(_command(words))
     judged = judge(candidate, policy, promote=promote, reason=reason, tracking_uri=stage.registry.tracking_uri)
     stage.show(render_decision(judged.decision, judged.comparison))
@@ -163,7 +183,7 @@ def _farewell(stage: Stage, took: str) -> None:
     uri = stage.registry.tracking_uri
     explore, ui = "make explore", "make ui"
     if stage.folder != stage.root / "demo":
-        explore = f"pct explore --tracking-uri {uri} --policy {PROJECT / 'policy.yaml'}"
+        explore = f"pct explore --tracking-uri {uri} --policy {stage.policy_file}"
         ui = f"mlflow ui --backend-store-uri {uri}"
     stage.show(Rule(f"Done in {took}", style="dim"))
     stage.show(f"See which examples flip:    {explore}")

@@ -211,3 +211,14 @@ def test_a_million_rows_are_compared_out_of_core(tmp_path):
     # Wrong where the residue is below 10 (old), or below 10 after a shift by 95 (new): they share residues 5 to 9.
     assert comparison.counts == FlipCounts(850_000, 50_000, 50_000, 50_000)
     assert len(page) == 10
+
+
+def test_a_table_that_repeats_every_confidence_is_a_copy_whatever_it_is_called():
+    """Two models never agree on every confidence; where all confidences are one number they say nothing."""
+    labels, answers, sharpness = [0, 0, 1], [0, 1, 1], np.array([3.0, 2.0, 1.0])
+    old = table(labels, answers, sharpness=sharpness)
+    assert compare(old, table(labels, answers, sharpness=sharpness, model_name="zoo", model_version="9")).is_copy
+    nearly = table(labels, answers, sharpness=sharpness + np.array([0, 0, 1e-3]), model_version="2")
+    assert not compare(old, nearly).is_copy
+    assert not compare(old, table(labels, [0, 1, 2], sharpness=sharpness, model_version="2")).is_copy
+    assert not compare(*(table(labels, answers, model_version=version) for version in ("1", "2"))).is_copy

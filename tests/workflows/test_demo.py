@@ -31,7 +31,7 @@ def project(empty, monkeypatch):
     (folder / "recipe.yaml").write_text(yaml.safe_dump(quick | {"seed": {"model": 1}}))
     (folder / "baseline.yaml").write_text(yaml.safe_dump(quick))
     (folder / "policy.yaml").write_text(yaml.safe_dump(POLICIES["lenient"]))
-    monkeypatch.setattr(demo, "_checkout", lambda: empty.folder)
+    monkeypatch.setattr(demo, "_source", lambda: empty.folder)
     launched = []
 
     def launch(stage, **parameters):
@@ -101,7 +101,7 @@ def test_the_story_and_a_second_telling_in_which_nothing_passes(project):
 def stage(empty):
     """A stage in the real checkout, whose registry is an address: nobody opens it."""
     registry = SimpleNamespace(tracking_uri=empty.uri)
-    return demo.Stage(demo._checkout(), empty.folder, registry, ["optim.epochs=1", "data.root=/a b"], lambda text: None)
+    return demo.Stage(demo._source(), empty.folder, registry, ["optim.epochs=1", "data.root=/a b"], lambda text: None)
 
 
 def test_trainings_go_through_mlflow_run(stage, monkeypatch):
@@ -143,7 +143,34 @@ def test_a_wrong_override_makes_nothing(project, capsys):
     assert (sorted(folder.rglob("*")), launched) == (before, [])
 
 
-def test_outside_a_checkout(empty, monkeypatch, capsys):
+def test_recipes_of_the_package_are_copied_and_stay_as_they_were_changed(project, monkeypatch):
+    folder, launched = project
+    package = folder / "site-packages" / "pct_mlops"
+    package.mkdir(parents=True)
+    (folder / "projects").rename(package / "projects")
+    (folder / "MLproject").rename(package / "projects" / "MLproject")
+    monkeypatch.setattr(demo, "_source", lambda: package)
+    copied = []
+
+    def launch(stage, **parameters):
+        copied.append(stage.root)
+        launched.append(Recipe.read(stage.root / parameters.get("recipe", "projects/fashion_mnist/recipe.yaml")))
+        raise PctError("enough")
+
+    monkeypatch.setattr(demo.Stage, "train", launch)
+    with pytest.raises(PctError, match="enough"):
+        tell(folder)
+    target = folder / "demo" / "project"
+    assert copied == [target]
+    assert (target / "MLproject").read_text() == "name: tiny\n"
+    recipe = target / "projects" / "fashion_mnist" / "baseline.yaml"
+    recipe.write_text(recipe.read_text().replace("epochs: 1", "epochs: 3"))
+    with pytest.raises(PctError, match="enough"):
+        tell(folder)
+    assert launched[-1].optim.epochs == 3
+
+
+def test_an_installation_without_recipes_says_so(empty, monkeypatch, capsys):
     monkeypatch.setattr(demo, "__file__", str(empty.folder / "a" / "b" / "demo.py"))
     assert main(["demo"]) == 2
-    assert "run it in a checkout" in capsys.readouterr().err
+    assert "install pct-mlops again" in capsys.readouterr().err

@@ -99,11 +99,12 @@ def _judge_files(candidate: str, policy: Policy, request: _Request) -> Judgement
     if request.baseline is None:
         raise PctError("A predictions file is judged against another one: give it with --baseline OLD.parquet.")
     old, new = open_source(request.baseline), open_source(candidate)
-    comparison, problem = (
-        (None, f"{candidate} is the baseline itself or a copy of it: give the candidate's own predictions.")
-        if have_same_content(request.baseline, candidate)
-        else compared(old.predictions, new.predictions, policy)
-    )
+    comparison, problem = None, None
+    if not have_same_content(request.baseline, candidate):
+        comparison, problem = compared(old.predictions, new.predictions, policy)
+    # A version's table is not refused for that: the same recipe trained again gives the same model, to the last bit.
+    if problem is None and (comparison is None or comparison.is_copy):
+        problem = f"{candidate} is the baseline itself or a copy of it: give the candidate's own predictions."
     decision = decide(policy, comparison, problem=problem, candidate=new.predictions.info)
     pair = Pair(request.baseline, candidate)
     return Judgement.of(decision, comparison, {}, candidate=new.uri, baseline=old.uri, pair=pair)

@@ -10,6 +10,9 @@ from pct_mlops.config import PctError
 from pct_mlops.registry import Registry, Standing, adopt, history, promote, repair, rollback, verify
 from pct_mlops.registry.moves import HISTORY_TAG, INTENT_TAG
 
+# A slow machine is not to lose its lock: the lock's time stands still.
+pytestmark = pytest.mark.usefixtures("clock")
+
 # Every write of a move, in order. What is killed before the alias is set never happened.
 MOVE = [
     ("set_registered_model_tag", "pct.lock.over."),

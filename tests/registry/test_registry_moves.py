@@ -11,6 +11,9 @@ from pct_mlops.config import PctError
 from pct_mlops.registry import Registry, adopt, check_first, history, promote, rollback, verify
 from pct_mlops.registry.moves import HISTORY_TAG
 
+# A slow machine is not to lose its lock: the lock's time stands still.
+pytestmark = pytest.mark.usefixtures("clock")
+
 
 @pytest.fixture
 def first(shoes):

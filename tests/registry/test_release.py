@@ -8,6 +8,9 @@ from moving_store import MODEL
 from pct_mlops.config import PctError
 from pct_mlops.registry import history, promote, release
 
+# A slow machine is not to lose its lock: the lock's time stands still.
+pytestmark = pytest.mark.usefixtures("clock")
+
 CANDIDATES = "shoes-candidates"
 
 

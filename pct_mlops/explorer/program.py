@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError
 
 
 def main_script() -> Path:

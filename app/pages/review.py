@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pct_mlops.charts import count
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError
 from pct_mlops.explorer.components import review_form, verdict_panel
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import flips, pairs, reviews

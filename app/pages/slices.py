@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from pct_mlops.charts import EMPTY, SURE, class_bars, count, excess_bars, interval, percent, probability, slice_title
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError
 from pct_mlops.explorer.components import clickable_chart, row_picker
 from pct_mlops.explorer.components.figure_cache import drawn
 from pct_mlops.explorer.components.filter_bar import KINDS

@@ -9,7 +9,8 @@ import click
 
 from pct_mlops.cli.options import ReportFile, empty_is_none, tracking_uri
 from pct_mlops.cli.streams import show
-from pct_mlops.config import PctError, Policy
+from pct_mlops.config import Policy
+from pct_mlops.errors import ConfigError, PctError
 
 if TYPE_CHECKING:
     from pct_mlops.workflows.gating.report_files import Outputs
@@ -89,7 +90,8 @@ def gate(
             click.echo(f"Every flip: {judged.pair.address(explorer)}", err=err)
     except PctError as error:
         # Production may have moved, and the other outputs are written.
-        raise PctError(" ".join([f"The verdict is {judged.decision.verdict}.", *judged.remarks, str(error)])) from error
+        text = " ".join([f"The verdict is {judged.decision.verdict}.", *judged.remarks, str(error)])
+        raise error.reworded(text) from error
     click.get_current_context().exit(judged.exit_code)
 
 
@@ -105,7 +107,7 @@ def _read_policy(path: str, outputs: Outputs) -> Policy:
 
     try:
         if path == DEFAULT_POLICY and not Path(path).exists():
-            raise PctError(
+            raise ConfigError(
                 "There is no policy.yaml in this folder: give one with --policy, for example "
                 "--policy projects/fashion_mnist/policy.yaml."
             )

@@ -28,7 +28,7 @@ from pct_mlops.cli import (
     training,
     updates,
 )
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError, PctError
 from pct_mlops.workflows.runtime.distributed import inside_launcher, leave_group, say_once, wait_briefly
 
 ERROR, INTERRUPTED = 2, 130
@@ -38,7 +38,7 @@ SHORT_VERBS = {"compare", "gate", "history", "list", "policy", "review", "rollba
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="pct")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the traceback and the code of an error.")
 def pct(debug: bool) -> None:
     """Train classifiers that flip less, refuse those that flip too much, and look at what flipped.
 
@@ -125,6 +125,7 @@ def _run(given: list[str]) -> int:
     except PctError as error:
         if debug:
             traceback.print_exc()
+            click.echo(f"Error code: {error.code}", err=True)
         else:
             # Under torchrun the processes may fail alike, or one of them alone.
             say_once(f"Error: {_plain(str(error))}", partial(click.echo, err=True))
@@ -150,7 +151,7 @@ def _check_words(words: Sequence[str]) -> None:
         try:
             word.encode()
         except UnicodeEncodeError:
-            raise PctError(f"'{word}' is not UTF-8: write it so, and give files such names.") from None
+            raise ConfigError(f"'{word}' is not UTF-8: write it so, and give files such names.") from None
 
 
 def _plain(text: str) -> str:

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import OutputError
 
 
 class _Output(io.FileIO):
@@ -24,7 +24,7 @@ class _Output(io.FileIO):
             os.close(nowhere)
             if isinstance(error, BrokenPipeError):
                 return len(data)
-            raise PctError(f"The answer cannot be printed ({error.strerror}): send it to another place.") from error
+            raise OutputError(f"The answer cannot be printed ({error.strerror}): send it to another place.") from error
 
 
 def output(descriptor: int, encoding: str, *, lines: bool) -> io.TextIOWrapper:

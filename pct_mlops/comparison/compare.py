@@ -18,8 +18,9 @@ from pct_mlops.comparison.pairs import Pairs
 from pct_mlops.comparison.results import ClassCounts, Estimate, FlipCell, FlipCounts, SliceCounts, counts_of
 from pct_mlops.comparison.slices import Joined, SliceExcess, excesses, join_slices
 from pct_mlops.comparison.totals import Totals
-from pct_mlops.config import PctError, unknown
+from pct_mlops.config import unknown
 from pct_mlops.config.policy_files import to_cost
+from pct_mlops.errors import ConfigError, TableError
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions, TableInfo
@@ -61,7 +62,7 @@ def compare(
         joined = replace(join_slices(connection, slices), path=slices)
     except duckdb.Error as error:
         first = str(error).strip().split("\n", 1)[0]
-        raise PctError(f"The tables cannot be compared ({first}): write them again.") from error
+        raise TableError(f"The tables cannot be compared ({first}): write them again.") from error
     columns = own | dict.fromkeys(joined.columns, "extra")
     pairs = Pairs(connection, columns, apart, by_index, new.show_progress)
     own_costs = dict(costs) if costs is not None else None
@@ -159,11 +160,11 @@ class Comparison:
         """
         definition = metric(name)
         if not (0 < confidence < 1 and 0 < scale < math.inf):
-            raise PctError(
+            raise ConfigError(
                 f"Confidence lies between 0 and 1 and scale is positive: {confidence} and {scale} do not fit."
             )
         if class_index is None and definition.per_class:
-            raise PctError(f"{name} is about one class: say which, by class_index.")
+            raise ConfigError(f"{name} is about one class: say which, by class_index.")
         totals = self._totals(class_index, slice)
         if definition.costly:
             totals = self._calibrated(totals, class_index, slice)
@@ -261,7 +262,7 @@ class Comparison:
 
     def _totals(self, index: int | None, slice: tuple[str, str] | None = None) -> Totals:
         if index is not None and not 0 <= index < len(self.new.class_names):
-            raise PctError(f"There is no class {index}: classes are numbered 0 to {len(self.new.class_names) - 1}.")
+            raise ConfigError(f"There is no class {index}: classes are numbered 0 to {len(self.new.class_names) - 1}.")
         if slice is None:
             return self._overall if index is None else self._by_class.get(index, Totals())
         column, value = slice

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from pct_mlops.config import PctError, unknown
+from pct_mlops.config import unknown
+from pct_mlops.errors import ConfigError
 
 KINDS = {
     "negative": "kind = 'negative'",
@@ -87,7 +88,7 @@ class FlipFilter:
         if self.kind not in KINDS:
             raise unknown("kind of flip", self.kind, list(KINDS))
         if self.type_ is not None and self.type_ not in _TYPES:
-            raise PctError(f"Flips are of type 1 or 2, and not {self.type_}.")
+            raise ConfigError(f"Flips are of type 1 or 2, and not {self.type_}.")
         wanted = {
             "label": self.target,
             "old_prediction": self.old_prediction,
@@ -112,6 +113,6 @@ def page_query(where: str, sort: str, limit: int, offset: int) -> tuple[str, dic
     if sort not in SORTS:
         raise unknown("order of flips", sort, list(SORTS))
     if not (0 < limit <= MAX_PAGE and offset >= 0):
-        raise PctError(f"A page has 1 to {MAX_PAGE:,} flips and starts at 0 or later: change limit or offset.")
+        raise ConfigError(f"A page has 1 to {MAX_PAGE:,} flips and starts at 0 or later: change limit or offset.")
     query = f"SELECT * FROM changed WHERE {where} ORDER BY {SORTS[sort]} LIMIT $page_limit OFFSET $page_offset"
     return query, {"page_limit": limit, "page_offset": offset}

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
 
 from pct_mlops.config.base import Config, validate
-from pct_mlops.config.errors import PctError
 from pct_mlops.config.policy_files import file_digest, read_costs, read_ids, to_cost
 from pct_mlops.config.policy_rules import Rule, text_of
 from pct_mlops.config.yaml_files import load_mapping
+from pct_mlops.errors import ConfigError, PctError
 
 # Of the file itself; what it names may be larger.
 MAX_BYTES = 256 * 1024
@@ -103,13 +103,13 @@ class Policy(Config):
         data = load_mapping(Path(path), "policy", MAX_BYTES)
         # Read before anything has a default: `classes:` with nothing behind it would be judged as if it were not there.
         if empty := _first_empty(data):
-            raise PctError(f"{path}: '{empty}' has no value: give it one, or leave the key out.")
+            raise ConfigError(f"{path}: '{empty}' has no value: give it one, or leave the key out.")
         policy = validate(cls, data, str(path))
         try:
             policy._resolve(Path(path).absolute().parent)
             policy._check()
         except PctError as error:
-            raise PctError(f"{path}: {error}.") from error
+            raise ConfigError(f"{path}: {error}.") from error
         return policy
 
     def _resolve(self, folder: Path) -> None:
@@ -128,15 +128,15 @@ class Policy(Config):
     def _check(self) -> None:
         """PctError for a policy that could never decide, or that lets anything pass."""
         if not self.rules:
-            raise PctError("it has no rules, so it would let anything pass: write at least one")
+            raise ConfigError("it has no rules, so it would let anything pass: write at least one")
         if _OF_THE_BASELINE.issuperset(rule.metric for rule in self.rules):
-            raise PctError("its rules are about the baseline alone, so any candidate would pass: add one on nfr")
+            raise ConfigError("its rules are about the baseline alone, so any candidate would pass: add one on nfr")
         for number, rule in enumerate(self.rules):
             problem = rule.problem()
             if rule.metric == "weighted_nfr" and not self.class_costs:
                 problem = "weighted_nfr needs costs: name the cost of a flip by class under 'costs'"
             if problem:
-                raise PctError(f"rules.{number}: {problem}")
+                raise ConfigError(f"rules.{number}: {problem}")
 
     @property
     def pinned_ids(self) -> tuple[str, ...]:
@@ -188,5 +188,5 @@ def _without_unused(content: dict[str, Any], keys: tuple[str, ...]) -> dict[str,
 
 def _known(value: Any, what: str) -> Any:
     if value is None:
-        raise PctError(f"The policy's {what} file was not read: read the policy from its file.")
+        raise ConfigError(f"The policy's {what} file was not read: read the policy from its file.")
     return value

@@ -6,7 +6,7 @@ import os.path
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError
 from pct_mlops.gate.beyond import BEYOND_RULES, apart_ids, beyond_rules, counted_apart, notes, review_checks
 from pct_mlops.gate.decision import WORST_FIRST, Check, Decision, NotJudged, Verdict
 from pct_mlops.gate.reviews import ReviewState
@@ -26,7 +26,7 @@ def decide(
     *,
     baseline_exists: bool = True,
     candidate: TableInfo | None = None,
-    problem: str | None = None,
+    problem: PctError | str | None = None,
     floor: float | None = None,
     review: ReviewState | None = None,
     pinned: Collection[str] | None = None,
@@ -34,7 +34,8 @@ def decide(
     """Whether the candidate (the comparison's new table) may replace the baseline (its old table).
 
     Without a baseline there is no comparison: pass baseline_exists=False and the candidate's TableInfo, which must
-    exist even then. `problem` says why there is no comparison (tables missing or not comparable): always an ERROR.
+    exist even then. `problem` says why there is no comparison (tables missing or not comparable): always an ERROR, with
+    the code of a PctError.
     floor: NFR of plain retraining on the same examples, for limits relative to it. review: what the reviewers' records
     add up to. pinned: ids that must not flip, instead of those that the policy names.
     """
@@ -45,12 +46,13 @@ def decide(
 
     def decision(verdict: Verdict, sentence: str, checks: list[Check], small: list[NotJudged]) -> Decision:
         beside = (counted_apart(policy, comparison, review), notes(comparison)) if comparison and checks else ({}, ())
-        return Decision(verdict, sentence, tuple(checks), policy, tuple(small), num_examples, new, old, *beside)
+        code = refusal.code if isinstance(refusal, PctError) else _first_code(checks)
+        return Decision(verdict, sentence, tuple(checks), policy, tuple(small), num_examples, new, old, *beside, code)
 
     refusal = problem or _refusal(policy, comparison, baseline_exists, candidate)
     refusal = refusal or _other_inputs(policy, comparison, review)
     if refusal:
-        return decision(Verdict.ERROR, refusal, [], [])
+        return decision(Verdict.ERROR, str(refusal), [], [])
     if comparison is None:
         return _first(decision, review_checks(policy, review))
     checks: list[Check] = []
@@ -68,6 +70,10 @@ def _worst(checks: list[Check]) -> Verdict:
     return next(verdict for verdict in WORST_FIRST if any(check.verdict is verdict for check in checks))
 
 
+def _first_code(checks: list[Check]) -> str | None:
+    return next((check.error_code for check in checks if check.error_code), None)
+
+
 def _first(decision: Callable[..., Decision], checks: list[Check]) -> Decision:
     """Nothing in production yet: only reviewers can stand against the first one."""
     open_ = [check for check in checks if check.verdict is not Verdict.PASS]
@@ -77,7 +83,7 @@ def _first(decision: Callable[..., Decision], checks: list[Check]) -> Decision:
     return decision(Verdict.BOOTSTRAP, sentence, checks, [])
 
 
-def _other_inputs(policy: Policy, comparison: Comparison | None, review: ReviewState) -> str | None:
+def _other_inputs(policy: Policy, comparison: Comparison | None, review: ReviewState) -> PctError | str | None:
     """Whether the comparison was made with what the policy and the reviewers say; anything else decides nothing."""
     if comparison is None:
         return None
@@ -89,7 +95,7 @@ def _other_inputs(policy: Policy, comparison: Comparison | None, review: ReviewS
     try:
         costs, slices = policy.class_costs, policy.slices_path
     except PctError as error:
-        return str(error)
+        return error
     weighs = costs is not None or any(rule.metric == "weighted_nfr" for rule in policy.rules)
     if weighs and comparison.costs != costs:
         return "The comparison was made with other costs than the policy's: compare again."

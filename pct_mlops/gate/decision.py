@@ -43,6 +43,7 @@ class Check:
     counts the examples behind it, `examples_needed` is about how many would decide an INCONCLUSIVE check (None: no
     number within reach). `corrected_bound`: where a check among several looks bad, its generous bound at the confidence
     that an accusation needs (Holm). `metric` is 'pinned', 'blocker' or 'review' where no metric is checked.
+    `error_code`: of the PctError because of which the check is an ERROR; None for any other reason.
     """
 
     metric: str
@@ -58,6 +59,7 @@ class Check:
     examples_needed: int | None = None
     slice: tuple[str, str] | None = None
     corrected_bound: float | None = None
+    error_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Decision:
     """The gate's answer; `sentence` says in a line why.
 
     apart: mark -> negative flips of this comparison that carry it and do not count in flip rates. notes: facts beside
-    the decision, on which nothing depends.
+    the decision, on which nothing depends. error_code: of the PctError because of which the verdict is ERROR, or of the
+    first check that met one; None for any other reason.
     """
 
     verdict: Verdict
@@ -95,6 +98,7 @@ class Decision:
     baseline: TableInfo | None = None
     apart: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    error_code: str | None = None
 
     @property
     def exit_code(self) -> int:

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError, PctError
 from pct_mlops.gate.decision import Check, NotJudged, Verdict
 from pct_mlops.gate.scopes import Scope, scopes, too_small
 from pct_mlops.gate.sentences import sentence
@@ -36,12 +36,12 @@ def judge(
     try:
         unit = comparison.metric(rule.metric).unit
         if limit is None or (rule.max_times_floor is not None and not 0 <= limit < 1):
-            raise PctError(_no_floor(rule, floor))
+            raise ConfigError(_no_floor(rule, floor))
         large, small = scopes(rule, comparison)
         court = _Court(rule, limit, comparison, confidence)
         checks = [court.observe(scope) for scope in large]
     except PctError as error:
-        return [failed(rule.metric, str(error), limit, rule)], too_small(error)
+        return [failed(rule.metric, error, limit, rule)], too_small(error)
     accused, level = court.accuse([(scope, check) for scope, check in zip(large, checks, strict=True)])
     judged = [
         court.conclude(scope, check, accused.get(index, level), index in accused)
@@ -56,10 +56,10 @@ def judge(
     ], small
 
 
-def failed(metric: str, text: str, limit: float | None = None, rule: Rule | None = None) -> Check:
+def failed(metric: str, error: PctError, limit: float | None = None, rule: Rule | None = None) -> Check:
     """A check that could not even be started."""
     bound = str(rule.bound) if rule else "point"
-    return Check(metric, None, None, None, None, limit, bound, Verdict.ERROR, text)
+    return Check(metric, None, None, None, None, limit, bound, Verdict.ERROR, str(error), error_code=error.code)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from pct_mlops.config import PctError, unknown
+from pct_mlops.config import unknown
+from pct_mlops.errors import ConfigError
 from pct_mlops.losses.distance import DISTANCES, Distance
 from pct_mlops.losses.focuses import FOCUSES, Focus
 from pct_mlops.losses.objective import Objective
@@ -59,11 +60,11 @@ def _constraint(
         raise unknown("loss", config.loss, list(PRESETS))
     preset = PRESETS[config.loss]
     if config.weight is not None and config.mix is not None:
-        raise PctError("Give either objective.weight or objective.mix, not both: they scale the same distance.")
+        raise ConfigError("Give either objective.weight or objective.mix, not both: they scale the same distance.")
     distance = _merged(preset.get("distance"), config.distance, "distance")
     if distance is None:
         if config.focus is not None or config.weight is not None or config.mix is not None:
-            raise PctError(
+            raise ConfigError(
                 f"Loss '{config.loss}' has no distance for objective.focus, weight or mix to scale: "
                 "choose another loss, or give objective.distance."
             )
@@ -78,7 +79,7 @@ def _merged(preset: dict[str, Any] | None, given: dict[str, Any] | None, kind: s
         return preset
     name = given.get("name", None if preset is None else preset["name"])
     if name is None:
-        raise PctError(f"objective.{kind} needs a 'name', since the loss does not bring one.")
+        raise ConfigError(f"objective.{kind} needs a 'name', since the loss does not bring one.")
     return {**preset, **given} if preset is not None and name == preset["name"] else given
 
 
@@ -89,5 +90,5 @@ def _scale(preset: dict[str, Any], config: ObjectiveConfig) -> tuple[float | Non
         weight, mix = preset.get("weight"), preset.get("mix")
         weight = 1.0 if weight is None and mix is None else weight
     if weight is not None and not math.isfinite(weight):
-        raise PctError("objective.weight should be a finite number: lower it.")
+        raise ConfigError("objective.weight should be a finite number: lower it.")
     return weight, mix

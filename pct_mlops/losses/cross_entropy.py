@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.losses.weights import OnDevice, check_index
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class CrossEntropy:
 def check_num_weights(num_weights: int, num_classes: int) -> None:
     """PctError unless there is one weight for each class."""
     if num_weights != num_classes:
-        raise PctError(
+        raise ConfigError(
             f"objective.class_weights has {num_weights} numbers, but there are {num_classes} classes: "
             "give one for each class."
         )

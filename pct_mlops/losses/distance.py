@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pct_mlops.config import Catalog, PctError
+from pct_mlops.config import Catalog
+from pct_mlops.errors import ConfigError
 
 if TYPE_CHECKING:
     from pct_mlops.models.output import ModelOutput
@@ -115,7 +116,7 @@ class Distance(ABC):
     def __call__(self, new: ModelOutput, old: ModelOutput | None, target: Tensor) -> Tensor:
         """Float32 [N]."""
         if self.needs_teacher and old is None:
-            raise PctError(f"The distance {name_of(DISTANCES, self)} needs a teacher: name it in teacher.ref.")
+            raise ConfigError(f"The distance {name_of(DISTANCES, self)} needs a teacher: name it in teacher.ref.")
         check_shapes(new, old, target)
         if self.needs_features:
             self._check_features(new, old, target)
@@ -128,7 +129,7 @@ class Distance(ABC):
     def _check_features(self, new: ModelOutput, old: ModelOutput | None, target: Tensor) -> None:
         for which, output in (("new", new), ("old", old)):
             if output is None or output.features is None:
-                raise PctError(
+                raise ConfigError(
                     f"The distance {name_of(DISTANCES, self)} compares features, but the {which} model returns none: "
                     "choose a distance on logits, or a model with penultimate features."
                 )

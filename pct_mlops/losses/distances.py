@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.losses.distance import DISTANCES, Binding, Distance
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class LDI(Distance):
 
     def _check_top_k(self, num_classes: int) -> None:
         if self.top_k is not None and self.top_k > num_classes:
-            raise PctError(f"ldi: top_k is {self.top_k}, but there are {num_classes} classes: lower top_k.")
+            raise ConfigError(f"ldi: top_k is {self.top_k}, but there are {num_classes} classes: lower top_k.")
 
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
         """Float32 [N]; PctError when top_k is more than there are classes."""

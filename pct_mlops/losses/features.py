@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.losses.distance import DISTANCES, Binding, Distance
 from pct_mlops.losses.gather import gather_rows
 
@@ -104,12 +104,12 @@ class RP(Distance):
         """A copy that owns its projections; PctError when the old model has no features or widths do not fit."""
         new_width, old_width = binding.new_width, binding.old_width
         if old_width is None:
-            raise PctError(
+            raise ConfigError(
                 "The distance rp compares features, but the old model returns none: choose a distance on logits, "
                 "or a teacher with penultimate features."
             )
         if self.share and new_width != old_width:
-            raise PctError(
+            raise ConfigError(
                 f"rp: with share one projection serves both models, but the new model's features are {new_width} wide "
                 f"and the old one's {old_width}: leave share out, or set model.embedding_dim to {old_width}."
             )

@@ -11,7 +11,8 @@ from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from pct_mlops.config import Catalog, PctError
+from pct_mlops.config import Catalog
+from pct_mlops.errors import ConfigError
 from pct_mlops.losses.distance import check_shapes, frozen, name_of
 from pct_mlops.losses.weights import check_index, flat_weights
 
@@ -39,7 +40,7 @@ class Focus(ABC):
     ) -> Tensor:
         """Float32 [N]."""
         if self.needs_teacher and old is None:
-            raise PctError(f"The focus {name_of(FOCUSES, self)} needs a teacher: name it in teacher.ref.")
+            raise ConfigError(f"The focus {name_of(FOCUSES, self)} needs a teacher: name it in teacher.ref.")
         check_shapes(new, old, target)
         return self.weigh(frozen(new), frozen(new if old is None else old), target, index)
 

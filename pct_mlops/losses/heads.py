@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.losses.distance import DISTANCES, Binding, Distance
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ class BCT(Distance):
         """
         head = binding.old_head
         if head is None:
-            raise PctError(
+            raise ConfigError(
                 "The distance bct needs the teacher's own linear classifier, and this teacher has none: "
                 "name a single model with a linear classifier in teacher.ref."
             )
         if binding.new_width < head.in_features:
-            raise PctError(
+            raise ConfigError(
                 f"bct: the old classifier reads {head.in_features} features, but the new model has only "
                 f"{binding.new_width}: set model.embedding_dim to {head.in_features} or more."
             )

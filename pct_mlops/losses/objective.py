@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.losses.cross_entropy import CrossEntropy, WeightedValues, check_num_weights
 from pct_mlops.losses.distance import Binding, Distance, check_shapes, full_precision
 from pct_mlops.losses.focuses import Focus
@@ -193,9 +193,9 @@ def _weights_or_none(values: Sequence[float] | Tensor | None, key: str, one_for:
     try:
         weights = flat_weights(values, one_for)
     except ValueError as error:
-        raise PctError(f"Invalid objective.{key}: {error}.") from None
+        raise ConfigError(f"Invalid objective.{key}: {error}.") from None
     if not bool((weights > 0).any()):
-        raise PctError(f"Invalid objective.{key}: at least one should be above 0.")
+        raise ConfigError(f"Invalid objective.{key}: at least one should be above 0.")
     return weights
 
 

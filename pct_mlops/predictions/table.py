@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import OutputError, TableError
 from pct_mlops.predictions import logits, pairing, sql
 from pct_mlops.predictions.arrays import checked_columns, softmax_columns, to_arrow
 from pct_mlops.predictions.schema import (
@@ -160,7 +160,7 @@ class Predictions:
         if self._num_logits > logits.MAX_LOGITS:
             self._check_logits()
         if self._digest() != self.info.digest:
-            raise PctError(f"{self._what} was altered after it was written (its digest differs): write it again.")
+            raise TableError(f"{self._what} was altered after it was written (its digest differs): write it again.")
 
     def check_rows(self) -> pairing.RowHashes:
         """Labels and predictions in range, ids unique, confidences in [0, 1]: one pass in SQL, done once a handle.
@@ -217,7 +217,7 @@ class Predictions:
         """Ensemble: the mean of the members' logits, every member weighing the same, however the sum is nested."""
         if "logits" not in self.info.columns or "logits" not in other.info.columns:
             lacking = self if "logits" not in self.info.columns else other
-            raise PctError(f"{lacking._what} holds no logits, which an ensemble averages: score the model again.")
+            raise TableError(f"{lacking._what} holds no logits, which an ensemble averages: score the model again.")
         connection = sql.connect()
         other.pairs(self, connection)
         self.attach(connection, "old_table", vectors=True)
@@ -291,7 +291,7 @@ def _write_aside(path: Path, write: Callable[[Path], Any]) -> None:
             os.fsync(file.fileno())
         os.replace(aside, path)
     except OSError as error:
-        raise PctError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
         with suppress(OSError):
             aside.unlink(missing_ok=True)

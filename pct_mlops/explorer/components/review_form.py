@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pct_mlops.charts import count
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import reviews
 from pct_mlops.explorer.queries.pairs import Pair

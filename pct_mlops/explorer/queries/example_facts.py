@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import streamlit as st
 
 from pct_mlops.comparison import FlipRow
-from pct_mlops.config import PctError
 from pct_mlops.config.base import read_yaml
 from pct_mlops.config.difference import Difference, differences
+from pct_mlops.errors import PctError
 from pct_mlops.explorer.queries import flips, pairs
 from pct_mlops.explorer.queries.flips import Asked
 from pct_mlops.explorer.queries.pairs import REFRESH, Pair, Table, VersionTable

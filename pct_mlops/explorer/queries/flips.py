@@ -9,7 +9,7 @@ import streamlit as st
 
 from pct_mlops.charts import EMPTY
 from pct_mlops.comparison import FlipRow
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError
 from pct_mlops.explorer.queries.pairs import Pair, comparison
 
 PER_PAGE = 24

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pct_mlops.config import PctError, Policy
+from pct_mlops.config import Policy
+from pct_mlops.errors import ConfigError, NotComparableError, PctError, PromotionError
 from pct_mlops.gate import Verdict, decide
 from pct_mlops.reports import Pair, Promotion
 from pct_mlops.workflows.gating.evidence import compared, weigh
@@ -66,7 +67,7 @@ def judge(
     request = _Request(baseline, promote, override, reason, into, recompute, pin)
     try:
         if override and not reason.strip():
-            raise PctError("An override without a reason tells nobody anything: give one with --reason.")
+            raise PromotionError("An override without a reason tells nobody anything: give one with --reason.")
         if is_file(candidate):
             judgement = _judge_files(candidate, policy, request)
             outputs.stage(judgement)
@@ -75,7 +76,7 @@ def judge(
 
             judgement = _judge_version(Registry(tracking_uri), candidate, policy, request, outputs)
     except PctError as error:
-        outputs.refuse(policy, str(error))
+        outputs.refuse(policy, error)
         raise
     except BaseException:
         outputs.discard()
@@ -85,26 +86,30 @@ def judge(
     except PctError as error:
         if judgement.move is None:
             # A file that was written already would say what the command does not.
-            outputs.refuse(policy, str(error))
+            outputs.refuse(policy, error)
             raise
-        raise PctError(f"{judgement.moved_to} is production now, but {error}") from error
+        raise error.reworded(f"{judgement.moved_to} is production now, but {error}") from error
     return judgement
 
 
 def _judge_files(candidate: str, policy: Policy, request: _Request) -> Judgement:
     if request.moves or request.into:
-        raise PctError(f"{candidate} is a file, and only a registered version can be promoted: name it name@candidate.")
+        raise PromotionError(
+            f"{candidate} is a file, and only a registered version can be promoted: name it name@candidate."
+        )
     if request.recompute or request.pin:
-        raise PctError(f"{candidate} is a file: --recompute and --pin-fixed are about registered versions.")
+        raise ConfigError(f"{candidate} is a file: --recompute and --pin-fixed are about registered versions.")
     if request.baseline is None:
-        raise PctError("A predictions file is judged against another one: give it with --baseline OLD.parquet.")
+        raise ConfigError("A predictions file is judged against another one: give it with --baseline OLD.parquet.")
     old, new = open_source(request.baseline), open_source(candidate)
     comparison, problem = None, None
     if not have_same_content(request.baseline, candidate):
         comparison, problem = compared(old.predictions, new.predictions, policy)
     # A version's table is not refused for that: the same recipe trained again gives the same model, to the last bit.
     if problem is None and (comparison is None or comparison.is_copy):
-        problem = f"{candidate} is the baseline itself or a copy of it: give the candidate's own predictions."
+        problem = NotComparableError(
+            f"{candidate} is the baseline itself or a copy of it: give the candidate's own predictions."
+        )
     decision = decide(policy, comparison, problem=problem, candidate=new.predictions.info)
     pair = Pair(request.baseline, candidate)
     return Judgement.of(decision, comparison, {}, candidate=new.uri, baseline=old.uri, pair=pair)
@@ -162,14 +167,14 @@ def _case(registry: Registry, version: Version, target: str, policy: Policy, req
 
     reference = request.baseline
     if reference is not None and is_file(reference):
-        raise PctError(f"{reference} is a file and {version.uri} a version: judge two versions, or two files.")
+        raise ConfigError(f"{reference} is a file and {version.uri} a version: judge two versions, or two files.")
     old = registry.find(target, policy.baseline) if reference is None else registry.resolve(reference)
     if old is None:
         return Case(registry, version, None, target, not check_first(registry, target, policy.baseline))
     if request.moves and (reference is not None or policy.baseline != PRODUCTION):
         now = registry.find(target, PRODUCTION)
         if now is None or now.uri != old.uri:
-            raise PctError(
+            raise PromotionError(
                 f"{version.uri} would be judged against {old.uri}, which is not in production of {target}: "
                 "only a judgement against production can promote; leave --baseline out."
             )

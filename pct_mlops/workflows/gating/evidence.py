@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.comparison import Comparison, compare
-from pct_mlops.config import PctError, Policy
+from pct_mlops.config import Policy
+from pct_mlops.errors import NotComparableError, PctError, RegistryNotFoundError
 from pct_mlops.gate import Decision, Mark, ReviewState, decide, standing
 from pct_mlops.workflows.runtime.references import version_predictions
 
@@ -52,22 +53,22 @@ def weigh(
 
 def compared(
     old: Predictions, new: Predictions, policy: Policy, state: ReviewState | None = None
-) -> tuple[Comparison | None, str | None]:
+) -> tuple[Comparison | None, PctError | None]:
     """The comparison, or why there is none: not comparable is a verdict (ERROR), not a crash."""
     marks = [Mark(mark) for mark in policy.reviews.count_apart]
     apart = state.samples(*marks) if state is not None and marks else ()
     try:
         return compare(old, new, slices=policy.slices_path, apart=apart, costs=policy.class_costs), None
     except PctError as error:
-        return None, str(error)
+        return None, error
 
 
-def _flaw(table: Predictions) -> str | None:
+def _flaw(table: Predictions) -> PctError | None:
     """What is wrong with the rows of a table that is compared with none."""
     try:
         table.check_rows()
     except PctError as error:
-        return str(error)
+        return error
     return None
 
 
@@ -80,7 +81,7 @@ def _is_same(registry: Registry, version: Version, old: Version) -> bool:
 
 def _tables(
     registry: Registry, version: Version, old: Version | None, split: str, recompute: bool
-) -> tuple[tuple[Predictions | None, Predictions] | None, str | None]:
+) -> tuple[tuple[Predictions | None, Predictions] | None, PctError | None]:
     """((baseline's, candidate's), None), or (None, what is missing)."""
     problem = _missing(registry, version, old, split)
     if problem and old is not None and recompute:
@@ -90,31 +91,31 @@ def _tables(
         score_both(registry, old, version, split=split)
         problem = _missing(registry, version, old, split)
     elif problem and old is not None:
-        problem = f"{problem.rstrip('.')}, {RESCORE}."
+        problem = problem.reworded(f"{str(problem).rstrip('.')}, {RESCORE}.")
     if problem:
         return None, problem
     old_table = version_predictions(registry, old, split) if old is not None else None
     return (old_table, version_predictions(registry, version, split)), None
 
 
-def _missing(registry: Registry, version: Version, old: Version | None, split: str) -> str | None:
+def _missing(registry: Registry, version: Version, old: Version | None, split: str) -> PctError | None:
     """Which table cannot be read, or that both are about different examples; None when both can be compared."""
     infos = []
     for item in (version, old):
         if item is None:
             continue
         if registry.download(item, f"predictions/{split}.parquet") is None:
-            return (
+            return RegistryNotFoundError(
                 f"{item.uri} carries no predictions on {split}: make them with "
                 f"'pct score {item.name}/{item.version} --split {split}'"
             )
         try:
             infos.append(version_predictions(registry, item, split).info)
         except PctError as error:
-            return f"The predictions of {item.uri} on {split} are of no use: {error}"
+            return error.reworded(f"The predictions of {item.uri} on {split} are of no use: {error}")
     if old is None or infos[0].digest == infos[1].digest:
         return None
-    return (
+    return NotComparableError(
         f"The predictions of {old.uri} ({infos[1].num_examples:,} examples) are about another evaluation set than "
         f"those of {version.uri} ({infos[0].num_examples:,}; the digests differ): score both on the same data with "
         "'pct score'"

@@ -75,16 +75,20 @@ class Judgement:
         report = {**self.report, "promotion": asdict(promotion)}
         return replace(self, moved_to=target or "", promotion=promotion, report=report)
 
-    def failed(self, sentence: str, done: bool | None = False) -> Judgement:
-        """As an ERROR: it was judged, but what was judged could not be kept or carried out. `done` None: who knows."""
+    def failed(self, sentence: str, done: bool | None = False, code: str | None = None) -> Judgement:
+        """As an ERROR: it was judged, but what was judged could not be kept or carried out. `done` None: who knows.
+
+        `code`: of the PctError that stopped it.
+        """
         sentence = f"Judged {self.decision.verdict}, but {sentence}"
-        decision = replace(self.decision, verdict=Verdict.ERROR, sentence=sentence)
+        decision = replace(self.decision, verdict=Verdict.ERROR, sentence=sentence, error_code=code)
         promotion = replace(self.promotion, override=False, done=done) if self.promotion else None
         report = {
             **self.report,
             "verdict": str(Verdict.ERROR),
             "exit_code": decision.exit_code,
             "sentence": decision.sentence,
+            "error_code": code,
             "promotion": asdict(promotion) if promotion else None,
         }
         return replace(self, decision=decision, report=report, promotion=promotion, moved_to="", pinned=None)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError
 from pct_mlops.gate import Verdict
 from pct_mlops.workflows.gating.outcome import Judgement
 from pct_mlops.workflows.gating.pinned_examples import fixed_blockers, with_ids
@@ -44,7 +44,7 @@ def carry_out(case: Case, judgement: Judgement, outputs: Outputs, *, pin: Path |
             judgement = replace(judgement, move=_move(case, released, judgement))
     except (PctError, KeyboardInterrupt) as error:
         end = _after_failure(case, released, judgement, str(error) or "interrupted.")
-        judgement = judgement.failed(end.sentence, end.moved)
+        judgement = judgement.failed(end.sentence, end.moved, getattr(error, "code", None))
         if end.moved is False and not end.in_production:
             # Nobody should read a pass where the command said error; a registry that is gone stays as it was.
             with suppress(PctError):

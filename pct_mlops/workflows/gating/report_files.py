@@ -15,8 +15,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError, Policy
+from pct_mlops.config import Policy
 from pct_mlops.config.base import read_yaml
+from pct_mlops.errors import PctError
 from pct_mlops.gate import decide
 from pct_mlops.workflows.runtime.atomic_files import Staged, keep_off, remove
 
@@ -62,11 +63,11 @@ class Outputs:
         """Forget what was staged."""
         self._staged.discard()
 
-    def refuse(self, policy: Policy, sentence: str) -> None:
+    def refuse(self, policy: Policy, error: PctError) -> None:
         """Write the ERROR of a judgement that could not even begin, as far as that can be written."""
         from pct_mlops.workflows.gating.outcome import Judgement
 
-        decision = decide(policy, None, problem=sentence)
+        decision = decide(policy, None, problem=error)
         self.discard()
         for path, text in self._documents(Judgement.of(decision, None, {}, candidate="", baseline=None)):
             with suppress(PctError):
@@ -82,6 +83,8 @@ class Outputs:
             yield self.json_file, json.dumps(judgement.report, indent=2, allow_nan=False) + "\n"
         if self.junit_file is not None:
             properties = {"exit_code": str(judgement.exit_code)}
+            if decision.error_code is not None:
+                properties["error_code"] = decision.error_code
             if promotion is not None and promotion.override:
                 properties["override"] = promotion.reason
             now = datetime.now(timezone.utc)

@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pct_mlops.config import EngineConfig, PctError, Recipe
+from pct_mlops.config import EngineConfig, Recipe
+from pct_mlops.errors import DataError, PctError, RegistryNotFoundError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import Registry, Version, add_predictions
 from pct_mlops.workflows.runtime.model_weights import Weights, classifier_files
@@ -30,7 +31,9 @@ def recompute(
 
     recipe = _recipe(registry, new)
     if recipe is None:
-        raise PctError(f"{new.uri} carries no recipe, so its evaluation set is unknown: score both with 'pct score'.")
+        raise RegistryNotFoundError(
+            f"{new.uri} carries no recipe, so its evaluation set is unknown: score both with 'pct score'."
+        )
     session = Session(make_accelerator(EngineConfig()), registry, say)
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as temporary:
         made: list[tuple[Version, Predictions]] = []
@@ -39,7 +42,7 @@ def recompute(
             folder = Path(temporary) / str(len(made))
             made.append((version, table.save(folder / f"{split}.parquet")))
         if len({table.info.digest for _, table in made}) > 1:
-            raise PctError(f"The data of {new.uri} changed while it was read: try again when nothing writes to it.")
+            raise DataError(f"The data of {new.uri} changed while it was read: try again when nothing writes to it.")
         for version, table in made:
             _keep_former(registry, version, split, say)
             assert table.path is not None
@@ -58,9 +61,9 @@ def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> P
     model = Weights(version.uri, *classifier_files(session.registry, version)).build()
     architecture = model.architecture
     if architecture.class_names != splits.class_names:
-        raise PctError(f"{version.uri} knows other classes than {splits.name}: it cannot be judged on this set.")
+        raise DataError(f"{version.uri} knows other classes than {splits.name}: it cannot be judged on this set.")
     if architecture.image_shape != splits.image_shape:
-        raise PctError(
+        raise DataError(
             f"{version.uri} sees images of shape {architecture.image_shape}, and {splits.name} has "
             f"{splits.image_shape}: it cannot be judged on this set."
         )

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.comparison import compare
-from pct_mlops.config import PctError, Recipe
+from pct_mlops.config import Recipe
+from pct_mlops.errors import ConfigError, RegistryNotFoundError
 from pct_mlops.registry import PRODUCTION, Floor, Registry, Version, is_reference, parent_run, store_floor
 from pct_mlops.reports import REPORT_VERSION, render_floor
 from pct_mlops.reports.methods import spread
@@ -79,10 +80,10 @@ def read_recipe(reference: str | None, overrides: Sequence[str], tracking_uri: s
     version = registry.resolve(reference) if reference else _only_production(registry)
     file = registry.download(version, "recipe.yaml")
     if file is None:
-        raise PctError(f"{version.uri} carries no recipe: give the recipe file that it was trained with.")
+        raise RegistryNotFoundError(f"{version.uri} carries no recipe: give the recipe file that it was trained with.")
     recipe = Recipe.read(file, [f"model_name={version.name}", *overrides])
     if recipe.model.init == PRODUCTION:
-        raise PctError(
+        raise ConfigError(
             f"{version.uri} started from the weights of what was in production then: name that version, "
             "as in --set model.init=NAME/NUMBER."
         )
@@ -106,7 +107,7 @@ def _only_production(registry: Registry) -> Version:
     found = [version for name in registry.models() if (version := registry.find(name, PRODUCTION)) is not None]
     if len(found) != 1:
         names = ", ".join(f"{version.name}@{PRODUCTION}" for version in found[:5]) or "none"
-        raise PctError(
+        raise ConfigError(
             f"The registry has {len(found)} models in production ({names}): name one, as in "
             "'pct floor NAME@production', or give a recipe file."
         )

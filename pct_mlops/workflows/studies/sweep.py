@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pct_mlops.config import PctError, Recipe
+from pct_mlops.config import Recipe
 from pct_mlops.config.numbers import percent
+from pct_mlops.errors import OutputError, RegistryNotFoundError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import PRODUCTION, parent_run, read_floor
 from pct_mlops.reports import (
@@ -116,7 +117,7 @@ def _read_old(recipe: Recipe, bench: Bench, needs_share: bool) -> Old:
     version = old_version(recipe, registry, "A sweep")
     bench.old = old_tables(registry, version)
     if needs_share and "val" not in bench.old:
-        raise PctError(
+        raise RegistryNotFoundError(
             f"{version.uri} carries no predictions on val, by which the controls are weighed: make them with "
             f"'pct score {version.name}/{version.version} --split val', or sweep with --no-controls."
         )
@@ -133,7 +134,7 @@ def _make_folder(output: Path | None) -> None:
         with tempfile.TemporaryFile(dir=output):
             pass
     except OSError as error:
-        raise PctError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error
+        raise OutputError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error
 
 
 def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> None:

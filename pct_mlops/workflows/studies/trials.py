@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import compare
-from pct_mlops.config import PctError, Recipe
+from pct_mlops.config import Recipe
+from pct_mlops.errors import ConfigError, PctError, RegistryNotFoundError, TrainingError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import (
     PRODUCTION,
@@ -172,7 +173,7 @@ def old_version(recipe: Recipe, registry: Registry, purpose: str) -> Version:
     """
     name, reference = recipe.model_name, recipe.teacher.ref or PRODUCTION
     if os.path.isdir(reference) or reference.endswith(LEGACY):
-        raise PctError(
+        raise ConfigError(
             f"{purpose} measures flips against a registered version, and teacher.ref={reference} is a checkpoint: "
             f"name a version, for example {name}/1, or leave it out for production."
         )
@@ -180,7 +181,7 @@ def old_version(recipe: Recipe, registry: Registry, purpose: str) -> Version:
         return registry.resolve(f"{name}@{reference}" if reference.isidentifier() else reference)
     version = registry.find(name, PRODUCTION)
     if version is None:
-        raise PctError(
+        raise RegistryNotFoundError(
             f"{purpose} measures flips against the production version of {name}, and there is none: make a first "
             f"baseline with 'mlflow run . -P loss=none' and then 'pct gate {name}@candidate --policy FILE --promote'."
         )
@@ -204,7 +205,7 @@ def failed(outcomes: Sequence[Outcome], again: str) -> PctError | None:
     names = "; ".join(outcome.member.title for outcome in wrong[:4])
     more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
     reason = wrong[0].error.rstrip(".")
-    return PctError(
+    return TrainingError(
         f"{len(wrong)} of {len(outcomes)} trainings failed ({names}{more}), the first because: {reason}; {again}."
     )
 
@@ -212,7 +213,9 @@ def failed(outcomes: Sequence[Outcome], again: str) -> PctError | None:
 def _stored(registry: Registry, run_id: str, split: str) -> Predictions:
     path = run_file(registry, run_id, f"predictions/{split}.parquet")
     if path is None:
-        raise PctError(f"The run {run_id} lost its predictions on {split}: delete the run and start again.")
+        raise RegistryNotFoundError(
+            f"The run {run_id} lost its predictions on {split}: delete the run and start again."
+        )
     return Predictions.load(path)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pct_mlops.config import ObjectiveConfig, PctError, Recipe, TeacherConfig
+from pct_mlops.config import ObjectiveConfig, Recipe, TeacherConfig
+from pct_mlops.errors import PctError
 from pct_mlops.workflows.runtime.model_weights import Weights, weights_of
 from pct_mlops.workflows.runtime.session import Session
 from pct_mlops.workflows.training.job import Trained
@@ -47,7 +48,7 @@ def train_members(
         try:
             trained = train_once(member_recipe(recipe, number), session)
         except PctError as error:
-            raise PctError(f"Member {number} of the teacher: {error}") from error
+            raise error.reworded(f"Member {number} of the teacher: {error}") from error
         if not trained.num_epochs:
             session.say(f"complete already in {trained.folder.name}, not trained again.")
         # Its folder is named after all that determines it, so the name tells one member from another.

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pct_mlops.config import PctError, Recipe
+from pct_mlops.config import Recipe
+from pct_mlops.errors import DataError, OutputError
 from pct_mlops.registry import TrainingRun
 from pct_mlops.workflows.runtime.distributed import on_main
 from pct_mlops.workflows.runtime.predict import logits_of
@@ -90,7 +91,7 @@ class Training:
             wait = partial(self.say, f"Another program trains in {self.folder}: waiting for it ...")
             held.enter_context(one_process_at_a_time(self.folder, wait))
         except OSError as error:
-            raise PctError(
+            raise OutputError(
                 f"{self.folder} cannot be written ({error.strerror or error}): set engine.checkpoint_dir to a folder "
                 "that can."
             ) from error
@@ -150,7 +151,9 @@ class Training:
                     (self.folder / "best" / name).read_bytes() for name in ("architecture.json", "model.safetensors")
                 ]
             except (OSError, ValueError, KeyError) as error:
-                raise PctError(f"The best epoch's weights at {self.folder} are gone ({error}): train again.") from error
+                raise DataError(
+                    f"The best epoch's weights at {self.folder} are gone ({error}): train again."
+                ) from error
             return files[0], files[1], step
 
         record, weights, step = on_main(self.accelerator, read)

@@ -53,9 +53,11 @@ class CostFile(Config):
 class ReviewRules(Config):
     """What the words of reviewers do: nothing, unless it is said here. A rejection and a blocker always count."""
 
-    require_acceptance: bool = Field(False, description="no PASS without a reviewer's acceptance for this baseline")
+    require_acceptance: bool = Field(
+        default=False, description="no PASS without a reviewer's acceptance for this baseline"
+    )
     count_apart: tuple[Literal["label_error", "accepted_loss"], ...] = Field(
-        (), description="flips with these marks are left out of flip rates, and shown beside them"
+        default=(), description="flips with these marks are left out of flip rates, and shown beside them"
     )
 
 
@@ -78,15 +80,15 @@ def _costs(value: Any) -> Any:
 class Policy(Config):
     """What a candidate must show before the production alias may move."""
 
-    evaluation: Literal["test"] = Field("test", description="which predictions decide")
-    baseline: str = Field("production", min_length=1, description="alias of the version to compare with")
+    evaluation: Literal["test"] = Field(default="test", description="which predictions decide")
+    baseline: str = Field(default="production", min_length=1, description="alias of the version to compare with")
     # At most one error in a million: nearer to 1, Holm's levels for many classes could not be told from 1.
-    confidence: float = Field(0.95, gt=0.5, le=0.999999, description="of every one-sided bound")
-    rules: tuple[Rule, ...] = Field((), description="all of them must hold", json_schema_extra={"minItems": 1})
-    pinned: Pinned | None = Field(None, description="examples that must never flip again")
-    slices: SliceFile | None = Field(None, description="further columns for rules on slices")
+    confidence: float = Field(default=0.95, gt=0.5, le=0.999999, description="of every one-sided bound")
+    rules: tuple[Rule, ...] = Field(default=(), description="all of them must hold", json_schema_extra={"minItems": 1})
+    pinned: Pinned | None = Field(default=None, description="examples that must never flip again")
+    slices: SliceFile | None = Field(default=None, description="further columns for rules on slices")
     costs: Annotated[dict[str, float] | CostFile | None, BeforeValidator(_costs)] = Field(
-        None, description="cost of a flip by class name, for weighted_nfr; classes that are not named cost 1"
+        default=None, description="cost of a flip by class name, for weighted_nfr; classes that are not named cost 1"
     )
     reviews: ReviewRules = Field(default_factory=ReviewRules, description="what the words of reviewers do")
 

@@ -14,6 +14,9 @@ from pct_mlops.losses.weights import OnDevice, check_index
 if TYPE_CHECKING:
     from pct_mlops.models.output import ModelOutput
 
+# torch would take -100 for a target to pass over in silence, also on devices where nobody looks at targets first.
+NOTHING = torch.iinfo(torch.int64).min
+
 
 class WeightedValues(NamedTuple):
     """Per-sample values [N] with their weights already in them, and those weights [N]; None where all weigh 1."""
@@ -67,7 +70,12 @@ class CrossEntropy:
 
     def _softmax(self, logits: Tensor, targets: Tensor, class_weights: Tensor | None) -> Tensor:
         return functional.cross_entropy(
-            logits, targets, weight=class_weights, reduction="none", label_smoothing=self._label_smoothing
+            logits,
+            targets,
+            weight=class_weights,
+            reduction="none",
+            label_smoothing=self._label_smoothing,
+            ignore_index=NOTHING,
         )
 
     def _binary(self, logits: Tensor, targets: Tensor, class_weights: Tensor | None) -> Tensor:

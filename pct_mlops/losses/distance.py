@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pct_mlops.config import Catalog
 from pct_mlops.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pct_mlops.models.output import ModelOutput
+from pct_mlops.models.output import ModelOutput
 
 DistanceT = TypeVar("DistanceT", bound="Distance")
+# Plain logits stand for an output without features.
+OutputLike: TypeAlias = ModelOutput | Tensor
 
 
 class Binding(NamedTuple):
@@ -30,6 +30,15 @@ class Binding(NamedTuple):
     new_width: int
     old_width: int | None = None
     old_head: nn.Linear | None = None
+
+
+def as_output(given: OutputLike) -> ModelOutput:
+    """Wrap plain logits [N, C]; TypeError for what is neither a tensor nor a ModelOutput."""
+    if isinstance(given, ModelOutput):
+        return given
+    if not isinstance(given, Tensor):
+        raise TypeError(f"give a ModelOutput or a tensor of logits [N, C], not {type(given).__name__}")
+    return ModelOutput(given)
 
 
 def full_precision(tensor: Tensor) -> torch.autocast:
@@ -63,6 +72,29 @@ def check_shapes(new: ModelOutput, old: ModelOutput | None, target: Tensor) -> N
         raise ValueError(f"auxiliary logits should be {shape}, but they are {[tuple(a.shape) for a in new.aux]}")
     if old is not None and tuple(old.logits.shape) != shape:
         raise ValueError(f"new logits are {shape}, but old logits are {tuple(old.logits.shape)}")
+
+
+def check_targets(target: Tensor, num_classes: int, *, part_optional: bool) -> None:
+    """Refuse targets outside [0, num_classes), or below -1 where `part_optional`; ValueError names the first.
+
+    Looked at on the CPU alone: on a GPU the host would wait for the device at every step. There the objective's
+    cross-entropy fails on such a target by an assertion of the device, and a distance by itself takes any target below
+    0 for one of -1. A compiled graph cannot look at values either.
+    """
+    if target.device.type != "cpu" or torch.compiler.is_compiling() or target.numel() == 0:
+        return
+    lowest, highest = (int(value) for value in target.aminmax())
+    least = -1 if part_optional else 0
+    if least <= lowest and highest < num_classes:
+        return
+    wrong = lowest if lowest < least else highest
+    none = ", or -1 for an example that takes no part" if part_optional else ""
+    advice = (
+        "no target is ignored here as torch's ignore_index is, so leave such examples out of the batch"
+        if wrong < 0
+        else "give the model more classes, or number them from 0"
+    )
+    raise ValueError(f"targets should be classes 0 to {num_classes - 1}{none}, but one is {wrong}: {advice}")
 
 
 def name_of(catalog: Catalog[Any], part: object) -> str:
@@ -113,11 +145,13 @@ class Distance(ABC):
         """Itself, or a copy that owns the modules which it needs; PctError when the two models do not fit it."""
         return self
 
-    def __call__(self, new: ModelOutput, old: ModelOutput | None, target: Tensor) -> Tensor:
+    def __call__(self, new: OutputLike, old: OutputLike | None, target: Tensor) -> Tensor:
         """Float32 [N]."""
         if self.needs_teacher and old is None:
             raise ConfigError(f"The distance {name_of(DISTANCES, self)} needs a teacher: name it in teacher.ref.")
+        new, old = as_output(new), None if old is None else as_output(old)
         check_shapes(new, old, target)
+        check_targets(target, new.logits.shape[1], part_optional=True)
         if self.needs_features:
             self._check_features(new, old, target)
         seen = target if self.across_samples else target.clamp(min=0)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pct_mlops.config import Catalog
 from pct_mlops.errors import ConfigError
-from pct_mlops.losses.distance import check_shapes, frozen, name_of
+from pct_mlops.losses.distance import OutputLike, as_output, check_shapes, check_targets, frozen, name_of
 from pct_mlops.losses.weights import check_index, flat_weights
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ class Focus(ABC):
         return True
 
     @torch.no_grad()
-    def __call__(
-        self, new: ModelOutput, old: ModelOutput | None, target: Tensor, index: Tensor | None = None
-    ) -> Tensor:
+    def __call__(self, new: OutputLike, old: OutputLike | None, target: Tensor, index: Tensor | None = None) -> Tensor:
         """Float32 [N]."""
         if self.needs_teacher and old is None:
             raise ConfigError(f"The focus {name_of(FOCUSES, self)} needs a teacher: name it in teacher.ref.")
+        new, old = as_output(new), None if old is None else as_output(old)
         check_shapes(new, old, target)
+        check_targets(target, new.logits.shape[1], part_optional=True)
         return self.weigh(frozen(new), frozen(new if old is None else old), target, index)
 
     @abstractmethod
@@ -74,7 +74,7 @@ def _right(output: ModelOutput, target: Tensor) -> Tensor:
 
 @FOCUSES.register("all")
 @dataclass(frozen=True)
-class All(MaskFocus):
+class AllExamples(MaskFocus):
     """Every sample weighs the same: base."""
 
     needs_teacher: ClassVar[bool] = False
@@ -96,7 +96,7 @@ class OldCorrect(MaskFocus):
 
 @FOCUSES.register("neg_flip")
 @dataclass(frozen=True)
-class NegFlip(MaskFocus):
+class NegativeFlip(MaskFocus):
     """More weight on present negative flips: the old model is right and the new one is wrong."""
 
     def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:

@@ -11,8 +11,16 @@ from torch import Tensor, nn
 
 from pct_mlops.errors import ConfigError
 from pct_mlops.losses.cross_entropy import CrossEntropy, WeightedValues, check_num_weights
-from pct_mlops.losses.distance import Binding, Distance, check_shapes, full_precision
-from pct_mlops.losses.focuses import Focus
+from pct_mlops.losses.distance import (
+    Binding,
+    Distance,
+    OutputLike,
+    as_output,
+    check_shapes,
+    check_targets,
+    full_precision,
+)
+from pct_mlops.losses.focuses import AllExamples, Focus
 from pct_mlops.losses.gather import mean_over_processes
 from pct_mlops.losses.weights import OnDevice, flat_weights
 
@@ -66,8 +74,10 @@ class Objective:
         if self.distance is None:
             if self.focus is not None or self.weight is not None or self.mix is not None:
                 raise ValueError("an objective without a distance has no focus, weight or mix")
-        elif self.focus is None or (self.weight is None) == (self.mix is None):
-            raise ValueError("an objective with a distance needs a focus, and either weight or mix")
+        elif (self.weight is None) == (self.mix is None):
+            raise ValueError("an objective with a distance needs either weight or mix")
+        elif self.focus is None:
+            object.__setattr__(self, "focus", AllExamples())
         class_weights = _weights_or_none(self.class_weights, "class_weights", "class")
         ce_weights = _weights_or_none(self.ce_weights, "ce_weights", "training sample")
         known = _known_or_none(self.known_classes)
@@ -115,8 +125,8 @@ class Objective:
 
     def __call__(
         self,
-        new: ModelOutput,
-        old: ModelOutput | None,
+        new: OutputLike,
+        old: OutputLike | None,
         target: Tensor,
         *,
         index: Tensor | None = None,
@@ -127,7 +137,9 @@ class Objective:
         Auxiliary heads of `new`, where it returns them, add their own cross-entropy. Unequal shapes and an empty batch
         raise ValueError, a missing teacher or missing features PctError.
         """
+        new, old = as_output(new), None if old is None else as_output(old)
         check_shapes(new, None if self.known_classes is not None else old, target)
+        check_targets(target, new.logits.shape[1], part_optional=False)
         if len(target) == 0:
             raise ValueError("the loss of an empty batch is undefined")
         with full_precision(new.logits):

@@ -171,9 +171,9 @@ def _planned(config: ObjectiveConfig) -> Objective:
 
 def _is_focal(focus: object) -> TypeGuard[MaskFocus]:
     """Whether some samples weigh more than others by a condition of their own."""
-    from pct_mlops.losses.focuses import All, MaskFocus, Shuffled
+    from pct_mlops.losses.focuses import AllExamples, MaskFocus, Shuffled
 
-    return isinstance(focus, MaskFocus) and not isinstance(focus, All | Shuffled) and focus.scale > 0
+    return isinstance(focus, MaskFocus) and not isinstance(focus, AllExamples | Shuffled) and focus.scale > 0
 
 
 def _controls(loss: str, config: ObjectiveConfig, focus: MaskFocus) -> list[Method]:

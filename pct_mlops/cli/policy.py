@@ -27,7 +27,7 @@ def check(file: str | None, schema: bool) -> None:
     """Validate the policy FILE and say in words what it demands.
 
     The files that it names are read too. Whether its classes and columns exist only the tables can tell: the gate
-    answers ERROR where they do not. Exit code 0: the policy is in order, 2: it is not.
+    decides ERROR where they do not. Exit code 0: the policy is in order, 2: it is not.
 
     \b
     Examples:

@@ -50,7 +50,7 @@ def wait_briefly() -> None:
 def relaunch(arguments: Sequence[str], num_processes: int) -> int:
     """Run `pct ARGUMENTS` as `num_processes` processes of this machine under torchrun; returns the exit code.
 
-    Several machines: start torchrun on each of them (see README).
+    Several machines: start torchrun on each of them (docs/how-to/many-gpus.md).
     """
     command = [
         sys.executable,

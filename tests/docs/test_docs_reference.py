@@ -125,7 +125,9 @@ def test_every_public_name():
     exported = [name for name in getattr(pct_mlops, "__all__", ()) if not name.startswith("_")]
     assert set(exported) <= set(names)
     for name in _api.public_names():
-        assert f"\n## `{name}`\n" in page("api")
+        module, _, last = name.rpartition(".")
+        assert f"\n## `{name.removeprefix('pct_mlops.')}`\n" in page("api")
+        assert f"\nfrom {module} import {last}\n" in page("api")
 
 
 def test_every_variable_of_ours_is_explained():

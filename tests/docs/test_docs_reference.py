@@ -9,6 +9,7 @@ import random
 import re
 
 import pytest
+import yaml
 from doc_pages import DOCS, ROOT, generated, written
 
 import pct_mlops
@@ -174,3 +175,11 @@ def test_docstrings_become_what_they_say():
 
 def test_generated_pages_are_not_in_the_folder():
     assert [name for name in generated() if os.path.exists(DOCS / name)] == []
+
+
+def test_the_citation_names_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == pct_mlops.__version__
+    papers = {item["identifiers"][0]["value"].removeprefix("arXiv:") for item in citation["references"]}
+    assert len(papers) == 3
+    assert all(paper in written()["../README.md"] for paper in papers)

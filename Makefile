@@ -66,6 +66,7 @@ thorough: setup data browser postgresql  ## Run what takes too long for every da
 
 docs: setup  ## Build the documentation into site/; a broken link is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@! grep -rE '(src|href)="(https?:)?//' site --include='*.html' || { echo "A page loads something from elsewhere."; exit 1; }
 
 check: setup docs  ## Lint, format, types, layers, documentation
 	@$(BIN)/ruff check .

@@ -54,6 +54,10 @@ class Counts:
     def classes(self) -> dict[int, Totals]:
         return {0: self._totals}
 
+    def query(self, text: str) -> list[tuple[int, int]]:
+        """Whether one table is a copy of the other: no, some confidence differs."""
+        return [(1, 2)]
+
 
 @functools.cache
 def infos():

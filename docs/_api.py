@@ -27,12 +27,13 @@ def api_page() -> str:
     """Signature and docstring of every public name."""
     parts = ["# Python API", "What is not listed here may change without notice."]
     for path, item in public_names().items():
-        parts.append(f"## {md.code(path)}")
+        module, _, name = path.rpartition(".")
+        parts += [f"## {md.code(path.removeprefix('pct_mlops.'))}", md.fenced(f"from {module} import {name}", "python")]
         if not (inspect.isclass(item) or inspect.isroutine(item) or inspect.ismodule(item)):
             parts.append(f"A value of type {md.code(type(item).__name__)}.")
             continue
         if not inspect.ismodule(item):
-            parts.append(md.fenced(_signature(path.rpartition(".")[2], item), "python"))
+            parts.append(md.fenced(_signature(name, item), "python"))
         parts.append(md.prose(item.__doc__))
         if inspect.isclass(item):
             parts += [md.table(("member", ""), rows)] if (rows := _members(item)) else []

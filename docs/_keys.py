@@ -97,7 +97,7 @@ def recipe_page() -> str:
         "`--set optim.lr=0.05`. What a loss takes under `objective.distance` and `objective.focus` stands in "
         "[Losses](losses.md)."
     )
-    return f"# Recipe\n\n{intro}\n\n{_sections(Recipe, 'The top')}"
+    return f"# Recipe\n\n{intro}\n\n{_sections(Recipe, 'Top level')}"
 
 
 def policy_page() -> str:
@@ -108,4 +108,4 @@ def policy_page() -> str:
         "A policy is a YAML file. [How to write one](../how-to/policy.md) shows one with every section; "
         "`pct policy check --schema` prints the JSON schema, for editors. Files that a policy names lie relative to it."
     )
-    return f"# Policy\n\n{intro}\n\n{_sections(Policy, 'The top')}"
+    return f"# Policy\n\n{intro}\n\n{_sections(Policy, 'Top level')}"

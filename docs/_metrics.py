@@ -25,7 +25,7 @@ FORMULAS = {
     "type_1_flips": "b_1 / N",
     "type_2_flips": "b_2 / N",
 }
-BOUNDS = {"accuracy_change": "Tango 1998, paired", "weighted_nfr": "Fay and Feuer 1997"}
+BOUNDS = {"accuracy_change": "paired (Tango)", "weighted_nfr": "Fay-Feuer"}
 INTRO = """# Metrics
 
 Two tables are joined by `sample_id` and counted: `a` both right, `b` negative flips (old right, new wrong), `c`
@@ -48,7 +48,7 @@ def metrics_page() -> str:
     rows = []
     for name in METRICS:
         info = METRIC_INFO[name]
-        bounds = f"none: {info.no_bounds}" if info.no_bounds else BOUNDS.get(name, "Clopper and Pearson 1934, exact")
+        bounds = f"none: {info.no_bounds}" if info.no_bounds else BOUNDS.get(name, "exact (Clopper-Pearson)")
         formula = md.code(FORMULAS[name]) if name in FORMULAS else ""
         rows.append((md.code(name), md.escaped(info.summary), formula, info.unit, bounds))
     return f"{INTRO}\n\n{md.table(('metric', 'meaning', 'formula', 'unit', 'bounds'), rows)}"

@@ -9,6 +9,7 @@ import random
 import re
 
 import pytest
+import yaml
 from doc_pages import DOCS, ROOT, generated, written
 
 import pct_mlops
@@ -125,7 +126,9 @@ def test_every_public_name():
     exported = [name for name in getattr(pct_mlops, "__all__", ()) if not name.startswith("_")]
     assert set(exported) <= set(names)
     for name in _api.public_names():
-        assert f"\n## `{name}`\n" in page("api")
+        module, _, last = name.rpartition(".")
+        assert f"\n## `{name.removeprefix('pct_mlops.')}`\n" in page("api")
+        assert f"\nfrom {module} import {last}\n" in page("api")
 
 
 def test_every_variable_of_ours_is_explained():
@@ -172,3 +175,11 @@ def test_docstrings_become_what_they_say():
 
 def test_generated_pages_are_not_in_the_folder():
     assert [name for name in generated() if os.path.exists(DOCS / name)] == []
+
+
+def test_the_citation_names_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == pct_mlops.__version__
+    papers = {item["identifiers"][0]["value"].removeprefix("arXiv:") for item in citation["references"]}
+    assert len(papers) == 3
+    assert all(paper in written()["../README.md"] for paper in papers)

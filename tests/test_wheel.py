@@ -55,8 +55,8 @@ def installed(wheel, tmp_path_factory) -> Path:
 
 def run(installed: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(installed)}
-    options = {"capture_output": True, "text": True, "check": False, "timeout": 200}
-    return subprocess.run([sys.executable, *words], cwd=folder, env=environment, **options)
+    options = {"capture_output": True, "text": True, "timeout": 200}
+    return subprocess.run([sys.executable, *words], cwd=folder, env=environment, check=False, **options)
 
 
 def test_one_top_level_name_is_installed(installed):

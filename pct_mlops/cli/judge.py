@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pct_mlops.cli.options import ReportFile, empty_is_none, tracking_uri
-from pct_mlops.cli.streams import show
+from pct_mlops.cli.streams import keep_stdout_free, show
 from pct_mlops.config import Policy
 from pct_mlops.errors import ConfigError, PctError
 
@@ -79,9 +79,10 @@ def gate(
     outputs.keep_off([candidate, policy, asked["baseline"]])
     rules = _read_policy(policy, outputs)
     outputs.explorer = explorer = checked_explorer(explorer_url) if explorer_url else ""
-    judged = judge(candidate, rules, pin=_pinned_file(rules, policy) if pin_fixed else None, outputs=outputs, **asked)
     # A program reads what is on standard output then; what people read goes to standard error.
-    err = any(map(is_stdout, outputs.paths))
+    if err := any(map(is_stdout, outputs.paths)):
+        keep_stdout_free()
+    judged = judge(candidate, rules, pin=_pinned_file(rules, policy) if pin_fixed else None, outputs=outputs, **asked)
     try:
         show(render_decision(judged.decision, judged.comparison), err=err)
         for line in judged.remarks:

@@ -29,7 +29,13 @@ from pct_mlops.cli import (
     updates,
 )
 from pct_mlops.errors import ConfigError, PctError
-from pct_mlops.workflows.runtime.distributed import inside_launcher, leave_group, say_once, wait_briefly
+from pct_mlops.workflows.runtime.distributed import (
+    inside_launcher,
+    is_main_process,
+    leave_group,
+    say_once,
+    wait_briefly,
+)
 
 ERROR, INTERRUPTED = 2, 130
 # Over within seconds, a third of which Python would spend collecting garbage: while mlflow is imported, and at the end.
@@ -118,7 +124,8 @@ def _run(given: list[str]) -> int:
     try:
         _check_words(words)
         # `obj` is what a verb needs to start itself again in other processes.
-        code = pct.main(args=words, prog_name="pct", standalone_mode=False, obj=given)
+        with streams.library_lines() if is_main_process() else contextlib.nullcontext():
+            code = pct.main(args=words, prog_name="pct", standalone_mode=False, obj=given)
     except click.ClickException as error:
         error.show()
         return ERROR

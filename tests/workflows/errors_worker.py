@@ -71,7 +71,7 @@ def bench(case, accelerator):
 
     trials.train_once = train_once
     trials.close_child = lambda *rest: None
-    measured = trials.Bench(Session(accelerator, None, lambda text: None))
+    measured = trials.Bench(Session(accelerator, None))
     measured._find = lambda member: None
     measured._open = lambda member, opened: opened.append(Child())
     measured._record = lambda member, trained, child: ({"test/accuracy": 1.0}, "run")

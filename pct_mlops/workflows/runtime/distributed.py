@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import subprocess
 import sys
@@ -34,6 +35,17 @@ def inside_launcher() -> bool:
 def is_main_process() -> bool:
     """Whether this is the process that speaks, before any accelerator exists."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def main_process_logger(name: str) -> logging.Logger:
+    """Get the logger of this name, through which the main process alone speaks: all of them would say the same."""
+    logger = logging.getLogger(name)
+    logger.addFilter(_is_of_main_process)
+    return logger
+
+
+def _is_of_main_process(record: logging.LogRecord) -> bool:
+    return is_main_process()
 
 
 def wait_briefly() -> None:

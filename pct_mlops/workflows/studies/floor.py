@@ -17,7 +17,7 @@ from pct_mlops.registry import PRODUCTION, Floor, Registry, Version, is_referenc
 from pct_mlops.reports import REPORT_VERSION, render_floor
 from pct_mlops.reports.methods import spread
 from pct_mlops.workflows.runtime.atomic_files import write_json
-from pct_mlops.workflows.runtime.distributed import on_main
+from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.session import open_session
 from pct_mlops.workflows.studies.fingerprints import first_inputs
 from pct_mlops.workflows.studies.plan import Method, digest, num_seeds, plan_members
@@ -26,6 +26,8 @@ from pct_mlops.workflows.training.teacher import with_preset_teacher
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions
+
+logger = main_process_logger(__name__)
 
 Report = dict[str, Any]
 
@@ -36,7 +38,6 @@ def measure_floor(
     seeds: str | int = 5,
     overrides: Sequence[str] = (),
     tracking_uri: str | None = None,
-    say: Callable[[str], None] = print,
     show: Callable[[Any], None] = print,
 ) -> Floor | None:
     """Retrain a recipe with `seeds` seeds on all processes; the floor on the main one, None on the others.
@@ -49,7 +50,7 @@ def measure_floor(
     number = num_seeds(seeds, least=2)
     recipe, origin, taught_by = read_recipe(reference, overrides, tracking_uri)
     accelerator = make_accelerator(recipe.engine)
-    session = open_session(accelerator, tracking_uri, create=False, say=say)
+    session = open_session(accelerator, tracking_uri, create=False)
     bench = Bench(session)
     old = on_main(accelerator, lambda: _read_old(recipe, bench, origin))
     method = Method(recipe.objective.loss, recipe.objective)
@@ -57,7 +58,7 @@ def measure_floor(
         recipe, [method], number, purpose="floor", old_uri=old.uri, teacher_uri=taught_by, ref_is_old=False
     )
     members = first_inputs(planned, old, session)
-    session.say(f"{number} retrainings of {old.uri} ({recipe.objective.loss}, {recipe.model.name}) with other seeds.")
+    logger.info(f"{number} retrainings of {old.uri} ({recipe.objective.loss}, {recipe.model.name}) with other seeds.")
     found: list[Floor] = []
     with ExitStack() as stack:
         on_main(accelerator, lambda: _open_parent(stack, bench, recipe, old))

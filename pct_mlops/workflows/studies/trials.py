@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import tempfile
 from collections.abc import Sequence
@@ -82,7 +81,7 @@ class Bench:
         A PctError that one process alone meets is raised there: the process ends, and the launcher ends the rest.
         """
         outcomes = []
-        with pace(len(members), self.session.say, visible=self.session.is_main) as steps:
+        with pace(len(members), visible=self.session.is_main) as steps:
             for member in members:
                 steps.begin(member.title)
                 outcome = self._complete(member, steps)
@@ -116,11 +115,11 @@ class Bench:
     def _train(self, member: Member, steps: Pace) -> Outcome:
         accelerator = self.session.accelerator
         opened: list[ChildRun] = []
-        quiet = dataclasses.replace(self.session, say=steps.note if self.session.is_main else self.session.say)
         try:
             on_main(accelerator, lambda: self._open(member, opened))
             child = opened[0] if opened else None
-            trained = train_once(member.recipe, quiet, run=child)
+            with steps.training():
+                trained = train_once(member.recipe, self.session, run=child)
             metrics, run_id = on_main(accelerator, lambda: self._record(member, trained, child))
         except BaseException as error:
             for begun in opened:

@@ -42,7 +42,7 @@ def score(
             raise ConfigError(
                 f"{reference} is a checkpoint and no registered version: say where to write, with --output."
             )
-        session, version = Session(accelerator, None, print), None
+        session, version = Session(accelerator, None), None
         path = recipe_file or Path(reference) / "recipe.yaml"
         if recipe_file is None and not path.is_file():
             raise DataError(f"{reference} carries no recipe, so its data are unknown: give one with --recipe.")

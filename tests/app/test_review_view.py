@@ -211,7 +211,7 @@ def test_the_newest_records_are_shown_and_the_address_asks_for_all(explore, desk
         Review(ReviewKind.REJECT, f"R{number}", "x", f"2026-01-01T00:00:{number:02d}+00:00", id=str(number))
         for number in range(25)
     )
-    monkeypatch.setattr(reviewer, "records", lambda pair: many)
+    monkeypatch.setattr(reviews, "records", lambda pair: many)
     app = open_on(explore, desk, model, view="review")
     assert not any("**R20**" in text.value for text in app.markdown)
 

@@ -65,7 +65,7 @@ def link(label: str, **chosen: str) -> None:
     """A link to the examples of what was clicked."""
     with st.container(key="onward_" + "_".join(chosen)):
         st.page_link(
-            "pages/examples.py",
+            "views/examples.py",
             label=plain(label),
             icon=":material/photo_library:",
             query_params=selection.link_params(**chosen),

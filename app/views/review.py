@@ -89,7 +89,7 @@ def draw_marks(pair: Pair) -> None:
 
 def go_on(label: str, icon: str, **chosen: str) -> None:
     """A link to examples of the same pair."""
-    st.page_link("pages/examples.py", label=label, icon=icon, query_params=selection.link_params(**chosen))
+    st.page_link("views/examples.py", label=label, icon=icon, query_params=selection.link_params(**chosen))
 
 
 def draw_form(pair: Pair) -> None:

@@ -10,7 +10,7 @@ from setuptools.command.build_py import build_py
 
 INSIDE = {
     "pct_mlops.app": "app",
-    "pct_mlops.app.pages": "app/pages",
+    "pct_mlops.app.views": "app/views",
     "pct_mlops.projects.fashion_mnist": "projects/fashion_mnist",
 }
 

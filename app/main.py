@@ -38,7 +38,9 @@ padding:.4rem .9rem}
 flex-wrap:nowrap;align-items:center;overflow-x:auto}
 @media(max-width:900px){.st-key-menu{left:.25rem}.st-key-menu :has(>[data-testid="stIconMaterial"]){display:none}}
 </style>"""
-VIEWS = Path(__file__).with_name("pages")
+# Not "pages": the first visitor of a server that opens the address of a view would be shown that file of such a folder
+# alone, without this frame.
+VIEWS = Path(__file__).with_name("views")
 # A file: Streamlit would ask a server far away for an icon of its own.
 ICON = Path(__file__).with_name("icon.png")
 

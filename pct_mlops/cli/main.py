@@ -17,7 +17,7 @@ import click
 from pct_mlops import __version__
 from pct_mlops.cli import (
     explore,
-    judge,
+    gate,
     listing,
     policy,
     production,
@@ -68,7 +68,7 @@ for _command in (
     sweeps.sweep,
     sweeps.floor,
     tables.compare,
-    judge.gate,
+    gate.gate,
     review.review,
     production.rollback,
     production.history,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ SORTS = {
     "sample_id": "sample_id",
 }
 MAX_PAGE = 10_000
+MAX_SLICE_VALUE = 1000  # characters that an address may give for one
 # By how much the confidence in the target fell; as decimals, so that 0.4 - 0.3 is 0.1.
 FALL = "old_label_confidence::DECIMAL(9, 6) - new_label_confidence::DECIMAL(9, 6)"
 _TYPES = {1: f"kind = 'negative' AND {FALL} <= 0.1", 2: f"kind = 'negative' AND {FALL} >= 0.5"}
@@ -83,6 +84,69 @@ class FlipFilter:
     sample_ids: Collection[str] | None = field(default=None)
     not_sample_ids: Collection[str] | None = field(default=None)
 
+    def to_query(self, classes: Sequence[str], slice_values: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Write the filter as parameters of the explorer's address, defaults left out; `from_query` reads them.
+
+        Args:
+            classes: What the classes are called, in their order; no two alike.
+            slice_values: The values of the slice column by what they are called; None where a value is its own name.
+
+        Returns:
+            Parameter -> text. Confidences are whole percents. Of `sample_ids` and `not_sample_ids` the address says
+            only which is given ("reviewed": yes or no): the ids are those of the reviewers' marks.
+        """
+        wanted = {"target": self.target, "answer": self.new_prediction, "was": self.old_prediction}
+        found = {name: classes[index] for name, index in wanted.items() if index is not None}
+        if self.kind != "negative":
+            found["kind"] = self.kind
+        if self.type_ is not None:
+            found["type"] = str(self.type_)
+        if self.confidence_range is not None:
+            found["conf"] = "-".join(str(round(100 * value)) for value in self.confidence_range)
+        if self.slice is not None:
+            column, value = self.slice
+            names = {held: name for name, held in (slice_values or {}).items()}
+            found |= {"column": column, "value": names.get(value, value)}
+        if self.sample_ids is not None or self.not_sample_ids is not None:
+            found["reviewed"] = "yes" if self.sample_ids is not None else "no"
+        return found
+
+    @classmethod
+    def from_query(
+        cls,
+        query: Mapping[str, str],
+        classes: Sequence[str],
+        slice_values: Mapping[str, str] | None = None,
+        *,
+        marked: Collection[str] = (),
+    ) -> FlipFilter:
+        """Read what `to_query` wrote; a parameter that names nothing is passed over, as an old link may hold one.
+
+        Args:
+            query: Parameters of an address; a "column" must be one that the tables have.
+            classes: What the classes are called, in their order.
+            slice_values: The values of that column by what they are called; None: any text is one.
+            marked: Examples that carry a reviewer's mark, for "reviewed".
+        """
+
+        def index(name: str) -> int | None:
+            return classes.index(query[name]) if query.get(name) in classes else None
+
+        column, value = query.get("column"), query.get("value", "")[:MAX_SLICE_VALUE]
+        known = bool(value) if slice_values is None else value in slice_values
+        reviewed = query.get("reviewed")
+        return cls(
+            kind=query["kind"] if query.get("kind") in KINDS else "negative",
+            target=index("target"),
+            old_prediction=index("was"),
+            new_prediction=index("answer"),
+            slice=(column, value if slice_values is None else slice_values[value]) if column and known else None,
+            type_=next((number for number in _TYPES if query.get("type") == str(number)), None),
+            confidence_range=_confidence_range(query.get("conf", "")),
+            sample_ids=frozenset(marked) if reviewed == "yes" else None,
+            not_sample_ids=frozenset(marked) if reviewed == "no" else None,
+        )
+
     def condition(self) -> tuple[str, dict[str, Any]]:
         """The WHERE clause, without the slice, and its parameters; columns come from here, values from outside."""
         if self.kind not in KINDS:
@@ -106,6 +170,20 @@ class FlipFilter:
                 parts.append(f"sample_id {test} (SELECT unnest(${name}::VARCHAR[]))")
                 values[name] = list(ids)
         return " AND ".join(f"({part})" for part in parts), values
+
+
+def percent_range(text: str, whole: tuple[int, int] = (0, 100)) -> tuple[int, int] | None:
+    """Two whole numbers inside `whole`, written "20-90"; None where the text is none."""
+    low, _, high = text.partition("-")
+    if not (low.isascii() and low.isdigit() and high.isascii() and high.isdigit() and len(text) < 20):
+        return None
+    return (int(low), int(high)) if whole[0] <= int(low) <= int(high) <= whole[1] else None
+
+
+def _confidence_range(text: str) -> tuple[float, float] | None:
+    """As fractions; None for all of them, which filters nothing."""
+    found = percent_range(text)
+    return None if found in (None, (0, 100)) else (found[0] / 100, found[1] / 100)
 
 
 def page_query(where: str, sort: str, limit: int, offset: int) -> tuple[str, dict[str, Any]]:

@@ -141,6 +141,12 @@ class Policy(Config):
                 raise ConfigError(f"rules.{number}: {problem}")
 
     @property
+    def file_names(self) -> list[str]:
+        """The files that it names, as they are written in it: relative to the policy's own folder."""
+        parts = (self.pinned, self.slices, self.costs)
+        return [part.file for part in parts if isinstance(part, Pinned | SliceFile | CostFile)]
+
+    @property
     def pinned_ids(self) -> tuple[str, ...]:
         """Examples that must never flip again; PctError when their file was not read (see `Policy.read`)."""
         if self.pinned is None:

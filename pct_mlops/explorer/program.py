@@ -11,6 +11,6 @@ def main_script() -> Path:
     """The program's main.py; DataError where it is missing."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "app", package.parent / "app"):
-        if (folder / "main.py").is_file() and (folder / "pages").is_dir():
+        if (folder / "main.py").is_file() and (folder / "views").is_dir():
             return folder / "main.py"
     raise DataError("The explorer is not installed here: run it from a checkout, or install pct-mlops.")

@@ -4,8 +4,8 @@ from pct_mlops.gate.beyond import apart_ids
 from pct_mlops.gate.decide import decide, is_same_model
 from pct_mlops.gate.decision import EXIT_CODES, Check, Decision, NotJudged, Verdict
 from pct_mlops.gate.distance import distance, is_at_most
-from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, in_force, standing
-from pct_mlops.gate.rules import judge
+from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, in_force, review_state
+from pct_mlops.gate.rules import check_rule
 from pct_mlops.gate.whatif import limit_name, tightest, to_yaml, with_limits
 
 __all__ = [
@@ -19,14 +19,14 @@ __all__ = [
     "ReviewState",
     "Verdict",
     "apart_ids",
+    "check_rule",
     "decide",
     "distance",
     "in_force",
     "is_at_most",
     "is_same_model",
-    "judge",
     "limit_name",
-    "standing",
+    "review_state",
     "tightest",
     "to_yaml",
     "with_limits",

@@ -10,7 +10,7 @@ from pct_mlops.errors import PctError
 from pct_mlops.gate.beyond import BEYOND_RULES, apart_ids, beyond_rules, counted_apart, notes, review_checks
 from pct_mlops.gate.decision import WORST_FIRST, Check, Decision, NotJudged, Verdict
 from pct_mlops.gate.reviews import ReviewState
-from pct_mlops.gate.rules import judge
+from pct_mlops.gate.rules import check_rule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def decide(
     checks: list[Check] = []
     small: list[NotJudged] = []
     for rule in policy.rules:
-        judged, skipped = judge(rule, comparison, policy.confidence, floor)
+        judged, skipped = check_rule(rule, comparison, policy.confidence, floor)
         checks += judged
         small += skipped
     checks += beyond_rules(policy, comparison, review, pinned)

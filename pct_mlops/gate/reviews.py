@@ -64,7 +64,7 @@ class ReviewState:
         return sorted(sample for sample, review in self.marks.items() if review.mark in marks)
 
 
-def standing(reviews: Iterable[Review], *, baseline: int | None, now: datetime) -> ReviewState:
+def review_state(reviews: Iterable[Review], *, baseline: int | None, now: datetime) -> ReviewState:
     """The state after all records: undone and expired ones left out, the latest of each kind wins.
 
     A decision holds for the baseline that the reviewer saw, not for another one; a mark is about the example itself.

@@ -25,7 +25,7 @@ _MAX_SCALE = 1e6
 _BISECTIONS = 16
 
 
-def judge(
+def check_rule(
     rule: Rule, comparison: Comparison, confidence: float, floor: float | None = None
 ) -> tuple[list[Check], list[NotJudged]]:
     """The checks of one rule, and the classes and slices that are too small for it.
@@ -38,13 +38,13 @@ def judge(
         if limit is None or (rule.max_times_floor is not None and not 0 <= limit < 1):
             raise ConfigError(_no_floor(rule, floor))
         large, small = scopes(rule, comparison)
-        court = _Court(rule, limit, comparison, confidence)
-        checks = [court.observe(scope) for scope in large]
+        check_of = _RuleCheck(rule, limit, comparison, confidence)
+        checks = [check_of.observe(scope) for scope in large]
     except PctError as error:
         return [failed(rule.metric, error, limit, rule)], too_small(error)
-    accused, level = court.accuse([(scope, check) for scope, check in zip(large, checks, strict=True)])
+    confirmed, level = check_of.confirm([(scope, check) for scope, check in zip(large, checks, strict=True)])
     judged = [
-        court.conclude(scope, check, accused.get(index, level), index in accused)
+        check_of.conclude(scope, check, confirmed.get(index, level), index in confirmed)
         for index, (scope, check) in enumerate(zip(large, checks, strict=True))
     ]
     return [
@@ -63,7 +63,7 @@ def failed(metric: str, error: PctError, limit: float | None = None, rule: Rule 
 
 
 @dataclass(frozen=True)
-class _Court:
+class _RuleCheck:
     """A rule with its limit as a number, and where its estimates come from."""
 
     rule: Rule
@@ -109,35 +109,35 @@ class _Court:
         generous = estimate.lower if self.rule.is_maximum else estimate.upper
         return self._within(estimate.value if self.rule.bound == "point" else generous) is False
 
-    def accuse(self, cases: list[tuple[Scope, Check]]) -> tuple[dict[int, float], float]:
+    def confirm(self, checks: list[tuple[Scope, Check]]) -> tuple[dict[int, float], float]:
         """The FAILs that hold although so many were looked at, with the confidence at which each does (Holm).
 
         Also the confidence that the next one would have to reach. Holm's step-down: with m checks of which r are
         rejected so far, the next must hold at 1 - alpha / (m - r); a bound outside the limit at that confidence is a
         p-value below it.
         """
-        accused: dict[int, float] = {}
-        open_ = [index for index, (_, check) in enumerate(cases) if check.verdict is Verdict.FAIL]
+        confirmed: dict[int, float] = {}
+        open_ = [index for index, (_, check) in enumerate(checks) if check.verdict is Verdict.FAIL]
         if self.rule.bound == "point":
             return dict.fromkeys(open_, self.confidence), self.confidence
         while True:
-            level = self._level(len(cases) - len(accused))
-            found = [index for index in open_ if self.outside(self.estimate(cases[index][0], level))]
+            level = self._level(len(checks) - len(confirmed))
+            found = [index for index in open_ if self.outside(self.estimate(checks[index][0], level))]
             if not found:
-                return accused, level
-            accused.update(dict.fromkeys(found, level))
-            open_ = [index for index in open_ if index not in accused]
+                return confirmed, level
+            confirmed.update(dict.fromkeys(found, level))
+            open_ = [index for index in open_ if index not in confirmed]
 
     def _level(self, remaining: int) -> float:
         return self.confidence if remaining <= 1 else 1 - (1 - self.confidence) / remaining
 
-    def conclude(self, scope: Scope, check: Check, level: float, is_accused: bool) -> Check:
-        """The check's final verdict; `level` is the confidence that an accusation needs."""
+    def conclude(self, scope: Scope, check: Check, level: float, is_confirmed: bool) -> Check:
+        """The check's final verdict; `level` is the confidence that a FAIL needs."""
         if check.verdict in (Verdict.PASS, Verdict.ERROR):
             return check
         corrected = self.estimate(scope, level) if level > self.confidence else None
         generous = None if corrected is None else corrected.lower if self.rule.is_maximum else corrected.upper
-        if is_accused:
+        if is_confirmed:
             return replace(check, corrected_bound=generous)
         looks_bad = check.verdict is Verdict.FAIL
         scale = self._deciding_scale(scope, level)

@@ -10,7 +10,7 @@ from pct_mlops.registry.registry import CANDIDATE, PREVIOUS, PRODUCTION, Registr
 from pct_mlops.registry.release import CANDIDATES, release
 from pct_mlops.registry.reviews import add_review, reviews
 from pct_mlops.registry.training_run import TrainingRun, add_predictions, make_experiment, training_run
-from pct_mlops.registry.verification import Standing, Verification, adopt, check_first, repair, verify
+from pct_mlops.registry.verification import ProductionState, Verification, adopt, check_first, repair, verify
 
 __all__ = [
     "CANDIDATE",
@@ -21,8 +21,8 @@ __all__ = [
     "Floor",
     "Move",
     "ParentRun",
+    "ProductionState",
     "Registry",
-    "Standing",
     "TrainingRun",
     "Verification",
     "Version",

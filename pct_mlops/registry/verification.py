@@ -15,7 +15,7 @@ from pct_mlops.registry.registry import PRODUCTION, Registry
 ADOPTED = "ADOPTED"  # the verdict of a record that was made afterwards
 
 
-class Standing(str, Enum):
+class ProductionState(str, Enum):
     """How production and its record stand to each other."""
 
     EMPTY = "empty"  # nothing in production, no move recorded
@@ -35,7 +35,7 @@ class Verification:
     """Where production stands, in a sentence; `can_repair`: `repair` puts it right, without a person's decision."""
 
     sentence: str
-    state: Standing
+    state: ProductionState
     is_right: bool
     can_repair: bool
 
@@ -46,10 +46,10 @@ def verify(registry: Registry, name: str) -> Verification:
     An alias can be moved by anyone who may edit the model; only what goes through `promote` leaves a record.
     """
     state = State.of(registry.registered(name))
-    standing = _standing(state)
-    sentence = _sentence(state, standing) + (_mover(registry, state) if state.intent else "")
-    right = standing in (Standing.EMPTY, Standing.RECORDED)
-    return Verification(sentence, standing, right, standing in (Standing.BEGUN, Standing.MADE))
+    found = _production_state(state)
+    sentence = _sentence(state, found) + (_mover(registry, state) if state.intent else "")
+    right = found in (ProductionState.EMPTY, ProductionState.RECORDED)
+    return Verification(sentence, found, right, found in (ProductionState.BEGUN, ProductionState.MADE))
 
 
 def check_first(registry: Registry, name: str, alias: str) -> bool:
@@ -84,7 +84,7 @@ def repair(registry: Registry, name: str) -> Verification:
     """Finish or take back a move that was cut off, waiting for one that is under way; what is right stays as it is."""
     with locked(registry, name) as lock:
         state = lock.read()
-        if _standing(state) is not Standing.UNCLEAR:
+        if _production_state(state) is not ProductionState.UNCLEAR:
             recover(lock)
         tidy(lock, state)
     return verify(registry, name)
@@ -99,9 +99,9 @@ def adopt(registry: Registry, name: str, reason: str) -> Move:
         raise PromotionError("An adoption without a reason tells nobody anything: give one with --reason.")
     with locked(registry, name) as lock:
         state = lock.read()
-        if _standing(state) is not Standing.UNCLEAR:
+        if _production_state(state) is not ProductionState.UNCLEAR:
             state = recover(lock)
-        if _standing(state) in (Standing.EMPTY, Standing.RECORDED):
+        if _production_state(state) in (ProductionState.EMPTY, ProductionState.RECORDED):
             raise PromotionError(f"Production of {name} is where its record says, so there is nothing to adopt.")
         before = state.last.to_version if state.last else None
         move = Move(before, state.production, ADOPTED, "", "", user(), now(), reason)
@@ -112,30 +112,30 @@ def adopt(registry: Registry, name: str, reason: str) -> Move:
     return move
 
 
-def _standing(state: State) -> Standing:
+def _production_state(state: State) -> ProductionState:
     if state.intent is not None and state.intent.key not in state.tags:
         move = state.intent.move
         if state.production == move.to_version:
-            return Standing.MADE
-        return Standing.BEGUN if state.production == move.from_version else Standing.UNCLEAR
+            return ProductionState.MADE
+        return ProductionState.BEGUN if state.production == move.from_version else ProductionState.UNCLEAR
     if state.last is None:
-        return Standing.EMPTY if state.production is None else Standing.UNRECORDED
+        return ProductionState.EMPTY if state.production is None else ProductionState.UNRECORDED
     if not state.is_recorded:
-        return Standing.MOVED
+        return ProductionState.MOVED
     # Recorded, and only the last stroke is missing.
-    return Standing.RECORDED if state.intent is None else Standing.MADE
+    return ProductionState.RECORDED if state.intent is None else ProductionState.MADE
 
 
-def _sentence(state: State, standing: Standing) -> str:
+def _sentence(state: State, found: ProductionState) -> str:
     name, at, last = state.name, shown(state.production), state.last
-    if standing is Standing.EMPTY:
+    if found is ProductionState.EMPTY:
         return f"Nothing is in production of {name}, and no move was ever recorded."
-    if standing is Standing.UNRECORDED:
+    if found is ProductionState.UNRECORDED:
         return f"Production of {name} is {at}, and no move was ever recorded: judge it anew, or adopt it with --adopt."
-    if state.intent is not None and standing in (Standing.BEGUN, Standing.MADE, Standing.UNCLEAR):
-        return _cut_off(state, standing)
+    if state.intent is not None and found in (ProductionState.BEGUN, ProductionState.MADE, ProductionState.UNCLEAR):
+        return _cut_off(state, found)
     assert last is not None
-    if standing is Standing.MOVED:
+    if found is ProductionState.MOVED:
         return (
             f"Production of {name} is {at}, but the last recorded move ({last.when}, {last.verdict}) put "
             f"{shown(last.to_version)} there: it was moved past the gate; move it back, or adopt it with --adopt."
@@ -143,16 +143,16 @@ def _sentence(state: State, standing: Standing) -> str:
     return f"Production of {name} is {at}, where its last recorded move put it ({last.when}, {last.verdict})."
 
 
-def _cut_off(state: State, standing: Standing) -> str:
+def _cut_off(state: State, found: ProductionState) -> str:
     assert state.intent is not None
     move, at = state.intent.move, shown(state.production)
     begun = (
         f"A move of {state.name} from {shown(move.from_version)} to {shown(move.to_version)} ({move.verdict}, by "
         f"{move.who}, {move.when}) is not complete; "
     )
-    if standing is Standing.BEGUN:
+    if found is ProductionState.BEGUN:
         return f"{begun}production is the old one, {at}: --repair takes the move back."
-    if standing is Standing.MADE:
+    if found is ProductionState.MADE:
         return f"{begun}production is the new one, {at}: --repair completes the record."
     return (
         f"{begun}production is neither, it is {at}: move it to one of them and use --repair, or take it with --adopt."

@@ -10,7 +10,7 @@ from pct_mlops.reports.curve import (
 )
 from pct_mlops.reports.documents import REPORT_VERSION, Promotion, comparison_to_json, report_schema, to_json
 from pct_mlops.reports.junit import to_junit
-from pct_mlops.reports.links import Pair, checked_explorer
+from pct_mlops.reports.links import ComparedPair, checked_explorer
 from pct_mlops.reports.markdown import PULL_REQUEST, STEP_SUMMARY, to_markdown
 from pct_mlops.reports.methods import (
     MethodRow,
@@ -30,9 +30,9 @@ __all__ = [
     "PULL_REQUEST",
     "REPORT_VERSION",
     "STEP_SUMMARY",
+    "ComparedPair",
     "CurvePoint",
     "MethodRow",
-    "Pair",
     "Promotion",
     "SeedResult",
     "Spread",

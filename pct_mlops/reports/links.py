@@ -10,7 +10,7 @@ from pct_mlops.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Pair:
+class ComparedPair:
     """What was compared. For versions the model's name and both numbers, for files their paths in `old` and `new`.
 
     `new_model` names the candidate's model where it is another one than the baseline's.

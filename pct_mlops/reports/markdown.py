@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pct_mlops.comparison import Comparison
     from pct_mlops.gate import Decision
-    from pct_mlops.reports.links import Pair
+    from pct_mlops.reports.links import ComparedPair
 
 # A comment of GitHub holds 65,536 characters, a step summary 1 MiB and is dropped whole above that. Both in bytes here.
 PULL_REQUEST, STEP_SUMMARY = 64 * 1024, 1024 * 1024
@@ -32,7 +32,7 @@ def to_markdown(
     decision: Decision,
     comparison: Comparison | None = None,
     *,
-    pair: Pair | None = None,
+    pair: ComparedPair | None = None,
     explorer: str = "",
     remarks: Sequence[str] = (),
     limit: int = PULL_REQUEST,

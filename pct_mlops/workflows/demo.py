@@ -18,7 +18,7 @@ from rich.text import Text
 from pct_mlops.config import Policy, Recipe
 from pct_mlops.errors import DataError, OutputError, TrainingError
 from pct_mlops.reports import render_candidates, render_decision
-from pct_mlops.workflows.gating.evaluate import PROMOTING, Judgement, judge
+from pct_mlops.workflows.gating.gate_run import PROMOTING, Outcome, evaluate_candidate
 from pct_mlops.workflows.tables.compare import compare_sources
 
 if TYPE_CHECKING:
@@ -99,10 +99,10 @@ def tell(folder: str, show: Callable[[Any], None], overrides: Sequence[str] = ()
         _baseline(stage, policy)
     else:
         show(f"{folder} has a production version already, {production.uri}: new candidates are judged against it.")
-    judged = {loss: _candidate(stage, policy, loss) for loss in LOSSES}
+    outcomes = {loss: _candidate(stage, policy, loss) for loss in LOSSES}
     show(Rule("What the gate says", style="dim"))
-    show(render_candidates([(f"loss={loss}", item.decision, item.comparison) for loss, item in judged.items()]))
-    _promote_best(stage, policy, judged)
+    show(render_candidates([(f"loss={loss}", item.decision, item.comparison) for loss, item in outcomes.items()]))
+    _promote_best(stage, policy, outcomes)
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     _farewell(stage, f"{minutes} min {seconds} s")
 
@@ -143,7 +143,7 @@ def _baseline(stage: Stage, policy: Policy) -> None:
     _gate(stage, policy, f"{recipe.model_name}@candidate", promote=True)
 
 
-def _candidate(stage: Stage, policy: Policy, loss: str) -> Judgement:
+def _candidate(stage: Stage, policy: Policy, loss: str) -> Outcome:
     recipe = stage.recipe("recipe")
     plain = "plain cross-entropy" if loss == "none" else f"loss={loss} against production"
     stage.show(Rule(f"A candidate: {recipe.model.name} on all of the data, {plain}", style="dim"))
@@ -151,19 +151,20 @@ def _candidate(stage: Stage, policy: Policy, loss: str) -> Judgement:
     return _gate(stage, policy, f"{recipe.model_name}@candidate")
 
 
-def _gate(stage: Stage, policy: Policy, candidate: str, *, promote: bool = False, reason: str = "") -> Judgement:
+def _gate(stage: Stage, policy: Policy, candidate: str, *, promote: bool = False, reason: str = "") -> Outcome:
     """What `pct gate` does and prints."""
     words = ["pct", "gate", candidate, "--policy", stage.policy_file, *(["--promote"] if promote else [])]
     stage.show(_command(words))
-    judged = judge(candidate, policy, promote=promote, reason=reason, tracking_uri=stage.registry.tracking_uri)
-    stage.show(render_decision(judged.decision, judged.comparison))
-    if judged.move is not None:
-        stage.show(f"Promoted: {judged.candidate} is production now.")
-    return judged
+    uri = stage.registry.tracking_uri
+    outcome = evaluate_candidate(candidate, policy, promote=promote, reason=reason, tracking_uri=uri)
+    stage.show(render_decision(outcome.decision, outcome.comparison))
+    if outcome.move is not None:
+        stage.show(f"Promoted: {outcome.candidate} is production now.")
+    return outcome
 
 
-def _promote_best(stage: Stage, policy: Policy, judged: dict[str, Judgement]) -> None:
-    passed = {loss: item for loss, item in judged.items() if item.decision.verdict in PROMOTING}
+def _promote_best(stage: Stage, policy: Policy, outcomes: dict[str, Outcome]) -> None:
+    passed = {loss: item for loss, item in outcomes.items() if item.decision.verdict in PROMOTING}
     if not passed:
         stage.show("None of them passed: production stays as it is.")
         return
@@ -173,7 +174,7 @@ def _promote_best(stage: Stage, policy: Policy, judged: dict[str, Judgement]) ->
     _gate(stage, policy, passed[best].candidate, promote=True, reason=f"demo: loss={best}")
 
 
-def _nfr_on_val(stage: Stage, item: Judgement) -> float:
+def _nfr_on_val(stage: Stage, item: Outcome) -> float:
     assert item.baseline is not None
     uri = stage.registry.tracking_uri
     value = compare_sources(item.baseline, item.candidate, split="val", tracking_uri=uri).estimate("nfr").value

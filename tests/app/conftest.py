@@ -34,7 +34,7 @@ MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 SETTINGS = MAIN.parent / ".streamlit" / "config.toml"
 HOSTILE = "<img src=x onerror=alert(1)> **b** [a](http://evil.invalid) $x$"
 NAMES = ("ant", "bee", HOSTILE, "a class with a name that is far too long for any tile or axis of a chart")
-NUM_VIEWS = len(list(MAIN.with_name("pages").glob("*.py")))
+NUM_VIEWS = len(list(MAIN.with_name("views").glob("*.py")))
 NUM = 400
 NUM_IMAGES = 300
 
@@ -117,7 +117,7 @@ def explore(monkeypatch):
         app = AppTest.from_file(str(MAIN), default_timeout=60)
         app.query_params.update(query)
         if view != "overview":
-            app.switch_page(f"pages/{view}.py")
+            app.switch_page(f"views/{view}.py")
         return app.run()
 
     forget()

@@ -20,7 +20,7 @@ OF_VERSIONS = ("tradeoff", "review")
 def walked(app):
     """The explorer on each of its views in turn, as by its menu."""
     for view in VIEWS:
-        app.switch_page(f"pages/{view}.py").run()
+        app.switch_page(f"views/{view}.py").run()
         assert not app.exception, view
         yield view, app
 
@@ -37,7 +37,7 @@ def everything(app, html_of):
 
 
 def test_there_is_no_other_view():
-    assert sorted(VIEWS) == sorted(file.stem for file in (ROOT / "app" / "pages").glob("*.py"))
+    assert sorted(VIEWS) == sorted(file.stem for file in (ROOT / "app" / "views").glob("*.py"))
 
 
 def test_each_view_opens_from_its_own_address(explore, files):

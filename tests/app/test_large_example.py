@@ -10,9 +10,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from pct_mlops.comparison import FlipRow, compare
-from pct_mlops.explorer.queries import example_facts, flips, pairs
-from pct_mlops.explorer.queries.flips import Asked, Filter
+from pct_mlops.comparison import FlipFilter, FlipRow, compare
+from pct_mlops.explorer.queries import example_facts, flip_pages, pairs
+from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.predictions import Predictions
 
@@ -171,7 +171,7 @@ def test_clearing_the_filters_behind_the_button_leaves_the_others(explore, slice
 
 
 def test_exported_files_hold_the_selection_in_its_order(files, pair):
-    asked = Asked(Filter("positive", target=1), "sample_id")
+    asked = Asked(FlipFilter("positive", target=1), "sample_id")
     ids = in_order(files, kind="positive", target=1, sort="sample_id")
 
     csv = pyarrow.csv.read_csv(io.BytesIO(example_facts.export_ids(pair, asked)))
@@ -183,8 +183,8 @@ def test_exported_files_hold_the_selection_in_its_order(files, pair):
 
 
 def test_a_selection_of_whole_batches_is_exported_with_every_column_of_a_flip(pair, monkeypatch):
-    asked = Asked(Filter("all"))
-    total = flips.num_flips(pair, asked)
+    asked = Asked(FlipFilter("all"))
+    total = flip_pages.num_flips(pair, asked)
     monkeypatch.setattr(example_facts, "_BATCH", total)
 
     table = pq.read_table(io.BytesIO(example_facts.export_table(pair, asked)))
@@ -199,7 +199,7 @@ def test_an_exported_selection_is_cut_and_put_together_in_batches(pair, monkeypa
     monkeypatch.setattr(example_facts, "_BATCH", 10)
     monkeypatch.setattr(example_facts, "MAX_EXPORT", 25)
 
-    table = pq.read_table(io.BytesIO(example_facts.export_table(pair, Asked(Filter("all")))))
+    table = pq.read_table(io.BytesIO(example_facts.export_table(pair, Asked(FlipFilter("all")))))
 
     assert table.num_rows == 30, "whole batches, the last one begun before the limit"
     assert len(set(table["sample_id"].to_pylist())) == 30

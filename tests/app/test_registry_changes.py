@@ -164,7 +164,7 @@ def test_a_link_of_the_gate_may_name_the_model_of_candidates(explore, desk, mode
     assert not app.warning
     assert "candidates version 1" in app.caption[0].value.replace("\\", "")
     assert dict(app.query_params) == link
-    app.switch_page("pages/classes.py").run()
+    app.switch_page("views/classes.py").run()
     assert "candidates version 1" in app.caption[0].value.replace("\\", "")
 
 

@@ -17,7 +17,7 @@ from pct_mlops.gate import Mark, ReviewKind, decide
 from pct_mlops.gate.reviews import Review
 from pct_mlops.registry import Registry, add_review
 from pct_mlops.registry import reviews as stored_reviews
-from pct_mlops.workflows.gating.evaluate import judge
+from pct_mlops.workflows.gating.gate_run import evaluate_candidate
 
 HOSTILE = "<img src=x onerror=alert(1)> **b** [a](http://evil.invalid)"
 
@@ -87,7 +87,8 @@ def test_the_decision_is_the_one_that_the_command_line_makes_of_the_same_records
         compare(*map(pairs.predictions, (pair.old, pair.new)), apart=[flip]),
         review=reviews.state(pair),
     )
-    assert after.checks == judge(f"{model}@candidate", Policy.read(desk.policy), tracking_uri=desk.uri).decision.checks
+    outcome = evaluate_candidate(f"{model}@candidate", Policy.read(desk.policy), tracking_uri=desk.uri)
+    assert after.checks == outcome.decision.checks
     assert after.checks[0].value < before.checks[0].value
     assert after.apart == {"label_error": 1}
 
@@ -210,7 +211,7 @@ def test_the_newest_records_are_shown_and_the_address_asks_for_all(explore, desk
         Review(ReviewKind.REJECT, f"R{number}", "x", f"2026-01-01T00:00:{number:02d}+00:00", id=str(number))
         for number in range(25)
     )
-    monkeypatch.setattr(reviewer, "records", lambda pair: many)
+    monkeypatch.setattr(reviews, "records", lambda pair: many)
     app = open_on(explore, desk, model, view="review")
     assert not any("**R20**" in text.value for text in app.markdown)
 

@@ -66,7 +66,7 @@ def test_choosing_another_model_starts_with_its_own_versions(explore, shelf):
 def test_versions_stay_chosen_on_the_next_view(explore, shelf):
     app = open_on(explore, shelf, model="pets", old="1", new="4")
 
-    app.switch_page("pages/classes.py").run()
+    app.switch_page("views/classes.py").run()
 
     assert (app.selectbox(key="old").value, app.selectbox(key="new").value) == ("1", "4")
 

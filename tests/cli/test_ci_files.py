@@ -11,7 +11,7 @@ from ci_programs import CI, HOSTILE, made, pct_program
 from tiny_store import NAME
 
 from pct_mlops.cli import main
-from pct_mlops.cli.judge import gate as gate_command
+from pct_mlops.cli.gate import gate as gate_command
 from pct_mlops.cli.main import pct
 
 

@@ -18,9 +18,8 @@ from pct_mlops.explorer.queries import decisions as explorer_judging
 from pct_mlops.explorer.queries import pairs as explorer
 from pct_mlops.explorer.queries import version_rates
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
-from pct_mlops.registry import PRODUCTION, history, promote
+from pct_mlops.registry import PRODUCTION, history, promote, record_decision
 from pct_mlops.reports import report_schema
-from pct_mlops.workflows.gating import promotion
 
 EXPLORER = "https://explorer.example/"
 ATOMIC_FILES = "pct_mlops.workflows.runtime.atomic_files"
@@ -173,14 +172,12 @@ def test_what_fails_before_the_move_keeps_production_and_is_an_error(
 
 
 def test_production_that_moves_while_the_gate_judges_stays(store, tmp_path, capsys, monkeypatch):
-    record = promotion._record
+    def moved_meanwhile(registry, *given, **more):
+        if "production" in registry.aliases(NAME):
+            registry.client.delete_registered_model_alias(NAME, "production")
+        return record_decision(registry, *given, **more)
 
-    def moved_meanwhile(case, version, judgement):
-        if "production" in case.registry.aliases(NAME):
-            case.registry.client.delete_registered_model_alias(NAME, "production")
-        return record(case, version, judgement)
-
-    monkeypatch.setattr(promotion, "_record", moved_meanwhile)
+    monkeypatch.setattr("pct_mlops.registry.record_decision", moved_meanwhile)
     assert gate(store, tmp_path, "lenient", "--promote") == 2
     found, report = verdicts(tmp_path, capsys.readouterr().out)
     assert found == {"ERROR"}
@@ -234,7 +231,7 @@ def test_an_interrupted_promotion_says_where_production_is(store, tmp_path, caps
     found, report = verdicts(tmp_path, capsys.readouterr().out)
     assert found == {"ERROR"}
     assert report["sentence"] == "Judged PASS, but nothing was promoted: interrupted."
-    monkeypatch.setattr("pct_mlops.workflows.gating.evaluate.weigh", interrupted)
+    monkeypatch.setattr("pct_mlops.workflows.gating.gate_run.version_evidence", interrupted)
     assert gate(store, tmp_path, "lenient", "--promote") == 130
     assert not list(tmp_path.glob("r.*")), "and no file of an earlier run"
 

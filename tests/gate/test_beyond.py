@@ -9,7 +9,7 @@ from prediction_tables import pair_of_counts, table
 
 from pct_mlops.comparison import compare
 from pct_mlops.config import Policy
-from pct_mlops.gate import Mark, Review, ReviewKind, ReviewState, Verdict, apart_ids, decide, standing
+from pct_mlops.gate import Mark, Review, ReviewKind, ReviewState, Verdict, apart_ids, decide, review_state
 
 RULE = {"metric": "nfr", "max": 0.5}
 NOW = datetime(2030, 1, 10, tzinfo=timezone.utc)
@@ -22,14 +22,14 @@ def policy(*rules, **settings):
 
 
 def marked(**marks):
-    """A state with examples marked, as `standing` makes it."""
+    """A state with examples marked, as `review_state` makes it."""
     records = [
         Review(
             ReviewKind.MARK, "ann", "seen", "2030-01-01T00:00:00+00:00", f"r{i}", mark=Mark(mark), samples=tuple(ids)
         )
         for i, (mark, ids) in enumerate(marks.items())
     ]
-    return standing(records, baseline=1, now=NOW)
+    return review_state(records, baseline=1, now=NOW)
 
 
 def decided(kind, reason="because"):

@@ -38,7 +38,7 @@ def chances(limit, rate, num, confidence=0.95):
 def fast(monkeypatch):
     """The same bounds, each computed once; and no search for how many examples would decide."""
     monkeypatch.setattr(metrics, "clopper_pearson", functools.lru_cache(None)(metrics.clopper_pearson))
-    monkeypatch.setattr(rules._Court, "_deciding_scale", lambda *_: None)
+    monkeypatch.setattr(rules._RuleCheck, "_deciding_scale", lambda *_: None)
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])

@@ -9,7 +9,7 @@ from prediction_tables import pair_of_counts
 
 from pct_mlops.comparison import compare
 from pct_mlops.config import Policy
-from pct_mlops.gate import Verdict, decide, judge, tightest, to_yaml, with_limits
+from pct_mlops.gate import Verdict, check_rule, decide, tightest, to_yaml, with_limits
 
 RULES = [
     {"metric": "nfr", "max": 0.01},
@@ -51,13 +51,13 @@ def test_what_is_written_is_read_as_the_same_policy(policy, tmp_path):
 
 
 def test_a_rule_alone_gives_the_checks_that_it_gives_among_others(policy, comparison):
-    alone = [check for rule in policy.rules for check in judge(rule, comparison, policy.confidence)[0]]
+    alone = [check for rule in policy.rules for check in check_rule(rule, comparison, policy.confidence)[0]]
 
     assert decide(policy, comparison).checks == tuple(alone)
 
 
 def test_the_tightest_check_of_a_rule_has_the_worst_verdict_and_then_the_least_room(policy, comparison):
-    (check,) = judge(policy.rules[0], comparison, 0.9)[0]
+    (check,) = check_rule(policy.rules[0], comparison, 0.9)[0]
     worse = replace(check, upper=check.upper + 0.1)
     passing = replace(worse, verdict=Verdict.PASS, upper=1.0)
     undefined = replace(passing, verdict=Verdict.ERROR, upper=None)

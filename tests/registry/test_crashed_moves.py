@@ -7,7 +7,7 @@ from mlflow.exceptions import MlflowException
 from moving_store import MODEL, Killed, Unreliable, killed_after, killed_before, locks, move, state
 
 from pct_mlops.config import PctError
-from pct_mlops.registry import Registry, Standing, adopt, history, promote, repair, rollback, verify
+from pct_mlops.registry import ProductionState, Registry, adopt, history, promote, repair, rollback, verify
 from pct_mlops.registry.moves import HISTORY_TAG, INTENT_TAG
 
 # A slow machine is not to lose its lock: the lock's time stands still.
@@ -62,7 +62,7 @@ def test_killed_at_any_write_the_state_is_the_old_or_the_new_one(started, clock,
     assert state(started).production == (2 if committed else 1)
     assert found.is_right != found.can_repair, "either there is nothing to mend, or it can be mended"
     if not found.is_right:
-        assert found.state is (Standing.MADE if committed else Standing.BEGUN)
+        assert found.state is (ProductionState.MADE if committed else ProductionState.BEGUN)
         assert "new one, version 2" in found.sentence if committed else "old one, version 1" in found.sentence
         assert "It may be under way still, by" in found.sentence
 
@@ -203,9 +203,9 @@ def test_an_alias_that_is_deleted_in_mid_move_is_said(started, clock):
     with pytest.raises(PctError, match=r"cut off .production did not stay on version 2, it is nothing"):
         move(with_client(started, COMMIT, gone_after), 2, 1)
     found = verify(started, MODEL)
-    assert (found.state, found.is_right, found.can_repair) == (Standing.UNCLEAR, False, False)
+    assert (found.state, found.is_right, found.can_repair) == (ProductionState.UNCLEAR, False, False)
     assert "production is neither, it is nothing" in found.sentence
-    assert repair(started, MODEL).state is Standing.UNCLEAR, "a person has to decide"
+    assert repair(started, MODEL).state is ProductionState.UNCLEAR, "a person has to decide"
     with pytest.raises(PctError, match="see 'pct verify shoes'"):
         move(started, 4, None)
     made = adopt(started, MODEL, "taken down on purpose")
@@ -224,7 +224,7 @@ def test_production_that_was_moved_past_the_gate_stops_the_next_move_until_it_is
         ):
             attempt()
     assert whole(started) == kept
-    assert verify(started, MODEL).state is Standing.MOVED
+    assert verify(started, MODEL).state is ProductionState.MOVED
     assert not repair(started, MODEL).is_right, "what a person did, a person answers for"
     made = adopt(started, MODEL, "CI was down")
     assert (made.from_version, made.to_version, made.verdict, made.reason) == (1, 4, "ADOPTED", "CI was down")
@@ -237,7 +237,7 @@ def test_production_that_was_moved_past_the_gate_stops_the_next_move_until_it_is
 
 def test_a_registry_that_had_production_before_it_had_records(shoes):
     shoes.client.set_registered_model_alias(MODEL, "production", "1")
-    assert verify(shoes, MODEL).state is Standing.UNRECORDED
+    assert verify(shoes, MODEL).state is ProductionState.UNRECORDED
     move(shoes, 2, 1)
     assert verify(shoes, MODEL).is_right
     assert whole(shoes)[0] == {"production": 2, "previous": 1}

@@ -11,7 +11,7 @@ import pytest
 from moving_store import MODEL, Killed, Unreliable, killed_before, move
 
 from pct_mlops.config import PctError
-from pct_mlops.gate.reviews import Mark, Review, ReviewKind, standing
+from pct_mlops.gate.reviews import Mark, Review, ReviewKind, review_state
 from pct_mlops.registry import Registry, add_review, release, reviews
 from pct_mlops.registry.reviews import MAX_TAG, REVIEW_TAG, SAMPLES_TAG
 
@@ -32,7 +32,7 @@ def test_what_was_written_is_read_in_its_order(started):
     undo = add_review(started, version, Review(ReviewKind.UNDO, "ada", "too early", "", undoes=first.id))
     found = reviews(started, version)
     assert found == (first, second, undo), "nothing is removed"
-    left = standing(found, baseline=1, now=NOW)
+    left = review_state(found, baseline=1, now=NOW)
     assert left.decision is None
     assert left.samples(Mark.LABEL_ERROR) == ["a", "b"]
     assert reviews(started, started.get(MODEL, 1)) == ()
@@ -136,7 +136,7 @@ def test_a_copy_is_reviewed_with_the_version_that_it_was_made_from(started):
     rejected = add_review(started, source, replace(ACCEPT, kind=ReviewKind.REJECT, by="bo"))
     for version in (copy, archived):
         assert reviews(started, version) == (accepted, undo, rejected), "each once"
-        assert standing(reviews(started, version), baseline=1, now=NOW).decision == rejected
+        assert review_state(reviews(started, version), baseline=1, now=NOW).decision == rejected
     own = add_review(started, copy, Review(ReviewKind.UNDO, "cy", "a mistake", "", undoes=rejected.id))
     assert reviews(started, copy)[-1] == own
     assert reviews(started, source) == (accepted, undo, rejected)

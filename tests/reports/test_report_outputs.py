@@ -20,7 +20,7 @@ from pct_mlops.gate import EXIT_CODES, Check, NotJudged, Verdict
 from pct_mlops.reports import (
     PULL_REQUEST,
     STEP_SUMMARY,
-    Pair,
+    ComparedPair,
     Promotion,
     checked_explorer,
     comparison_to_json,
@@ -32,7 +32,7 @@ from pct_mlops.reports import (
 
 VERDICTS = [str(verdict) for verdict in Verdict]
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
-PAIR = Pair("3", "5", "pets", "pets-candidates")
+PAIR = ComparedPair("3", "5", "pets", "pets-candidates")
 
 
 def valid(report):
@@ -190,7 +190,7 @@ def test_markdown_shows_hostile_names_and_runs_none_of_them():
     whole = replace(
         decision, checks=(ugly,), not_judged=(small,), notes=(HOSTILE,), apart={HOSTILE: 1}, sentence=HOSTILE
     )
-    text = to_markdown(whole, None, pair=Pair(HOSTILE, "x`|y"))
+    text = to_markdown(whole, None, pair=ComparedPair(HOSTILE, "x`|y"))
     found = Counter(token.type for token in tokens(text))
     # The title, the command that opens the explorer, the policy's digest.
     assert {kind: found[kind] for kind in MARKUP if found[kind]} == {"heading_open": 1, "code_inline": 2}
@@ -213,10 +213,10 @@ def test_a_sentence_that_begins_like_a_block_of_markdown_is_a_sentence(sentence)
 
 def test_a_command_is_shown_as_it_is_typed_and_says_where_it_was_cut():
     decision, _ = judged("FAIL")
-    text = to_markdown(decision, None, pair=Pair("a|b.parquet", "c`d.parquet"))
+    text = to_markdown(decision, None, pair=ComparedPair("a|b.parquet", "c`d.parquet"))
     command = next(token.content for token in tokens(text) if token.type == "code_inline")
     assert command == "pct explore 'a|b.parquet' 'c`d.parquet'"
-    cut = to_markdown(decision, None, pair=Pair("a" * 1000, "b"))
+    cut = to_markdown(decision, None, pair=ComparedPair("a" * 1000, "b"))
     assert "a…`" in cut
 
 
@@ -261,9 +261,9 @@ def test_the_address_of_a_comparison_keeps_what_the_explorer_has():
         "new": ["5"],
         "new_model": ["pets-candidates"],
     }
-    assert Pair("1", "2", "a&b=c d").address("http://x") == "http://x/?model=a%26b%3Dc+d&old=1&new=2"
+    assert ComparedPair("1", "2", "a&b=c d").address("http://x") == "http://x/?model=a%26b%3Dc+d&old=1&new=2"
     assert PAIR.command == "pct explore models:/pets/3 models:/pets-candidates/5"
-    assert Pair("a b.parquet", "c.parquet").command == "pct explore 'a b.parquet' c.parquet"
+    assert ComparedPair("a b.parquet", "c.parquet").command == "pct explore 'a b.parquet' c.parquet"
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def chart(
     if leads is not None:
         label, chosen = leads(found)
         with above:
-            link(label, **chosen)
+            link(label, key, chosen)
     return found
 
 
@@ -61,11 +61,11 @@ def _part(text: str, most: int) -> int | str | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < most else None
 
 
-def link(label: str, **chosen: str) -> None:
+def link(label: str, key: str, chosen: Mapping[str, str]) -> None:
     """A link to the examples of what was clicked."""
-    with st.container(key="onward_" + "_".join(chosen)):
+    with st.container(key=f"onward_{key}"):
         st.page_link(
-            "pages/examples.py",
+            "views/examples.py",
             label=plain(label),
             icon=":material/photo_library:",
             query_params=selection.link_params(**chosen),

@@ -6,12 +6,13 @@ While one example is shown large, the widgets are not drawn, and the address alo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import streamlit as st
 
-from pct_mlops.explorer.queries import flips, pairs, reviews
-from pct_mlops.explorer.queries.flips import Asked, Filter
+from pct_mlops.comparison import FlipFilter
+from pct_mlops.comparison.flips import MAX_SLICE_VALUE
+from pct_mlops.explorer.queries import flip_pages, pairs, reviews
+from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.state import selection
 from pct_mlops.explorer.state.url import asked
@@ -33,8 +34,7 @@ SORTS = {
 TYPES = {"1": "type I: fell by 0.1 or less", "2": "type II: fell by 0.5 or more"}
 REVIEWED = {"yes": "reviewed", "no": "not reviewed"}
 WHOLE = (0, 100)  # percent
-LONGEST = 1000  # characters of a value that is typed
-NAMES = ("kind", "target", "answer", "was", "type", "column", "value", "conf", "reviewed", "sort")
+NAMES = ("kind", "target", "answer", "was", "type", "column", "value", "conf", "reviewed")
 MORE = ("was", "type", "column", "value", "conf", "reviewed")
 HINTS = {
     "kind": "Negative flip: the old model was right, the new one is wrong. Positive flip: the reverse.",
@@ -57,53 +57,46 @@ def restore(pair: Pair, titles: list[str]) -> Asked:
     selection.restore("column", pairs.slice_columns(pair), None)
     choices = _choices(pair, st.session_state["column"])
     if choices is None:
-        selection.restore_text("value", longest=LONGEST)
+        selection.restore_text("value", longest=MAX_SLICE_VALUE)
     else:
         selection.restore("value", choices, None)
     selection.restore("sort", SORTS, "confidence_lost")
-    return _asked(pair, titles, choices, {name: st.session_state[name] for name in NAMES})
+    return _asked(pair, titles, choices, _shown(), st.session_state["sort"])
 
 
 def from_address(pair: Pair, titles: list[str]) -> Asked:
     """The same where no widgets are drawn; what names nothing is passed over."""
+    query = st.query_params.to_dict()
     column = asked("column", pairs.slice_columns(pair), None)
-    choices = _choices(pair, column)
-    values: dict[str, Any] = {
-        "kind": asked("kind", KINDS, "negative"),
-        "type": asked("type", TYPES, None),
-        "reviewed": asked("reviewed", REVIEWED, None),
-        "sort": asked("sort", SORTS, "confidence_lost"),
-        "conf": selection.asked_range("conf", WHOLE),
-        "column": column,
-        "value": st.query_params.get("value", "")[:LONGEST] if choices is None else asked("value", choices, None),
-        **{name: asked(name, titles, None) for name in ("target", "answer", "was")},
-    }
-    return _asked(pair, titles, choices, values)
+    if column is None:
+        query.pop("column", None)
+    return _asked(pair, titles, _choices(pair, column), query, asked("sort", SORTS, None) or "confidence_lost")
 
 
 def _choices(pair: Pair, column: str | None) -> Mapping[str, str] | None:
     """The values of the column by how they are called; None where they are too many, and one is typed."""
-    return flips.slice_values(pair, column) if column else {}
+    return flip_pages.slice_values(pair, column) if column else {}
 
 
-def _asked(pair: Pair, titles: list[str], choices: Mapping[str, str] | None, values: Mapping[str, Any]) -> Asked:
-    def index(name: str) -> int | None:
-        return None if values[name] is None else titles.index(values[name])
-
-    low, high = values["conf"]
-    column, value = values["column"], values["value"]
-    chosen = Filter(
-        kind=values["kind"] or "negative",
-        target=index("target"),
-        answer=index("answer"),
-        was=index("was"),
-        type_=int(values["type"]) if values["type"] else None,
-        slice=(column, value if choices is None else choices[value]) if column and value else None,
-        confidence=None if (low, high) == WHOLE else (low / 100, high / 100),
-        reviewed=values["reviewed"],
-    )
+def _asked(
+    pair: Pair, titles: list[str], choices: Mapping[str, str] | None, query: Mapping[str, str], sort: str
+) -> Asked:
     # Only a filter on reviews depends on the marks: others keep what was found when somebody adds one.
-    return Asked(chosen, values["sort"], reviews.marked(pair) if chosen.reviewed else frozenset())
+    marked = reviews.marked(pair) if query.get("reviewed") in REVIEWED else frozenset()
+    return Asked(FlipFilter.from_query(query, titles, choices, marked=marked), sort)
+
+
+def _shown() -> dict[str, str]:
+    """What the widgets show, as the address says it; defaults are left out."""
+    state = st.session_state
+    low, high = state["conf"]
+    shown = {
+        "kind": state["kind"] if state["kind"] != "negative" else None,
+        "conf": f"{low}-{high}" if (low, high) != WHOLE else None,
+        "value": state["value"] if state["column"] else None,
+        **{name: state[name] for name in ("target", "answer", "was", "type", "column", "reviewed")},
+    }
+    return {name: value for name, value in shown.items() if value}
 
 
 def draw(pair: Pair, titles: list[str]) -> None:
@@ -197,7 +190,7 @@ def _pick_value(choices: Mapping[str, str] | None) -> None:
     st.text_input(
         "Slice",
         key="value",
-        max_chars=LONGEST,
+        max_chars=MAX_SLICE_VALUE,
         placeholder="the whole value",
         on_change=selection.forget,
         args=("page",),
@@ -223,21 +216,13 @@ def num_active() -> int:
 
 def remember() -> None:
     """Let the address say all of it, as one step of the browser's history."""
-    state = st.session_state
-    low, high = state["conf"]
-    column = state["column"]
-    selection.remember(
-        kind=state["kind"] if state["kind"] != "negative" else None,
-        sort=state["sort"] if state["sort"] != "confidence_lost" else None,
-        conf=f"{low}-{high}" if (low, high) != WHOLE else None,
-        column=column,
-        value=state["value"] if column else None,
-        **{name: state[name] for name in ("target", "answer", "was", "type", "reviewed")},
-    )
+    sort = st.session_state["sort"]
+    shown = _shown()
+    selection.remember(sort=sort if sort != "confidence_lost" else None, **{name: shown.get(name) for name in NAMES})
 
 
-def described(chosen: Filter) -> str:
+def described(chosen: FlipFilter) -> str:
     """The kind in words, for sentences."""
-    if chosen == Filter(chosen.kind):
+    if chosen == FlipFilter(chosen.kind):
         return NOUNS[chosen.kind].rstrip(",")
     return f"{NOUNS[chosen.kind]} with these filters"

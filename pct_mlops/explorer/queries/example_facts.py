@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import streamlit as st
 
 from pct_mlops.comparison import FlipRow
+from pct_mlops.config import PctError
 from pct_mlops.config.base import read_yaml
 from pct_mlops.config.difference import Difference, differences
-from pct_mlops.errors import PctError
-from pct_mlops.explorer.queries import flips, pairs
-from pct_mlops.explorer.queries.flips import Asked
+from pct_mlops.explorer.queries import flip_pages, pairs
+from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import REFRESH, Pair, Table, VersionTable
 from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.single import Answer, Neighbour, answer, nearest, top_classes
@@ -177,7 +177,7 @@ def export_table(pair: Pair, asked: Asked) -> bytes:
 def _batches(pair: Pair, asked: Asked) -> Iterator[pa.Table]:
     names = pairs.predictions(pair.new).info.class_names
     for start in range(0, MAX_EXPORT, _BATCH):
-        rows = flips.some_flips(pair, asked, limit=_BATCH, offset=start)
+        rows = flip_pages.some_flips(pair, asked, limit=_BATCH, offset=start)
         values = {name: [getattr(item, name) for item in rows] for name in EXPORTED.names}
         for name in ("label", "old_prediction", "new_prediction"):
             values[name] = [names[index] for index in values[name]]

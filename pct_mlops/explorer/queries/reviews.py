@@ -8,7 +8,7 @@ import streamlit as st
 
 from pct_mlops.explorer.queries import pairs
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
-from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, in_force, standing
+from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, in_force, review_state
 
 REFRESH = 5  # seconds until another reviewer's record shows
 MARKS = {
@@ -38,7 +38,7 @@ def state(pair: Pair) -> ReviewState:
     """What stands of them, for this baseline."""
     if not (isinstance(pair.new, VersionTable) and isinstance(pair.old, VersionTable)):
         return ReviewState()
-    return standing(_records(pair.new, pair.old.name), baseline=pair.old.version, now=datetime.now(timezone.utc))
+    return review_state(_records(pair.new, pair.old.name), baseline=pair.old.version, now=datetime.now(timezone.utc))
 
 
 def marked(pair: Pair) -> frozenset[str]:

@@ -10,7 +10,7 @@ import streamlit as st
 from pct_mlops.config import Policy
 from pct_mlops.explorer.queries import decisions, pairs
 from pct_mlops.explorer.queries.pairs import Pair
-from pct_mlops.gate import judge, with_limits
+from pct_mlops.gate import check_rule, with_limits
 
 if TYPE_CHECKING:
     from pct_mlops.gate import Check, Decision
@@ -60,4 +60,4 @@ def checks(pair: Pair, path: str | None, limits: Limits, place: int) -> list[Che
 @st.cache_data(max_entries=1000, show_spinner="Judging…")
 def _checks(pair: Pair, digest: str, apart: frozenset[str], floor: float | None, _alone: Policy) -> list[Check]:
     # The digest stands for the policy.
-    return judge(_alone.rules[0], decisions.joined(pair, _alone, apart), _alone.confidence, floor)[0]
+    return check_rule(_alone.rules[0], decisions.joined(pair, _alone, apart), _alone.confidence, floor)[0]

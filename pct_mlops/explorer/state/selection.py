@@ -19,7 +19,6 @@ from pct_mlops.explorer.state.url import (
     NOTICES,
     asked,
     asked_number,
-    asked_range,
     forget,
     notice,
     open_notices,
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = [
     "asked",
     "asked_number",
-    "asked_range",
     "choose_pair",
     "current",
     "default_versions",

@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 import streamlit as st
 
+from pct_mlops.comparison.flips import percent_range
 from pct_mlops.explorer.markup import plain
 
 NOTICES = "place_of_notices"
@@ -126,17 +127,10 @@ def restore_range(name: str, whole: tuple[int, int]) -> None:
     if not _address_changed(name):
         return
     asked = st.query_params.get(name)
-    found = _range(asked, whole) if asked is not None else whole
+    found = percent_range(asked, whole) if asked is not None else whole
     if found is None:
         notice(f"The link asks for {name} '{str(asked)[:80]}', which is not here: showing the default.")
     st.session_state[name] = found or whole
-
-
-def _range(text: str, whole: tuple[int, int]) -> tuple[int, int] | None:
-    low, _, high = text.partition("-")
-    if not (low.isascii() and low.isdigit() and high.isascii() and high.isdigit() and len(text) < 20):
-        return None
-    return (int(low), int(high)) if whole[0] <= int(low) <= int(high) <= whole[1] else None
 
 
 def asked(name: str, options: Collection[str], default: str | None) -> str | None:
@@ -148,11 +142,6 @@ def asked(name: str, options: Collection[str], default: str | None) -> str | Non
 def asked_number(name: str, most: int) -> int:
     """`asked` for a whole number from 1 to `most`."""
     return _number(st.query_params.get(name, "1"), most) or 1
-
-
-def asked_range(name: str, whole: tuple[int, int]) -> tuple[int, int]:
-    """`asked` for two whole numbers."""
-    return _range(st.query_params.get(name, ""), whole) or whole
 
 
 def _number(text: str, most: int) -> int | None:

@@ -1,16 +1,16 @@
-"""What the gate decides on: tables of two versions, reviewers' words, the floor; and the decision itself."""
+"""What the gate decides on: the tables of two versions or files, reviews, and the floor."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import Comparison, compare
 from pct_mlops.config import Policy
 from pct_mlops.errors import NotComparableError, PctError, RegistryNotFoundError
-from pct_mlops.gate import Decision, Mark, ReviewState, decide, standing
-from pct_mlops.workflows.runtime.references import version_predictions
+from pct_mlops.gate import ReviewState, apart_ids, review_state
+from pct_mlops.workflows.runtime.references import have_same_content, open_source, version_predictions
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions, TableInfo
@@ -21,42 +21,68 @@ RESCORE = "or add --recompute to score both with their registered models on the 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A decision, the comparison behind it (None: there was none) and what retraining alone flips."""
+    """What `decide` is given beside the policy.
 
-    decision: Decision
+    `comparison` is None where there is none: then `problem` says why, or there is no baseline yet. `candidate` is about
+    the candidate's table, `review` is what reviewers' records add up to, `floor` what retraining alone flips. `new_uri`
+    and `old_uri` name what was compared.
+    """
+
+    new_uri: str
+    old_uri: str | None
     comparison: Comparison | None = None
+    problem: PctError | None = None
+    candidate: TableInfo | None = None
+    baseline_exists: bool = True
+    review: ReviewState | None = None
     floor: Floor | None = None
 
 
-def weigh(
+def file_evidence(baseline: str, candidate: str, policy: Policy) -> Evidence:
+    """What two predictions files say; `baseline` may be a version, too."""
+    old, new = open_source(baseline), open_source(candidate)
+    comparison, problem = None, None
+    if not have_same_content(baseline, candidate):
+        comparison, problem = _compare(old.predictions, new.predictions, policy)
+    # A version's table is not refused for that: the same recipe trained again gives the same model, to the last bit.
+    if problem is None and (comparison is None or comparison.is_copy):
+        problem = NotComparableError(
+            f"{candidate} is the baseline itself or a copy of it: give the candidate's own predictions."
+        )
+    return Evidence(new.uri, old.uri, comparison, problem, new.predictions.info)
+
+
+def version_evidence(
     registry: Registry, version: Version, old: Version | None, policy: Policy, *, target: str, recompute: bool
 ) -> Evidence:
-    """Decide on `version` against `old` (None: there is none yet); `target` is the model whose production it is about.
+    """What there is on `version` against `old` (None: no baseline yet), for production of the model `target`.
 
     With `recompute` both are scored anew where their stored tables are missing or about other examples.
     """
+    split = policy.evaluation
+    start = Evidence(version.uri, old.uri if old else None)
     if old is not None and _is_same(registry, version, old):
-        problem = f"{version.uri} is the baseline itself: register a new candidate, then judge that."
-        return Evidence(decide(policy, None, problem=problem, candidate=_info(registry, version, policy)))
-    tables, lacking = _tables(registry, version, old, policy.evaluation, recompute)
+        problem = NotComparableError(
+            f"{version.uri} is the baseline itself: register a new candidate, then judge that."
+        )
+        return replace(start, problem=problem, candidate=_info(registry, version, split))
+    tables, lacking = _tables(registry, version, old, split, recompute)
     if lacking or tables is None:
-        return Evidence(decide(policy, None, problem=lacking, candidate=_info(registry, version, policy)))
+        return replace(start, problem=lacking, candidate=_info(registry, version, split))
     old_table, new_table = tables
-    state = _reviews(registry, version, old, target)
-    floor = _floor(registry, target, new_table)
-    given: dict[str, Any] = {"review": state, "floor": floor.mean if floor else None, "candidate": new_table.info}
+    review = _reviews(registry, version, old, target)
+    found = replace(start, candidate=new_table.info, review=review, floor=_floor(registry, target, new_table))
     if old_table is None:
-        return Evidence(decide(policy, None, problem=_flaw(new_table), baseline_exists=False, **given), floor=floor)
-    comparison, differing = compared(old_table, new_table, policy, state)
-    return Evidence(decide(policy, comparison, problem=differing, **given), comparison, floor)
+        return replace(found, problem=_flaw(new_table), baseline_exists=False)
+    comparison, differing = _compare(old_table, new_table, policy, review)
+    return replace(found, comparison=comparison, problem=differing)
 
 
-def compared(
-    old: Predictions, new: Predictions, policy: Policy, state: ReviewState | None = None
+def _compare(
+    old: Predictions, new: Predictions, policy: Policy, review: ReviewState | None = None
 ) -> tuple[Comparison | None, PctError | None]:
     """The comparison, or why there is none: not comparable is a verdict (ERROR), not a crash."""
-    marks = [Mark(mark) for mark in policy.reviews.count_apart]
-    apart = state.samples(*marks) if state is not None and marks else ()
+    apart = apart_ids(policy, review) if review is not None else ()
     try:
         return compare(old, new, slices=policy.slices_path, apart=apart, costs=policy.class_costs), None
     except PctError as error:
@@ -122,9 +148,9 @@ def _missing(registry: Registry, version: Version, old: Version | None, split: s
     )
 
 
-def _info(registry: Registry, version: Version, policy: Policy) -> TableInfo | None:
+def _info(registry: Registry, version: Version, split: str) -> TableInfo | None:
     try:
-        return version_predictions(registry, version, policy.evaluation).info
+        return version_predictions(registry, version, split).info
     except PctError:
         return None
 
@@ -133,7 +159,7 @@ def _reviews(registry: Registry, version: Version, old: Version | None, target: 
     from pct_mlops.registry import reviews
 
     records = reviews(registry, version, into=target)
-    return standing(records, baseline=old.version if old else None, now=datetime.now(timezone.utc))
+    return review_state(records, baseline=old.version if old else None, now=datetime.now(timezone.utc))
 
 
 def _floor(registry: Registry, target: str, table: Predictions) -> Floor | None:

@@ -1,4 +1,4 @@
-"""A decision of the gate with its evidence, and what became of it."""
+"""What a run of the gate comes to: the decision with its evidence, and what became of production."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.gate import Decision, Verdict
-from pct_mlops.reports import Pair, Promotion, to_json
+from pct_mlops.reports import ComparedPair, Promotion, to_json
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison
     from pct_mlops.registry import Floor, Move
+    from pct_mlops.workflows.gating.evidence import Evidence
 
 PROMOTING = (Verdict.PASS, Verdict.BOOTSTRAP)
 OVERRIDABLE = (Verdict.FAIL, Verdict.INCONCLUSIVE)
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Outcome:
     """A decision with its evidence.
 
     `report_uri` is where the registry keeps the report; `move` is what was done to production, None when nothing was.
@@ -33,7 +34,7 @@ class Judgement:
     report: dict[str, Any]
     candidate: str
     baseline: str | None
-    pair: Pair | None = None
+    pair: ComparedPair | None = None
     report_uri: str = ""
     move: Move | None = None
     moved_to: str = ""
@@ -46,14 +47,29 @@ class Judgement:
     def of(
         cls,
         decision: Decision,
-        comparison: Comparison | None,
-        context: Mapping[str, Any],
+        evidence: Evidence,
+        pair: ComparedPair | None,
         promotion: Promotion | None = None,
-        **others: Any,
-    ) -> Judgement:
-        """With the report that belongs to the decision."""
-        report = to_json(decision, comparison, context, promotion=promotion)
-        return cls(decision, comparison, report, promotion=promotion, **others)
+        *,
+        context: Mapping[str, Any] | None = None,
+        new_model: str = "",
+    ) -> Outcome:
+        """With the report that belongs to the decision; `context` is what the report says beside it."""
+        floor = evidence.floor
+        if floor is not None:
+            keys = ("mean", "std", "max", "num_seeds", "version", "sentence")
+            context = {**(context or {}), "floor": {key: getattr(floor, key) for key in keys}}
+        return cls(
+            decision,
+            evidence.comparison,
+            to_json(decision, evidence.comparison, context, promotion=promotion),
+            evidence.new_uri,
+            evidence.old_uri,
+            pair,
+            floor=floor,
+            promotion=promotion,
+            new_model=new_model,
+        )
 
     @property
     def exit_code(self) -> int:
@@ -61,13 +77,13 @@ class Judgement:
         return int(self.report["exit_code"])
 
     @property
-    def may_move(self) -> bool:
+    def moves(self) -> bool:
         """Whether production is to move: asked for, and either passed or overridden."""
         if self.promotion is None:
             return False
         return self.promotion.override or self.decision.verdict in PROMOTING
 
-    def done(self, target: str | None) -> Judgement:
+    def done(self, target: str | None) -> Outcome:
         """With production moved to `target` (`models:/name/3`), or with nothing moved (None)."""
         if self.promotion is None:
             return self
@@ -75,7 +91,7 @@ class Judgement:
         report = {**self.report, "promotion": asdict(promotion)}
         return replace(self, moved_to=target or "", promotion=promotion, report=report)
 
-    def failed(self, sentence: str, done: bool | None = False, code: str | None = None) -> Judgement:
+    def failed(self, sentence: str, done: bool | None = False, code: str | None = None) -> Outcome:
         """As an ERROR: it was judged, but what was judged could not be kept or carried out. `done` None: who knows.
 
         `code`: of the PctError that stopped it.
@@ -86,9 +102,9 @@ class Judgement:
         report = {
             **self.report,
             "verdict": str(Verdict.ERROR),
+            "error_code": code,
             "exit_code": decision.exit_code,
             "sentence": decision.sentence,
-            "error_code": code,
             "promotion": asdict(promotion) if promotion else None,
         }
         return replace(self, decision=decision, report=report, promotion=promotion, moved_to="", pinned=None)
@@ -100,12 +116,12 @@ class Judgement:
         if self.new_model:
             lines.append(f"There is no model {self.new_model} yet: promoting makes it.")
         if self.promotion is not None:
-            lines.append(self._outcome(self.promotion))
+            lines.append(self._promoted(self.promotion))
         if self.pinned is not None:
             lines.append(f"Added to the pinned examples, which must stay right: {self.pinned:,}.")
         return lines
 
-    def _outcome(self, promotion: Promotion) -> str:
+    def _promoted(self, promotion: Promotion) -> str:
         if promotion.done is None:
             return f"Whether production moved, 'pct verify {promotion.target}' tells."
         if not promotion.done:

@@ -1,4 +1,4 @@
-"""Files of a judgement: written aside before production moves, put in their places afterwards.
+"""The reports of a run of the gate: written aside before production moves, put in their places afterwards.
 
 What can fail, fails before the move, so that a full disk never leaves a promotion without its report; and a file is
 never older than the run that should have written it.
@@ -15,18 +15,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import Policy
+from pct_mlops.config import PctError, Policy
 from pct_mlops.config.base import read_yaml
-from pct_mlops.errors import PctError
 from pct_mlops.gate import decide
 from pct_mlops.workflows.runtime.atomic_files import Staged, keep_off, remove
 
 if TYPE_CHECKING:
-    from pct_mlops.workflows.gating.outcome import Judgement
+    from pct_mlops.workflows.gating.outcome import Outcome
 
 
 @dataclass
-class Outputs:
+class ReportFiles:
     """Where to write the report as JSON, JUnit XML and Markdown (None: not), and the explorer that these link to."""
 
     json_file: Path | None = None
@@ -49,10 +48,10 @@ class Outputs:
         for path in self.paths:
             remove(path)
 
-    def stage(self, judgement: Judgement, more: Mapping[Path, str] | None = None) -> None:
+    def stage(self, outcome: Outcome, more: Mapping[Path, str] | None = None) -> None:
         """Write everything aside, and `more` files with their texts; PctError when a place cannot be written."""
         self.discard()
-        for path, text in [*self._documents(judgement), *(more or {}).items()]:
+        for path, text in [*self._documents(outcome), *(more or {}).items()]:
             self._staged.add(path, text)
 
     def commit(self) -> None:
@@ -64,29 +63,31 @@ class Outputs:
         self._staged.discard()
 
     def refuse(self, policy: Policy, error: PctError) -> None:
-        """Write the ERROR of a judgement that could not even begin, as far as that can be written."""
-        from pct_mlops.workflows.gating.outcome import Judgement
+        """Write the ERROR of a run that could not even begin, as far as that can be written."""
+        from pct_mlops.workflows.gating.evidence import Evidence
+        from pct_mlops.workflows.gating.outcome import Outcome
 
         decision = decide(policy, None, problem=error)
+        outcome = Outcome.of(decision, Evidence("", None), None)
         self.discard()
-        for path, text in self._documents(Judgement.of(decision, None, {}, candidate="", baseline=None)):
+        for path, text in self._documents(outcome):
             with suppress(PctError):
                 self._staged.add(path, text)
         with suppress(PctError):
             self.commit()
 
-    def _documents(self, judgement: Judgement) -> Iterator[tuple[Path, str]]:
+    def _documents(self, outcome: Outcome) -> Iterator[tuple[Path, str]]:
         from pct_mlops.reports import to_junit, to_markdown
 
-        decision, promotion = judgement.decision, judgement.promotion
+        decision, promotion = outcome.decision, outcome.promotion
         if self.json_file is not None:
-            yield self.json_file, json.dumps(judgement.report, indent=2, allow_nan=False) + "\n"
+            yield self.json_file, json.dumps(outcome.report, indent=2, allow_nan=False) + "\n"
         if self.junit_file is not None:
-            properties = {"exit_code": str(judgement.exit_code)}
-            if decision.error_code is not None:
-                properties["error_code"] = decision.error_code
+            properties = {"exit_code": str(outcome.exit_code)}
             if promotion is not None and promotion.override:
                 properties["override"] = promotion.reason
+            if decision.error_code is not None:
+                properties["error_code"] = decision.error_code
             now = datetime.now(timezone.utc)
             yield self.junit_file, to_junit(decision, now, host=socket.gethostname(), properties=properties)
         if self.markdown_file is not None:
@@ -94,18 +95,12 @@ class Outputs:
                 self.markdown_file,
                 to_markdown(
                     decision,
-                    judgement.comparison,
-                    pair=judgement.pair,
+                    outcome.comparison,
+                    pair=outcome.pair,
                     explorer=self.explorer,
-                    remarks=judgement.remarks,
+                    remarks=outcome.remarks,
                 ),
             )
-
-
-def files_of(policy: Policy, policy_file: Path) -> list[Path]:
-    """The files that a policy names."""
-    parts = (policy.pinned, policy.slices, policy.costs)
-    return [policy_file.absolute().parent / part.file for part in parts if part is not None and hasattr(part, "file")]
 
 
 def named_files(policy_file: Path) -> list[Path]:

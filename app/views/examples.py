@@ -7,13 +7,13 @@ import functools
 import streamlit as st
 
 from pct_mlops.charts import count
-from pct_mlops.comparison import FlipRow
+from pct_mlops.comparison import FlipFilter, FlipRow
 from pct_mlops.explorer.components import example_detail, filter_bar
 from pct_mlops.explorer.components.gallery import Answer, Tile, gallery
 from pct_mlops.explorer.components.gallery_clicks import opener
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import example_facts, example_images, flips, pairs, reviews
-from pct_mlops.explorer.queries.flips import Asked, Filter
+from pct_mlops.explorer.queries import example_facts, example_images, flip_pages, pairs, reviews
+from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.state import selection
 
@@ -50,18 +50,18 @@ def examples() -> None:
     filter_bar.draw(pair, titles)
     filter_bar.remember()
     selection.remember(example=None)
-    total = flips.num_flips(pair, asked)
+    total = flip_pages.num_flips(pair, asked)
     if total == 0:
         draw_nothing(asked)
         return
     page = pages(total)
-    draw_gallery(pair, flips.flips(pair, asked, page), titles)
+    draw_gallery(pair, flip_pages.flips(pair, asked, page), titles)
     draw_export(pair, asked, total)
 
 
 def draw_nothing(asked: Asked) -> None:
     """Say that nothing is left, and what to do."""
-    is_filtered = asked.filter != Filter(asked.filter.kind)
+    is_filtered = asked.filter != FlipFilter(asked.filter.kind)
     what = "choose another kind, or take filters away" if is_filtered else "choose another kind above"
     st.info(f"No {filter_bar.described(asked.filter)}: {what}.", icon=":material/search_off:")
     if is_filtered:
@@ -70,7 +70,7 @@ def draw_nothing(asked: Asked) -> None:
 
 def pages(total: int) -> int:
     """The page on screen, counted from 1."""
-    num_pages = flips.num_pages(total)
+    num_pages = flip_pages.num_pages(total)
     selection.restore_number("page", num_pages)
     # In columns: in a horizontal container Streamlit hides the pages between the first and the last.
     left, right = st.columns([1, 3], vertical_alignment="center")
@@ -146,9 +146,9 @@ def draw_one(pair: Pair, sample_id: str, asked: Asked, titles: list[str]) -> Non
 
 def walk(pair: Pair, sample_id: str, asked: Asked) -> None:
     """Back to the gallery, and to the neighbours in its order; across pages."""
-    total = flips.num_flips(pair, asked)
-    page = selection.asked_number("page", flips.num_pages(total))
-    before, position, after = flips.around(pair, asked, page, sample_id)
+    total = flip_pages.num_flips(pair, asked)
+    page = selection.asked_number("page", flip_pages.num_pages(total))
+    before, position, after = flip_pages.around(pair, asked, page, sample_id)
     with st.container(horizontal=True, vertical_alignment="center", key="walk"):
         st.button("Gallery", icon=":material/grid_view:", shortcut="Esc", on_click=show, args=(None, page))
         for label, icon, key, place in (

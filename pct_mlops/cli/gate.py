@@ -13,7 +13,7 @@ from pct_mlops.config import Policy
 from pct_mlops.errors import ConfigError, PctError
 
 if TYPE_CHECKING:
-    from pct_mlops.workflows.gating.report_files import Outputs
+    from pct_mlops.workflows.gating.report_files import ReportFiles
 
 DEFAULT_POLICY = "policy.yaml"
 FILE = ReportFile()
@@ -72,39 +72,35 @@ def gate(
     """
     from pct_mlops.reports import checked_explorer, render_decision
     from pct_mlops.reports.terminal import clean
-    from pct_mlops.workflows.gating.evaluate import Outputs, judge
+    from pct_mlops.workflows.gating.gate_run import ReportFiles, evaluate_candidate
+    from pct_mlops.workflows.gating.pinned_examples import pinned_file
     from pct_mlops.workflows.runtime.atomic_files import is_stdout
 
-    outputs = Outputs(json_file, junit_file, markdown_file)
-    outputs.keep_off([candidate, policy, asked["baseline"]])
-    rules = _read_policy(policy, outputs)
-    outputs.explorer = explorer = checked_explorer(explorer_url) if explorer_url else ""
+    files = ReportFiles(json_file, junit_file, markdown_file)
+    files.keep_off([candidate, policy, asked["baseline"]])
+    rules = _read_policy(policy, files)
+    files.explorer = explorer = checked_explorer(explorer_url) if explorer_url else ""
+    pin = pinned_file(rules.pinned, Path(policy)) if pin_fixed else None
     # A program reads what is on standard output then; what people read goes to standard error.
-    if err := any(map(is_stdout, outputs.paths)):
+    if err := any(map(is_stdout, files.paths)):
         keep_stdout_free()
-    judged = judge(candidate, rules, pin=_pinned_file(rules, policy) if pin_fixed else None, outputs=outputs, **asked)
+    outcome = evaluate_candidate(candidate, rules, pin=pin, files=files, **asked)
     try:
-        show(render_decision(judged.decision, judged.comparison), err=err)
-        for line in judged.remarks:
+        show(render_decision(outcome.decision, outcome.comparison), err=err)
+        for line in outcome.remarks:
             click.echo(clean(line), err=err)
-        if explorer and judged.pair is not None:
-            click.echo(f"Every flip: {judged.pair.address(explorer)}", err=err)
+        if explorer and outcome.pair is not None:
+            click.echo(f"Every flip: {outcome.pair.address(explorer)}", err=err)
     except PctError as error:
-        # Production may have moved, and the other outputs are written.
-        text = " ".join([f"The verdict is {judged.decision.verdict}.", *judged.remarks, str(error)])
+        # Production may have moved, and the other reports are written.
+        text = " ".join([f"The verdict is {outcome.decision.verdict}.", *outcome.remarks, str(error)])
         raise error.reworded(text) from error
-    click.get_current_context().exit(judged.exit_code)
+    click.get_current_context().exit(outcome.exit_code)
 
 
-def _pinned_file(policy: Policy, path: str) -> Path:
-    from pct_mlops.workflows.gating.pinned_examples import pinned_file
-
-    return pinned_file(policy, Path(path))
-
-
-def _read_policy(path: str, outputs: Outputs) -> Policy:
-    """The rules; what an earlier run left in the places of `outputs` is removed, but nothing that the rules name."""
-    from pct_mlops.workflows.gating.report_files import files_of, named_files
+def _read_policy(path: str, files: ReportFiles) -> Policy:
+    """The rules; what an earlier run left in the places of `files` is removed, but nothing that the rules name."""
+    from pct_mlops.workflows.gating.report_files import named_files
 
     try:
         if path == DEFAULT_POLICY and not Path(path).exists():
@@ -114,9 +110,9 @@ def _read_policy(path: str, outputs: Outputs) -> Policy:
             )
         policy = Policy.read(path)
     except PctError:
-        outputs.keep_off(named_files(Path(path)))
-        outputs.clear()
+        files.keep_off(named_files(Path(path)))
+        files.clear()
         raise
-    outputs.keep_off(files_of(policy, Path(path)))
-    outputs.clear()
+    files.keep_off([Path(path).absolute().parent / name for name in policy.file_names])
+    files.clear()
     return policy

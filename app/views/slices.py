@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from pct_mlops.charts import EMPTY, SURE, class_bars, count, excess_bars, interval, percent, probability, slice_title
-from pct_mlops.errors import PctError
+from pct_mlops.comparison import FlipFilter
+from pct_mlops.config import PctError
 from pct_mlops.explorer.components import clickable_chart, row_picker
 from pct_mlops.explorer.components.figure_cache import drawn
 from pct_mlops.explorer.components.filter_bar import KINDS
@@ -121,17 +122,21 @@ def draw_column(pair: Pair, columns: tuple[str, ...]) -> None:
         alt="Flip rates of each value with bounds, and its old and new accuracy.",
         most=len(every),
         hint=CLICK,
-        leads=lambda clicked: _of_value(column, every[clicked[0]].name or EMPTY, clicked[1]),
+        leads=lambda clicked: _of_value(column, every[clicked[0]].name, clicked[1]),
     )
 
 
 def _of_slice(row: SliceExcess) -> tuple[str, dict[str, str]]:
-    return f"Negative flips of {slice_title(row, 40)}", {"column": row.column, "value": row.value or EMPTY}
+    return f"Negative flips of {slice_title(row, 40)}", _link(FlipFilter(slice=(row.column, row.value)))
 
 
 def _of_value(column: str, value: str, kind: str) -> tuple[str, dict[str, str]]:
-    label = f"{KINDS[kind].capitalize()} where {column} is {value}"
-    return label, {"kind": kind, "column": column, "value": value}
+    label = f"{KINDS[kind].capitalize()} where {column} is {value or EMPTY}"
+    return label, _link(FlipFilter(kind, slice=(column, value)))
+
+
+def _link(wanted: FlipFilter) -> dict[str, str]:
+    return wanted.to_query((), {EMPTY: ""})
 
 
 slices()

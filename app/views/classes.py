@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from pct_mlops.charts import ClassRates, busiest, class_bars, count, flip_matrix, interval, percent
+from pct_mlops.comparison import FlipFilter
 from pct_mlops.explorer.components import clickable_chart, row_picker
 from pct_mlops.explorer.components.figure_cache import drawn
 from pct_mlops.explorer.components.filter_bar import KINDS
@@ -56,17 +57,19 @@ def draw_bars(pair: Pair, rows: list[ClassCounts], titles: list[str]) -> None:
         alt="Flip rates of each class with bounds, and its old and new accuracy; the table below holds the numbers.",
         most=len(titles),
         hint="Click a bar to get to the class's examples.",
-        leads=lambda clicked: _of_class(titles[clicked[0]], clicked[1]),
+        leads=lambda clicked: _of_class(titles, *clicked),
     )
     clickable_chart.as_table(table(rates), "table")
 
 
-def _of_class(name: str, kind: str) -> tuple[str, dict[str, str]]:
-    return f"{KINDS[kind].capitalize()} of class {name}", {"kind": kind, "target": name}
+def _of_class(titles: list[str], target: int, kind: str) -> tuple[str, dict[str, str]]:
+    wanted = FlipFilter(kind, target=target)
+    return f"{KINDS[kind].capitalize()} of class {titles[target]}", wanted.to_query(titles)
 
 
-def _of_cell(target: str, answer: str) -> tuple[str, dict[str, str]]:
-    return f"Flips from {target} to {answer}", {"target": target, "answer": answer}
+def _of_cell(titles: list[str], target: int, answer: int) -> tuple[str, dict[str, str]]:
+    wanted = FlipFilter(target=target, new_prediction=answer)
+    return f"Flips from {titles[target]} to {titles[answer]}", wanted.to_query(titles)
 
 
 def table(rates: list[ClassRates]) -> dict[str, list[Any]]:
@@ -116,7 +119,7 @@ def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
         alt="Number of negative flips by target class and wrong answer of the new model.",
         most=len(titles),
         hint="Click a cell to get to its examples.",
-        leads=lambda clicked: _of_cell(*(titles[index] for index in clicked)),
+        leads=lambda clicked: _of_cell(titles, *clicked),
     )
 
 

@@ -1,44 +1,24 @@
-"""Pages of flips, cached; see store for the rest. Only what a page shows is read."""
+"""Pages of flips, cached. Only what a page shows is read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import streamlit as st
 
 from pct_mlops.charts import EMPTY
-from pct_mlops.comparison import FlipRow
-from pct_mlops.errors import PctError
+from pct_mlops.comparison import FlipFilter, FlipRow
+from pct_mlops.config import PctError
 from pct_mlops.explorer.queries.pairs import Pair, comparison
 
 PER_PAGE = 24
 
 
-@dataclass(frozen=True)
-class Filter:
-    """Which flips: `kind` and `type_` as in Comparison.flips, classes by index, None for any.
-
-    `was` and `answer` are the old and the new prediction, `slice` a column and its value, `confidence` the least and
-    the most of the new model's; `reviewed` is yes or no.
-    """
-
-    kind: str = "negative"
-    target: int | None = None
-    answer: int | None = None
-    was: int | None = None
-    type_: int | None = None
-    slice: tuple[str, str] | None = None
-    confidence: tuple[float, float] | None = None
-    reviewed: str | None = None
-
-
 class Asked(NamedTuple):
-    """What the gallery shows: a filter, an order, and the marked examples where the filter is about marks."""
+    """What the gallery shows: a filter and an order."""
 
-    filter: Filter
+    filter: FlipFilter
     sort: str = "confidence_lost"
-    marked: frozenset[str] = frozenset()
 
 
 class Place(NamedTuple):
@@ -61,26 +41,10 @@ def _slice_values(pair: Pair, column: str) -> dict[str, str]:
     return {found.value or EMPTY: found.value for found in comparison(pair).slices(column)}
 
 
-def _wanted(asked: Asked) -> dict[str, Any]:
-    """As arguments of Comparison.flips."""
-    chosen = asked.filter
-    given: dict[str, Any] = {
-        "target": chosen.target,
-        "old_prediction": chosen.was,
-        "new_prediction": chosen.answer,
-        "type_": chosen.type_,
-        "slice": chosen.slice,
-        "confidence_range": chosen.confidence,
-    }
-    if chosen.reviewed:
-        given["sample_ids" if chosen.reviewed == "yes" else "not_sample_ids"] = asked.marked
-    return {key: value for key, value in given.items() if value is not None}
-
-
 @st.cache_data(max_entries=500)
 def num_flips(pair: Pair, asked: Asked) -> int:
     """How many examples a filter leaves."""
-    return comparison(pair).num_flips(asked.filter.kind, **_wanted(asked))
+    return comparison(pair).num_flips(**vars(asked.filter))
 
 
 def num_pages(total: int) -> int:
@@ -96,7 +60,7 @@ def flips(pair: Pair, asked: Asked, page: int) -> list[FlipRow]:
 
 def some_flips(pair: Pair, asked: Asked, *, limit: int, offset: int) -> list[FlipRow]:
     """Examples from `offset` on; not kept."""
-    return comparison(pair).flips(asked.filter.kind, **_wanted(asked), sort=asked.sort, limit=limit, offset=offset)
+    return comparison(pair).flips(**vars(asked.filter), sort=asked.sort, limit=limit, offset=offset)
 
 
 def around(pair: Pair, asked: Asked, page: int, sample_id: str) -> tuple[Place | None, int | None, Place | None]:

@@ -81,12 +81,12 @@ def follow_click() -> None:
     """Leave for the examples of the clicked area. What both got right did not change, so there is nothing to show."""
     kind = st.session_state.pop(GO, None)
     if kind in ("negative", "positive", "both_wrong"):
-        st.switch_page("pages/examples.py", query_params=selection.link_params(kind=kind))
+        st.switch_page("views/examples.py", query_params=selection.link_params(kind=kind))
 
 
 def go_on(view: str, label: str, icon: str, **extra: str) -> None:
     """A link to another view of the same pair."""
-    st.page_link(f"pages/{view}", label=label, icon=icon, query_params=selection.link_params(**extra))
+    st.page_link(f"views/{view}", label=label, icon=icon, query_params=selection.link_params(**extra))
 
 
 def draw_metrics(pair: Pair) -> None:

@@ -126,7 +126,7 @@ def draw_link(pair: Pair, picked: Sequence[int], keys: list[str], reference: Ver
     params = {"model": pair.new.name} if reference is None else selection.link_params()
     with st.container(key="onward_compare"):
         st.page_link(
-            "pages/overview.py",
+            "views/overview.py",
             label=f"Compare version {new} with version {old}",
             icon=":material/compare_arrows:",
             query_params={**params, "old": str(old), "new": str(new)},

@@ -5,11 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from pct_mlops.charts import count
-from pct_mlops.errors import PctError
+from pct_mlops.comparison import FlipFilter
+from pct_mlops.config import PctError
 from pct_mlops.explorer.components import review_form, verdict_panel
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import flips, pairs, reviews
-from pct_mlops.explorer.queries.flips import Asked, Filter
+from pct_mlops.explorer.queries import flip_pages, pairs, reviews
+from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.state import reviewer, selection
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind
@@ -80,16 +81,18 @@ def draw_marks(pair: Pair) -> None:
         place.metric(
             label.capitalize(), count(len(state.samples(mark))), help=review_form.MARK_HINTS[mark], border=True
         )
-    left = flips.num_flips(pair, Asked(Filter(reviewed="no"), marked=reviews.marked(pair)))
+    marked = reviews.marked(pair)
+    left = FlipFilter(not_sample_ids=marked)
+    num_left = flip_pages.num_flips(pair, Asked(left))
     with st.container(horizontal=True, key="onward_marks"):
         if state.marks:
-            go_on("See the marked ones", ":material/photo_library:", kind="all", reviewed="yes")
-        go_on(f"{count(left)} negative flips without a mark", ":material/visibility:", reviewed="no")
+            go_on("See the marked ones", ":material/photo_library:", wanted=FlipFilter("all", sample_ids=marked))
+        go_on(f"{count(num_left)} negative flips without a mark", ":material/visibility:", wanted=left)
 
 
-def go_on(label: str, icon: str, **chosen: str) -> None:
+def go_on(label: str, icon: str, *, wanted: FlipFilter) -> None:
     """A link to examples of the same pair."""
-    st.page_link("pages/examples.py", label=label, icon=icon, query_params=selection.link_params(**chosen))
+    st.page_link("views/examples.py", label=label, icon=icon, query_params=selection.link_params(**wanted.to_query(())))
 
 
 def draw_form(pair: Pair) -> None:

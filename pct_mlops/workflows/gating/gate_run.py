@@ -1,0 +1,289 @@
+"""One run of the gate: from two versions or files to a verdict, its reports, and the move of production."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pct_mlops.config import Policy
+from pct_mlops.errors import ConfigError, PctError, PromotionError
+from pct_mlops.gate import Verdict, decide
+from pct_mlops.reports import ComparedPair, Promotion
+from pct_mlops.workflows.gating.evidence import file_evidence, version_evidence
+from pct_mlops.workflows.gating.outcome import OVERRIDABLE, PROMOTING, Outcome
+from pct_mlops.workflows.gating.pinned_examples import fixed_blockers, with_ids
+from pct_mlops.workflows.gating.promotion import decision_tags, ending_of, gate_metrics
+from pct_mlops.workflows.gating.report_files import ReportFiles
+from pct_mlops.workflows.runtime.references import is_file
+
+if TYPE_CHECKING:
+    from pct_mlops.registry import Move, Registry, Version
+
+__all__ = ["PROMOTING", "GateRun", "Outcome", "Plan", "ReportFiles", "evaluate_candidate"]
+
+
+class Plan(NamedTuple):
+    """Which versions a run is about. `old` is the baseline (None: none yet), `is_new` says that `target` is to be made.
+
+    `target` is the model whose production may move: the candidate's own, or the one that it is copied into.
+    """
+
+    registry: Registry
+    version: Version
+    old: Version | None
+    target: str
+    is_new: bool
+
+
+@dataclass
+class GateRun:
+    """What `pct gate` was asked for, and the stages in which it is done; each stage is called once, in this order.
+
+        plan     resolve the references once, find baseline and target, refuse what cannot be asked
+          |      (whatever the aliases do from here on, these two versions are compared)
+        decide   gather the evidence (tables, reviews, floor), and draw the verdict from it: pure
+          |
+        stage    write the reports aside, as of a run that moves nothing
+          |      (a report that cannot be written is known before anything is recorded or moved)
+        move     record the decision, copy the candidate if need be, stage again, move production
+          |      (the record comes first: a move always points at one)
+        commit   put the reports into their places
+                 (last: no file says PASS where the run ended in an error)
+
+    What fails before the move prevents it, and is an ERROR or a PctError. For files `plan` gives None: there is nothing
+    to move. `evaluate_candidate` runs all of it and says what each field means.
+    """
+
+    candidate: str
+    policy: Policy
+    baseline: str | None = None
+    promote: bool = False
+    override: bool = False
+    reason: str = ""
+    into: str | None = None
+    recompute: bool = False
+    pin: Path | None = None
+    files: ReportFiles = field(default_factory=ReportFiles)
+    tracking_uri: str | None = None
+
+    @property
+    def asks_to_move(self) -> bool:
+        """Whether production is to move if the verdict permits it."""
+        return self.promote or self.override
+
+    def plan(self) -> Plan | None:
+        """The versions that this run is about, None for two files; PctError for what cannot be asked."""
+        if self.override and not self.reason.strip():
+            raise PromotionError("An override without a reason tells nobody anything: give one with --reason.")
+        if is_file(self.candidate):
+            self._check_files()
+            return None
+        from pct_mlops.registry import PRODUCTION, Registry, check_first
+
+        registry = Registry(self.tracking_uri)
+        version = registry.resolve(self.candidate)
+        target, alias = self.into or version.name, self.policy.baseline
+        if self.baseline is not None and is_file(self.baseline):
+            raise ConfigError(
+                f"{self.baseline} is a file and {version.uri} a version: judge two versions, or two files."
+            )
+        old = registry.find(target, alias) if self.baseline is None else registry.resolve(self.baseline)
+        if old is None:
+            return Plan(registry, version, None, target, not check_first(registry, target, alias))
+        if self.asks_to_move and (self.baseline is not None or alias != PRODUCTION):
+            now = registry.find(target, PRODUCTION)
+            if now is None or now.uri != old.uri:
+                raise PromotionError(
+                    f"{version.uri} would be judged against {old.uri}, which is not in production of {target}: "
+                    "only a judgement against production can promote; leave --baseline out."
+                )
+        return Plan(registry, version, old, target, False)
+
+    def _check_files(self) -> None:
+        file = self.candidate
+        if self.asks_to_move or self.into:
+            raise PromotionError(
+                f"{file} is a file, and only a registered version can be promoted: name it name@candidate."
+            )
+        if self.recompute or self.pin:
+            raise ConfigError(f"{file} is a file: --recompute and --pin-fixed are about registered versions.")
+        if self.baseline is None:
+            raise ConfigError("A predictions file is judged against another one: give it with --baseline OLD.parquet.")
+
+    def decide(self, plan: Plan | None) -> Outcome:
+        """The verdict with the evidence behind it; nothing is written."""
+        if plan is None:
+            assert self.baseline is not None  # as planned
+            evidence = file_evidence(self.baseline, self.candidate, self.policy)
+        else:
+            registry, version, old, target, _ = plan
+            evidence = version_evidence(registry, version, old, self.policy, target=target, recompute=self.recompute)
+        decision = decide(
+            self.policy,
+            evidence.comparison,
+            baseline_exists=evidence.baseline_exists,
+            candidate=evidence.candidate,
+            problem=evidence.problem,
+            floor=evidence.floor.mean if evidence.floor else None,
+            review=evidence.review,
+        )
+        if plan is None:
+            return Outcome.of(decision, evidence, ComparedPair(self.baseline or "", self.candidate))
+        promotion = None
+        if self.asks_to_move:
+            override = self.override and decision.verdict in OVERRIDABLE
+            promotion = Promotion(plan.target, self.reason, override=override)
+        context = {"candidate_uri": evidence.new_uri, "baseline_uri": evidence.old_uri, "reason": self.reason}
+        new_model = plan.target if plan.is_new else ""
+        return Outcome.of(decision, evidence, _pair(plan), promotion, context=context, new_model=new_model)
+
+    def stage(self, outcome: Outcome) -> Outcome:
+        """Write the reports aside as of a run that moves nothing, which is returned; PctError when one cannot be."""
+        unmoved = outcome.done(None)
+        self.files.stage(unmoved)
+        return unmoved
+
+    def move(self, plan: Plan, outcome: Outcome) -> Outcome:
+        """Record the decision, and move production if it is to move; a failure of either is an ERROR.
+
+        After a pass, the blockers that are fixed are added to the list `pin`.
+        """
+        released = plan.version
+        try:
+            outcome = replace(outcome, report_uri=_record(plan, plan.version, outcome))
+            if outcome.moves:
+                released = _release(plan, outcome)
+            outcome, more = self._with_pins(plan, outcome.done(released.uri if outcome.moves else None))
+            self.files.stage(outcome, more)
+            if outcome.moved_to:
+                outcome = replace(outcome, move=_promote(plan, released, outcome))
+        except (PctError, KeyboardInterrupt) as error:
+            end = ending_of(
+                plan.registry, plan.target, released, str(error) or "interrupted.", has_begun=bool(outcome.moved_to)
+            )
+            outcome = outcome.failed(end.sentence, end.moved, getattr(error, "code", None))
+            if end.moved is False and not end.in_production:
+                # Nobody should read a pass where the command said error; a registry that is gone stays as it was.
+                with suppress(PctError):
+                    for item in {version.uri: version for version in (plan.version, released)}.values():
+                        _record(plan, item, outcome)
+            self.files.stage(outcome)
+        return outcome
+
+    def _with_pins(self, plan: Plan, outcome: Outcome) -> tuple[Outcome, dict[Path, str]]:
+        """After a pass: the text of the pinned file with the blockers that the candidate puts right."""
+        if self.pin is None or outcome.comparison is None or outcome.decision.verdict is not Verdict.PASS:
+            return outcome, {}
+        fixed = fixed_blockers(plan.registry, {plan.version.name, plan.target}, outcome.comparison)
+        text, number = with_ids(self.pin, fixed)
+        return replace(outcome, pinned=number), {self.pin: text} if number else {}
+
+    def commit(self, outcome: Outcome) -> None:
+        """Put the reports into their places; PctError says whether production moved when one cannot be."""
+        try:
+            self.files.commit()
+        except PctError as error:
+            if outcome.move is None:
+                # A file that was written already would say what the command does not.
+                self.files.refuse(self.policy, error)
+                raise
+            raise error.reworded(f"{outcome.moved_to} is production now, but {error}") from error
+
+
+def evaluate_candidate(
+    candidate: str,
+    policy: Policy,
+    *,
+    baseline: str | None = None,
+    promote: bool = False,
+    override: bool = False,
+    reason: str = "",
+    into: str | None = None,
+    recompute: bool = False,
+    pin: Path | None = None,
+    files: ReportFiles | None = None,
+    tracking_uri: str | None = None,
+) -> Outcome:
+    """Decide whether `candidate` may replace `baseline`, and over a registry record that and move production.
+
+    Args:
+        candidate: A version (`name@candidate`, `name/3`, `models:/...`), or a predictions file.
+        policy: The rules.
+        baseline: A version or file; by default the policy's alias of the candidate's model, or of `into`.
+        promote: Move production on PASS or BOOTSTRAP.
+        override: Move it on FAIL and INCONCLUSIVE too, never on ERROR; needs a reason.
+        reason: Kept in the history of production.
+        into: The model that the candidate is copied to when it is promoted.
+        recompute: Score both anew where their tables are missing or do not fit.
+        pin: The policy's list of pinned examples, to which blockers that are fixed are added after a pass.
+        files: The reports to write; none by default.
+        tracking_uri: The registry.
+
+    Returns:
+        The decision with its evidence, and what became of production.
+
+    Raises:
+        PctError: The run could not even begin, or a report could not be written. Reports then say ERROR.
+    """
+    files = files or ReportFiles()
+    run = GateRun(candidate, policy, baseline, promote, override, reason, into, recompute, pin, files, tracking_uri)
+    try:
+        plan = run.plan()
+        outcome = run.decide(plan)
+        unmoved = run.stage(outcome)
+        # An ERROR is no decision: the registry stays as it was.
+        decided = outcome.decision.verdict is not Verdict.ERROR
+        outcome = run.move(plan, outcome) if plan is not None and decided else unmoved
+    except PctError as error:
+        files.refuse(policy, error)
+        raise
+    except BaseException:
+        files.discard()
+        raise
+    run.commit(outcome)
+    return outcome
+
+
+def _pair(plan: Plan) -> ComparedPair | None:
+    new, old = plan.version, plan.old
+    if old is None:
+        return None
+    return ComparedPair(str(old.version), str(new.version), old.name, new.name if new.name != old.name else "")
+
+
+def _release(plan: Plan, outcome: Outcome) -> Version:
+    """The version that production is to move to: the candidate, or its copy, which carries the same record."""
+    from pct_mlops.registry import release
+
+    if plan.version.name == plan.target:
+        return plan.version
+    copy = release(plan.registry, plan.version, plan.target)
+    _record(plan, copy, outcome)
+    return copy
+
+
+def _promote(plan: Plan, released: Version, outcome: Outcome) -> Move:
+    from pct_mlops.registry import promote
+
+    assert outcome.promotion is not None  # nothing moves that was not asked for
+    return promote(
+        plan.registry,
+        released,
+        plan.old,
+        verdict=str(outcome.decision.verdict),
+        policy_digest=outcome.decision.policy_digest,
+        report=outcome.report_uri,
+        reason=outcome.promotion.reason,
+        override=outcome.promotion.override,
+    )
+
+
+def _record(plan: Plan, version: Version, outcome: Outcome) -> str:
+    """Keep the decision with a version: tags, metrics and the report, whose address is returned."""
+    from pct_mlops.registry import record_decision
+
+    metrics = gate_metrics(outcome.comparison, outcome.decision.confidence)
+    tags = decision_tags(outcome.report, metrics, plan.old, version)
+    return record_decision(plan.registry, version, tags, metrics, outcome.report, for_good=outcome.moves)

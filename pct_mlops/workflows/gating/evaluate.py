@@ -52,20 +52,49 @@ def judge(
     outputs: Outputs | None = None,
     tracking_uri: str | None = None,
 ) -> Judgement:
-    """Judge `candidate` against `baseline` (default: the policy's alias of the candidate's model, or of `into`).
+    """Judge a candidate against a baseline, and move production if that is asked for and permitted.
 
-    Over a registry the decision is recorded with the version. With `promote`, production moves on PASS or BOOTSTRAP;
-    with `override` (which needs a reason) on FAIL and INCONCLUSIVE too, never on ERROR. `into` names the model that
-    the candidate is copied to when it is promoted. `recompute` scores both where their tables do not fit. `pin` is the
-    policy's list of pinned examples, to which blockers that are fixed are added after a pass.
+    Over a registry the decision is recorded with the version. Order: decide, write `outputs` aside, record, move, put
+    the outputs in place. What fails before the move prevents it, and is an ERROR or a PctError.
 
-    Order: decide, write `outputs` aside, record, move, put the outputs in place. What fails before the move prevents
-    it, and is an ERROR or a PctError.
+    Args:
+        candidate: a version (name@candidate, name/3, models:/name/3) or a predictions file.
+        policy: the rules.
+        baseline: what it is judged against; None: the policy's alias of the candidate's model, or of `into`.
+        promote: move production on PASS or BOOTSTRAP.
+        override: move it on FAIL and INCONCLUSIVE too, never on ERROR; needs a reason.
+        reason: kept in the history of production.
+        into: the model that the candidate is judged for, and copied to when it is promoted.
+        recompute: score both where their tables do not fit.
+        pin: the policy's list of pinned examples, to which blockers that are fixed are added after a pass.
+        outputs: report files to write.
+        tracking_uri: of the registry; None: MLflow's own setting.
+
+    Returns:
+        The decision with its evidence, its report as a dictionary, and what became of production.
+
+    Raises:
+        PctError: the candidate, baseline or registry cannot be read, or what was asked for does not go together.
+
+    Example:
+        >>> from pct_mlops import Policy, Predictions, Rule, evaluate_candidate
+        >>> ids, labels = ["a", "b", "c", "d"], [0, 1, 1, 0]
+        >>> about = {"class_names": ("cat", "dog"), "split": "test"}
+        >>> old = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [0, 2], [0, 2]], **about)
+        >>> new = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [2, 0], [2, 0]], **about)
+        >>> tables = old.save("old.parquet"), new.save("new.parquet")
+        >>> policy = Policy(rules=(Rule(metric="nfr", max=0.02, bound="point"),))
+        >>> judged = evaluate_candidate("new.parquet", policy, baseline="old.parquet")
+        >>> judged.decision.verdict.value, judged.report["checks"][0]["value"]
+        ('FAIL', 0.25)
     """
-    outputs = outputs or Outputs()
     request = _Request(baseline, promote, override, reason, into, recompute, pin)
+    return _judge(candidate, policy, request, outputs or Outputs(), tracking_uri)
+
+
+def _judge(candidate: str, policy: Policy, request: _Request, outputs: Outputs, tracking_uri: str | None) -> Judgement:
     try:
-        if override and not reason.strip():
+        if request.override and not request.reason.strip():
             raise PctError("An override without a reason tells nobody anything: give one with --reason.")
         if is_file(candidate):
             judgement = _judge_files(candidate, policy, request)

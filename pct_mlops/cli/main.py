@@ -14,7 +14,6 @@ from typing import NoReturn
 
 import click
 
-from pct_mlops import __version__
 from pct_mlops.cli import (
     explore,
     gate,
@@ -42,8 +41,23 @@ ERROR, INTERRUPTED = 2, 130
 SHORT_VERBS = {"compare", "gate", "history", "list", "policy", "review", "rollback", "verify"}
 
 
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from pct_mlops import __version__
+
+        click.echo(f"pct, version {__version__}")
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="pct")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback and the code of an error.")
 def pct(debug: bool) -> None:
     """Train classifiers that flip less, refuse those that flip too much, and look at what flipped.

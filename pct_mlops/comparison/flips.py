@@ -49,11 +49,43 @@ SELECT {_COLUMNS},
             WHEN new_right THEN 'positive' ELSE 'both_wrong' END AS kind
 FROM pairs WHERE sample_id = $sample_id
 """
+# The flip matrix: negative flips by target and wrong new class.
+FLIP_MATRIX = """
+SELECT label, new_prediction, num::BIGINT FROM
+    (SELECT label, new_prediction, sum(num) AS num FROM cells
+     WHERE old_prediction = label AND new_prediction <> label GROUP BY label, new_prediction)
+ORDER BY num DESC, label, new_prediction
+"""
+OTHER_CONFIDENCES = """
+SELECT count(*) FILTER (WHERE old_confidence <> new_confidence OR old_label_confidence <> new_label_confidence),
+       count(DISTINCT new_confidence)
+FROM pairs
+"""
 
 
 @dataclass(frozen=True)
 class FlipRow:
-    """One example; classes are indices, confidences lie in [0, 1]. `kind`: of flip, or 'both_right'."""
+    """One example; classes are indices, confidences lie in [0, 1].
+
+    Attributes:
+        sample_id: of the tables.
+        label: the target class.
+        old_prediction: the class that the old model said.
+        new_prediction: the class that the new model said.
+        old_confidence: of the old model in its prediction.
+        new_confidence: of the new model in its prediction.
+        old_label_confidence: of the old model in the target class.
+        new_label_confidence: of the new model in the target class.
+        kind: negative, positive or both_wrong, and both_right where nothing flipped.
+
+    Example:
+        >>> from pct_mlops import Predictions, compare
+        >>> ids, labels, classes = ["a", "b", "c", "d"], [0, 1, 1, 0], ("cat", "dog")
+        >>> old = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [0, 2], [0, 2]], class_names=classes)
+        >>> new = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [2, 0], [2, 0]], class_names=classes)
+        >>> [(flip.sample_id, flip.kind) for flip in compare(old, new).flips("all", sort="sample_id")]
+        [('c', 'negative'), ('d', 'positive')]
+    """
 
     sample_id: str
     label: int

@@ -78,7 +78,24 @@ def _costs(value: Any) -> Any:
 
 
 class Policy(Config):
-    """What a candidate must show before the production alias may move."""
+    """What a candidate must show before the production alias may move.
+
+    Args:
+        evaluation: which predictions decide; always "test".
+        baseline: alias of the version to compare with.
+        confidence: of every one-sided bound.
+        rules: all of them must hold.
+        pinned: examples that must never flip again.
+        slices: further columns for rules on slices.
+        costs: cost of a flip by class name, for weighted_nfr.
+        reviews: what the words of reviewers do.
+
+    Example:
+        >>> from pct_mlops import Policy, Rule
+        >>> policy = Policy(confidence=0.99, rules=(Rule(metric="nfr", max=0.02),))
+        >>> policy.rules[0].max, len(policy.digest)
+        (0.02, 64)
+    """
 
     evaluation: Literal["test"] = Field(default="test", description="which predictions decide")
     baseline: str = Field(default="production", min_length=1, description="alias of the version to compare with")

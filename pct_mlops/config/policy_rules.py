@@ -44,6 +44,21 @@ class Rule(Config):
     """One limit on one metric. Rates are fractions in [0, 1]; changes may be negative.
 
     `bound` says what is held against the limit: a one-sided confidence bound, or the observed value ('point').
+
+    Args:
+        metric: what is limited; `pct list metrics` shows them all.
+        max: the metric may be at most this.
+        min: the metric must be at least this.
+        max_times_floor: at most this many times the NFR of plain retraining.
+        bound: upper, lower or point; None: upper for max, lower for min.
+        min_support: classes and slices with fewer examples are not judged.
+        classes: judge target classes one by one: "all", or a list of names.
+        slice: judge the examples of a slice.
+
+    Example:
+        >>> from pct_mlops import Rule
+        >>> Rule(metric="nfr", max=0.02).bound
+        'upper'
     """
 
     model_config = ConfigDict(

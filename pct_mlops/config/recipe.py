@@ -200,7 +200,23 @@ class EngineConfig(Config):
 
 
 class Recipe(Config):
-    """One training run: `model_name` is the registered model that its result becomes a version of."""
+    """One training run, in one file that can be named.
+
+    Args:
+        model_name: the registered model that its result becomes a version of.
+        data: the data set, its split and its views.
+        model: the architecture and the weights that it starts from.
+        objective: the loss.
+        teacher: the frozen old model.
+        optim: optimiser, schedule and batch.
+        seed: of the weights, the data and the order of examples.
+        engine: how to run, never what to compute.
+
+    Example:
+        >>> from pct_mlops import Recipe
+        >>> Recipe(model_name="pets", objective={"loss": "ldi"}).objective.loss
+        'ldi'
+    """
 
     model_name: str = Field(min_length=1)
     data: DataConfig = DataConfig()

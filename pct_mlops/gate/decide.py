@@ -31,13 +31,30 @@ def decide(
     review: ReviewState | None = None,
     pinned: Collection[str] | None = None,
 ) -> Decision:
-    """Whether the candidate (the comparison's new table) may replace the baseline (its old table).
+    """Decide whether the candidate may replace the baseline.
 
-    Without a baseline there is no comparison: pass baseline_exists=False and the candidate's TableInfo, which must
-    exist even then. `problem` says why there is no comparison (tables missing or not comparable): always an ERROR, with
-    the code of a PctError.
-    floor: NFR of plain retraining on the same examples, for limits relative to it. review: what the reviewers' records
-    add up to. pinned: ids that must not flip, instead of those that the policy names.
+    Args:
+        policy: the rules.
+        comparison: of the baseline's table (old) with the candidate's (new); None where there is none.
+        baseline_exists: whether something is in production; if not, pass the candidate's TableInfo.
+        candidate: what the candidate's table says about itself; needed only without a comparison.
+        problem: why there is no comparison; always an ERROR, with the code of a PctError.
+        floor: NFR of plain retraining on the same examples, for limits relative to it.
+        review: what the reviewers' records add up to.
+        pinned: ids that must not flip, instead of those that the policy names.
+
+    Returns:
+        The decision. Everything unknown refuses: it is an ERROR, not an exception.
+
+    Example:
+        >>> from pct_mlops import Policy, Predictions, Rule, compare, decide
+        >>> ids, labels = ["a", "b", "c", "d"], [0, 1, 1, 0]
+        >>> about = {"class_names": ("cat", "dog"), "split": "test"}
+        >>> old = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [0, 2], [0, 2]], **about)
+        >>> new = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [2, 0], [2, 0]], **about)
+        >>> decision = decide(Policy(rules=(Rule(metric="nfr", max=0.02),)), compare(old, new))
+        >>> decision.verdict.value, decision.exit_code
+        ('INCONCLUSIVE', 3)
     """
     old = comparison.old if comparison else None
     new = comparison.new if comparison else candidate

@@ -21,9 +21,16 @@ OutputLike: TypeAlias = ModelOutput | Tensor
 class Binding(NamedTuple):
     """What a distance may have to know of the two models before training.
 
-    `num_classes`: of the new model (`Objective.bind` narrows it to its known classes). `new_width`, `old_width`:
-    columns of their features; None: the old model, for instance an ensemble of unequal widths, has none. `old_head`:
-    the teacher's own classifier, its rows those of the teacher's logits; None when it has no linear one.
+    Args:
+        num_classes: of the new model (`Objective.bind` narrows it to its known classes).
+        new_width: columns of the new model's features.
+        old_width: columns of the old one's; None: it has none, for instance an ensemble of unequal widths.
+        old_head: the teacher's own classifier, its rows those of the teacher's logits; None when it has no linear one.
+
+    Example:
+        >>> from pct_mlops import RP, Binding
+        >>> RP(dim_out=4).bind(Binding(num_classes=10, new_width=64, old_width=32)).module.new.weight.shape
+        torch.Size([4, 64])
     """
 
     num_classes: int
@@ -105,10 +112,20 @@ def name_of(catalog: Catalog[Any], part: object) -> str:
 class Distance(ABC):
     """One value per sample: how far the new model's answer is from the old one's.
 
-    `distance(new, old, target)` -> float32 [N]; logits [N, C], features [N, D], targets int64 [N]. A target of -1 marks
-    a sample that takes no part: its value is 0, with gradient 0, and no other sample is compared with it.
-    Unequal shapes raise ValueError; a missing teacher or missing features raise PctError.
+    `distance(new, old, target)` -> float32 [N], from a ModelOutput or plain logits [N, C] of each model and targets
+    int64 [N]. A target of -1 marks a sample that takes no part: its value is 0, with gradient 0, and no other sample is
+    compared with it. Unequal shapes and other targets that are no classes raise ValueError (see `check_targets`); a
+    missing teacher or missing features raise PctError.
     A subclass writes `per_sample` and never has to think of precision, shapes or gradients into the old model.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import Distance
+        >>> class L1(Distance):
+        ...     def per_sample(self, new, old, target):
+        ...         return (new.logits - old.logits).abs().mean(dim=1)
+        >>> L1()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]]), torch.tensor([0]))
+        tensor([1.])
     """
 
     @property

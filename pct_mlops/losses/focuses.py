@@ -23,8 +23,18 @@ if TYPE_CHECKING:
 class Focus(ABC):
     """One weight >= 0 per sample: `focus(new, old, target)` -> float32 [N], without gradient.
 
-    `index` int64 [N] (the samples' rows in the training split) is given only to a focus that declares `needs_index`.
+    Outputs and targets are those of a distance. `index` int64 [N] (the samples' rows in the training split) is given
+    only to a focus that declares `needs_index`.
     Unequal shapes raise ValueError; a missing teacher raises PctError.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import Focus
+        >>> class Unsure(Focus):
+        ...     def weigh(self, new, old, target, index):
+        ...         return 1 - old.logits.softmax(dim=1).amax(dim=1)
+        >>> Unsure()(torch.zeros(1, 2), torch.zeros(1, 2), torch.tensor([0]))
+        tensor([0.5000])
     """
 
     needs_index: ClassVar[bool] = False
@@ -75,7 +85,19 @@ def _right(output: ModelOutput, target: Tensor) -> Tensor:
 @FOCUSES.register("all")
 @dataclass(frozen=True)
 class AllExamples(MaskFocus):
-    """Every sample weighs the same: base."""
+    """Every sample weighs the same: base.
+
+    Args:
+        base: weight of every example, >= 0.
+        scale: added to it nowhere, so that all focuses take the same parameters, >= 0.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import AllExamples
+        >>> logits = torch.tensor([[2.0, 0.0]])
+        >>> AllExamples(base=1, scale=5)(logits, None, torch.tensor([0]))
+        tensor([1.])
+    """
 
     needs_teacher: ClassVar[bool] = False
 
@@ -87,7 +109,19 @@ class AllExamples(MaskFocus):
 @FOCUSES.register("old_correct")
 @dataclass(frozen=True)
 class OldCorrect(MaskFocus):
-    """More weight where the old model is right: focal distillation (Yan et al., arXiv 2011.09161)."""
+    """More weight where the old model is right: focal distillation (Yan et al., arXiv 2011.09161).
+
+    Args:
+        base: weight of every example, >= 0.
+        scale: added to it where the old model is right, >= 0.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import OldCorrect
+        >>> logits = torch.tensor([[2.0, 0.0]])
+        >>> OldCorrect(base=1, scale=5)(-logits, logits, torch.tensor([0]))
+        tensor([6.])
+    """
 
     def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
         """Bool [N]."""
@@ -97,7 +131,19 @@ class OldCorrect(MaskFocus):
 @FOCUSES.register("neg_flip")
 @dataclass(frozen=True)
 class NegativeFlip(MaskFocus):
-    """More weight on present negative flips: the old model is right and the new one is wrong."""
+    """More weight on present negative flips: the old model is right and the new one is wrong.
+
+    Args:
+        base: weight of every example, >= 0.
+        scale: added to it on negative flips, >= 0.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import NegativeFlip
+        >>> logits = torch.tensor([[2.0, 0.0]])
+        >>> NegativeFlip(base=1, scale=5)(-logits, logits, torch.tensor([0]))
+        tensor([6.])
+    """
 
     def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
         """Bool [N]."""
@@ -107,7 +153,19 @@ class NegativeFlip(MaskFocus):
 @FOCUSES.register("new_incorrect")
 @dataclass(frozen=True)
 class NewIncorrect(MaskFocus):
-    """More weight where the new model is wrong (MUSCLE, arXiv 2407.09435, table 7)."""
+    """More weight where the new model is wrong (MUSCLE, arXiv 2407.09435, table 7).
+
+    Args:
+        base: weight of every example, >= 0.
+        scale: added to it where the new model is wrong, >= 0.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import NewIncorrect
+        >>> logits = torch.tensor([[2.0, 0.0]])
+        >>> NewIncorrect(base=1, scale=5)(logits, None, torch.tensor([0]))
+        tensor([1.])
+    """
 
     needs_teacher: ClassVar[bool] = False
 

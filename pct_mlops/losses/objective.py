@@ -29,7 +29,21 @@ if TYPE_CHECKING:
 
 
 class LossTerms(NamedTuple):
-    """The scalar to minimise, and what it is made of for each sample: cross-entropy, distance, focus, each [N]."""
+    """The scalar to minimise, and what it is made of for each sample.
+
+    Attributes:
+        total: the scalar, float32, whose gradient reaches the new model alone.
+        cross_entropy: [N], with the weights of classes and examples in it.
+        distance: [N].
+        focus: [N], without gradient.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import L2, Objective
+        >>> terms = Objective(L2(), weight=1.0)(torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([0]))
+        >>> round(float(terms.total), 4), terms.distance, terms.focus
+        (1.1931, tensor([0.5000]), tensor([1.]))
+    """
 
     total: Tensor
     cross_entropy: Tensor
@@ -44,18 +58,43 @@ class Objective:
     Yan et al., arXiv 2011.09161, equation 4; `mix` is the same direction with weight = mix / (1 - mix), on another
     overall scale. Give one of them, or neither where there is no distance.
 
-    CE is over all classes and every head: softmax, or with cross_entropy "binary" the mean over classes of binary ones.
-    `class_weights` [C] and `ce_weights` [num_examples, picked by index] weigh samples; their CE is then the weighted
-    sum over the global batch divided by the sum of the weights there, as torch's reduction "mean" does. The values in
-    `LossTerms.cross_entropy` have their weight in them. Neither touches the distance.
+    CE is over all classes and every head. Where samples have weights, their CE is the weighted sum over the global
+    batch divided by the sum of the weights there, as torch's reduction "mean" does. The values in
+    `LossTerms.cross_entropy` have their weight in them. Weights do not touch the distance.
 
     Mixed images (`soft`): CE takes the shares of the labels; the distance compares both models' outputs on the same
     mixed image; distance and focus conditions take `target`, the label with the larger share.
 
-    `known_classes`: the classes of the new model that the teacher knows too, in the order of the teacher's logits
-    [N, K]. The distance sees the new logits of these classes only. Samples of other classes take no part in it: their
-    distance and focus are 0, and nobody is compared with them; the mean is still over the whole batch. Whether a model
-    is right is asked of all of its classes, so that a new class predicted on an old one's sample is a flip.
+    With `known_classes` the distance sees the new logits of these classes only. Samples of other classes take no part
+    in it: their distance and focus are 0, and nobody is compared with them; the mean is still over the whole batch.
+    Whether a model is right is asked of all of its classes, so that a new class predicted on an old one's sample is a
+    flip.
+
+    Args:
+        distance: to the old model; None: cross-entropy alone.
+        focus: weighs the distance of each sample; None: all weigh 1.
+        weight: of the distance beside the cross-entropy.
+        mix: share of the distance, in [0, 1].
+        label_smoothing: of the cross-entropy, in [0, 1).
+        class_weights: [C], of the cross-entropy.
+        cross_entropy: "softmax", or "binary" for the mean over classes of binary ones.
+        ce_weights: [num_examples], of the cross-entropy, picked by the batch's `index`.
+        known_classes: the classes of the new model that the teacher knows too, in the order of the teacher's logits
+            [N, K].
+
+    Raises:
+        ValueError: parts do not go together, for example both weight and mix.
+        PctError: weights are no numbers >= 0.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import LDI, Objective
+        >>> objective = Objective(LDI(margin=0.5), mix=0.5)
+        >>> new, old = torch.tensor([[2.5, 0.0]], requires_grad=True), torch.zeros(1, 2)
+        >>> terms = objective(new, old, torch.tensor([0]))
+        >>> terms.total.backward()
+        >>> round(terms.total.item(), 4)
+        1.0394
     """
 
     distance: Distance | None = None

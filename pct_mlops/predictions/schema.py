@@ -46,7 +46,29 @@ _TEXT_KEYS = ("model_name", "model_version", "model_uri", "dataset", "split", "p
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What a table says about itself. `num_members` counts the models whose mean logits it holds."""
+    """What a table says about itself.
+
+    Attributes:
+        schema_version: of the file's layout.
+        model_name: of the registered model, or any name.
+        model_version: its version.
+        model_uri: where it lies, for example models:/pets/3.
+        dataset: name of the data set.
+        split: which part of it, for example test.
+        class_names: in the order of the class indices.
+        preprocessing: id of what was done to the inputs.
+        digest: sha256 over the (sample_id, label) pairs and the class names; equal digests are comparable.
+        num_examples: rows.
+        columns: all columns, in file order.
+        slices: those that examples can be sliced by.
+        num_members: models whose mean logits it holds.
+        path: of the file; empty before it is saved.
+
+    Example:
+        >>> from pct_mlops import Predictions
+        >>> Predictions.from_arrays(["a"], [0], [[2.0, 0.0]], class_names=("cat", "dog"), model_name="pets").info.title
+        'pets'
+    """
 
     schema_version: int
     model_name: str

@@ -50,7 +50,8 @@ from pct_mlops.errors import ConfigError, TableError
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.arrays import SLAB
 from pct_mlops.predictions.schema import TableInfo, arrow_schema, to_metadata
-from pct_mlops.predictions.table import ROW_GROUP, Predictions
+from pct_mlops.predictions.table import Predictions
+from pct_mlops.predictions.writing import ROW_GROUP
 
 STRATEGIES = ("mb", "mbme", "cr")
 BATCH = 65_536  # rows in memory at once

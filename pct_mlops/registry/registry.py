@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from pct_mlops.registry.connection import (
     said_plainly,
     without_user,
 )
+from pct_mlops.registry.version import Version
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
@@ -32,24 +33,6 @@ IMAGES_TAG = "pct.images."  # + the first digits of an evaluation set's digest
 LOCK_TAG = "pct.lock.of"  # on the registered models that are locks
 
 _REFERENCE = re.compile(r"^(?:models:/)?(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]{1,9}))\Z")
-
-
-@dataclass(frozen=True)
-class Version:
-    """One version of a registered model. `created` is milliseconds since 1970; `source` is where its files lie."""
-
-    name: str
-    version: int
-    aliases: tuple[str, ...]
-    run_id: str
-    source: str
-    created: int
-    tags: Mapping[str, str]
-
-    @property
-    def uri(self) -> str:
-        """`models:/name/version`: never moves, as an alias does."""
-        return f"models:/{self.name}/{self.version}"
 
 
 @cache
@@ -68,7 +51,18 @@ def is_reference(text: str) -> bool:
 class Registry:
     """A model registry behind an MLflow tracking URI (None: MLFLOW_TRACKING_URI, or the local store).
 
-    Every failure of the server or store is a PctError. `create` permits making a local store that is not there.
+    Every failure of the server or store is a PctError.
+
+    Args:
+        tracking_uri: of the server or store; None: MLFLOW_TRACKING_URI, or the local store.
+        create: permits making a local store that is not there.
+
+    Example:
+        >>> from pct_mlops import Registry
+        >>> Registry("sqlite:///nowhere.db")
+        Traceback (most recent call last):
+            ...
+        pct_mlops.errors.RegistryUnavailableError: There is no registry at sqlite:///nowhere.db: set MLFLOW_TRACKING_URI to yours, or ...
     """
 
     def __init__(self, tracking_uri: str | None = None, *, create: bool = False) -> None:

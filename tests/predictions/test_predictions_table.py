@@ -252,7 +252,7 @@ def test_failed_save_keeps_the_old_file_and_no_rubbish(tmp_path, monkeypatch):
     def full(*_args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pct_mlops.predictions.table.os.fsync", full)
+    monkeypatch.setattr("pct_mlops.predictions.writing.os.fsync", full)
     with pytest.raises(PctError, match="No space left"):
         table([0, 1], [1, 0]).save(path)
     assert path.read_bytes() == before

@@ -226,9 +226,27 @@ def evaluate_candidate(
 
     Raises:
         PctError: The run could not even begin, or a report could not be written. Reports then say ERROR.
+
+    Example:
+        >>> from pct_mlops import Policy, Predictions, Rule, evaluate_candidate
+        >>> ids, labels = ["a", "b", "c", "d"], [0, 1, 1, 0]
+        >>> about = {"class_names": ("cat", "dog"), "split": "test"}
+        >>> old = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [0, 2], [0, 2]], **about)
+        >>> new = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [2, 0], [2, 0]], **about)
+        >>> tables = old.save("old.parquet"), new.save("new.parquet")
+        >>> policy = Policy(rules=(Rule(metric="nfr", max=0.02, bound="point"),))
+        >>> outcome = evaluate_candidate("new.parquet", policy, baseline="old.parquet")
+        >>> outcome.decision.verdict.value, outcome.report["checks"][0]["value"]
+        ('FAIL', 0.25)
     """
     files = files or ReportFiles()
-    run = GateRun(candidate, policy, baseline, promote, override, reason, into, recompute, pin, files, tracking_uri)
+    return _run(
+        GateRun(candidate, policy, baseline, promote, override, reason, into, recompute, pin, files, tracking_uri)
+    )
+
+
+def _run(run: GateRun) -> Outcome:
+    """All stages in their order; what breaks off leaves reports that say ERROR, or none."""
     try:
         plan = run.plan()
         outcome = run.decide(plan)
@@ -237,10 +255,10 @@ def evaluate_candidate(
         decided = outcome.decision.verdict is not Verdict.ERROR
         outcome = run.move(plan, outcome) if plan is not None and decided else unmoved
     except PctError as error:
-        files.refuse(policy, error)
+        run.files.refuse(run.policy, error)
         raise
     except BaseException:
-        files.discard()
+        run.files.discard()
         raise
     run.commit(outcome)
     return outcome

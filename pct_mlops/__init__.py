@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pct_mlops.models.output import ModelOutput
     from pct_mlops.predictions import Predictions, TableInfo
     from pct_mlops.registry import Registry, Version
-    from pct_mlops.workflows.gating.gate_run import evaluate_candidate
+    from pct_mlops.workflows.gating.evaluate import evaluate_candidate
 
     __version__: str
 
@@ -120,7 +120,7 @@ _MODULES = {
     "pct_mlops.predictions": "Predictions TableInfo",
     "pct_mlops.registry": "Registry Version",
     "pct_mlops.version": "__version__:version",
-    "pct_mlops.workflows.gating.gate_run": "evaluate_candidate",
+    "pct_mlops.workflows.gating.evaluate": "evaluate_candidate",
 }
 _HOME = {entry.partition(":")[0]: (module, entry) for module, names in _MODULES.items() for entry in names.split()}
 

@@ -72,8 +72,9 @@ def gate(
     """
     from pct_mlops.reports import checked_explorer, render_decision
     from pct_mlops.reports.terminal import clean
-    from pct_mlops.workflows.gating.gate_run import ReportFiles, evaluate_candidate
+    from pct_mlops.workflows.gating.evaluate import evaluate_candidate
     from pct_mlops.workflows.gating.pinned_examples import pinned_file
+    from pct_mlops.workflows.gating.report_files import ReportFiles
     from pct_mlops.workflows.runtime.atomic_files import is_stdout
 
     files = ReportFiles(json_file, junit_file, markdown_file)

@@ -66,8 +66,7 @@ def decide(
         code = refusal.code if isinstance(refusal, PctError) else _first_code(checks)
         return Decision(verdict, sentence, tuple(checks), policy, tuple(small), num_examples, new, old, *beside, code)
 
-    refusal = problem or _refusal(policy, comparison, baseline_exists, candidate)
-    refusal = refusal or _other_inputs(policy, comparison, review)
+    refusal = problem or _refusal(policy, comparison, baseline_exists, candidate, review)
     if refusal:
         return decision(Verdict.ERROR, str(refusal), [], [])
     if comparison is None:
@@ -100,10 +99,8 @@ def _first(decision: Callable[..., Decision], checks: list[Check]) -> Decision:
     return decision(Verdict.BOOTSTRAP, sentence, checks, [])
 
 
-def _other_inputs(policy: Policy, comparison: Comparison | None, review: ReviewState) -> PctError | str | None:
+def _other_inputs(policy: Policy, comparison: Comparison, review: ReviewState) -> PctError | str | None:
     """Whether the comparison was made with what the policy and the reviewers say; anything else decides nothing."""
-    if comparison is None:
-        return None
     if comparison.apart != frozenset(apart_ids(policy, review)):
         return (
             "The flips that the comparison sets apart are not those that the policy and the reviewers set apart: "
@@ -129,8 +126,12 @@ def _other_slices(policy: Policy, comparison: Comparison, slices: Path | None) -
 
 
 def _refusal(
-    policy: Policy, comparison: Comparison | None, baseline_exists: bool, candidate: TableInfo | None
-) -> str | None:
+    policy: Policy,
+    comparison: Comparison | None,
+    baseline_exists: bool,
+    candidate: TableInfo | None,
+    review: ReviewState,
+) -> PctError | str | None:
     """Why no rule is even looked at, or None."""
     if not policy.rules:
         return "The policy has no rules, so it would let anything pass: write at least one."
@@ -140,7 +141,8 @@ def _refusal(
         return "There is a comparison although no baseline exists: one of the two is wrong."
     if is_same_model(comparison.old, comparison.new):
         return f"Candidate and baseline are the same model ({comparison.new.title}): register the candidate first."
-    return _wrong_split(policy, candidate=comparison.new, baseline=comparison.old)
+    split = _wrong_split(policy, candidate=comparison.new, baseline=comparison.old)
+    return split or _other_inputs(policy, comparison, review)
 
 
 def _bootstrap_refusal(policy: Policy, baseline_exists: bool, candidate: TableInfo | None) -> str | None:

@@ -18,7 +18,8 @@ from rich.text import Text
 from pct_mlops.config import Policy, Recipe
 from pct_mlops.errors import DataError, OutputError, TrainingError
 from pct_mlops.reports import render_candidates, render_decision
-from pct_mlops.workflows.gating.gate_run import PROMOTING, Outcome, evaluate_candidate
+from pct_mlops.workflows.gating.evaluate import evaluate_candidate
+from pct_mlops.workflows.gating.outcome import PROMOTING, Outcome
 from pct_mlops.workflows.tables.compare import compare_sources
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pct_mlops.gate import Mark, ReviewKind, decide
 from pct_mlops.gate.reviews import Review
 from pct_mlops.registry import Registry, add_review
 from pct_mlops.registry import reviews as stored_reviews
-from pct_mlops.workflows.gating.gate_run import evaluate_candidate
+from pct_mlops.workflows.gating.evaluate import evaluate_candidate
 
 HOSTILE = "<img src=x onerror=alert(1)> **b** [a](http://evil.invalid)"
 

@@ -12,7 +12,7 @@ from pct_mlops.errors import ConfigError, PctError, PromotionError
 from pct_mlops.gate import Verdict, decide
 from pct_mlops.reports import ComparedPair, Promotion
 from pct_mlops.workflows.gating.evidence import file_evidence, version_evidence
-from pct_mlops.workflows.gating.outcome import OVERRIDABLE, PROMOTING, Outcome
+from pct_mlops.workflows.gating.outcome import OVERRIDABLE, Outcome
 from pct_mlops.workflows.gating.pinned_examples import fixed_blockers, with_ids
 from pct_mlops.workflows.gating.promotion import decision_tags, ending_of, gate_metrics
 from pct_mlops.workflows.gating.report_files import ReportFiles
@@ -20,8 +20,6 @@ from pct_mlops.workflows.runtime.references import is_file
 
 if TYPE_CHECKING:
     from pct_mlops.registry import Move, Registry, Version
-
-__all__ = ["PROMOTING", "GateRun", "Outcome", "Plan", "ReportFiles", "evaluate_candidate"]
 
 
 class Plan(NamedTuple):
@@ -53,7 +51,7 @@ class GateRun:
                  (last: no file says PASS where the run ended in an error)
 
     What fails before the move prevents it, and is an ERROR or a PctError. For files `plan` gives None: there is nothing
-    to move. `evaluate_candidate` runs all of it and says what each field means.
+    to move. `evaluate.evaluate_candidate` runs all of it and says what each field means.
     """
 
     candidate: str
@@ -190,78 +188,6 @@ class GateRun:
                 self.files.refuse(self.policy, error)
                 raise
             raise error.reworded(f"{outcome.moved_to} is production now, but {error}") from error
-
-
-def evaluate_candidate(
-    candidate: str,
-    policy: Policy,
-    *,
-    baseline: str | None = None,
-    promote: bool = False,
-    override: bool = False,
-    reason: str = "",
-    into: str | None = None,
-    recompute: bool = False,
-    pin: Path | None = None,
-    files: ReportFiles | None = None,
-    tracking_uri: str | None = None,
-) -> Outcome:
-    """Decide whether `candidate` may replace `baseline`, and over a registry record that and move production.
-
-    Args:
-        candidate: A version (`name@candidate`, `name/3`, `models:/...`), or a predictions file.
-        policy: The rules.
-        baseline: A version or file; by default the policy's alias of the candidate's model, or of `into`.
-        promote: Move production on PASS or BOOTSTRAP.
-        override: Move it on FAIL and INCONCLUSIVE too, never on ERROR; needs a reason.
-        reason: Kept in the history of production.
-        into: The model that the candidate is copied to when it is promoted.
-        recompute: Score both anew where their tables are missing or do not fit.
-        pin: The policy's list of pinned examples, to which blockers that are fixed are added after a pass.
-        files: The reports to write; none by default.
-        tracking_uri: The registry.
-
-    Returns:
-        The decision with its evidence, and what became of production.
-
-    Raises:
-        PctError: The run could not even begin, or a report could not be written. Reports then say ERROR.
-
-    Example:
-        >>> from pct_mlops import Policy, Predictions, Rule, evaluate_candidate
-        >>> ids, labels = ["a", "b", "c", "d"], [0, 1, 1, 0]
-        >>> about = {"class_names": ("cat", "dog"), "split": "test"}
-        >>> old = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [0, 2], [0, 2]], **about)
-        >>> new = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [2, 0], [2, 0]], **about)
-        >>> tables = old.save("old.parquet"), new.save("new.parquet")
-        >>> policy = Policy(rules=(Rule(metric="nfr", max=0.02, bound="point"),))
-        >>> outcome = evaluate_candidate("new.parquet", policy, baseline="old.parquet")
-        >>> outcome.decision.verdict.value, outcome.report["checks"][0]["value"]
-        ('FAIL', 0.25)
-    """
-    files = files or ReportFiles()
-    return _run(
-        GateRun(candidate, policy, baseline, promote, override, reason, into, recompute, pin, files, tracking_uri)
-    )
-
-
-def _run(run: GateRun) -> Outcome:
-    """All stages in their order; what breaks off leaves reports that say ERROR, or none."""
-    try:
-        plan = run.plan()
-        outcome = run.decide(plan)
-        unmoved = run.stage(outcome)
-        # An ERROR is no decision: the registry stays as it was.
-        decided = outcome.decision.verdict is not Verdict.ERROR
-        outcome = run.move(plan, outcome) if plan is not None and decided else unmoved
-    except PctError as error:
-        run.files.refuse(run.policy, error)
-        raise
-    except BaseException:
-        run.files.discard()
-        raise
-    run.commit(outcome)
-    return outcome
 
 
 def _pair(plan: Plan) -> ComparedPair | None:

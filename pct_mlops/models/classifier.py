@@ -30,6 +30,30 @@ class Body:
     names: dict[str, str | None] = field(default_factory=dict)
 
 
+def without_head(network: nn.Module) -> Body:
+    """A whole classifier without its last linear layer, and without the dropout before it, which the head takes over.
+
+    The last nn.Linear of `network`, in the order in which its parts were made, is taken for its head. PctError when
+    there is none.
+    """
+    layers = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not layers or not layers[-1][0]:
+        raise PctError(
+            "The network has no linear layer inside that could be its head: return it without head, as Body."
+        )
+    path, last = layers[-1]
+    parent_path, _, child = path.rpartition(".")
+    parent = network.get_submodule(parent_path)
+    children = list(dict(parent.named_children()))
+    before = children[children.index(child) - 1] if child != children[0] else child
+    setattr(parent, child, nn.Identity())
+    dropout = getattr(parent, before)
+    if not isinstance(dropout, nn.Dropout):
+        return Body(network, last.in_features, names={path: "head"})
+    setattr(parent, before, nn.Identity())
+    return Body(network, last.in_features, dropout=dropout.p, names={path: "head"})
+
+
 class Classifier(nn.Module):
     """Normalisation, backbone and head: images [N, C_in, H, W] float in [0, 1] -> ModelOutput.
 

@@ -80,7 +80,7 @@ def read_recipe(reference: str | None, overrides: Sequence[str], tracking_uri: s
     file = registry.download(version, "recipe.yaml")
     if file is None:
         raise PctError(f"{version.uri} carries no recipe: give the recipe file that it was trained with.")
-    recipe = Recipe.read(file, [f"model_name={version.name}", *overrides])
+    recipe = Recipe.read_stored(file, [f"model_name={version.name}", *overrides], version.uri, whole=True)
     if recipe.model.init == PRODUCTION:
         raise PctError(
             f"{version.uri} started from the weights of what was in production then: name that version, "

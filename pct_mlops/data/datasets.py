@@ -16,7 +16,7 @@ from pct_mlops.data import folders
 from pct_mlops.data.idx import read_idx
 from pct_mlops.data.locking import one_process_at_a_time
 from pct_mlops.data.pixels import ArrayPixels
-from pct_mlops.data.split import Split, Splits, assemble, check_labels, stratified
+from pct_mlops.data.split import Split, Splits, check_labels, make_splits, stratified
 
 DATASETS: Catalog[Splits] = Catalog("dataset")
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel of the training images
@@ -62,7 +62,7 @@ def _array_splits(
     for split in (train, test):
         check_labels(split, len(class_names))
     shape = train.pixels.shape
-    parts = assemble(train, None, test, config, seed)
+    parts = make_splits(train, None, test, config, seed)
     resized = "/bilinear" if isinstance(train.pixels, ArrayPixels) and train.pixels.resizes else ""
     preprocessing = f"{config.name}/{shape[1]}x{shape[2]}/uint8{resized}"
     return Splits(config.name, tuple(class_names), shape, *statistics, *parts, preprocessing)
@@ -221,7 +221,7 @@ def image_folder(config: DataConfig, seed: int) -> Splits:
     train. With all three, each is used as it is. Images of different sizes are resized to `data.image_size` (224)
     on the shortest side and cut at the centre; training crops are taken from that.
     """
-    return folders.image_folder(config, seed)
+    return folders.read_image_folder(config, seed)
 
 
 @DATASETS.register("image_list")
@@ -231,4 +231,4 @@ def image_list(config: DataConfig, seed: int) -> Splits:
     Paths are relative to data.root; a label is an integer or a class name (after a tab when it holds spaces).
     classes.txt has one name per line. With train.txt and val.txt only, val becomes test, as for image_folder.
     """
-    return folders.image_list(config, seed)
+    return folders.read_image_list(config, seed)

@@ -9,7 +9,7 @@ from pct_mlops.config import PctError
 from pct_mlops.config.numbers import probability
 from pct_mlops.gate.decision import Check, Verdict
 from pct_mlops.gate.reviews import Mark, ReviewKind, ReviewState
-from pct_mlops.gate.rules import failed
+from pct_mlops.gate.rules import failed_check
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison
@@ -38,7 +38,7 @@ def beyond_rules(
     try:
         ids = policy.pinned_ids if pinned is None else tuple(dict.fromkeys(pinned))
     except PctError as error:
-        return [failed("pinned", str(error))]
+        return [failed_check("pinned", str(error))]
     checks = [_pinned(comparison, ids)] if ids or policy.pinned is not None else []
     return checks + _blockers(comparison, review.samples(Mark.BLOCKER)) + review_checks(policy, review)
 

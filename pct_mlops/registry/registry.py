@@ -16,10 +16,10 @@ from pct_mlops.config import PctError
 from pct_mlops.config.catalog import closest_first
 from pct_mlops.registry.connection import (
     MlflowException,
-    connect,
     local_folder,
     missing,
     mlflow,
+    open_store,
     said_plainly,
     without_user,
 )
@@ -72,7 +72,7 @@ class Registry:
     """
 
     def __init__(self, tracking_uri: str | None = None, *, create: bool = False) -> None:
-        self.client = connect(tracking_uri, create)
+        self.client = open_store(tracking_uri, create)
         self.tracking_uri: str = mlflow.get_tracking_uri()
 
     def models(self) -> list[str]:

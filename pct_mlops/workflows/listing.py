@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def names(kind: str) -> dict[str, str]:
+def list_names(kind: str) -> dict[str, str]:
     """Name -> summary of all `losses`, `models`, `datasets` or `metrics`."""
     if kind == "losses":
         from pct_mlops.losses import PRESETS

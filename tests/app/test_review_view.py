@@ -74,11 +74,11 @@ def test_the_decision_is_the_one_that_the_command_line_makes_of_the_same_records
     registry = Registry(desk.uri)
     version = registry.get(model, 2)
     pair = Pair(VersionTable(desk.uri, model, 1), VersionTable(desk.uri, model, 2), "", "")
-    pairs.forget()
+    pairs.forget_tables()
     before = decisions.decision(pair, str(desk.policy))
     record = Review(ReviewKind.MARK, "Ada", "mislabelled", "", mark=Mark.LABEL_ERROR, samples=(flip,))
     add_review(registry, version, record)
-    pairs.forget()
+    pairs.forget_tables()
 
     after = decisions.decision(pair, str(desk.policy))
 

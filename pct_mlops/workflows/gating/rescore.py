@@ -12,7 +12,7 @@ from pct_mlops.config import EngineConfig, PctError, Recipe
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import Registry, Version, add_predictions
 from pct_mlops.workflows.runtime.model_weights import Weights, classifier_files
-from pct_mlops.workflows.runtime.predict import logits_of
+from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.runtime.session import Session
 from pct_mlops.workflows.training.register import predictions_table
 

@@ -12,7 +12,7 @@ from pct_mlops.predictions import Predictions
 from pct_mlops.registry import Registry, Version, add_predictions
 from pct_mlops.workflows.runtime.distributed import on_main
 from pct_mlops.workflows.runtime.model_weights import LEGACY, architecture_of, fetch_weights
-from pct_mlops.workflows.runtime.predict import logits_of
+from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.runtime.session import Session, open_session
 from pct_mlops.workflows.training.register import predictions_table
 

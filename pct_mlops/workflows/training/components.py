@@ -44,7 +44,7 @@ class Assembled:
         return fold_old_head(model, self.old_head, self.bct.alpha)
 
 
-def assemble(inputs: Inputs, session: Session, teacher: Teacher | None, *, rehearse: bool = False) -> Assembled:
+def build_parts(inputs: Inputs, session: Session, teacher: Teacher | None, *, rehearse: bool = False) -> Assembled:
     """Fit the parts to each other; what does not fit is a PctError. Call on all processes.
 
     `rehearse`: only to see whether they fit, with a teacher that stands in for one yet to be trained.

@@ -16,7 +16,7 @@ import yaml
 from pct_mlops.config import PctError, Recipe
 from pct_mlops.registry import TrainingRun
 from pct_mlops.workflows.runtime.distributed import on_main
-from pct_mlops.workflows.runtime.predict import logits_of
+from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.training.inputs import RECIPE_HOW
 from pct_mlops.workflows.training.production_reference import production_right
 
@@ -187,7 +187,7 @@ class Training:
         return self._predict(model, self.splits.val).argmax(axis=1) == self.splits.val.labels.numpy()
 
     def _evaluate(self, model: Any) -> Any:
-        from pct_mlops.engine import Evaluation
+        from pct_mlops.engine import EpochScore
 
         right = self._right(self.parts.served(model))
         accuracy = float(right.mean())
@@ -195,7 +195,7 @@ class Training:
         if self._old_right is not None:
             metrics["val/nfr"] = float((self._old_right & ~right).mean())
             metrics["val/pfr"] = float((~self._old_right & right).mean())
-        return Evaluation(accuracy, metrics)
+        return EpochScore(accuracy, metrics)
 
     def _report(self, result: EpochResult) -> None:
         loss = sum(result.losses) / len(result.losses)

@@ -12,6 +12,8 @@ from pct_mlops.gate.reviews import Mark, ReviewKind, ReviewState
 from pct_mlops.gate.rules import failed_check
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pct_mlops.comparison import Comparison
     from pct_mlops.config import Policy
 
@@ -23,6 +25,34 @@ _SHOWN = 3
 def apart_ids(policy: Policy, review: ReviewState) -> list[str]:
     """Examples whose flips do not count under this policy: pass them to `compare(..., apart=)`."""
     return review.samples(*(Mark(name) for name in policy.reviews.count_apart))
+
+
+def other_inputs(policy: Policy, comparison: Comparison | None, review: ReviewState) -> str | None:
+    """Whether the comparison was made with what the policy and the reviewers say; anything else decides nothing."""
+    if comparison is None:
+        return None
+    if comparison.apart != frozenset(apart_ids(policy, review)):
+        return (
+            "The flips that the comparison sets apart are not those that the policy and the reviewers set apart: "
+            "compare again."
+        )
+    try:
+        costs, slices = policy.class_costs, policy.slices_path
+    except PctError as error:
+        return str(error)
+    weighs = costs is not None or any(rule.metric == "weighted_nfr" for rule in policy.rules)
+    if weighs and comparison.costs != costs:
+        return "The comparison was made with other costs than the policy's: compare again."
+    return _other_slices(policy, comparison, slices)
+
+
+def _other_slices(policy: Policy, comparison: Comparison, slices: Path | None) -> str | None:
+    columns = {rule.slice.column for rule in policy.rules if rule.slice is not None}
+    if slices is not None and comparison.slices_path != slices and columns:
+        return "The comparison was made without the policy's file of slices: compare again."
+    if slices is None and columns.intersection(comparison.joined_columns):
+        return "The comparison was made with a file of slices that the policy does not name: name it under 'slices'."
+    return None
 
 
 def counted_apart(policy: Policy, comparison: Comparison, review: ReviewState) -> dict[str, int]:

@@ -21,7 +21,7 @@ from pct_mlops.workflows.runtime.session import open_session
 from pct_mlops.workflows.studies.fingerprints import first_inputs
 from pct_mlops.workflows.studies.plan import Method, digest, num_seeds, plan_members
 from pct_mlops.workflows.studies.trials import Bench, Old, TrialResult, failure_of, old_tables, old_version
-from pct_mlops.workflows.training.teacher import with_preset_teacher
+from pct_mlops.workflows.training.teacher import preset_teacher
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions
@@ -174,7 +174,8 @@ def _is_recipe_of(registry: Registry, old: Old, recipe: Recipe) -> bool:
 
 def _identity(recipe: Recipe) -> str:
     """Equal for recipes that differ in seeds only; a version's own says what its loss brings, a file may not."""
-    return digest(with_preset_teacher(recipe), seeds=False)
+    teacher = preset_teacher(recipe.teacher, recipe.objective.loss)
+    return digest(recipe.model_copy(update={"teacher": teacher}), seeds=False)
 
 
 def _report(floor: Floor, outcomes: Sequence[TrialResult], old: Old, pairs: list[Report]) -> Report:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pct_mlops.config import ObjectiveConfig, PctError, Recipe, TeacherConfig, unknown
 from pct_mlops.workflows.training.inputs import RECIPE_HOW
-from pct_mlops.workflows.training.teacher import with_preset_teacher
+from pct_mlops.workflows.training.teacher import preset_teacher
 
 if TYPE_CHECKING:
     from pct_mlops.losses import Objective
@@ -204,7 +204,7 @@ def pinned(recipe: Recipe, objective: ObjectiveConfig, production: str, *, ref_i
     one = recipe.model_copy(update={"objective": objective})
     if ref_is_old and "teacher" in PRESETS[objective.loss]:
         one = _with(one, teacher={"ref": None})
-    teacher = with_preset_teacher(one).teacher
+    teacher = preset_teacher(one.teacher, one.objective.loss)
     if teacher.kind != "models":
         return teacher
     refs = tuple(

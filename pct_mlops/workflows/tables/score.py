@@ -55,7 +55,8 @@ def score(
     model = weights.build()
     if model.architecture.class_names != splits.class_names:
         raise PctError(f"{weights.uri} knows other classes than {splits.name}: score it on data with its own classes.")
-    logits = logits_of(model, chosen, recipe, accelerator, title=f"score {split}")
+    batch_size = recipe.engine.eval_batch_size
+    logits = logits_of(model, chosen, recipe.data, accelerator, batch_size=batch_size, title=f"score {split}")
     if not session.is_main:
         return None
     name, number = (version.name, str(version.version)) if version else (recipe.model_name, "")

@@ -67,7 +67,8 @@ class WeightPath:
 
     def predict(self, model: Classifier, split: Split) -> NDArray[np.float32]:
         """Logits [N, C] on every process."""
-        return logits_of(model, split, self._recipe, self._accelerator)
+        batch_size = self._recipe.engine.eval_batch_size
+        return logits_of(model, split, self._recipe.data, self._accelerator, batch_size=batch_size)
 
     def _estimate_statistics(self, model: Classifier, advance: Callable[[int], None]) -> None:
         """Mean over training batches of each BatchNorm's batch statistics; everything else stays in eval mode."""

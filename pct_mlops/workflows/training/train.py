@@ -79,7 +79,16 @@ def _prepare(
 
     recipe = inputs.recipe
     learns = inputs.objective.needs_teacher and recipe.teacher.kind == "models"
-    references = fetch_references(recipe, inputs.splits, session) if learns else []
+    references = []
+    if learns:
+        references = fetch_references(
+            recipe.teacher,
+            inputs.splits,
+            session,
+            loss=recipe.objective.loss,
+            new=recipe.model,
+            model_name=recipe.model_name,
+        )
     if not (learns and recipe.teacher.num_members):
         teacher = build_teacher(references, inputs.splits) if references else None
         return Training(build_parts(inputs, session, teacher), session, resume, own_folder).complete

@@ -1,7 +1,7 @@
 # One command a job; each sets up what it needs. `make` alone shows what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup data browser postgresql demo test thorough check explore ui lock clean
+.PHONY: help setup data browser postgresql demo test thorough check docs explore ui lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -64,7 +64,11 @@ test: setup data browser  ## Run the test suite
 thorough: setup data browser postgresql  ## Run what takes too long for every day: servers under load, thousands of bad inputs
 	@$(PYTEST) -m thorough --timeout 900 $(ARGS)
 
-check: setup  ## Lint, format, types, layers
+docs: setup  ## Build the documentation into site/; a broken link is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@! grep -rE '(src|href)="(https?:)?//' site --include='*.html' || { echo "A page loads something from elsewhere."; exit 1; }
+
+check: setup docs  ## Lint, format, types, layers, documentation
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -83,5 +87,5 @@ lock: setup  ## Pin the dependencies anew
 	  --output-file requirements.lock --upgrade pyproject.toml
 
 clean:  ## Remove the environment, the caches and what the demo made
-	rm -rf $(VENV) demo checkpoints build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .data
+	rm -rf $(VENV) demo checkpoints build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .data
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,7 +18,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 import streamlit as st
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError, PctError
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import pairs
 from pct_mlops.explorer.state import selection, url
@@ -80,7 +80,7 @@ def _options() -> Options:
     try:
         return read_options(sys.argv[1:])
     except SystemExit:
-        raise PctError("The explorer was started with wrong arguments: 'pct explore --help' lists them.") from None
+        raise ConfigError("The explorer was started with wrong arguments: 'pct explore --help' lists them.") from None
 
 
 def _problem(error: PctError) -> None:

@@ -1,3 +1,141 @@
-"""Positive-congruent training for MLflow: train classifiers that flip less, gate those that flip too much."""
+"""Positive-congruent training for MLflow: train classifiers that flip less, gate those that flip too much.
 
-__version__ = "0.1.0"
+What is listed here is public, and changes only with a major version; everything else is private. Names are imported
+when they are first asked for, so that `import pct_mlops` needs neither torch nor mlflow.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pct_mlops.comparison import Comparison, Estimate, FlipCounts, FlipRow, compare
+    from pct_mlops.config import Policy, Recipe, Rule
+    from pct_mlops.errors import PctError
+    from pct_mlops.gate import Check, Decision, Verdict, decide
+    from pct_mlops.losses import (
+        BCT,
+        CE,
+        CNA,
+        DISTANCES,
+        FA,
+        FOCUSES,
+        KL,
+        L2,
+        LDI,
+        PRESETS,
+        RCE,
+        RP,
+        AllExamples,
+        Binding,
+        Distance,
+        Focus,
+        LossTerms,
+        NegativeFlip,
+        NewIncorrect,
+        Objective,
+        OldCorrect,
+        Renyi,
+        build_distance,
+        build_focus,
+        build_objective,
+    )
+    from pct_mlops.metrics import churn, negative_flip_rate, positive_flip_rate
+    from pct_mlops.models.output import ModelOutput
+    from pct_mlops.predictions import Predictions, TableInfo
+    from pct_mlops.registry import Registry, Version
+    from pct_mlops.workflows.gating.evaluate import evaluate_candidate
+
+    __version__: str
+
+# Silent until a program says where lines go, as the command line does.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+__all__ = [
+    "BCT",
+    "CE",
+    "CNA",
+    "DISTANCES",
+    "FA",
+    "FOCUSES",
+    "KL",
+    "L2",
+    "LDI",
+    "PRESETS",
+    "RCE",
+    "RP",
+    "AllExamples",
+    "Binding",
+    "Check",
+    "Comparison",
+    "Decision",
+    "Distance",
+    "Estimate",
+    "FlipCounts",
+    "FlipRow",
+    "Focus",
+    "LossTerms",
+    "ModelOutput",
+    "NegativeFlip",
+    "NewIncorrect",
+    "Objective",
+    "OldCorrect",
+    "PctError",
+    "Policy",
+    "Predictions",
+    "Recipe",
+    "Registry",
+    "Renyi",
+    "Rule",
+    "TableInfo",
+    "Verdict",
+    "Version",
+    "__version__",
+    "build_distance",
+    "build_focus",
+    "build_objective",
+    "churn",
+    "compare",
+    "decide",
+    "evaluate_candidate",
+    "negative_flip_rate",
+    "positive_flip_rate",
+]
+
+_LOSSES = (
+    "BCT CE CNA DISTANCES FA FOCUSES KL L2 LDI PRESETS RCE RP AllExamples Binding Distance Focus LossTerms "
+    "NegativeFlip NewIncorrect Objective OldCorrect Renyi build_distance build_focus build_objective"
+)
+# Module -> what comes from it, each under its own name or as "name:name there".
+_MODULES = {
+    "pct_mlops.comparison": "Comparison Estimate FlipCounts FlipRow compare",
+    "pct_mlops.config": "Policy Recipe Rule",
+    "pct_mlops.errors": "PctError",
+    "pct_mlops.gate": "Check Decision Verdict decide",
+    "pct_mlops.losses": _LOSSES,
+    "pct_mlops.metrics": "churn negative_flip_rate positive_flip_rate",
+    "pct_mlops.models.output": "ModelOutput",
+    "pct_mlops.predictions": "Predictions TableInfo",
+    "pct_mlops.registry": "Registry Version",
+    "pct_mlops.version": "__version__:version",
+    "pct_mlops.workflows.gating.evaluate": "evaluate_candidate",
+}
+_HOME = {entry.partition(":")[0]: (module, entry) for module, names in _MODULES.items() for entry in names.split()}
+
+
+if not TYPE_CHECKING:
+    # To a type checker this function would mean that every name exists.
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, entry = _HOME[name]
+        found = getattr(importlib.import_module(module), entry.rpartition(":")[2])
+        globals()[name] = found
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pct_mlops.charts import count, flip_areas, interval, percent, points
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError
 from pct_mlops.explorer.components import example_html, verdict_banner, verdict_panel
 from pct_mlops.explorer.components.figure_cache import drawn
 from pct_mlops.explorer.markup import plain

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pct_mlops.cli.options import ReportFile, empty_is_none, tracking_uri
-from pct_mlops.cli.streams import show
-from pct_mlops.config import PctError, Policy
+from pct_mlops.cli.streams import keep_stdout_free, show
+from pct_mlops.config import Policy
+from pct_mlops.errors import ConfigError, PctError
 
 if TYPE_CHECKING:
     from pct_mlops.workflows.gating.report_files import ReportFiles
@@ -71,8 +72,9 @@ def gate(
     """
     from pct_mlops.reports import checked_explorer, render_decision
     from pct_mlops.reports.terminal import clean
-    from pct_mlops.workflows.gating.gate_run import ReportFiles, evaluate_candidate
+    from pct_mlops.workflows.gating.evaluate import evaluate_candidate
     from pct_mlops.workflows.gating.pinned_examples import pinned_file
+    from pct_mlops.workflows.gating.report_files import ReportFiles
     from pct_mlops.workflows.runtime.atomic_files import is_stdout
 
     files = ReportFiles(json_file, junit_file, markdown_file)
@@ -80,9 +82,10 @@ def gate(
     rules = _read_policy(policy, files)
     files.explorer = explorer = checked_explorer(explorer_url) if explorer_url else ""
     pin = pinned_file(rules.pinned, Path(policy)) if pin_fixed else None
-    outcome = evaluate_candidate(candidate, rules, pin=pin, files=files, **asked)
     # A program reads what is on standard output then; what people read goes to standard error.
-    err = any(map(is_stdout, files.paths))
+    if err := any(map(is_stdout, files.paths)):
+        keep_stdout_free()
+    outcome = evaluate_candidate(candidate, rules, pin=pin, files=files, **asked)
     try:
         show(render_decision(outcome.decision, outcome.comparison), err=err)
         for line in outcome.remarks:
@@ -91,9 +94,8 @@ def gate(
             click.echo(f"Every flip: {outcome.pair.address(explorer)}", err=err)
     except PctError as error:
         # Production may have moved, and the other reports are written.
-        raise PctError(
-            " ".join([f"The verdict is {outcome.decision.verdict}.", *outcome.remarks, str(error)])
-        ) from error
+        text = " ".join([f"The verdict is {outcome.decision.verdict}.", *outcome.remarks, str(error)])
+        raise error.reworded(text) from error
     click.get_current_context().exit(outcome.exit_code)
 
 
@@ -103,7 +105,7 @@ def _read_policy(path: str, files: ReportFiles) -> Policy:
 
     try:
         if path == DEFAULT_POLICY and not Path(path).exists():
-            raise PctError(
+            raise ConfigError(
                 "There is no policy.yaml in this folder: give one with --policy, for example "
                 "--policy projects/fashion_mnist/policy.yaml."
             )

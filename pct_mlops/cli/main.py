@@ -14,7 +14,6 @@ from typing import NoReturn
 
 import click
 
-from pct_mlops import __version__
 from pct_mlops.cli import (
     explore,
     gate,
@@ -28,17 +27,38 @@ from pct_mlops.cli import (
     training,
     updates,
 )
-from pct_mlops.config import PctError
-from pct_mlops.workflows.runtime.distributed import inside_launcher, leave_group, say_once, wait_briefly
+from pct_mlops.errors import ConfigError, PctError
+from pct_mlops.workflows.runtime.distributed import (
+    inside_launcher,
+    is_main_process,
+    leave_group,
+    say_once,
+    wait_briefly,
+)
 
 ERROR, INTERRUPTED = 2, 130
 # Over within seconds, a third of which Python would spend collecting garbage: while mlflow is imported, and at the end.
 SHORT_VERBS = {"compare", "gate", "history", "list", "policy", "review", "rollback", "verify"}
 
 
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from pct_mlops import __version__
+
+        click.echo(f"pct, version {__version__}")
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="pct")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback and the code of an error.")
 def pct(debug: bool) -> None:
     """Train classifiers that flip less, refuse those that flip too much, and look at what flipped.
 
@@ -118,13 +138,15 @@ def _run(given: list[str]) -> int:
     try:
         _check_words(words)
         # `obj` is what a verb needs to start itself again in other processes.
-        code = pct.main(args=words, prog_name="pct", standalone_mode=False, obj=given)
+        with streams.library_lines() if is_main_process() else contextlib.nullcontext():
+            code = pct.main(args=words, prog_name="pct", standalone_mode=False, obj=given)
     except click.ClickException as error:
         error.show()
         return ERROR
     except PctError as error:
         if debug:
             traceback.print_exc()
+            click.echo(f"Error code: {error.code}", err=True)
         else:
             # Under torchrun the processes may fail alike, or one of them alone.
             say_once(f"Error: {_plain(str(error))}", partial(click.echo, err=True))
@@ -150,7 +172,7 @@ def _check_words(words: Sequence[str]) -> None:
         try:
             word.encode()
         except UnicodeEncodeError:
-            raise PctError(f"'{word}' is not UTF-8: write it so, and give files such names.") from None
+            raise ConfigError(f"'{word}' is not UTF-8: write it so, and give files such names.") from None
 
 
 def _plain(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.workflows.runtime.distributed import inside_launcher, relaunch
 
 MAX_DIGITS = 9  # of a number of processes; Python refuses to read thousands
@@ -38,7 +38,7 @@ def split_overrides(context: click.Context, parameter: click.Parameter, values: 
     try:
         words = [word for value in values for word in shlex.split(value)]
     except ValueError as error:
-        raise PctError(f"--set {' '.join(values)} has an open quote ({error}): close it.") from error
+        raise ConfigError(f"--set {' '.join(values)} has an open quote ({error}): close it.") from error
     whole: list[str] = []
     for word in words:
         if whole and _is_open(whole[-1]):
@@ -80,7 +80,7 @@ def positive(text: str | None, name: str) -> int:
     if text is None:
         return 1
     if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS or int(text) < 1:
-        raise PctError(f"{name} should be a whole number from 1 up, and it is '{text}'.")
+        raise ConfigError(f"{name} should be a whole number from 1 up, and it is '{text}'.")
     return int(text)
 
 

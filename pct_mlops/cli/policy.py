@@ -6,7 +6,8 @@ import textwrap
 
 import click
 
-from pct_mlops.config import PctError, Policy
+from pct_mlops.config import Policy
+from pct_mlops.errors import ConfigError
 
 
 @click.group()
@@ -26,7 +27,7 @@ def check(file: str | None, schema: bool) -> None:
     """Validate the policy FILE and say in words what it demands.
 
     The files that it names are read too. Whether its classes and columns exist only the tables can tell: the gate
-    answers ERROR where they do not. Exit code 0: the policy is in order, 2: it is not.
+    decides ERROR where they do not. Exit code 0: the policy is in order, 2: it is not.
 
     \b
     Examples:
@@ -39,7 +40,7 @@ def check(file: str | None, schema: bool) -> None:
         click.echo(policy_schema_text(), nl=False)
         return
     if not file:
-        raise PctError("There is nothing to check: name a policy file, or ask for its --schema.")
+        raise ConfigError("There is nothing to check: name a policy file, or ask for its --schema.")
     from pct_mlops.gate.explain import explain
     from pct_mlops.reports.terminal import clean
 

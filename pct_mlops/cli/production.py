@@ -6,7 +6,7 @@ import click
 
 from pct_mlops.cli.options import empty_is_none, tracking_uri
 from pct_mlops.cli.streams import show
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 
 
 @click.command()
@@ -81,7 +81,7 @@ def verify(name: str, repair: bool, adopt: bool, reason: str | None, tracking_ur
     from pct_mlops import registry as production
 
     if adopt != (reason is not None) or (adopt and repair):
-        raise PctError("--adopt and --reason TEXT belong together, and --repair stands alone.")
+        raise ConfigError("--adopt and --reason TEXT belong together, and --repair stands alone.")
     registry = production.Registry(tracking_uri)
     if adopt:
         production.adopt(registry, name, reason or "")

@@ -9,7 +9,7 @@ import click
 
 from pct_mlops.cli.options import empty_is_none, tracking_uri
 from pct_mlops.cli.streams import show as print_table
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind
 
 if TYPE_CHECKING:
@@ -71,11 +71,11 @@ def review(
         _show(model, tracking_uri)
         return
     if show or (undo and given):
-        raise PctError(f"{'--list' if show else '--undo'} stands alone: leave out {(given or beside)[0]}.")
+        raise ConfigError(f"{'--list' if show else '--undo'} stands alone: leave out {(given or beside)[0]}.")
     if not undo:
         _check(decision, samples, mark)
     if reason is None:
-        raise PctError("A review without a reason tells nobody anything: give one with --reason.")
+        raise ConfigError("A review without a reason tells nobody anything: give one with --reason.")
     who = by or _user()
     if undo:
         taken = write_reviews.undo_review(model, undo, by=who, reason=reason, tracking_uri=tracking_uri)
@@ -95,22 +95,22 @@ def review(
 
 def _decision(accept: bool, reject: bool) -> ReviewKind | None:
     if accept and reject:
-        raise PctError("--accept and --reject exclude each other: leave one of them out.")
+        raise ConfigError("--accept and --reject exclude each other: leave one of them out.")
     return ReviewKind.ACCEPT if accept else ReviewKind.REJECT if reject else None
 
 
 def _check(decision: ReviewKind | None, samples: str | None, mark: str | None) -> None:
     if mark and not samples:
-        raise PctError("--mark needs the ids of the examples: give them with --samples FILE.")
+        raise ConfigError("--mark needs the ids of the examples: give them with --samples FILE.")
     if decision is None and not samples:
-        raise PctError("Say what you decided: --accept, --reject, or --mark with --samples.")
+        raise ConfigError("Say what you decided: --accept, --reject, or --mark with --samples.")
 
 
 def _mark(text: str) -> Mark:
     try:
         return Mark(text)
     except ValueError as error:
-        raise PctError(
+        raise ConfigError(
             f"--mark {text} is none of {', '.join(str(mark) for mark in Mark)}: write one of these."
         ) from error
 

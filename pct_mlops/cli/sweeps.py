@@ -69,7 +69,6 @@ def sweep(
         controls=controls,
         output=Path(output) if output else None,
         tracking_uri=tracking_uri,
-        say=click.echo,
         show=show,
     )
 
@@ -98,8 +97,6 @@ def floor(
     in_processes(click.get_current_context(), num_processes)
     from pct_mlops.workflows.studies.floor import measure_floor
 
-    found = measure_floor(
-        recipe, seeds=seeds, overrides=overrides, tracking_uri=tracking_uri, say=click.echo, show=show
-    )
+    found = measure_floor(recipe, seeds=seeds, overrides=overrides, tracking_uri=tracking_uri, show=show)
     if found is not None:
         click.echo(f"Stored with the model: {found.sentence}.")

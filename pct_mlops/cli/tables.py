@@ -8,7 +8,7 @@ import click
 
 from pct_mlops.cli.options import ReportFile, tracking_uri
 from pct_mlops.cli.streams import show
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 
 
 @click.command()
@@ -53,7 +53,9 @@ def ensemble(output: Path, inputs: tuple[str, ...], split: str, tracking_uri: st
       pct ensemble mean.parquet fashion-mnist/1 fashion-mnist/2
     """
     if output.suffix != ".parquet":
-        raise PctError(f"The mean is written to a file first, and {output} is none: name it, for example mean.parquet.")
+        raise ConfigError(
+            f"The mean is written to a file first, and {output} is none: name it, for example mean.parquet."
+        )
     from pct_mlops.workflows.runtime.atomic_files import keep_off
     from pct_mlops.workflows.tables.compare_sources import mean_of
 

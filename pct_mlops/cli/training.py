@@ -67,7 +67,7 @@ def train(
     in_processes(click.get_current_context(), num_processes)
     from pct_mlops.workflows.training.train import train as run
 
-    run(read, tracking_uri=tracking_uri, resume=resume, say=click.echo)
+    run(read, tracking_uri=tracking_uri, resume=resume)
 
 
 @click.command()

@@ -10,7 +10,7 @@ import click
 
 from pct_mlops.cli.options import empty_is_none, overrides, tracking_uri
 from pct_mlops.cli.streams import show
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 
 if TYPE_CHECKING:
     from pct_mlops.workflows.tables.interpolate import Interpolation
@@ -27,7 +27,7 @@ def _grid(context: click.Context, parameter: click.Parameter, value: str | None)
     try:
         return [float(word) for word in value.split(",")]
     except ValueError:
-        raise PctError(f"--grid '{value}' is no list of numbers: write for example --grid 0,0.25,0.5.") from None
+        raise ConfigError(f"--grid '{value}' is no list of numbers: write for example --grid 0,0.25,0.5.") from None
 
 
 @click.command()
@@ -226,11 +226,13 @@ def _ratio(strategy: str, text: str | None) -> float:
     if text is None:
         return 2.0 if strategy == "cr" else 1.0
     if strategy != "cr":
-        raise PctError(f"--cost-ratio goes with --strategy cr, and the strategy is {strategy}: leave one of them out.")
+        raise ConfigError(
+            f"--cost-ratio goes with --strategy cr, and the strategy is {strategy}: leave one of them out."
+        )
     try:
         return float(text)
     except ValueError:
-        raise PctError(f"--cost-ratio should be a number, for example 2, and it is '{text}'.") from None
+        raise ConfigError(f"--cost-ratio should be a number, for example 2, and it is '{text}'.") from None
 
 
 def _show_interpolation(result: Interpolation, tolerance: float) -> None:

@@ -11,30 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from pct_mlops.comparison.flips import ONE_EXAMPLE, FlipFilter, FlipRow, page_query
+from pct_mlops.comparison.costs import costs_by_index
+from pct_mlops.comparison.flips import FLIP_MATRIX, ONE_EXAMPLE, OTHER_CONFIDENCES, FlipFilter, FlipRow, page_query
 from pct_mlops.comparison.intervals import mcnemar_exact
 from pct_mlops.comparison.joined_pairs import Pairs
 from pct_mlops.comparison.metrics import METRICS, Metric, metric
 from pct_mlops.comparison.results import ClassCounts, Estimate, FlipCell, FlipCounts, SliceCounts, counts_of
 from pct_mlops.comparison.slices import Joined, SliceExcess, excesses, join_slices
 from pct_mlops.comparison.totals import Totals
-from pct_mlops.config import PctError, unknown
-from pct_mlops.config.policy_files import to_cost
+from pct_mlops.config import unknown
+from pct_mlops.errors import ConfigError, TableError
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions, TableInfo
-
-_FLIP_MATRIX = """
-SELECT label, new_prediction, num::BIGINT FROM
-    (SELECT label, new_prediction, sum(num) AS num FROM cells
-     WHERE old_prediction = label AND new_prediction <> label GROUP BY label, new_prediction)
-ORDER BY num DESC, label, new_prediction
-"""
-_OTHER_CONFIDENCES = """
-SELECT count(*) FILTER (WHERE old_confidence <> new_confidence OR old_label_confidence <> new_label_confidence),
-       count(DISTINCT new_confidence)
-FROM pairs
-"""
 
 
 def compare(
@@ -45,12 +34,30 @@ def compare(
     apart: Collection[str] = (),
     costs: Mapping[str, float] | None = None,
 ) -> Comparison:
-    """Join two tables by sample_id and count. PctError says what differs when they are not comparable.
+    """Join two prediction tables by sample_id and count.
 
-    slices: a CSV or Parquet file with further slice columns by sample_id. apart: ids whose negative flips are left out
-    of flip rates. costs: of a flip by class name, for weighted_nfr; classes that are not named cost 1.
+    Args:
+        old: the table of the model in use.
+        new: the table of its replacement, about the same examples and classes.
+        slices: a CSV or Parquet file with further slice columns by sample_id.
+        apart: ids whose negative flips are left out of flip rates.
+        costs: of a flip by class name, for weighted_nfr; classes that are not named cost 1.
+
+    Returns:
+        The comparison: counts, metrics with bounds, classes, slices, and pages of flips.
+
+    Raises:
+        PctError: the tables are not comparable, and what differs; or a file, class or cost does not fit.
+
+    Example:
+        >>> from pct_mlops import Predictions, compare
+        >>> ids, labels, classes = ["a", "b", "c", "d"], [0, 1, 1, 0], ("cat", "dog")
+        >>> old = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [0, 2], [0, 2]], class_names=classes)
+        >>> new = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [2, 0], [2, 0]], class_names=classes)
+        >>> compare(old, new).counts
+        FlipCounts(both_right=2, negative_flips=1, positive_flips=1, both_wrong=0)
     """
-    by_index = _costs_by_index(new.info.class_names, costs)
+    by_index = costs_by_index(new.info.class_names, costs)
     connection = new.connect()
     try:
         new.pairs(old, connection).create_view("pairs")
@@ -61,7 +68,7 @@ def compare(
         joined = replace(join_slices(connection, slices), path=slices)
     except duckdb.Error as error:
         first = str(error).strip().split("\n", 1)[0]
-        raise PctError(f"The tables cannot be compared ({first}): write them again.") from error
+        raise TableError(f"The tables cannot be compared ({first}): write them again.") from error
     columns = own | dict.fromkeys(joined.columns, "extra")
     pairs = Pairs(connection, columns, apart, by_index, new.show_progress)
     own_costs = dict(costs) if costs is not None else None
@@ -74,11 +81,20 @@ def compare(
 
 
 class Comparison:
-    """Two comparable tables, counted once. Counts are in memory; flips are queried. Safe to share between threads.
+    """Two comparable tables, counted once; `compare` makes it. Counts are in memory, flips are queried. Thread-safe.
 
-    `apart` are the ids whose negative flips do not count in flip rates, `costs` those of a flip by class name,
-    `slices_path` is the joined file of slices with its `joined_columns`, and `num_without_slices` says how many
-    examples it lacks.
+    Attributes:
+        old: what the old table says about itself.
+        new: what the new table says about itself.
+        apart: ids whose negative flips do not count in flip rates.
+        costs: of a flip by class name; None where there are none.
+        slices_path: the joined file of slices, with its `joined_columns`; `num_without_slices` examples are not in it.
+
+    Example:
+        >>> from pct_mlops import Predictions, compare
+        >>> table = lambda logits: Predictions.from_arrays(["a", "b"], [0, 1], logits, class_names=("cat", "dog"))
+        >>> compare(table([[2, 0], [0, 2]]), table([[2, 0], [2, 0]])).flips("negative")[0].sample_id
+        'b'
     """
 
     def __init__(
@@ -123,7 +139,7 @@ class Comparison:
         overall = self._overall
         if overall.negative_flips or overall.positive_flips or overall.both_wrong_changed:
             return False
-        ((differing, distinct),) = self._pairs.query(_OTHER_CONFIDENCES)
+        ((differing, distinct),) = self._pairs.query(OTHER_CONFIDENCES)
         return not differing and distinct > 1
 
     @property
@@ -159,11 +175,11 @@ class Comparison:
         """
         definition = metric(name)
         if not (0 < confidence < 1 and 0 < scale < math.inf):
-            raise PctError(
+            raise ConfigError(
                 f"Confidence lies between 0 and 1 and scale is positive: {confidence} and {scale} do not fit."
             )
         if class_index is None and definition.per_class:
-            raise PctError(f"{name} is about one class: say which, by class_index.")
+            raise ConfigError(f"{name} is about one class: say which, by class_index.")
         totals = self._totals(class_index, slice)
         if definition.costly:
             totals = self._calibrated(totals, class_index, slice)
@@ -208,7 +224,7 @@ class Comparison:
 
     def flip_matrix(self) -> list[FlipCell]:
         """Negative flips by target and wrong new class, the most frequent first; empty cells are left out."""
-        return [FlipCell(*row) for row in self._pairs.query(_FLIP_MATRIX)]
+        return [FlipCell(*row) for row in self._pairs.query(FLIP_MATRIX)]
 
     def flips(
         self,
@@ -261,7 +277,7 @@ class Comparison:
 
     def _totals(self, index: int | None, slice: tuple[str, str] | None = None) -> Totals:
         if index is not None and not 0 <= index < len(self.new.class_names):
-            raise PctError(f"There is no class {index}: classes are numbered 0 to {len(self.new.class_names) - 1}.")
+            raise ConfigError(f"There is no class {index}: classes are numbered 0 to {len(self.new.class_names) - 1}.")
         if slice is None:
             return self._overall if index is None else self._by_class.get(index, Totals())
         column, value = slice
@@ -277,13 +293,3 @@ class Comparison:
         column, value = slice or (None, None)
         found = self._pairs.calibration(column, by_class=index is not None).get((value, index))
         return totals if found is None else replace(totals, old_calibration=found[0], new_calibration=found[1])
-
-
-def _costs_by_index(names: tuple[str, ...], costs: Mapping[str, float] | None) -> list[float] | None:
-    """Cost of a flip by class index; PctError for a class that does not exist."""
-    if costs is None:
-        return None
-    for name in costs:
-        if name not in names:
-            raise unknown("class under 'costs'", name, list(names))
-    return [to_cost(name, costs.get(name, 1.0)) for name in names]

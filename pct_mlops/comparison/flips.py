@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pct_mlops.config import PctError, unknown
+from pct_mlops.config import unknown
+from pct_mlops.errors import ConfigError
 
 KINDS = {
     "negative": "kind = 'negative'",
@@ -48,11 +49,43 @@ SELECT {_COLUMNS},
             WHEN new_right THEN 'positive' ELSE 'both_wrong' END AS kind
 FROM pairs WHERE sample_id = $sample_id
 """
+# The flip matrix: negative flips by target and wrong new class.
+FLIP_MATRIX = """
+SELECT label, new_prediction, num::BIGINT FROM
+    (SELECT label, new_prediction, sum(num) AS num FROM cells
+     WHERE old_prediction = label AND new_prediction <> label GROUP BY label, new_prediction)
+ORDER BY num DESC, label, new_prediction
+"""
+OTHER_CONFIDENCES = """
+SELECT count(*) FILTER (WHERE old_confidence <> new_confidence OR old_label_confidence <> new_label_confidence),
+       count(DISTINCT new_confidence)
+FROM pairs
+"""
 
 
 @dataclass(frozen=True)
 class FlipRow:
-    """One example; classes are indices, confidences lie in [0, 1]. `kind`: of flip, or 'both_right'."""
+    """One example; classes are indices, confidences lie in [0, 1].
+
+    Attributes:
+        sample_id: of the tables.
+        label: the target class.
+        old_prediction: the class that the old model said.
+        new_prediction: the class that the new model said.
+        old_confidence: of the old model in its prediction.
+        new_confidence: of the new model in its prediction.
+        old_label_confidence: of the old model in the target class.
+        new_label_confidence: of the new model in the target class.
+        kind: negative, positive or both_wrong, and both_right where nothing flipped.
+
+    Example:
+        >>> from pct_mlops import Predictions, compare
+        >>> ids, labels, classes = ["a", "b", "c", "d"], [0, 1, 1, 0], ("cat", "dog")
+        >>> old = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [0, 2], [0, 2]], class_names=classes)
+        >>> new = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [2, 0], [2, 0]], class_names=classes)
+        >>> [(flip.sample_id, flip.kind) for flip in compare(old, new).flips("all", sort="sample_id")]
+        [('c', 'negative'), ('d', 'positive')]
+    """
 
     sample_id: str
     label: int
@@ -151,7 +184,7 @@ class FlipFilter:
         if self.kind not in KINDS:
             raise unknown("kind of flip", self.kind, list(KINDS))
         if self.type_ is not None and self.type_ not in _TYPES:
-            raise PctError(f"Flips are of type 1 or 2, and not {self.type_}.")
+            raise ConfigError(f"Flips are of type 1 or 2, and not {self.type_}.")
         wanted = {
             "label": self.target,
             "old_prediction": self.old_prediction,
@@ -190,6 +223,6 @@ def page_query(where: str, sort: str, limit: int, offset: int) -> tuple[str, dic
     if sort not in SORTS:
         raise unknown("order of flips", sort, list(SORTS))
     if not (0 < limit <= MAX_PAGE and offset >= 0):
-        raise PctError(f"A page has 1 to {MAX_PAGE:,} flips and starts at 0 or later: change limit or offset.")
+        raise ConfigError(f"A page has 1 to {MAX_PAGE:,} flips and starts at 0 or later: change limit or offset.")
     query = f"SELECT * FROM changed WHERE {where} ORDER BY {SORTS[sort]} LIMIT $page_limit OFFSET $page_offset"
     return query, {"page_limit": limit, "page_offset": offset}

@@ -14,8 +14,9 @@ import duckdb
 
 from pct_mlops.comparison.flips import CREATE_CHANGED, FALL
 from pct_mlops.comparison.totals import Calibration, Totals, totals_of
-from pct_mlops.config import PctError, unknown
+from pct_mlops.config import unknown
 from pct_mlops.config.numbers import NO_VALUE
+from pct_mlops.errors import ConfigError, TableError
 from pct_mlops.predictions.sql import quoted
 
 MAX_SLICES = 10_000
@@ -196,12 +197,12 @@ class Pairs:
                 return cursor.execute(query, values or {}).fetchall()
         except duckdb.Error as error:
             first = str(error).strip().split("\n", 1)[0]
-            raise PctError(f"The tables cannot be compared ({first}): are they still where they were?") from error
+            raise TableError(f"The tables cannot be compared ({first}): are they still where they were?") from error
 
     def check_slice(self, column: str) -> None:
         """PctError says which columns there are."""
         if not self.slice_columns:
-            raise PctError(
+            raise ConfigError(
                 f"There is no slice column '{column}': neither table has one; give a file of columns under 'slices' "
                 "in the policy."
             )
@@ -217,7 +218,7 @@ class Pairs:
 
     def _check_column(self, column: str) -> None:
         if self.is_too_fine(column):
-            raise PctError(f"Column '{column}' has more than {MAX_SLICES:,} values: a slice needs a coarser column.")
+            raise ConfigError(f"Column '{column}' has more than {MAX_SLICES:,} values: a slice needs a coarser column.")
 
     def _count_slices(self, columns: Sequence[str], by_class: bool) -> dict[str, dict[Scope, Totals]]:
         names = [f"slice_{index}" for index in range(len(columns))]
@@ -234,7 +235,7 @@ class Pairs:
         )
         if len(rows) > _MAX_GROUPS:
             shown = ", ".join(f"'{column}'" for column in columns[:3])
-            raise PctError(f"The columns {shown} make more than {_MAX_GROUPS:,} groups: take a coarser column.")
+            raise ConfigError(f"The columns {shown} make more than {_MAX_GROUPS:,} groups: take a coarser column.")
         groups: dict[str, dict[Scope, list[Totals]]] = {column: {} for column in columns}
         for row in rows:
             # Of the values only that of the row's own column is there.

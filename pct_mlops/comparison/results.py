@@ -9,7 +9,19 @@ from pct_mlops.comparison.totals import Totals
 
 @dataclass(frozen=True)
 class FlipCounts:
-    """The 2x2 of a joined pair of tables."""
+    """The 2x2 of a joined pair of tables, as numbers of examples.
+
+    Attributes:
+        both_right: right in both.
+        negative_flips: right in the old table, wrong in the new one.
+        positive_flips: wrong in the old table, right in the new one.
+        both_wrong: wrong in both, whether the prediction changed or not.
+
+    Example:
+        >>> from pct_mlops import FlipCounts
+        >>> FlipCounts(both_right=90, negative_flips=2, positive_flips=5, both_wrong=3).total
+        100
+    """
 
     both_right: int
     negative_flips: int
@@ -51,7 +63,26 @@ class FlipCell:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric's value and its one-sided bounds, each at `confidence`; None means undefined."""
+    """A metric's value and its one-sided bounds, each at `confidence`; None means undefined.
+
+    Attributes:
+        metric: its name; `pct list metrics` shows them all.
+        value: as observed.
+        lower: the lower bound.
+        upper: the upper bound.
+        confidence: of either bound by itself.
+        numerator: number of examples behind a share.
+        denominator: number of examples that it is a share of.
+
+    Example:
+        >>> from pct_mlops import Predictions, compare
+        >>> ids, labels, classes = ["a", "b", "c", "d"], [0, 1, 1, 0], ("cat", "dog")
+        >>> old = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [0, 2], [0, 2]], class_names=classes)
+        >>> new = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [2, 0], [2, 0]], class_names=classes)
+        >>> estimate = compare(old, new).estimate("nfr", confidence=0.95)
+        >>> estimate.value, round(estimate.upper, 3), estimate.numerator, estimate.denominator
+        (0.25, 0.751, 1, 4)
+    """
 
     metric: str
     value: float | None

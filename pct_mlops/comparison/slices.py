@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from pct_mlops.comparison.intervals import clopper_pearson
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.predictions.sql import quoted
 
 if TYPE_CHECKING:
@@ -61,13 +61,13 @@ def join_slices(connection: duckdb.DuckDBPyConnection, path: Path | None) -> Joi
         connection.execute("CREATE VIEW sliced AS SELECT * FROM pairs")
         return Joined()
     if not path.is_file():
-        raise PctError(f"There is no file {path} with slices: give a CSV or Parquet file.")
+        raise ConfigError(f"There is no file {path} with slices: give a CSV or Parquet file.")
     try:
         columns = _read(connection, path)
         missing = _check_ids(connection, path)
     except (duckdb.Error, UnicodeDecodeError, csv.Error) as error:
         first = str(error).strip().split("\n", 1)[0].rstrip(".")
-        raise PctError(f"{path} cannot be joined ({first}): give a CSV file with a header, or Parquet.") from error
+        raise ConfigError(f"{path} cannot be joined ({first}): give a CSV file with a header, or Parquet.") from error
     names = "".join(f", extra.{quoted(name)}" for name in columns)
     join = "FROM pairs LEFT JOIN extra ON extra.sample_id = pairs.sample_id"
     connection.execute(f"CREATE VIEW sliced AS SELECT pairs.*{names} {join}")
@@ -89,7 +89,7 @@ def _read(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...]:
     for name in columns:
         if not name.strip() or name.lower() in taken:
             why = "is empty" if not name.strip() else "is already a column of the predictions"
-            raise PctError(f"{path}: rename the column '{name}', because its name {why}.")
+            raise ConfigError(f"{path}: rename the column '{name}', because its name {why}.")
     # As text: a table that holds numbers today and words tomorrow has the same slices.
     texts = raw.project(", ".join(f"{quoted(name)}::VARCHAR AS {quoted(name)}" for name in ("sample_id", *columns)))
     if is_parquet:
@@ -105,7 +105,7 @@ def _read_csv(connection: duckdb.DuckDBPyConnection, path: Path, literal: str) -
     with path.open(encoding="utf-8-sig", newline="") as file:
         names = next(csv.reader(file), [])
     if len(set(names)) < len(names):
-        raise PctError(f"{path} names a column twice: give each its own name.")
+        raise ConfigError(f"{path} names a column twice: give each its own name.")
     if "sample_id" not in names:
         raise _no_columns(path, names)
     return connection.read_csv(
@@ -119,9 +119,9 @@ def _read_csv(connection: duckdb.DuckDBPyConnection, path: Path, literal: str) -
     )
 
 
-def _no_columns(path: Path, found: Sequence[str]) -> PctError:
+def _no_columns(path: Path, found: Sequence[str]) -> ConfigError:
     shown = ", ".join(name[:40] for name in found[:8]) or "nothing"
-    return PctError(f"{path} needs a column sample_id and one for each slice (found: {shown}).")
+    return ConfigError(f"{path} needs a column sample_id and one for each slice (found: {shown}).")
 
 
 def _check_ids(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
@@ -129,10 +129,10 @@ def _check_ids(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     total, distinct, empty = connection.execute(_ROWS).fetchall()[0]
     if empty or distinct < total:
         what = f"{empty:,} empty sample_ids" if empty else f"{total - distinct:,} repeated sample_ids"
-        raise PctError(f"{path} has {what}: each example needs one row.")
+        raise ConfigError(f"{path} has {what}: each example needs one row.")
     missing, num = connection.execute(_MISSING).fetchall()[0]
     if missing == num:
-        raise PctError(f"{path} holds none of the {num:,} examples of the tables: are its sample_ids theirs?")
+        raise ConfigError(f"{path} holds none of the {num:,} examples of the tables: are its sample_ids theirs?")
     return int(missing)
 
 

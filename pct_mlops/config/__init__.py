@@ -1,7 +1,6 @@
 """Recipes, policies, catalogs of names, and the error a user sees: the ground everything stands on."""
 
 from pct_mlops.config.catalog import Catalog, unknown
-from pct_mlops.config.errors import PctError
 from pct_mlops.config.policy import Policy
 from pct_mlops.config.policy_rules import Rule, SliceRule
 from pct_mlops.config.recipe import (
@@ -16,6 +15,7 @@ from pct_mlops.config.recipe import (
     TeacherConfig,
     TeacherMember,
 )
+from pct_mlops.errors import PctError
 
 __all__ = [
     "AugmentConfig",

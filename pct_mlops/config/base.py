@@ -10,8 +10,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pct_mlops.config.catalog import closest_first
-from pct_mlops.config.errors import PctError
 from pct_mlops.config.yaml_files import PROBLEMS, load_mapping
+from pct_mlops.errors import ConfigError
 
 # A weight for each of ImageNet's 21,841 classes takes half of it.
 MAX_RECIPE_BYTES = 1024**2
@@ -60,11 +60,11 @@ def _section(annotation: Any) -> Any:
 def validate(kind: type[C], data: Any, source: str) -> C:
     """Check plain data against a configuration; PctError names the source and the key."""
     if not isinstance(data, dict):
-        raise PctError(f"{source} should hold 'key: value' pairs, but it holds {type(data).__name__}.")
+        raise ConfigError(f"{source} should hold 'key: value' pairs, but it holds {type(data).__name__}.")
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise PctError(f"{source}: {_describe(kind, error)}.") from error
+        raise ConfigError(f"{source}: {_describe(kind, error)}.") from error
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def apply_overrides(data: dict[str, Any], overrides: Iterable[str]) -> dict[str,
     for item in overrides:
         key, equals, text = item.partition("=")
         if not equals or not key.strip():
-            raise PctError(f"'{item}' is not an override: write key=value, for example optim.lr=0.05.")
+            raise ConfigError(f"'{item}' is not an override: write key=value, for example optim.lr=0.05.")
         *parents, last = key.strip().split(".")
         node = merged
         for parent in parents:

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from pct_mlops.config.errors import PctError
+from pct_mlops.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -20,11 +20,11 @@ def closest_first(name: str, known: list[str]) -> list[str]:
     return near + sorted(set(known) - set(near))
 
 
-def unknown(kind: str, name: str, known: list[str]) -> PctError:
+def unknown(kind: str, name: str, known: list[str]) -> ConfigError:
     """The error for a name that does not exist: says which do, the closest first."""
     names = closest_first(name, known)
     shown = ", ".join(names[:12]) + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
-    return PctError(f"Unknown {kind} '{name}': choose one of {shown}.")
+    return ConfigError(f"Unknown {kind} '{name}': choose one of {shown}.")
 
 
 def one_sentence(error: ValidationError) -> str:
@@ -78,7 +78,7 @@ class Catalog(Generic[T]):
         params = dict(spec)
         name = params.pop("name", None)
         if not isinstance(name, str):
-            raise PctError(f"A {self.kind} needs a 'name': choose one of {', '.join(self)}.")
+            raise ConfigError(f"A {self.kind} needs a 'name': choose one of {', '.join(self)}.")
         factory = self[name]
         accepted = inspect.signature(factory).parameters
         if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
@@ -88,4 +88,4 @@ class Catalog(Generic[T]):
         try:
             return factory(**params)
         except ValidationError as error:
-            raise PctError(f"Invalid {self.kind} {name}: {one_sentence(error)}.") from error
+            raise ConfigError(f"Invalid {self.kind} {name}: {one_sentence(error)}.") from error

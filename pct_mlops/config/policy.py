@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
 
 from pct_mlops.config.base import Config, validate
-from pct_mlops.config.errors import PctError
 from pct_mlops.config.policy_files import file_digest, read_costs, read_id_column, to_cost
 from pct_mlops.config.policy_rules import Rule, name_text
 from pct_mlops.config.yaml_files import load_mapping
+from pct_mlops.errors import ConfigError, PctError
 
 # Of the file itself; what it names may be larger.
 MAX_BYTES = 256 * 1024
@@ -53,9 +53,11 @@ class CostFile(Config):
 class ReviewRules(Config):
     """What the words of reviewers do: nothing, unless it is said here. A rejection and a blocker always count."""
 
-    require_acceptance: bool = Field(False, description="no PASS without a reviewer's acceptance for this baseline")
+    require_acceptance: bool = Field(
+        default=False, description="no PASS without a reviewer's acceptance for this baseline"
+    )
     count_apart: tuple[Literal["label_error", "accepted_loss"], ...] = Field(
-        (), description="flips with these marks are left out of flip rates, and shown beside them"
+        default=(), description="flips with these marks are left out of flip rates, and shown beside them"
     )
 
 
@@ -76,17 +78,34 @@ def _costs(value: Any) -> Any:
 
 
 class Policy(Config):
-    """What a candidate must show before the production alias may move."""
+    """What a candidate must show before the production alias may move.
 
-    evaluation: Literal["test"] = Field("test", description="which predictions decide")
-    baseline: str = Field("production", min_length=1, description="alias of the version to compare with")
+    Args:
+        evaluation: which predictions decide; always "test".
+        baseline: alias of the version to compare with.
+        confidence: of every one-sided bound.
+        rules: all of them must hold.
+        pinned: examples that must never flip again.
+        slices: further columns for rules on slices.
+        costs: cost of a flip by class name, for weighted_nfr.
+        reviews: what the words of reviewers do.
+
+    Example:
+        >>> from pct_mlops import Policy, Rule
+        >>> policy = Policy(confidence=0.99, rules=(Rule(metric="nfr", max=0.02),))
+        >>> policy.rules[0].max, len(policy.digest)
+        (0.02, 64)
+    """
+
+    evaluation: Literal["test"] = Field(default="test", description="which predictions decide")
+    baseline: str = Field(default="production", min_length=1, description="alias of the version to compare with")
     # At most one error in a million: nearer to 1, Holm's levels for many classes could not be told from 1.
-    confidence: float = Field(0.95, gt=0.5, le=0.999999, description="of every one-sided bound")
-    rules: tuple[Rule, ...] = Field((), description="all of them must hold", json_schema_extra={"minItems": 1})
-    pinned: Pinned | None = Field(None, description="examples that must never flip again")
-    slices: SliceFile | None = Field(None, description="further columns for rules on slices")
+    confidence: float = Field(default=0.95, gt=0.5, le=0.999999, description="of every one-sided bound")
+    rules: tuple[Rule, ...] = Field(default=(), description="all of them must hold", json_schema_extra={"minItems": 1})
+    pinned: Pinned | None = Field(default=None, description="examples that must never flip again")
+    slices: SliceFile | None = Field(default=None, description="further columns for rules on slices")
     costs: Annotated[dict[str, float] | CostFile | None, BeforeValidator(_costs)] = Field(
-        None, description="cost of a flip by class name, for weighted_nfr; classes that are not named cost 1"
+        default=None, description="cost of a flip by class name, for weighted_nfr; classes that are not named cost 1"
     )
     reviews: ReviewRules = Field(default_factory=ReviewRules, description="what the words of reviewers do")
 
@@ -103,13 +122,13 @@ class Policy(Config):
         data = load_mapping(Path(path), "policy", MAX_BYTES)
         # Read before anything has a default: `classes:` with nothing behind it would be judged as if it were not there.
         if empty := _first_empty(data):
-            raise PctError(f"{path}: '{empty}' has no value: give it one, or leave the key out.")
+            raise ConfigError(f"{path}: '{empty}' has no value: give it one, or leave the key out.")
         policy = validate(cls, data, str(path))
         try:
             policy._resolve(Path(path).absolute().parent)
             policy._check()
         except PctError as error:
-            raise PctError(f"{path}: {error}.") from error
+            raise ConfigError(f"{path}: {error}.") from error
         return policy
 
     def _resolve(self, folder: Path) -> None:
@@ -128,15 +147,15 @@ class Policy(Config):
     def _check(self) -> None:
         """PctError for a policy that could never decide, or that lets anything pass."""
         if not self.rules:
-            raise PctError("it has no rules, so it would let anything pass: write at least one")
+            raise ConfigError("it has no rules, so it would let anything pass: write at least one")
         if _OF_THE_BASELINE.issuperset(rule.metric for rule in self.rules):
-            raise PctError("its rules are about the baseline alone, so any candidate would pass: add one on nfr")
+            raise ConfigError("its rules are about the baseline alone, so any candidate would pass: add one on nfr")
         for number, rule in enumerate(self.rules):
             problem = rule.problem()
             if rule.metric == "weighted_nfr" and not self.class_costs:
                 problem = "weighted_nfr needs costs: name the cost of a flip by class under 'costs'"
             if problem:
-                raise PctError(f"rules.{number}: {problem}")
+                raise ConfigError(f"rules.{number}: {problem}")
 
     @property
     def file_names(self) -> list[str]:
@@ -194,5 +213,5 @@ def _without_unused(content: dict[str, Any], keys: tuple[str, ...]) -> dict[str,
 
 def _known(value: Any, what: str) -> Any:
     if value is None:
-        raise PctError(f"The policy's {what} file was not read: read the policy from its file.")
+        raise ConfigError(f"The policy's {what} file was not read: read the policy from its file.")
     return value

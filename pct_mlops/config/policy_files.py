@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from pct_mlops.config.errors import PctError
+from pct_mlops.errors import ConfigError
 
 # A list of pinned examples is kept by hand and by CI: far below this.
 MAX_LIST_BYTES = 256 * 1024**2
@@ -20,27 +20,27 @@ LEAST_COST, GREATEST_COST = 1e-9, 1e9
 def file_digest(path: Path, what: str) -> str:
     """sha256 of a file's bytes; PctError says what the file is for."""
     if path.suffix.lower() not in FORMATS:
-        raise PctError(f"{what}: {path} should be a .csv or .parquet file")
+        raise ConfigError(f"{what}: {path} should be a .csv or .parquet file")
     try:
         # Opening a pipe would wait for somebody to write into it.
         if path.exists() and not path.is_file():
-            raise PctError(f"{what}: {path} is a folder, pipe or device, and should be a file")
+            raise ConfigError(f"{what}: {path} is a folder, pipe or device, and should be a file")
         with path.open("rb") as file:
             found = hashlib.sha256()
             while block := file.read(1 << 20):
                 found.update(block)
             return found.hexdigest()
     except FileNotFoundError:
-        raise PctError(f"{what}: there is no file {path} (its place counts from the policy's folder)") from None
+        raise ConfigError(f"{what}: there is no file {path} (its place counts from the policy's folder)") from None
     except (OSError, ValueError) as error:
-        raise PctError(f"{what}: {path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        raise ConfigError(f"{what}: {path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
 def read_id_column(path: Path, what: str) -> tuple[str, ...]:
     """The column `sample_id` of a CSV with a header, or of a Parquet file: in order, each once, none empty."""
     ids = [row[0] for row in _columns(path, what, ("sample_id",))]
     if not all(ids):
-        raise PctError(f"{what}: {path} has an empty sample_id in row {ids.index('') + 1}")
+        raise ConfigError(f"{what}: {path} has an empty sample_id in row {ids.index('') + 1}")
     return tuple(dict.fromkeys(ids))
 
 
@@ -49,7 +49,7 @@ def read_costs(path: Path, what: str) -> dict[str, float]:
     costs: dict[str, float] = {}
     for name, text in _columns(path, what, ("class", "cost")):
         if name in costs:
-            raise PctError(f"{what}: {path} gives class '{name}' twice")
+            raise ConfigError(f"{what}: {path} gives class '{name}' twice")
         costs[name] = to_cost(name, text)
     return costs
 
@@ -64,7 +64,7 @@ def to_cost(name: str, value: Any) -> float:
         # A whole number that no float holds; Python may refuse to write it out.
         cost, value = math.inf, "far larger"
     if not (cost == 0 or LEAST_COST <= cost <= GREATEST_COST):
-        raise PctError(
+        raise ConfigError(
             f"the cost of '{name}' should be a number from 0 up to {GREATEST_COST:g} (0, or at least {LEAST_COST:g}), "
             f"and it is {str(value)[:40]!r}"
         )
@@ -73,7 +73,7 @@ def to_cost(name: str, value: Any) -> float:
 
 def _columns(path: Path, what: str, names: tuple[str, ...]) -> list[tuple[str, ...]]:
     if path.stat().st_size > MAX_LIST_BYTES:
-        raise PctError(f"{what}: {path} has more than {MAX_LIST_BYTES >> 20} MiB: keep the list short")
+        raise ConfigError(f"{what}: {path} has more than {MAX_LIST_BYTES >> 20} MiB: keep the list short")
     rows = _parquet_rows(path, what, names) if path.suffix.lower() == ".parquet" else _csv_rows(path, what, names)
     return [tuple("" if value is None else str(value) for value in row) for row in rows]
 
@@ -85,10 +85,12 @@ def _csv_rows(path: Path, what: str, names: tuple[str, ...]) -> list[tuple[Any, 
             missing = [name for name in names if name not in (reader.fieldnames or [])]
             if missing:
                 found = ", ".join((reader.fieldnames or ["nothing"])[:8])
-                raise PctError(f"{what}: {path} needs a first line that names the column {missing[0]} (found: {found})")
+                raise ConfigError(
+                    f"{what}: {path} needs a first line that names the column {missing[0]} (found: {found})"
+                )
             return [tuple(row[name] for name in names) for row in reader]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise PctError(f"{what}: {path} is not a CSV file in UTF-8 ({error})") from error
+        raise ConfigError(f"{what}: {path} is not a CSV file in UTF-8 ({error})") from error
 
 
 def _parquet_rows(path: Path, what: str, names: tuple[str, ...]) -> list[tuple[Any, ...]]:
@@ -99,8 +101,8 @@ def _parquet_rows(path: Path, what: str, names: tuple[str, ...]) -> list[tuple[A
         found = pq.read_schema(path).names
         missing = [name for name in names if name not in found]
         if missing:
-            raise PctError(f"{what}: {path} needs the column {missing[0]} (found: {', '.join(found[:8])})")
+            raise ConfigError(f"{what}: {path} needs the column {missing[0]} (found: {', '.join(found[:8])})")
         table = pq.read_table(path, columns=list(names))
         return list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise PctError(f"{what}: {path} is not a Parquet file that can be read") from error
+        raise ConfigError(f"{what}: {path} is not a Parquet file that can be read") from error

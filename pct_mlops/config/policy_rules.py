@@ -37,13 +37,28 @@ class SliceRule(Config):
     """Examples that share a value of a column; without `value`, every value of the column, each on its own."""
 
     column: Name = Field(min_length=1, description="a column of the tables, or of the policy's slices file")
-    value: Name | None = Field(None, description="one value; left out: every value, each judged on its own")
+    value: Name | None = Field(default=None, description="one value; left out: every value, each judged on its own")
 
 
 class Rule(Config):
     """One limit on one metric. Rates are fractions in [0, 1]; changes may be negative.
 
     `bound` says what is held against the limit: a one-sided confidence bound, or the observed value ('point').
+
+    Args:
+        metric: what is limited; `pct list metrics` shows them all.
+        max: the metric may be at most this.
+        min: the metric must be at least this.
+        max_times_floor: at most this many times the NFR of plain retraining.
+        bound: upper, lower or point; None: upper for max, lower for min.
+        min_support: classes and slices with fewer examples are not judged.
+        classes: judge target classes one by one: "all", or a list of names.
+        slice: judge the examples of a slice.
+
+    Example:
+        >>> from pct_mlops import Rule
+        >>> Rule(metric="nfr", max=0.02).bound
+        'upper'
     """
 
     model_config = ConfigDict(
@@ -54,19 +69,24 @@ class Rule(Config):
         description="what is limited; 'pct list metrics' shows them all",
         json_schema_extra={"enum": list(METRIC_INFO)},
     )
-    max: Number | None = Field(None, allow_inf_nan=False, description="the metric may be at most this")
-    min: Number | None = Field(None, allow_inf_nan=False, description="the metric must be at least this")
+    max: Number | None = Field(default=None, allow_inf_nan=False, description="the metric may be at most this")
+    min: Number | None = Field(default=None, allow_inf_nan=False, description="the metric must be at least this")
     max_times_floor: Number | None = Field(
-        None, gt=0, allow_inf_nan=False, description="at most this many times the NFR of plain retraining (pct floor)"
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="at most this many times the NFR of plain retraining (pct floor)",
     )
-    bound: Bound | None = Field(None, description="held against the limit; default upper for max, lower for min")
+    bound: Bound | None = Field(
+        default=None, description="held against the limit; default upper for max, lower for min"
+    )
     min_support: int = Field(
-        1, ge=1, le=MAX_SUPPORT, description="classes and slices with fewer examples are not judged"
+        default=1, ge=1, le=MAX_SUPPORT, description="classes and slices with fewer examples are not judged"
     )
     classes: Literal["all"] | tuple[Name, ...] | None = Field(
-        None, description="judge target classes one by one: all, or a list of names"
+        default=None, description="judge target classes one by one: all, or a list of names"
     )
-    slice: SliceRule | None = Field(None, description="judge the examples of a slice")
+    slice: SliceRule | None = Field(default=None, description="judge the examples of a slice")
 
     @model_validator(mode="before")
     @classmethod

@@ -12,10 +12,17 @@ from pct_mlops.config.policy import Policy
 POLICY_SCHEMA_FILE = Path(__file__).with_name("policy.schema.json")
 
 
+def _summary(text: str) -> str:
+    """A model's docstring without its sections, which describe what the schema says of each key."""
+    return text.split("\n\nArgs:\n", 1)[0]
+
+
 def policy_schema() -> dict[str, Any]:
     """As JSON Schema draft 2020-12. What depends on two keys at once is left to `pct policy check`."""
     schema = Policy.model_json_schema()
     schema["required"] = ["rules"]
+    for part in (schema, *schema["$defs"].values()):
+        part["description"] = _summary(part["description"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

@@ -19,10 +19,10 @@ class AugmentConfig(Config):
     """
 
     crop: Literal["none", "pad", "random_resized"] = "pad"
-    padding: int = Field(4, ge=0)
+    padding: int = Field(default=4, ge=0)
     flip: bool = True
-    mixup: float = Field(0.0, ge=0, allow_inf_nan=False)
-    cutmix: float = Field(0.0, ge=0, allow_inf_nan=False)
+    mixup: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    cutmix: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
 class DataConfig(Config):
@@ -34,16 +34,16 @@ class DataConfig(Config):
 
     name: str = "fashion_mnist"
     root: Path | None = None
-    val_fraction: float = Field(0.1, gt=0, lt=1)
-    train_fraction: float = Field(1.0, gt=0, le=1)
+    val_fraction: float = Field(default=0.1, gt=0, lt=1)
+    train_fraction: float = Field(default=1.0, gt=0, le=1)
     augment: AugmentConfig = AugmentConfig()
-    memory_cap_gb: float = Field(2.0, ge=0)
-    num_workers: int = Field(2, ge=0)
-    views: int | None = Field(None, ge=1, le=1000)
+    memory_cap_gb: float = Field(default=2.0, ge=0)
+    num_workers: int = Field(default=2, ge=0)
+    views: int | None = Field(default=None, ge=1, le=1000)
     ten_crop: bool = False
-    image_size: int | None = Field(None, ge=1)
+    image_size: int | None = Field(default=None, ge=1)
     skip_corrupt: bool = False
-    thumbnail_size: int = Field(64, ge=0, le=256)
+    thumbnail_size: int = Field(default=64, ge=0, le=256)
 
 
 class ModelConfig(Config):
@@ -55,10 +55,10 @@ class ModelConfig(Config):
 
     name: str = "small_resnet14"
     kwargs: dict[str, Any] = Field(default_factory=dict)
-    embedding_dim: int | None = Field(None, ge=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    embedding_dim: int | None = Field(default=None, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     classifier: Literal["linear", "cosine"] = "linear"
-    temperature: float = Field(0.05, gt=0, allow_inf_nan=False, description="of the cosine classifier")
+    temperature: float = Field(default=0.05, gt=0, allow_inf_nan=False, description="of the cosine classifier")
     aux_eval: Literal["main", "avg", "max"] = "main"
     weights: str | None = None
     init: str | None = None
@@ -84,19 +84,19 @@ class OptimConfig(Config):
     """
 
     name: Literal["sgd", "adamw"] = "sgd"
-    lr: float = Field(0.1, gt=0, allow_inf_nan=False)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    lr: float = Field(default=0.1, gt=0, allow_inf_nan=False)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
-    weight_decay: float = Field(5e-4, ge=0)
-    reference_batch: int | None = Field(None, ge=1)
-    epochs: int = Field(4, ge=1)
-    start_epoch: int = Field(0, ge=0)
-    global_batch_size: int = Field(128, ge=1)
-    gradient_accumulation: int = Field(1, ge=1)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    reference_batch: int | None = Field(default=None, ge=1)
+    epochs: int = Field(default=4, ge=1)
+    start_epoch: int = Field(default=0, ge=0)
+    global_batch_size: int = Field(default=128, ge=1)
+    gradient_accumulation: int = Field(default=1, ge=1)
     schedule: Literal["cosine", "step", "constant"] = "cosine"
-    warmup_epochs: float = Field(0.0, ge=0)
-    step_epochs: int = Field(30, ge=1)
-    step_gamma: float = Field(0.1, gt=0)
+    warmup_epochs: float = Field(default=0.0, ge=0)
+    step_epochs: int = Field(default=30, ge=1)
+    step_gamma: float = Field(default=0.1, gt=0)
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> OptimConfig:
@@ -115,9 +115,9 @@ class ObjectiveConfig(Config):
     loss: str = "none"
     distance: dict[str, Any] | None = None
     focus: dict[str, Any] | None = None
-    weight: float | None = Field(None, ge=0)
-    mix: float | None = Field(None, ge=0, le=1)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    weight: float | None = Field(default=None, ge=0)
+    mix: float | None = Field(default=None, ge=0, le=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: Literal["balanced"] | tuple[float, ...] | None = None
     cross_entropy: Literal["softmax", "binary"] = "softmax"
     ce_weights: Path | None = None
@@ -133,7 +133,7 @@ class TeacherMember(Config):
     """One of several teachers, and how much its logits weigh in the mean. `arch`: of a .pth.tar, which does not say."""
 
     ref: str
-    weight: float = Field(1.0, gt=0, allow_inf_nan=False)
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     arch: str | None = None
 
 
@@ -152,10 +152,10 @@ class TeacherConfig(Config):
     kind: Literal["models", "stored", "self_ema"] = "models"
     ref: str | None = None
     refs: tuple[TeacherMember, ...] = ()
-    num_members: int | None = Field(None, ge=0, le=1000)
+    num_members: int | None = Field(default=None, ge=0, le=1000)
     store: bool = False
     table: Path | None = None
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
 
     @property
     def names_old_models(self) -> bool:
@@ -177,9 +177,9 @@ class TeacherConfig(Config):
 class SeedConfig(Config):
     """Independent seeds: initial weights, data split and augmentation, order of examples."""
 
-    model: int = Field(0, ge=0)
-    data: int = Field(0, ge=0)
-    sampler: int = Field(0, ge=0)
+    model: int = Field(default=0, ge=0)
+    data: int = Field(default=0, ge=0)
+    sampler: int = Field(default=0, ge=0)
 
 
 class EngineConfig(Config):
@@ -190,16 +190,34 @@ class EngineConfig(Config):
 
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     cpu: bool = False
-    eval_batch_size: int = Field(1000, ge=1)
+    eval_batch_size: int = Field(default=1000, ge=1)
     sync_batchnorm: bool = False
     checkpoint_dir: Path | None = None
-    checkpoint_steps: int = Field(0, ge=0, description="also within an epoch, each so many steps; 0: after epochs only")
-    epochs_per_save: int = Field(1, ge=1)
+    checkpoint_steps: int = Field(
+        default=0, ge=0, description="also within an epoch, each so many steps; 0: after epochs only"
+    )
+    epochs_per_save: int = Field(default=1, ge=1)
     save_init: bool = False
 
 
 class Recipe(Config):
-    """One training run: `model_name` is the registered model that its result becomes a version of."""
+    """One training run, in one file that can be named.
+
+    Args:
+        model_name: the registered model that its result becomes a version of.
+        data: the data set, its split and its views.
+        model: the architecture and the weights that it starts from.
+        objective: the loss.
+        teacher: the frozen old model.
+        optim: optimiser, schedule and batch.
+        seed: of the weights, the data and the order of examples.
+        engine: how to run, never what to compute.
+
+    Example:
+        >>> from pct_mlops import Recipe
+        >>> Recipe(model_name="pets", objective={"loss": "ldi"}).objective.loss
+        'ldi'
+    """
 
     model_name: str = Field(min_length=1)
     data: DataConfig = DataConfig()

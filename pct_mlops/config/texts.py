@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pct_mlops.config.errors import PctError
+from pct_mlops.errors import ConfigError
 
 
 def read_text(path: Path, *, wanted: str, max_bytes: int) -> str:
@@ -14,16 +14,18 @@ def read_text(path: Path, *, wanted: str, max_bytes: int) -> str:
         with open(path, "rb", opener=at_once) as file:
             content = file.read(max_bytes + 1)
     except FileNotFoundError:
-        raise PctError(f"There is no file {path}: give the path of {wanted}.") from None
+        raise ConfigError(f"There is no file {path}: give the path of {wanted}.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise PctError(f"{path} cannot be read ({reason}): give the path of {wanted}.") from error
+        raise ConfigError(f"{path} cannot be read ({reason}): give the path of {wanted}.") from error
     if len(content) > max_bytes:
-        raise PctError(f"{path} has more than {max_bytes // 1024:,} KiB, which is too much: give {wanted}.")
+        raise ConfigError(f"{path} has more than {max_bytes // 1024:,} KiB, which is too much: give {wanted}.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise PctError(f"{path} cannot be read, it is not a text file in UTF-8: give the path of {wanted}.") from None
+        raise ConfigError(
+            f"{path} cannot be read, it is not a text file in UTF-8: give the path of {wanted}."
+        ) from None
 
 
 def at_once(path: str, flags: int) -> int:

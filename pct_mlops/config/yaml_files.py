@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from pct_mlops.config.errors import PctError
 from pct_mlops.config.texts import read_text
+from pct_mlops.errors import ConfigError, PctError
 
 # A rule for each of a thousand classes has a few thousand; anchors count every time they are used.
 MAX_NODES = 100_000
@@ -30,7 +30,7 @@ class _Loader(yaml.SafeLoader):
             names = {("text", key.value), ("value", self.construct_object(key))}
             if seen & names:
                 text = f"'{key.value}' is given twice (again in line {key.start_mark.line + 1}): keep one of them"
-                raise PctError(text)
+                raise ConfigError(text)
             seen |= names
         return super().construct_mapping(node, deep)
 
@@ -42,19 +42,19 @@ def load_mapping(path: Path, what: str, max_bytes: int) -> dict[str, Any]:
     """
     text = read_text(path, wanted=f"a {what} in YAML", max_bytes=max_bytes)
     if any(ord(character) < 32 and character not in "\t\r\n" for character in text):
-        raise PctError(f"{path} is not a text file: give the path of a {what} in YAML.")
+        raise ConfigError(f"{path} is not a text file: give the path of a {what} in YAML.")
     try:
         data = _construct(text)
     except PctError as error:
-        raise PctError(f"{path}: {error}.") from None
+        raise ConfigError(f"{path}: {error}.") from None
     except RecursionError:
-        raise PctError(f"{path} is nested too deeply for a {what}: write it flat.") from None
+        raise ConfigError(f"{path} is nested too deeply for a {what}: write it flat.") from None
     except PROBLEMS as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         at = f" near line {line + 1}" if line is not None else ""
-        raise PctError(f"{path} is not valid YAML{at}: correct it and try again.") from error
+        raise ConfigError(f"{path} is not valid YAML{at}: correct it and try again.") from error
     if not isinstance(data, dict):
-        raise PctError(f"{path} should hold 'key: value' pairs, but it holds a {type(data).__name__}.")
+        raise ConfigError(f"{path} should hold 'key: value' pairs, but it holds a {type(data).__name__}.")
     return data
 
 
@@ -64,7 +64,7 @@ def _construct(text: str) -> Any:
     try:
         node = loader.get_single_node()
         if node is None:
-            raise PctError("it is empty: write at least one 'key: value' line")
+            raise ConfigError("it is empty: write at least one 'key: value' line")
         _check_size(node)
         return loader.construct_document(node)
     finally:
@@ -78,7 +78,7 @@ def _check_size(root: yaml.Node) -> None:
     def size(node: yaml.Node) -> int:
         known = sizes.get(id(node))
         if known == 0:
-            raise PctError("an anchor contains itself: write the value out")
+            raise ConfigError("an anchor contains itself: write the value out")
         if known is None:
             sizes[id(node)] = 0
             parts = node.value if isinstance(node.value, list) else []
@@ -86,7 +86,7 @@ def _check_size(root: yaml.Node) -> None:
             for part in parts:
                 total += sum(map(size, part)) if isinstance(part, tuple) else size(part)
             if total > MAX_NODES:
-                raise PctError(f"it holds more than {MAX_NODES:,} values once its anchors are written out")
+                raise ConfigError(f"it holds more than {MAX_NODES:,} values once its anchors are written out")
             sizes[id(node)] = known = total
         return known
 

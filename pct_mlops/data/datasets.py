@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pct_mlops.config import Catalog, DataConfig, PctError
+from pct_mlops.config import Catalog, DataConfig
 from pct_mlops.data import folders
 from pct_mlops.data.idx import read_idx
 from pct_mlops.data.locking import one_process_at_a_time
 from pct_mlops.data.pixels import ArrayPixels
 from pct_mlops.data.split import Split, Splits, check_labels, make_splits, stratified
+from pct_mlops.errors import DataError
 
 DATASETS: Catalog[Splits] = Catalog("dataset")
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel of the training images
@@ -36,7 +37,7 @@ def load_data(config: DataConfig, seed: int) -> Splits:
         splits = factory(config, seed)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        raise PctError(
+        raise DataError(
             f"The data of {config.name} cannot be read ({where}{error.strerror or error}): check data.root and its "
             "permissions."
         ) from error
@@ -96,7 +97,7 @@ def _fashion_files(root: Path | None) -> dict[str, Path]:
     if root is not None:
         files = _idx_files(root)
         if files is None:
-            raise PctError(
+            raise DataError(
                 f"There is no Fashion-MNIST in {root}: put its four idx files there, or leave data.root empty to use "
                 f"Debian's package dataset-fashion-mnist ({debian}) or torchvision's download ({DOWNLOADS})."
             )
@@ -113,7 +114,7 @@ def _fashion_files(root: Path | None) -> dict[str, Path]:
         except (OSError, RuntimeError, ImportError) as error:
             reason = str(error).split("\n", 1)[0].rstrip(".:")
         if files is None:
-            raise PctError(
+            raise DataError(
                 f"Fashion-MNIST is not in {debian} and torchvision's download to {DOWNLOADS} failed ({reason}): "
                 "install Debian's package dataset-fashion-mnist, set data.root to a local folder with its four idx "
                 "files, or allow the download."
@@ -134,7 +135,7 @@ def fashion_mnist(config: DataConfig, seed: int) -> Splits:
     for name, key in (("train", "train"), ("test", "t10k")):
         images, labels = read_idx(files[f"{key}-images-idx3"], 3), read_idx(files[f"{key}-labels-idx1"], 1)
         if len(images) != len(labels):
-            raise PctError(
+            raise DataError(
                 f"{files[f'{key}-images-idx3']} holds {len(images)} images and {files[f'{key}-labels-idx1']} "
                 f"{len(labels)} labels: replace them with intact copies."
             )
@@ -185,7 +186,7 @@ def _cifar(config: DataConfig, seed: int, kind: str, statistics: Statistics) -> 
                 parts.append(_array_split(name, images, np.array(data.targets), range(len(images)), config.image_size))
     except (OSError, RuntimeError, EOFError) as error:
         reason = str(error).split("\n", 1)[0].rstrip(".")
-        raise PctError(
+        raise DataError(
             f"{kind} cannot be read from {root} ({reason}): set data.root to the folder that holds torchvision's copy, "
             "or leave it empty and allow the download."
         ) from error

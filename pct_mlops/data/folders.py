@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import torch
 
-from pct_mlops.config import DataConfig, PctError
+from pct_mlops.config import DataConfig
 from pct_mlops.config.catalog import closest_first
 from pct_mlops.data.pixels import FilePixels, corrupt_files, output_size
 from pct_mlops.data.split import Split, Splits, check_labels, make_splits
+from pct_mlops.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +35,9 @@ class Listing(NamedTuple):
 def data_root(config: DataConfig) -> Path:
     """The folder that data.root names; PctError when it is not given or not there."""
     if config.root is None:
-        raise PctError(f"The data set {config.name} needs its folder: set data.root.")
+        raise ConfigError(f"The data set {config.name} needs its folder: set data.root.")
     if not config.root.is_dir():
-        raise PctError(f"There is no folder {config.root}: set data.root to the folder of the {config.name} data.")
+        raise DataError(f"There is no folder {config.root}: set data.root to the folder of the {config.name} data.")
     return config.root
 
 
@@ -44,10 +45,10 @@ def _three(found: dict[str, Listing | None], root: Path, what: str) -> tuple[Lis
     """(train, val or None, test). With val alone beside train, val is the official evaluation set: it becomes test."""
     train, val, test = found["train"], found["val"], found["test"]
     if train is None:
-        raise PctError(f"{root} has no {what.format('train')}: data.root should be the folder that holds it.")
+        raise DataError(f"{root} has no {what.format('train')}: data.root should be the folder that holds it.")
     if test is None:
         if val is None:
-            raise PctError(
+            raise DataError(
                 f"{root} has neither {what.format('test')} nor {what.format('val')}: add one, because the gate needs "
                 "images that training never saw."
             )
@@ -69,7 +70,7 @@ def _class_files(folder: Path) -> list[str]:
 def _class_folders(folder: Path) -> list[str]:
     names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if not names:
-        raise PctError(f"{folder} has no class folders: put the images of each class into a folder of its own.")
+        raise DataError(f"{folder} has no class folders: put the images of each class into a folder of its own.")
     return names
 
 
@@ -78,13 +79,13 @@ def _walk(root: Path, split: str, class_names: list[str]) -> Listing:
     found = Listing([], [], [])
     for name in _class_folders(folder):
         if name not in class_names:
-            raise PctError(
+            raise DataError(
                 f"The class folder {folder / name} is not among the classes of {root / 'train'}: rename or remove it "
                 f"(closest: {closest_first(name, class_names)[0]})."
             )
         files = _class_files(folder / name)
         if not files:
-            raise PctError(f"The class folder {folder / name} has no images: add some, or remove the folder.")
+            raise DataError(f"The class folder {folder / name} has no images: add some, or remove the folder.")
         found.paths.extend(files)
         found.sample_ids.extend(Path(os.path.relpath(path, root)).as_posix() for path in files)
         found.labels.extend([class_names.index(name)] * len(files))
@@ -95,7 +96,7 @@ def read_image_folder(config: DataConfig, seed: int) -> Splits:
     """root/train/<class>/*, root/val/<class>/*, root/test/<class>/*: classes are the folders of train, sorted."""
     root = data_root(config)
     if not (root / "train").is_dir():
-        raise PctError(f"{root} has no folder train: data.root should be the folder that holds it.")
+        raise DataError(f"{root} has no folder train: data.root should be the folder that holds it.")
     names = _class_folders(root / "train")
     found = {
         split: _walk(root, split, names) if (root / split).is_dir() else None for split in ("train", "val", "test")
@@ -111,12 +112,12 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise PctError(f"{path} is not UTF-8 text: write one 'path label' line per image.") from None
+        raise DataError(f"{path} is not UTF-8 text: write one 'path label' line per image.") from None
     except OSError as error:
-        raise PctError(f"{path} cannot be read ({error.strerror}): check that it is a readable file.") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}): check that it is a readable file.") from error
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not lines:
-        raise PctError(f"{path} is empty: write one line per image or class.")
+        raise DataError(f"{path} is empty: write one line per image or class.")
     return lines
 
 
@@ -127,7 +128,7 @@ def _entries(path: Path) -> list[tuple[int, str, str]]:
         # A tab allows labels with spaces; otherwise the last word is the label, so that paths may hold spaces.
         parts = line.rsplit("\t", 1) if "\t" in line else line.rsplit(None, 1)
         if len(parts) != 2:
-            raise PctError(f"{path}, line {number}: '{line}' has no label, so write 'path label'.")
+            raise DataError(f"{path}, line {number}: '{line}' has no label, so write 'path label'.")
         entries.append((number, parts[0].strip(), parts[1].strip()))
     return entries
 
@@ -146,7 +147,7 @@ def _class_names(root: Path, train: list[tuple[int, str, str]]) -> list[str]:
         names = [name for _, name in _lines(listed)]
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
-            raise PctError(f"{listed} has the class '{twice[0]}' twice: each line should name another class.")
+            raise DataError(f"{listed} has the class '{twice[0]}' twice: each line should name another class.")
         return names
     numbers = [_integer(label) for _, _, label in train]
     if any(number is None for number in numbers):
@@ -156,7 +157,7 @@ def _class_names(root: Path, train: list[tuple[int, str, str]]) -> list[str]:
     if used != set(range(count)):
         wrong = min(used - set(range(count)))
         line = next(line for (line, _, _), number in zip(train, numbers, strict=True) if number == wrong)
-        raise PctError(
+        raise DataError(
             f"{root / 'train.txt'}, line {line}: the label {wrong} is out of range, because the {count} labels in use "
             f"should be 0 to {count - 1}; correct it, or list the classes in classes.txt."
         )
@@ -172,9 +173,9 @@ def _label_reader(class_names: list[str]) -> Callable[[Path, int, str], int]:
         number = _integer(text)
         if number is None:
             near = closest_first(text, class_names)[0]
-            raise PctError(f"{path}, line {line}: there is no class '{text}' (closest: {near}), so correct the label.")
+            raise DataError(f"{path}, line {line}: there is no class '{text}' (closest: {near}), so correct the label.")
         if not 0 <= number < len(class_names):
-            raise PctError(
+            raise DataError(
                 f"{path}, line {line}: the label {number} is outside 0 to {len(class_names) - 1}, so correct it."
             )
         return number
@@ -187,7 +188,7 @@ def _listing(root: Path, path: Path, entries: list[tuple[int, str, str]], class_
     for line, name, label in entries:
         file = os.path.join(root, name)
         if not os.path.isfile(file):
-            raise PctError(f"{path}, line {line}: there is no file {file}, so correct the path or remove the line.")
+            raise DataError(f"{path}, line {line}: there is no file {file}, so correct the path or remove the line.")
         found.sample_ids.append(Path(os.path.normpath(name)).as_posix())
         found.paths.append(file)
         found.labels.append(read(path, line, label))
@@ -200,7 +201,7 @@ def read_image_list(config: DataConfig, seed: int) -> Splits:
     files = {split: root / f"{split}.txt" for split in ("train", "val", "test")}
     entries = {split: _entries(path) for split, path in files.items() if path.is_file()}
     if "train" not in entries:
-        raise PctError(f"{root} has no file train.txt: data.root should be the folder that holds it.")
+        raise DataError(f"{root} has no file train.txt: data.root should be the folder that holds it.")
     names = _class_names(root, entries["train"])
     found = {
         split: _listing(root, path, entries[split], names) if split in entries else None
@@ -223,7 +224,7 @@ def _without_corrupt(found: Listing, class_names: list[str]) -> tuple[Listing, l
     )
     lost = sorted(set(found.labels) - set(kept.labels))
     if lost:
-        raise PctError(
+        raise DataError(
             f"All images of the class {class_names[lost[0]]} are corrupt (the first is {skipped[0]}): replace them."
         )
     for name in skipped:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import DataError
 
 UNSIGNED_BYTE = 0x08
 
@@ -24,15 +24,15 @@ def read_idx(path: Path, num_axes: int) -> np.ndarray:
         packed = path.read_bytes()
         raw = gzip.decompress(packed) if path.suffix == ".gz" else packed
     except FileNotFoundError:
-        raise PctError(f"There is no file {path}: put the data set's idx files in that folder.") from None
+        raise DataError(f"There is no file {path}: put the data set's idx files in that folder.") from None
     except (OSError, EOFError, zlib.error) as error:
-        raise PctError(f"{path} cannot be read ({error}): replace it with an intact copy.") from error
+        raise DataError(f"{path} cannot be read ({error}): replace it with an intact copy.") from error
     header = 4 + 4 * num_axes
     if len(raw) < header or raw[:4] != bytes((0, 0, UNSIGNED_BYTE, num_axes)):
-        raise PctError(f"{path} is not an idx file of bytes with {num_axes} axes: replace it with an intact copy.")
+        raise DataError(f"{path} is not an idx file of bytes with {num_axes} axes: replace it with an intact copy.")
     shape = struct.unpack(f">{num_axes}I", raw[4:header])
     if len(raw) - header != math.prod(shape):
-        raise PctError(
+        raise DataError(
             f"{path} holds {len(raw) - header} values where its header promises {math.prod(shape)}: "
             "replace it with an intact copy."
         )

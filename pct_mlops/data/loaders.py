@@ -13,13 +13,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pct_mlops.config import DataConfig, PctError
+from pct_mlops.config import DataConfig
 from pct_mlops.data.fixed_views import fixed_views, view_numbers
 from pct_mlops.data.mixing import Mixing
 from pct_mlops.data.sources import FRESH, Batch, Job, MemorySource, StreamSource
 from pct_mlops.data.split import Split
 from pct_mlops.data.ten_crop import NUM_CROPS, ten_crops
 from pct_mlops.data.views import draw_views, generator
+from pct_mlops.errors import ConfigError
 
 Way = Literal["memory", "streaming"]
 
@@ -172,12 +173,12 @@ def train_loader(
     if global_batch_size % world_size:
         below = global_batch_size // world_size * world_size
         near = f"{below} or {below + world_size}" if below else f"{world_size}"
-        raise PctError(
+        raise ConfigError(
             f"The global batch of {global_batch_size} does not divide by {world_size} processes: "
             f"set optim.global_batch_size to {near}."
         )
     if len(split) < global_batch_size:
-        raise PctError(
+        raise ConfigError(
             f"The {split.name} split has {len(split)} examples, fewer than one global batch of {global_batch_size}: "
             f"lower optim.global_batch_size to at most {len(split)}."
         )
@@ -258,7 +259,7 @@ def view_loader(
 
 def _check_batch(batch_size: int) -> None:
     if batch_size < 1:
-        raise PctError(f"The evaluation batch is {batch_size}: set engine.eval_batch_size to 1 or more.")
+        raise ConfigError(f"The evaluation batch is {batch_size}: set engine.eval_batch_size to 1 or more.")
 
 
 def _check_place(rank: int, world_size: int) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import DataError
 
 DEFAULT_SIZE = 224  # for files of different sizes when the recipe names none: what ImageNet models are trained on
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
@@ -151,7 +151,7 @@ def decode(path: str, size: tuple[int, int]) -> Tensor:
     try:
         image = _decode(path, size)
     except UNREADABLE as error:
-        raise PctError(
+        raise DataError(
             f"The image {path} cannot be read ({_reason(error)}): replace it, or set data.skip_corrupt=true."
         ) from error
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
@@ -191,7 +191,7 @@ def output_size(paths: Iterable[str], image_size: int | None) -> tuple[int, int]
             with Image.open(path) as image:
                 size = (image.height, image.width)
         except UNREADABLE as error:
-            raise PctError(
+            raise DataError(
                 f"The image {path} cannot be read ({_reason(error)}): replace it, or set data.skip_corrupt=true."
             ) from error
         if common not in (None, size):

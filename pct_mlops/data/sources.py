@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pct_mlops.config import PctError
 from pct_mlops.data.pixels import Pixels
 from pct_mlops.data.split import Split
 from pct_mlops.data.views import ViewParams, apply_batch, apply_one, cut, pad
+from pct_mlops.errors import PctError
 
 FRESH = -1  # the view number of what is drawn anew every epoch, or not augmented at all
 
@@ -101,12 +101,12 @@ class _JobDataset(Dataset[Any]):
     def __init__(self, pixels: Pixels, labels: Tensor) -> None:
         self._pixels, self._labels = pixels, labels
 
-    def __getitem__(self, job: Job) -> tuple[Tensor, Tensor, Tensor, Tensor] | str:
+    def __getitem__(self, job: Job) -> tuple[Tensor, Tensor, Tensor, Tensor] | PctError:
         try:
             images = self._pixels.read(job.rows)
         except PctError as error:
             # As a value: an exception would come out of the worker wrapped in a traceback.
-            return str(error)
+            return error
         views = job.views
         if views is not None:
             for row, image in enumerate(images):
@@ -133,7 +133,7 @@ class StreamSource:
         """One batch a job; PctError names a file that cannot be read."""
         self._sampler.jobs = jobs
         for result in self._loader:
-            if isinstance(result, str):
-                raise PctError(result)
+            if isinstance(result, PctError):
+                raise result
             images, *others = (part.to(self._device, non_blocking=True) for part in result)
             yield Batch(_to_unit(images), *others)

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pct_mlops.config import DataConfig, PctError
+from pct_mlops.config import DataConfig
 from pct_mlops.data.pixels import Pixels, num_bytes
+from pct_mlops.errors import DataError
 
 VAL, FRACTION = 1, 2  # separate random streams of one seed
 
@@ -98,7 +99,7 @@ def carve(train: Split, val_fraction: float, seed: int) -> tuple[Split, Split]:
         if mask[members].all():
             mask[members[0]] = False
     if not mask.any():
-        raise PctError(
+        raise DataError(
             "Every class has a single training example, so none can be set aside to select the epoch: "
             "add images, or give the data set a val split of its own."
         )
@@ -125,7 +126,7 @@ def check_labels(split: Split, num_classes: int) -> None:
     wrong = ((split.labels < 0) | (split.labels >= num_classes)).nonzero()
     if len(wrong):
         row = int(wrong[0])
-        raise PctError(
+        raise DataError(
             f"{split.sample_ids[row]} has the label {int(split.labels[row])}, outside 0 to {num_classes - 1}: "
             "correct the data set's labels."
         )
@@ -135,7 +136,7 @@ def _check_ids(splits: Sequence[Split]) -> None:
     owner: dict[str, str] = {}
     for split in splits:
         if not len(split):
-            raise PctError(f"The {split.name} split has no examples: add images to it.")
+            raise DataError(f"The {split.name} split has no examples: add images to it.")
         for sample_id in split.sample_ids:
             if sample_id in owner:
                 where = (
@@ -143,5 +144,5 @@ def _check_ids(splits: Sequence[Split]) -> None:
                     if owner[sample_id] == split.name
                     else f"in {owner[sample_id]} and {split.name}"
                 )
-                raise PctError(f"The example {sample_id} is listed {where}: list it once.")
+                raise DataError(f"The example {sample_id} is listed {where}: list it once.")
             owner[sample_id] = split.name

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import RNG_STATE_NAME, load
 from safetensors import SafetensorError
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import DataError
 
 STATE = "state.json"  # written last: a folder without it is not a checkpoint
 PARTIAL = ".epoch-*.partial"
@@ -92,14 +92,14 @@ class Checkpoints:
             fingerprint, wanted = record.pop("fingerprint"), record.pop("num_processes")
             state = FitState(**record)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise PctError(damaged % f"{STATE}: {error}") from error
+            raise DataError(damaged % f"{STATE}: {error}") from error
         if fingerprint != self.fingerprint:
-            raise PctError(
+            raise DataError(
                 f"The checkpoint {path} belongs to another recipe: resume with the recipe that made it, "
                 "or choose another engine.checkpoint_dir."
             )
         if wanted != accelerator.num_processes:
-            raise PctError(
+            raise DataError(
                 f"The checkpoint {path} was written by {wanted} processes and {accelerator.num_processes} are running: "
                 f"resume with {wanted}, so that the result stays the same."
             )
@@ -108,7 +108,7 @@ class Checkpoints:
             # load_state is silent about generators that it cannot read, and training would go on with other noise.
             load(path / f"{RNG_STATE_NAME}_{accelerator.process_index}.pkl")
         except (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
-            raise PctError(damaged % str(error).split("\n")[0]) from error
+            raise DataError(damaged % str(error).split("\n")[0]) from error
         return state
 
     def clear(self) -> None:

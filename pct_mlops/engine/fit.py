@@ -10,12 +10,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from pct_mlops.config import OptimConfig, PctError
+from pct_mlops.config import OptimConfig
 from pct_mlops.engine.checkpoint import Checkpoints, FitState
 from pct_mlops.engine.progress import Progress
 from pct_mlops.engine.setup import share_buffers
 from pct_mlops.engine.step import Step, prepare
 from pct_mlops.engine.teachers import TeacherSource
+from pct_mlops.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from pct_mlops.data import Batch
@@ -118,7 +119,7 @@ def fit(
 def _begin(checkpoints: Checkpoints | None, resume: bool, optim: OptimConfig, accelerator: Accelerator) -> FitState:
     """Where the last checkpoint stands, else at the first epoch."""
     if optim.start_epoch >= optim.epochs:
-        raise PctError(
+        raise ConfigError(
             f"optim.start_epoch={optim.start_epoch} leaves none of optim.epochs={optim.epochs} to train: "
             "lower the one or raise the other."
         )
@@ -155,7 +156,7 @@ def _mean_losses(run: Step, pending: list[Tensor], epoch: int, step: int) -> lis
     bad = (~torch.isfinite(mean)).nonzero()
     if len(bad):
         first = step - len(pending) + int(bad[0]) + 1
-        raise PctError(
+        raise TrainingError(
             f"Training diverged: the loss was not finite at epoch {epoch + 1}, step {first} (lr {run.last_lr:.3g}); "
             "lower optim.lr and start again, or resume from the last good checkpoint with --resume."
         )

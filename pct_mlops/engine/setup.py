@@ -10,9 +10,10 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils import DistributedType, broadcast, set_seed
 from torch import nn
 
-from pct_mlops.config import EngineConfig, PctError
+from pct_mlops.config import EngineConfig
 from pct_mlops.config.cpus import threads_for
 from pct_mlops.engine.layout import to_channels_last
+from pct_mlops.errors import ConfigError
 
 NUM_PROCESSES = "PCT_NUM_PROCESSES"  # what the launcher asked for
 
@@ -20,7 +21,7 @@ NUM_PROCESSES = "PCT_NUM_PROCESSES"  # what the launcher asked for
 def make_accelerator(config: EngineConfig) -> Accelerator:
     """The accelerator of this process; PctError when fewer processes run than were asked for."""
     if config.mixed_precision == "fp16" and (config.cpu or not torch.cuda.is_available()):
-        raise PctError("engine.mixed_precision=fp16 needs a GPU: use bf16 or no.")
+        raise ConfigError("engine.mixed_precision=fp16 needs a GPU: use bf16 or no.")
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision,
         # Without it, the processes of torchrun on a machine without GPU would each train alone and register alone.
@@ -32,7 +33,7 @@ def make_accelerator(config: EngineConfig) -> Accelerator:
     wanted = int(os.environ.get(NUM_PROCESSES) or os.environ.get("WORLD_SIZE") or 0)
     # accelerate launch on a CPU has started one process in silence where several were wanted.
     if wanted and wanted != accelerator.num_processes:
-        raise PctError(
+        raise ConfigError(
             f"{wanted} processes were asked for and {accelerator.num_processes} run: "
             f"start with torchrun --nproc_per_node {wanted} -m pct_mlops train."
         )

@@ -11,10 +11,11 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from pct_mlops.config import OptimConfig, PctError
+from pct_mlops.config import OptimConfig
 from pct_mlops.engine.optim import build_optimizer, build_schedule
 from pct_mlops.engine.setup import to_device
 from pct_mlops.engine.teachers import ModuleTeacher, TeacherSource, as_source
+from pct_mlops.errors import ConfigError
 
 if TYPE_CHECKING:
     from pct_mlops.data import Batch
@@ -42,7 +43,7 @@ class Step:
         """A batch of n examples -> this process's mean loss, a detached scalar."""
         parts, labels = self.optim.gradient_accumulation, batch.labels
         if len(labels) % parts:
-            raise PctError(
+            raise ConfigError(
                 f"{len(labels)} examples per process do not divide into optim.gradient_accumulation={parts} parts: "
                 "choose a number that divides them."
             )

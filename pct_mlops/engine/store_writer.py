@@ -19,10 +19,10 @@ from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pct_mlops.config import PctError
 from pct_mlops.data.locking import one_process_at_a_time
 from pct_mlops.engine.progress import Progress
 from pct_mlops.engine.setup import to_device
+from pct_mlops.errors import ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
     from pct_mlops.data import Batch
@@ -72,7 +72,7 @@ def write_store(
             try:
                 _write(aside, chain([first], rows), size[1])
             except OSError as error:
-                raise PctError(_unwritable(folder, error)) from error
+                raise OutputError(_unwritable(folder, error)) from error
         accelerator.wait_for_everyone()
         _on_main(accelerator, lambda: _finish(aside, final, key), folder)
 
@@ -117,7 +117,7 @@ def _outputs(
     values = {LOGITS: _half(output.logits)}
     if with_features:
         if output.features is None:
-            raise PctError("The teacher returns no features to store: choose a distance on logits.")
+            raise ConfigError("The teacher returns no features to store: choose a distance on logits.")
         values[FEATURES] = _half(output.features)
     return values
 
@@ -129,7 +129,7 @@ def _half(values: Tensor) -> NDArray[np.float16]:
 def _check_view(times: Tensor, view: int) -> None:
     """How often each example came, and last how many batches were not finite: over all processes, so all agree."""
     if int(times[-1]):
-        raise PctError(
+        raise DataError(
             "The teacher's outputs are not finite in float16, so they cannot be stored: set teacher.store=false, "
             "or check the teacher."
         )
@@ -190,6 +190,6 @@ def _on_main(accelerator: Accelerator, action: Callable[[], T], folder: Path) ->
             problem = [_unwritable(folder, error)]
     broadcast_object_list(problem)
     if problem[0] is not None:
-        raise PctError(problem[0])
+        raise OutputError(problem[0])
     broadcast_object_list(result)
     return result[0]  # type: ignore[return-value]

@@ -13,9 +13,9 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pct_mlops.config import PctError
 from pct_mlops.engine.store_writer import FEATURES, HEADER, KIND, LOGITS, VERSION, checksum, write_store
 from pct_mlops.engine.teachers import Frozen, ModuleTeacher, refuse_mixtures
+from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.models import ModelOutput
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class StoredOutputs(Frozen):
         """What `build` stored, after its checksums; PctError for what is missing, damaged or of another key."""
         path = Path(folder) / key
         if not path.exists():
-            raise PctError(
+            raise DataError(
                 f"There are no stored teacher outputs at {path}: train with teacher.store=true to make them."
             )
         try:
@@ -65,7 +65,7 @@ class StoredOutputs(Frozen):
             return cls(arrays[LOGITS], arrays.get(FEATURES) if with_features else None)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
             reason = str(error).split("\n")[0] or type(error).__name__
-            raise PctError(
+            raise DataError(
                 f"The stored teacher outputs {path} cannot be used ({reason}): remove that folder, and they are "
                 "computed again."
             ) from error
@@ -100,7 +100,7 @@ class StoredOutputs(Frozen):
         )
         stored = cls.open(folder, key, with_features=with_features)
         if stored.shape[:2] != (num_views, num_examples):
-            raise PctError(
+            raise DataError(
                 f"The stored teacher outputs {Path(folder) / key} are of {stored.shape[0]} views of {stored.shape[1]} "
                 f"examples, not of {num_views} of {num_examples}: remove that folder, and they are computed again."
             )
@@ -127,7 +127,7 @@ class StoredOutputs(Frozen):
         """Once, at the first batch: reading numbers from a GPU at every step would stall it."""
         views, examples, _ = self.shape
         if batch.view is None or not 0 <= int(batch.view.min()) <= int(batch.view.max()) < views:
-            raise PctError(
+            raise ConfigError(
                 f"The stored teacher outputs are of {views} fixed views an example, and training shows others: "
                 f"set data.views={views}."
             )

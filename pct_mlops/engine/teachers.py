@@ -8,7 +8,7 @@ import torch
 from accelerate.utils import gather
 from torch import Tensor, nn
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.models import ModelOutput
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class SelfEMA:
 def refuse_mixtures(batch: Batch, which: str) -> None:
     """PctError for mixup and cutmix: nobody knows the old model's answer to a mixture without asking it."""
     if batch.soft is not None:
-        raise PctError(
+        raise ConfigError(
             f"mixup and cutmix show mixtures of two examples, and {which} of single ones: "
             "set data.augment.mixup and data.augment.cutmix to 0, or use a teacher that sees the images."
         )

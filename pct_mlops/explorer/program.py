@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import DataError
 
 
 def main_script() -> Path:
-    """The program's main.py; PctError where it is missing."""
+    """The program's main.py; DataError where it is missing."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "app", package.parent / "app"):
         if (folder / "main.py").is_file() and (folder / "views").is_dir():
             return folder / "main.py"
-    raise PctError("The explorer is not installed here: run it from a checkout, or install pct-mlops.")
+    raise DataError("The explorer is not installed here: run it from a checkout, or install pct-mlops.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError
 from pct_mlops.config.numbers import probability
+from pct_mlops.errors import PctError
 from pct_mlops.gate.decision import Check, Verdict
 from pct_mlops.gate.reviews import Mark, ReviewKind, ReviewState
 from pct_mlops.gate.rules import failed_check
@@ -27,10 +27,8 @@ def apart_ids(policy: Policy, review: ReviewState) -> list[str]:
     return review.samples(*(Mark(name) for name in policy.reviews.count_apart))
 
 
-def other_inputs(policy: Policy, comparison: Comparison | None, review: ReviewState) -> str | None:
+def other_inputs(policy: Policy, comparison: Comparison, review: ReviewState) -> PctError | str | None:
     """Whether the comparison was made with what the policy and the reviewers say; anything else decides nothing."""
-    if comparison is None:
-        return None
     if comparison.apart != frozenset(apart_ids(policy, review)):
         return (
             "The flips that the comparison sets apart are not those that the policy and the reviewers set apart: "
@@ -39,7 +37,7 @@ def other_inputs(policy: Policy, comparison: Comparison | None, review: ReviewSt
     try:
         costs, slices = policy.class_costs, policy.slices_path
     except PctError as error:
-        return str(error)
+        return error
     weighs = costs is not None or any(rule.metric == "weighted_nfr" for rule in policy.rules)
     if weighs and comparison.costs != costs:
         return "The comparison was made with other costs than the policy's: compare again."
@@ -68,7 +66,7 @@ def beyond_rules(
     try:
         ids = policy.pinned_ids if pinned is None else tuple(dict.fromkeys(pinned))
     except PctError as error:
-        return [failed_check("pinned", str(error))]
+        return [failed_check("pinned", error)]
     checks = [_pinned(comparison, ids)] if ids or policy.pinned is not None else []
     return checks + _blockers(comparison, review.samples(Mark.BLOCKER)) + review_checks(policy, review)
 

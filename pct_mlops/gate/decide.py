@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pct_mlops.errors import PctError
 from pct_mlops.gate.beyond import BEYOND_RULES, beyond_rules, counted_apart, notes, other_inputs, review_checks
 from pct_mlops.gate.decision import WORST_FIRST, Check, Decision, NotJudged, Verdict
 from pct_mlops.gate.reviews import ReviewState
@@ -24,28 +25,45 @@ def decide(
     *,
     baseline_exists: bool = True,
     candidate: TableInfo | None = None,
-    problem: str | None = None,
+    problem: PctError | str | None = None,
     floor: float | None = None,
     review: ReviewState | None = None,
     pinned: Collection[str] | None = None,
 ) -> Decision:
-    """Whether the candidate (the comparison's new table) may replace the baseline (its old table).
+    """Decide whether the candidate may replace the baseline.
 
-    Without a baseline there is no comparison: pass baseline_exists=False and the candidate's TableInfo, which must
-    exist even then. `problem` says why there is no comparison (tables missing or not comparable): always an ERROR.
-    floor: NFR of plain retraining on the same examples, for limits relative to it. review: what the reviewers' records
-    add up to. pinned: ids that must not flip, instead of those that the policy names.
+    Args:
+        policy: the rules.
+        comparison: of the baseline's table (old) with the candidate's (new); None where there is none.
+        baseline_exists: whether something is in production; if not, pass the candidate's TableInfo.
+        candidate: what the candidate's table says about itself; needed only without a comparison.
+        problem: why there is no comparison; always an ERROR, with the code of a PctError.
+        floor: NFR of plain retraining on the same examples, for limits relative to it.
+        review: what the reviewers' records add up to.
+        pinned: ids that must not flip, instead of those that the policy names.
+
+    Returns:
+        The decision. Everything unknown refuses: it is an ERROR, not an exception.
+
+    Example:
+        >>> from pct_mlops import Policy, Predictions, Rule, compare, decide
+        >>> ids, labels = ["a", "b", "c", "d"], [0, 1, 1, 0]
+        >>> about = {"class_names": ("cat", "dog"), "split": "test"}
+        >>> old = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [0, 2], [0, 2]], **about)
+        >>> new = Predictions.from_arrays(ids, labels, [[2, 0], [0, 2], [2, 0], [2, 0]], **about)
+        >>> decision = decide(Policy(rules=(Rule(metric="nfr", max=0.02),)), compare(old, new))
+        >>> decision.verdict.value, decision.exit_code
+        ('INCONCLUSIVE', 3)
     """
     old = comparison.old if comparison else None
     new = comparison.new if comparison else candidate
     num_examples = new.num_examples if new else None
     review = review or ReviewState()
 
-    refusal = problem or _refusal(policy, comparison, baseline_exists, candidate)
-    refusal = refusal or other_inputs(policy, comparison, review)
-    start = Decision(Verdict.ERROR, refusal or "", (), policy, (), num_examples, new, old)
+    refusal = problem or _refusal(policy, comparison, baseline_exists, candidate, review)
+    start = Decision(Verdict.ERROR, str(refusal or ""), (), policy, (), num_examples, new, old)
     if refusal:
-        return start
+        return replace(start, error_code=refusal.code if isinstance(refusal, PctError) else None)
     if comparison is None:
         return _first(start, review_checks(policy, review))
     checks: list[Check] = []
@@ -64,11 +82,16 @@ def decide(
         not_judged=tuple(small),
         apart=counted_apart(policy, comparison, review),
         notes=notes(comparison),
+        error_code=_first_code(checks),
     )
 
 
 def _worst(checks: list[Check]) -> Verdict:
     return next(verdict for verdict in WORST_FIRST if any(check.verdict is verdict for check in checks))
+
+
+def _first_code(checks: list[Check]) -> str | None:
+    return next((check.error_code for check in checks if check.error_code), None)
 
 
 def _first(start: Decision, checks: list[Check]) -> Decision:
@@ -81,8 +104,12 @@ def _first(start: Decision, checks: list[Check]) -> Decision:
 
 
 def _refusal(
-    policy: Policy, comparison: Comparison | None, baseline_exists: bool, candidate: TableInfo | None
-) -> str | None:
+    policy: Policy,
+    comparison: Comparison | None,
+    baseline_exists: bool,
+    candidate: TableInfo | None,
+    review: ReviewState,
+) -> PctError | str | None:
     """Why no rule is even looked at, or None."""
     if not policy.rules:
         return "The policy has no rules, so it would let anything pass: write at least one."
@@ -92,7 +119,8 @@ def _refusal(
         return "There is a comparison although no baseline exists: one of the two is wrong."
     if is_same_model(comparison.old, comparison.new):
         return f"Candidate and baseline are the same model ({comparison.new.title}): register the candidate first."
-    return _wrong_split(policy, candidate=comparison.new, baseline=comparison.old)
+    split = _wrong_split(policy, candidate=comparison.new, baseline=comparison.old)
+    return split or other_inputs(policy, comparison, review)
 
 
 def _bootstrap_refusal(policy: Policy, baseline_exists: bool, candidate: TableInfo | None) -> str | None:

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 
 class Verdict(str, Enum):
-    """Of a check or of the whole; BOOTSTRAP only of the whole."""
+    """What is decided, of a check or of the whole; BOOTSTRAP (there is no baseline yet) only of the whole.
+
+    Example:
+        >>> from pct_mlops import Verdict
+        >>> [str(verdict) for verdict in Verdict]
+        ['PASS', 'FAIL', 'INCONCLUSIVE', 'ERROR', 'BOOTSTRAP']
+    """
 
     PASS = "PASS"
     FAIL = "FAIL"
@@ -39,10 +45,27 @@ EXIT_CODES = {
 class Check:
     """One rule, for one class or slice (column, value) if the rule is about those; or what else must hold.
 
-    value, lower, upper: as observed, with one-sided bounds at the policy's confidence; None where undefined. `support`
-    counts the examples behind it, `examples_needed` is about how many would decide an INCONCLUSIVE check (None: no
-    number within reach). `corrected_bound`: where a check among several looks bad, its generous bound at the confidence
-    that an accusation needs (Holm). `metric` is 'pinned', 'blocker' or 'review' where no metric is checked.
+    Attributes:
+        metric: its name; 'pinned', 'blocker' or 'review' where no metric is checked.
+        class_name: the target class that it is about, if any.
+        value: as observed; None where undefined.
+        lower: one-sided bound at the policy's confidence.
+        upper: one-sided bound at the policy's confidence.
+        limit: of the rule.
+        bound: what is held against the limit: upper, lower or point.
+        verdict: of this check.
+        sentence: why, in a line.
+        support: examples behind it.
+        examples_needed: about how many would decide an INCONCLUSIVE check; None: no number within reach.
+        slice: (column, value) that it is about, if any.
+        corrected_bound: where a check among several looks bad, its generous bound at the confidence that an accusation
+            needs (Holm).
+        error_code: of the PctError because of which the check is an ERROR; None for any other reason.
+
+    Example:
+        >>> from pct_mlops import Check, Verdict
+        >>> Check("nfr", None, 0.01, 0.008, 0.013, 0.02, "upper", Verdict.PASS, "nfr is at most 0.02.").verdict.value
+        'PASS'
     """
 
     metric: str
@@ -58,6 +81,7 @@ class Check:
     examples_needed: int | None = None
     slice: tuple[str, str] | None = None
     corrected_bound: float | None = None
+    error_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,10 +103,27 @@ class NotJudged:
 
 @dataclass(frozen=True)
 class Decision:
-    """The gate's answer; `sentence` says in a line why.
+    """The gate's answer.
 
-    apart: mark -> negative flips of this comparison that carry it and do not count in flip rates. notes: facts beside
-    the decision, on which nothing depends.
+    Attributes:
+        verdict: of the whole.
+        sentence: why, in a line.
+        checks: one for each rule, class and slice, and for what else must hold.
+        policy: that decided.
+        not_judged: classes and slices with fewer examples than their rule asks for.
+        num_examples: of the evaluation.
+        candidate: what the candidate's table says about itself.
+        baseline: what the baseline's table says about itself; None when there is none.
+        apart: mark -> negative flips of this comparison that carry it and do not count in flip rates.
+        notes: facts beside the decision, on which nothing depends.
+        error_code: of the PctError because of which the verdict is ERROR, or of the first check that met one; None for
+            any other reason.
+
+    Example:
+        >>> from pct_mlops import Policy, Rule, decide
+        >>> decision = decide(Policy(rules=(Rule(metric="nfr", max=0.02),)), None, problem="The table is missing.")
+        >>> decision.verdict.value, decision.exit_code, decision.sentence
+        ('ERROR', 2, 'The table is missing.')
     """
 
     verdict: Verdict
@@ -95,6 +136,7 @@ class Decision:
     baseline: TableInfo | None = None
     apart: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    error_code: str | None = None
 
     @property
     def exit_code(self) -> int:

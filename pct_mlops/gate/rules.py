@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError, PctError
 from pct_mlops.gate.decision import Check, NotJudged, Verdict
 from pct_mlops.gate.scopes import Scope, scopes, too_small
 from pct_mlops.gate.sentences import sentence
@@ -36,12 +36,12 @@ def check_rule(
     try:
         unit = comparison.metric(rule.metric).unit
         if limit is None or (rule.max_times_floor is not None and not 0 <= limit < 1):
-            raise PctError(_no_floor(rule, floor))
+            raise ConfigError(_no_floor(rule, floor))
         large, small = scopes(rule, comparison)
         check_of = _RuleCheck(rule, limit, comparison, confidence)
         checks = [check_of.observe(scope) for scope in large]
     except PctError as error:
-        return [failed_check(rule.metric, str(error), limit, rule)], too_small(error)
+        return [failed_check(rule.metric, error, limit, rule)], too_small(error)
     confirmed, level = check_of.confirm([(scope, check) for scope, check in zip(large, checks, strict=True)])
     judged = [
         check_of.conclude(scope, check, confirmed.get(index, level), index in confirmed)
@@ -56,10 +56,10 @@ def check_rule(
     ], small
 
 
-def failed_check(metric: str, text: str, limit: float | None = None, rule: Rule | None = None) -> Check:
+def failed_check(metric: str, error: PctError, limit: float | None = None, rule: Rule | None = None) -> Check:
     """A check that could not even be started."""
     bound = str(rule.bound) if rule else "point"
-    return Check(metric, None, None, None, None, limit, bound, Verdict.ERROR, text)
+    return Check(metric, None, None, None, None, limit, bound, Verdict.ERROR, str(error), error_code=error.code)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError, unknown
+from pct_mlops.config import unknown
 from pct_mlops.config.numbers import NO_VALUE
+from pct_mlops.errors import ConfigError, PctError
 from pct_mlops.gate.decision import NotJudged
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def scopes(rule: Rule, comparison: Comparison) -> tuple[list[Scope], list[NotJud
     slices = _slices(rule, comparison)
     number = len(slices) * (len(comparison.new.class_names) if rule.judged_classes == "all" else 1)
     if number > MAX_CHECKS:
-        raise PctError(f"{rule.metric} would be judged {number:,} times: take a coarser column, or name classes.")
+        raise ConfigError(f"{rule.metric} would be judged {number:,} times: take a coarser column, or name classes.")
     found = [scope for slice in slices for scope in _parts(rule, comparison, slice)]
     by_name = _is_by_name(rule)
     large, small = [], []
@@ -57,7 +59,7 @@ def scopes(rule: Rule, comparison: Comparison) -> tuple[list[Scope], list[NotJud
             large.append(scope)
         elif by_name:
             what = f"{rule.metric}{scope.subject}"
-            raise PctError(f"{what} needs {rule.min_support:,} examples, and there are {scope.support:,}.")
+            raise ConfigError(f"{what} needs {rule.min_support:,} examples, and there are {scope.support:,}.")
         else:
             item = NotJudged(rule.metric, scope.class_name, scope.support, rule.min_support, scope.slice)
             small.append(item)
@@ -67,12 +69,12 @@ def scopes(rule: Rule, comparison: Comparison) -> tuple[list[Scope], list[NotJud
     return large, small
 
 
-class _NoneLarge(PctError):
+class _NoneLarge(ConfigError):
     """Nothing is large enough; says what there was."""
 
-    def __init__(self, message: str, small: list[NotJudged]) -> None:
+    def __init__(self, message: str, small: Sequence[NotJudged] = ()) -> None:
         super().__init__(message)
-        self.small = small
+        self.small = list(small)
 
 
 def too_small(error: PctError) -> list[NotJudged]:

@@ -21,7 +21,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pct_mlops.config import PctError, unknown
+from pct_mlops.config import unknown
+from pct_mlops.errors import ConfigError, DataError, PctError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,11 +63,11 @@ class PctOptions:
                 raise unknown("key of evaluator_config['pct']", name, names)
         config = cls(**given)
         if config.scores not in ("logits", "probabilities"):
-            raise PctError(f"scores should be logits or probabilities, and it is '{config.scores}'.")
+            raise ConfigError(f"scores should be logits or probabilities, and it is '{config.scores}'.")
         if not isinstance(config.batch_size, int) or config.batch_size < 1:
-            raise PctError(f"batch_size should be a whole number from 1 up, and it is {config.batch_size}.")
+            raise ConfigError(f"batch_size should be a whole number from 1 up, and it is {config.batch_size}.")
         if not isinstance(config.confidence, float) or not 0.5 < config.confidence < 1:
-            raise PctError(f"confidence should be a number between 0.5 and 1, and it is {config.confidence}.")
+            raise ConfigError(f"confidence should be a number between 0.5 and 1, and it is {config.confidence}.")
         return config
 
 
@@ -90,9 +91,9 @@ class FlipEvaluator:
     ) -> Any:
         """An EvaluationResult: every metric with `_lower` and `_upper` bounds, where defined; flips; the comparison."""
         if model_type != "classifier":
-            raise PctError(f"The pct evaluator compares classifiers, and model_type is '{model_type}'.")
+            raise ConfigError(f"The pct evaluator compares classifiers, and model_type is '{model_type}'.")
         if model is None or not dataset.has_targets:
-            raise PctError("The pct evaluator needs a model and the targets of the data: give both.")
+            raise ConfigError("The pct evaluator needs a model and the targets of the data: give both.")
         config = PctOptions.read(evaluator_config)
         with _settings_kept():
             from pct_mlops import registry
@@ -161,16 +162,16 @@ def _split_ids(data: Any, config: PctOptions) -> tuple[Any, list[str]]:
     given = config.sample_ids
     if isinstance(given, str):
         if given not in getattr(data, "columns", ()):
-            raise PctError(f"The data have no column '{given}' for sample_ids: name one of theirs, or give a list.")
+            raise ConfigError(f"The data have no column '{given}' for sample_ids: name one of theirs, or give a list.")
         return data.drop(columns=[given]), [str(value) for value in data[given]]
     if given is not None:
         ids = [str(value) for value in given]
     else:
         ids = [str(value) for value in getattr(data, "index", range(len(data)))]
     if not ids:
-        raise PctError("There are no examples to evaluate on: give some.")
+        raise DataError("There are no examples to evaluate on: give some.")
     if len(ids) != len(data):
-        raise PctError(f"There are {len(ids):,} sample_ids for {len(data):,} examples: give one each.")
+        raise ConfigError(f"There are {len(ids):,} sample_ids for {len(data):,} examples: give one each.")
     return data, ids
 
 
@@ -184,7 +185,7 @@ def _scores(model: Any, features: Any, config: PctOptions, shape: tuple[int, ...
         part = _shaped(part, shape)
         answer = np.asarray(model.predict(part))
         if answer.ndim != 2 or len(answer) != len(part):
-            raise PctError(
+            raise DataError(
                 f"predict returned shape {list(answer.shape)} for {len(part)} examples: the pct evaluator needs the "
                 "scores of every class, [examples, classes]."
             )
@@ -193,7 +194,7 @@ def _scores(model: Any, features: Any, config: PctOptions, shape: tuple[int, ...
     if config.scores == "logits":
         return scores
     if (scores < 0).any() or not np.allclose(scores.sum(axis=1), 1, atol=1e-3):
-        raise PctError("scores are said to be probabilities, and their sums are not 1: use scores: logits.")
+        raise ConfigError("scores are said to be probabilities, and their sums are not 1: use scores: logits.")
     return np.log(np.maximum(scores, np.finfo(np.float32).tiny))
 
 
@@ -206,7 +207,7 @@ def _shaped(part: Any, shape: tuple[int, ...] | None) -> Any:
         part = np.stack([np.asarray(value, np.float32).ravel() for value in part.iloc[:, 0]])
     values = np.array(part, np.float32)
     if values[0].size != np.prod(shape):
-        raise PctError(
+        raise DataError(
             f"An example has {values[0].size:,} numbers, and the model takes {' x '.join(map(str, shape))}: "
             "flatten the images in this order."
         )
@@ -223,7 +224,7 @@ def _labels(labels: Any, names: Sequence[str]) -> NDArray[np.int32]:
     places = {name: index for index, name in enumerate(names)}
     missing = next((value for value in values if str(value) not in places), None)
     if missing is not None:
-        raise PctError(f"The target '{missing}' is no class of {', '.join(names[:5])}...: give class_names in order.")
+        raise DataError(f"The target '{missing}' is no class of {', '.join(names[:5])}...: give class_names in order.")
     return np.array([places[str(value)] for value in values], np.int32)
 
 

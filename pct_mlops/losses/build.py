@@ -3,34 +3,53 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
-from pct_mlops.config import PctError, unknown
+from pct_mlops.config import ObjectiveConfig, unknown
+from pct_mlops.config.base import validate
+from pct_mlops.errors import ConfigError
 from pct_mlops.losses.distance import DISTANCES, Distance
 from pct_mlops.losses.focuses import FOCUSES, Focus
 from pct_mlops.losses.objective import Objective
 from pct_mlops.losses.presets import PRESETS
 
-if TYPE_CHECKING:
-    from pct_mlops.config import ObjectiveConfig
-
 
 def build_objective(
-    config: ObjectiveConfig,
+    config: str | Mapping[str, Any] | ObjectiveConfig,
     *,
     class_weights: Sequence[float] | Tensor | None = None,
     ce_weights: Sequence[float] | Tensor | None = None,
     known_classes: tuple[int, ...] | None = None,
 ) -> Objective:
-    """The preset that `config.loss` names, with the config's own parts over it; PctError for what does not fit.
+    """Build an objective from a preset's name, or from a recipe's objective section.
 
-    A distance or focus without a name, or with the preset's, changes single parameters; another name replaces it.
-    `class_weights` are those that "balanced" stands for, and `ce_weights` those of the table that the config names:
-    nothing here looks at data or files. ValueError when they are missing.
+    A distance or focus without a name, or with the preset's, changes single parameters of it; another name replaces it.
+    Nothing here looks at data or files: what "balanced" and a table of weights stand for is given.
+
+    Args:
+        config: a preset's name (`pct list losses` shows them), a mapping with the keys of ObjectiveConfig, such as
+            {"loss": "ldi", "mix": 0.3}, or an ObjectiveConfig.
+        class_weights: [C], those that "balanced" stands for; the config's own where it holds numbers.
+        ce_weights: [num_examples], those of the table that the config names.
+        known_classes: the classes of the new model that the teacher knows too, in the order of the teacher's logits.
+
+    Returns:
+        The objective; call its `bind` before training where the distance is rp or bct.
+
+    Raises:
+        PctError: the name or a parameter does not exist, or parts do not fit each other.
+        ValueError: the config names weights that were not given.
+
+    Example:
+        >>> from pct_mlops import build_objective
+        >>> objective = build_objective({"loss": "ldi", "mix": 0.3})
+        >>> objective.distance.margin, objective.mix, objective.needs_teacher
+        (0.5, 0.3, True)
     """
+    config = _section(config)
     if class_weights is None:
         if config.class_weights == "balanced":
             raise ValueError("give the class_weights that 'balanced' stands for")
@@ -51,6 +70,58 @@ def build_objective(
     )
 
 
+def build_distance(spec: str | Mapping[str, Any], **parameters: Any) -> Distance:
+    """Build a distance by its name.
+
+    Args:
+        spec: a name of DISTANCES, or {"name": ..., parameter: value, ...} as a recipe writes it.
+        **parameters: of the distance; they win over those in `spec`.
+
+    Returns:
+        The distance: a callable (new, old, target) -> float32 [N].
+
+    Raises:
+        PctError: the name or a parameter does not exist, or a value is out of range.
+
+    Example:
+        >>> from pct_mlops import build_distance
+        >>> build_distance("ldi", margin=0.2).margin
+        0.2
+    """
+    return DISTANCES.build(_spec(spec, parameters))
+
+
+def build_focus(spec: str | Mapping[str, Any], **parameters: Any) -> Focus:
+    """Build a focus by its name.
+
+    Args:
+        spec: a name of FOCUSES, or {"name": ..., parameter: value, ...} as a recipe writes it.
+        **parameters: of the focus; they win over those in `spec`.
+
+    Returns:
+        The focus: a callable (new, old, target) -> float32 weights [N].
+
+    Raises:
+        PctError: the name or a parameter does not exist, or a value is out of range.
+
+    Example:
+        >>> from pct_mlops import build_focus
+        >>> build_focus("old_correct", scale=10).scale
+        10.0
+    """
+    return FOCUSES.build(_spec(spec, parameters))
+
+
+def _spec(spec: str | Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {**({"name": spec} if isinstance(spec, str) else spec), **parameters}
+
+
+def _section(config: str | Mapping[str, Any] | ObjectiveConfig) -> ObjectiveConfig:
+    if isinstance(config, ObjectiveConfig):
+        return config
+    return validate(ObjectiveConfig, {"loss": config} if isinstance(config, str) else dict(config), "objective")
+
+
 def _constraint(
     config: ObjectiveConfig,
 ) -> tuple[Distance | None, Focus | None, float | None, float | None]:
@@ -59,11 +130,11 @@ def _constraint(
         raise unknown("loss", config.loss, list(PRESETS))
     preset = PRESETS[config.loss]
     if config.weight is not None and config.mix is not None:
-        raise PctError("Give either objective.weight or objective.mix, not both: they scale the same distance.")
+        raise ConfigError("Give either objective.weight or objective.mix, not both: they scale the same distance.")
     distance = _merged(preset.get("distance"), config.distance, "distance")
     if distance is None:
         if config.focus is not None or config.weight is not None or config.mix is not None:
-            raise PctError(
+            raise ConfigError(
                 f"Loss '{config.loss}' has no distance for objective.focus, weight or mix to scale: "
                 "choose another loss, or give objective.distance."
             )
@@ -78,7 +149,7 @@ def _merged(preset: dict[str, Any] | None, given: dict[str, Any] | None, kind: s
         return preset
     name = given.get("name", None if preset is None else preset["name"])
     if name is None:
-        raise PctError(f"objective.{kind} needs a 'name', since the loss does not bring one.")
+        raise ConfigError(f"objective.{kind} needs a 'name', since the loss does not bring one.")
     return {**preset, **given} if preset is not None and name == preset["name"] else given
 
 
@@ -89,5 +160,5 @@ def _scale(preset: dict[str, Any], config: ObjectiveConfig) -> tuple[float | Non
         weight, mix = preset.get("weight"), preset.get("mix")
         weight = 1.0 if weight is None and mix is None else weight
     if weight is not None and not math.isfinite(weight):
-        raise PctError("objective.weight should be a finite number: lower it.")
+        raise ConfigError("objective.weight should be a finite number: lower it.")
     return weight, mix

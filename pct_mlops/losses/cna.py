@@ -23,11 +23,25 @@ class CNA(Distance):
     """How little the new model's features keep each sample close to its nearest neighbours in the old model's.
 
     Zhu et al., arXiv 2201.01922. Positives of a sample: the top_k other samples of the global batch with the highest
-    cosine between old features (as many as there are, when fewer); supervised: among samples of its class.
-    summation "out": mean over positives of -log softmax_{j != i}(cos_new(i, j) / temperature); "in": -log of their
-    summed probability. A sample without positives counts 0. Feature widths of the two models may differ.
+    cosine between old features (as many as there are, when fewer).
+    A sample without positives counts 0. Feature widths of the two models may differ.
     Samples that take no part (target -1) are nobody's neighbours, positive or negative.
     Old features stay out of the softmax, so the value is not zero where both models agree.
+
+    Args:
+        temperature: divides cosines in the softmax, > 0.
+        top_k: positives of a sample, >= 1.
+        supervised: positives are among the samples of its class.
+        summation: "out" is the mean over positives of -log softmax_{j != i}(cos_new(i, j) / temperature), "in" is -log
+            of their summed probability.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import CNA, ModelOutput
+        >>> features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
+        >>> output = ModelOutput(torch.zeros(3, 2), features)
+        >>> CNA(temperature=1.0)(output, output, torch.tensor([0, 0, 1]))
+        tensor([0.3146, 0.3424, 0.6446])
     """
 
     needs_features: ClassVar[bool] = True

@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.losses.weights import OnDevice, check_index
 
 if TYPE_CHECKING:
     from pct_mlops.models.output import ModelOutput
+
+# torch would take -100 for a target to pass over in silence, also on devices where nobody looks at targets first.
+NOTHING = torch.iinfo(torch.int64).min
 
 
 class WeightedValues(NamedTuple):
@@ -67,7 +70,12 @@ class CrossEntropy:
 
     def _softmax(self, logits: Tensor, targets: Tensor, class_weights: Tensor | None) -> Tensor:
         return functional.cross_entropy(
-            logits, targets, weight=class_weights, reduction="none", label_smoothing=self._label_smoothing
+            logits,
+            targets,
+            weight=class_weights,
+            reduction="none",
+            label_smoothing=self._label_smoothing,
+            ignore_index=NOTHING,
         )
 
     def _binary(self, logits: Tensor, targets: Tensor, class_weights: Tensor | None) -> Tensor:
@@ -81,7 +89,7 @@ class CrossEntropy:
 def check_num_weights(num_weights: int, num_classes: int) -> None:
     """PctError unless there is one weight for each class."""
     if num_weights != num_classes:
-        raise PctError(
+        raise ConfigError(
             f"objective.class_weights has {num_weights} numbers, but there are {num_classes} classes: "
             "give one for each class."
         )

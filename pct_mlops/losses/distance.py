@@ -4,31 +4,48 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from pct_mlops.config import Catalog, PctError
-
-if TYPE_CHECKING:
-    from pct_mlops.models.output import ModelOutput
+from pct_mlops.config import Catalog
+from pct_mlops.errors import ConfigError
+from pct_mlops.models.output import ModelOutput
 
 DistanceT = TypeVar("DistanceT", bound="Distance")
+# Plain logits stand for an output without features.
+OutputLike: TypeAlias = ModelOutput | Tensor
 
 
 class Binding(NamedTuple):
     """What a distance may have to know of the two models before training.
 
-    `num_classes`: of the new model (`Objective.bind` narrows it to its known classes). `new_width`, `old_width`:
-    columns of their features; None: the old model, for instance an ensemble of unequal widths, has none. `old_head`:
-    the teacher's own classifier, its rows those of the teacher's logits; None when it has no linear one.
+    Args:
+        num_classes: of the new model (`Objective.bind` narrows it to its known classes).
+        new_width: columns of the new model's features.
+        old_width: columns of the old one's; None: it has none, for instance an ensemble of unequal widths.
+        old_head: the teacher's own classifier, its rows those of the teacher's logits; None when it has no linear one.
+
+    Example:
+        >>> from pct_mlops import RP, Binding
+        >>> RP(dim_out=4).bind(Binding(num_classes=10, new_width=64, old_width=32)).module.new.weight.shape
+        torch.Size([4, 64])
     """
 
     num_classes: int
     new_width: int
     old_width: int | None = None
     old_head: nn.Linear | None = None
+
+
+def as_output(given: OutputLike) -> ModelOutput:
+    """Wrap plain logits [N, C]; TypeError for what is neither a tensor nor a ModelOutput."""
+    if isinstance(given, ModelOutput):
+        return given
+    if not isinstance(given, Tensor):
+        raise TypeError(f"give a ModelOutput or a tensor of logits [N, C], not {type(given).__name__}")
+    return ModelOutput(given)
 
 
 def full_precision(tensor: Tensor) -> torch.autocast:
@@ -64,6 +81,29 @@ def check_shapes(new: ModelOutput, old: ModelOutput | None, target: Tensor) -> N
         raise ValueError(f"new logits are {shape}, but old logits are {tuple(old.logits.shape)}")
 
 
+def check_targets(target: Tensor, num_classes: int, *, part_optional: bool) -> None:
+    """Refuse targets outside [0, num_classes), or below -1 where `part_optional`; ValueError names the first.
+
+    Looked at on the CPU alone: on a GPU the host would wait for the device at every step. There the objective's
+    cross-entropy fails on such a target by an assertion of the device, and a distance by itself takes any target below
+    0 for one of -1. A compiled graph cannot look at values either.
+    """
+    if target.device.type != "cpu" or torch.compiler.is_compiling() or target.numel() == 0:
+        return
+    lowest, highest = (int(value) for value in target.aminmax())
+    least = -1 if part_optional else 0
+    if least <= lowest and highest < num_classes:
+        return
+    wrong = lowest if lowest < least else highest
+    none = ", or -1 for an example that takes no part" if part_optional else ""
+    advice = (
+        "no target is ignored here as torch's ignore_index is, so leave such examples out of the batch"
+        if wrong < 0
+        else "give the model more classes, or number them from 0"
+    )
+    raise ValueError(f"targets should be classes 0 to {num_classes - 1}{none}, but one is {wrong}: {advice}")
+
+
 def name_of(catalog: Catalog[Any], part: object) -> str:
     """The name under which the part's class is registered: what its user typed."""
     return next((name for name in catalog if catalog[name] is type(part)), type(part).__name__)
@@ -72,10 +112,20 @@ def name_of(catalog: Catalog[Any], part: object) -> str:
 class Distance(ABC):
     """One value per sample: how far the new model's answer is from the old one's.
 
-    `distance(new, old, target)` -> float32 [N]; logits [N, C], features [N, D], targets int64 [N]. A target of -1 marks
-    a sample that takes no part: its value is 0, with gradient 0, and no other sample is compared with it.
-    Unequal shapes raise ValueError; a missing teacher or missing features raise PctError.
+    `distance(new, old, target)` -> float32 [N], from a ModelOutput or plain logits [N, C] of each model and targets
+    int64 [N]. A target of -1 marks a sample that takes no part: its value is 0, with gradient 0, and no other sample is
+    compared with it. Unequal shapes and other targets that are no classes raise ValueError (see `check_targets`); a
+    missing teacher or missing features raise PctError.
     A subclass writes `per_sample` and never has to think of precision, shapes or gradients into the old model.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import Distance
+        >>> class L1(Distance):
+        ...     def per_sample(self, new, old, target):
+        ...         return (new.logits - old.logits).abs().mean(dim=1)
+        >>> L1()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]]), torch.tensor([0]))
+        tensor([1.])
     """
 
     @property
@@ -112,11 +162,13 @@ class Distance(ABC):
         """Itself, or a copy that owns the modules which it needs; PctError when the two models do not fit it."""
         return self
 
-    def __call__(self, new: ModelOutput, old: ModelOutput | None, target: Tensor) -> Tensor:
+    def __call__(self, new: OutputLike, old: OutputLike | None, target: Tensor) -> Tensor:
         """Float32 [N]."""
         if self.needs_teacher and old is None:
-            raise PctError(f"The distance {name_of(DISTANCES, self)} needs a teacher: name it in teacher.ref.")
+            raise ConfigError(f"The distance {name_of(DISTANCES, self)} needs a teacher: name it in teacher.ref.")
+        new, old = as_output(new), None if old is None else as_output(old)
         check_shapes(new, old, target)
+        check_targets(target, new.logits.shape[1], part_optional=True)
         if self.needs_features:
             self._check_features(new, old, target)
         seen = target if self.across_samples else target.clamp(min=0)
@@ -128,7 +180,7 @@ class Distance(ABC):
     def _check_features(self, new: ModelOutput, old: ModelOutput | None, target: Tensor) -> None:
         for which, output in (("new", new), ("old", old)):
             if output is None or output.features is None:
-                raise PctError(
+                raise ConfigError(
                     f"The distance {name_of(DISTANCES, self)} compares features, but the {which} model returns none: "
                     "choose a distance on logits, or a model with penultimate features."
                 )

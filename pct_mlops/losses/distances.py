@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.losses.distance import DISTANCES, Binding, Distance
 
 if TYPE_CHECKING:
@@ -23,6 +23,15 @@ class KL(Distance):
     """Divergence of the new model's softened prediction from the old one's, times temperature squared.
 
     T^2 * KL(softmax(z_old / T) || softmax(z_new / T)): focal distillation, Yan et al., arXiv 2011.09161, FD-KL.
+
+    Args:
+        temperature: T > 0, which softens both predictions.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import KL
+        >>> KL(temperature=1.0)(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]]), torch.tensor([0]))
+        tensor([0.4338])
     """
 
     temperature: float = Field(default=100.0, gt=0, allow_inf_nan=False)
@@ -51,6 +60,12 @@ class L2(Distance):
 
     1/2 mean_c (z_new - z_old)^2: logit matching, Yan et al., arXiv 2011.09161, FD-LM; the mean keeps it from growing
     with the number of classes.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import L2
+        >>> L2()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]]), torch.tensor([0]))
+        tensor([1.])
     """
 
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
@@ -64,11 +79,21 @@ class LDI(Distance):
     """Logit differences beyond a margin: small differences are free, larger ones cost their p-th power.
 
     mean_c max(|z_new - z_old| - margin, 0)^p: logit difference inhibition, Zhao et al., arXiv 2205.06265.
-    exclude_target: the target class contributes 0, and still counts in the mean.
-    top_k: only each sample's own k classes of highest new logit, and the mean over those k.
-    one_sided: only where the new logit is the higher one.
-    relative_margin: differences are divided by the sample's highest old logit first.
-    norm: the p-norm over classes in place of the mean of p-th powers.
+
+    Args:
+        margin: how far logits may be apart for free, >= 0.
+        p: the power, >= 1.
+        exclude_target: the target class contributes 0, and still counts in the mean.
+        top_k: only each example's own k classes of highest new logit, and the mean over those k.
+        one_sided: only where the new logit is the higher one.
+        relative_margin: differences are divided by the example's highest old logit first.
+        norm: the p-norm over classes in place of the mean of p-th powers.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import LDI
+        >>> LDI(margin=0.5)(torch.tensor([[2.5, 0.0]]), torch.tensor([[0.0, 0.0]]), torch.tensor([0]))
+        tensor([2.])
     """
 
     margin: float = Field(default=0.5, ge=0, allow_inf_nan=False)
@@ -86,7 +111,7 @@ class LDI(Distance):
 
     def _check_top_k(self, num_classes: int) -> None:
         if self.top_k is not None and self.top_k > num_classes:
-            raise PctError(f"ldi: top_k is {self.top_k}, but there are {num_classes} classes: lower top_k.")
+            raise ConfigError(f"ldi: top_k is {self.top_k}, but there are {num_classes} classes: lower top_k.")
 
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
         """Float32 [N]; PctError when top_k is more than there are classes."""
@@ -116,8 +141,17 @@ class Renyi(Distance):
     """Renyi divergence of the old model's prediction from the new one's.
 
     log(sum_c p_old^alpha p_new^(1 - alpha)) / (alpha - 1): Renyi 1961, from the original code. alpha = 2 punishes
-    classes that the new model gives much less probability than the old one did. reorder: both predictions are sorted
-    first, so that only their shapes are compared, not which class is where.
+    classes that the new model gives much less probability than the old one did.
+
+    Args:
+        alpha: the order, > 0 and not 1.
+        reorder: both predictions are sorted first, so that only their shapes are compared, not which class is where.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import Renyi
+        >>> Renyi()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]]), torch.tensor([0]))
+        tensor([0.8676])
     """
 
     alpha: float = Field(default=2.0, gt=0, allow_inf_nan=False)
@@ -148,8 +182,16 @@ class RCE(Distance):
     """Cross-entropy of the old model's logits with the new model's logit of the target among them (retentive).
 
     CE(z, y) with z = z_old but z_y = z_new,y: the new model is taught the target alone, against what the old one holds
-    for the other classes. two_heads adds CE of z_new with the old model's logit of the target. From the original code;
-    it is not zero where both models agree.
+    for the other classes. From the original code; it is not zero where both models agree.
+
+    Args:
+        two_heads: adds CE of z_new with the old model's logit of the target.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import RCE
+        >>> RCE()(torch.tensor([[2.0, 9.0]]), torch.tensor([[0.0, 2.0]]), torch.tensor([0]))
+        tensor([0.6931])
     """
 
     zero_at_equality: ClassVar[bool] = False
@@ -173,6 +215,12 @@ class CE(Distance):
     """Cross-entropy of the new model, for re-weighting alone: with focus old_correct, the naive baseline.
 
     Yan et al., arXiv 2011.09161. It asks nothing of the old model, so it is not zero where both agree.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import CE
+        >>> CE()(torch.tensor([[2.0, 2.0]]), None, torch.tensor([0]))
+        tensor([0.6931])
     """
 
     needs_teacher: ClassVar[bool] = False

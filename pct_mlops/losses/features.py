@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.losses.distance import DISTANCES, Binding, Distance
 from pct_mlops.losses.gather import gather_rows
 
@@ -23,9 +23,20 @@ if TYPE_CHECKING:
 class FA(Distance):
     """Feature alignment: how far the new model's features are from the old one's.
 
-    mean_d (f_new - f_old)^2 over the first D features, D the smaller width. contrastive: the mean over the samples j of
-    the global batch of 1/2 d^2 for those of the same class and 1/2 max(margin - d, 0)^2 for the others, with d the
-    Euclidean distance of f_new,i to f_old,j (Hadsell et al., CVPR 2006, equation 4). From the original code.
+    mean_d (f_new - f_old)^2 over the first D features, D the smaller width. From the original code.
+
+    Args:
+        margin: how far examples of other classes should be apart, >= 0; of the contrastive form alone.
+        contrastive: the mean over the examples j of the global batch of 1/2 d^2 for those of the same class and
+            1/2 max(margin - d, 0)^2 for the others, with d the Euclidean distance of f_new,i to f_old,j (Hadsell et
+            al., CVPR 2006, equation 4).
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import FA, ModelOutput
+        >>> logits, features = torch.zeros(1, 2), torch.tensor([[1.0, 3.0]])
+        >>> FA()(ModelOutput(logits, features), ModelOutput(logits, torch.zeros(1, 2)), torch.tensor([0]))
+        tensor([5.])
     """
 
     needs_features: ClassVar[bool] = True
@@ -71,13 +82,23 @@ class RP(Distance):
 
     mean_k (W_new f_new - W_old f_old)_k^2, k = 1 .. dim_out, from the original code: entries of both W are drawn from
     N(0, 1 / dim_out), W_old stays, W_new is trained along. Feature widths of the two models may differ.
-    share: W_new = W_old, so that nothing is trained; widths must agree.
-    freeze_new: W_new stays as drawn.
-    normalize: each feature's weights [dim_out] in W are scaled to length 1 first.
-    bias: both projections add one.
-
     `bind` draws them from torch's generator: seed it alike on every process and before a resume. `module` then holds
     both projections, the old one as buffers, and is None where nothing is trained.
+
+    Args:
+        dim_out: rows of both projections, >= 1.
+        share: W_new = W_old, so that nothing is trained; widths must agree.
+        freeze_new: W_new stays as drawn.
+        normalize: each feature's weights [dim_out] in W are scaled to length 1 first.
+        bias: both projections add one.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import RP, Binding, ModelOutput
+        >>> distance = RP(share=True).bind(Binding(num_classes=2, new_width=3, old_width=3))
+        >>> output = ModelOutput(torch.zeros(1, 2), torch.ones(1, 3))
+        >>> distance(output, output, torch.tensor([0]))
+        tensor([0.])
     """
 
     needs_features: ClassVar[bool] = True
@@ -104,12 +125,12 @@ class RP(Distance):
         """A copy that owns its projections; PctError when the old model has no features or widths do not fit."""
         new_width, old_width = binding.new_width, binding.old_width
         if old_width is None:
-            raise PctError(
+            raise ConfigError(
                 "The distance rp compares features, but the old model returns none: choose a distance on logits, "
                 "or a teacher with penultimate features."
             )
         if self.share and new_width != old_width:
-            raise PctError(
+            raise ConfigError(
                 f"rp: with share one projection serves both models, but the new model's features are {new_width} wide "
                 f"and the old one's {old_width}: leave share out, or set model.embedding_dim to {old_width}."
             )

@@ -11,8 +11,9 @@ from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from pct_mlops.config import Catalog, PctError
-from pct_mlops.losses.distance import check_shapes, frozen, name_of
+from pct_mlops.config import Catalog
+from pct_mlops.errors import ConfigError
+from pct_mlops.losses.distance import OutputLike, as_output, check_shapes, check_targets, frozen, name_of
 from pct_mlops.losses.weights import check_index, flat_weights
 
 if TYPE_CHECKING:
@@ -22,8 +23,18 @@ if TYPE_CHECKING:
 class Focus(ABC):
     """One weight >= 0 per sample: `focus(new, old, target)` -> float32 [N], without gradient.
 
-    `index` int64 [N] (the samples' rows in the training split) is given only to a focus that declares `needs_index`.
+    Outputs and targets are those of a distance. `index` int64 [N] (the samples' rows in the training split) is given
+    only to a focus that declares `needs_index`.
     Unequal shapes raise ValueError; a missing teacher raises PctError.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import Focus
+        >>> class Unsure(Focus):
+        ...     def weigh(self, new, old, target, index):
+        ...         return 1 - old.logits.softmax(dim=1).amax(dim=1)
+        >>> Unsure()(torch.zeros(1, 2), torch.zeros(1, 2), torch.tensor([0]))
+        tensor([0.5000])
     """
 
     needs_index: ClassVar[bool] = False
@@ -34,13 +45,13 @@ class Focus(ABC):
         return True
 
     @torch.no_grad()
-    def __call__(
-        self, new: ModelOutput, old: ModelOutput | None, target: Tensor, index: Tensor | None = None
-    ) -> Tensor:
+    def __call__(self, new: OutputLike, old: OutputLike | None, target: Tensor, index: Tensor | None = None) -> Tensor:
         """Float32 [N]."""
         if self.needs_teacher and old is None:
-            raise PctError(f"The focus {name_of(FOCUSES, self)} needs a teacher: name it in teacher.ref.")
+            raise ConfigError(f"The focus {name_of(FOCUSES, self)} needs a teacher: name it in teacher.ref.")
+        new, old = as_output(new), None if old is None else as_output(old)
         check_shapes(new, old, target)
+        check_targets(target, new.logits.shape[1], part_optional=True)
         return self.weigh(frozen(new), frozen(new if old is None else old), target, index)
 
     @abstractmethod
@@ -73,8 +84,20 @@ def _right(output: ModelOutput, target: Tensor) -> Tensor:
 
 @FOCUSES.register("all")
 @dataclass(frozen=True)
-class All(MaskFocus):
-    """Every sample weighs the same: base."""
+class AllExamples(MaskFocus):
+    """Every sample weighs the same: base.
+
+    Args:
+        base: weight of every example, >= 0.
+        scale: added to it nowhere, so that all focuses take the same parameters, >= 0.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import AllExamples
+        >>> logits = torch.tensor([[2.0, 0.0]])
+        >>> AllExamples(base=1, scale=5)(logits, None, torch.tensor([0]))
+        tensor([1.])
+    """
 
     needs_teacher: ClassVar[bool] = False
 
@@ -86,7 +109,19 @@ class All(MaskFocus):
 @FOCUSES.register("old_correct")
 @dataclass(frozen=True)
 class OldCorrect(MaskFocus):
-    """More weight where the old model is right: focal distillation (Yan et al., arXiv 2011.09161)."""
+    """More weight where the old model is right: focal distillation (Yan et al., arXiv 2011.09161).
+
+    Args:
+        base: weight of every example, >= 0.
+        scale: added to it where the old model is right, >= 0.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import OldCorrect
+        >>> logits = torch.tensor([[2.0, 0.0]])
+        >>> OldCorrect(base=1, scale=5)(-logits, logits, torch.tensor([0]))
+        tensor([6.])
+    """
 
     def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
         """Bool [N]."""
@@ -95,8 +130,20 @@ class OldCorrect(MaskFocus):
 
 @FOCUSES.register("neg_flip")
 @dataclass(frozen=True)
-class NegFlip(MaskFocus):
-    """More weight on present negative flips: the old model is right and the new one is wrong."""
+class NegativeFlip(MaskFocus):
+    """More weight on present negative flips: the old model is right and the new one is wrong.
+
+    Args:
+        base: weight of every example, >= 0.
+        scale: added to it on negative flips, >= 0.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import NegativeFlip
+        >>> logits = torch.tensor([[2.0, 0.0]])
+        >>> NegativeFlip(base=1, scale=5)(-logits, logits, torch.tensor([0]))
+        tensor([6.])
+    """
 
     def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
         """Bool [N]."""
@@ -106,7 +153,19 @@ class NegFlip(MaskFocus):
 @FOCUSES.register("new_incorrect")
 @dataclass(frozen=True)
 class NewIncorrect(MaskFocus):
-    """More weight where the new model is wrong (MUSCLE, arXiv 2407.09435, table 7)."""
+    """More weight where the new model is wrong (MUSCLE, arXiv 2407.09435, table 7).
+
+    Args:
+        base: weight of every example, >= 0.
+        scale: added to it where the new model is wrong, >= 0.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import NewIncorrect
+        >>> logits = torch.tensor([[2.0, 0.0]])
+        >>> NewIncorrect(base=1, scale=5)(logits, None, torch.tensor([0]))
+        tensor([1.])
+    """
 
     needs_teacher: ClassVar[bool] = False
 

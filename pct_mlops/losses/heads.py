@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.losses.distance import DISTANCES, Binding, Distance
 
 if TYPE_CHECKING:
@@ -24,8 +24,20 @@ class BCT(Distance):
 
     CE(old_head(f_new[:, :D_old]), y), D_old the head's input width: Shen et al., CVPR 2020, arXiv 2003.11942.
     It is not zero where both models agree.
-    alpha and single_head are about the trained model, and whoever builds and evaluates it reads them: its logits are
-    (1 - alpha) * its own + alpha * the old head's, or the old head's alone.
+    Its parameters are about the trained model, and whoever builds and evaluates it reads them.
+
+    Args:
+        alpha: the model's logits are (1 - alpha) * its own + alpha * the old head's, 0 to 1.
+        single_head: the model's logits are the old head's alone.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import BCT, Binding, ModelOutput
+        >>> head = torch.nn.Linear(3, 2)
+        >>> distance = BCT().bind(Binding(num_classes=2, new_width=3, old_width=3, old_head=head))
+        >>> output = ModelOutput(torch.zeros(1, 2), torch.ones(1, 3))
+        >>> distance(output, output, torch.tensor([0])).shape
+        torch.Size([1])
     """
 
     needs_features: ClassVar[bool] = True
@@ -49,12 +61,12 @@ class BCT(Distance):
         """
         head = binding.old_head
         if head is None:
-            raise PctError(
+            raise ConfigError(
                 "The distance bct needs the teacher's own linear classifier, and this teacher has none: "
                 "name a single model with a linear classifier in teacher.ref."
             )
         if binding.new_width < head.in_features:
-            raise PctError(
+            raise ConfigError(
                 f"bct: the old classifier reads {head.in_features} features, but the new model has only "
                 f"{binding.new_width}: set model.embedding_dim to {head.in_features} or more."
             )

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.losses.cross_entropy import CrossEntropy, WeightedValues, check_num_weights
-from pct_mlops.losses.distance import Binding, Distance, check_shapes, full_precision
-from pct_mlops.losses.focuses import Focus
+from pct_mlops.losses.distance import (
+    Binding,
+    Distance,
+    OutputLike,
+    as_output,
+    check_shapes,
+    check_targets,
+    full_precision,
+)
+from pct_mlops.losses.focuses import AllExamples, Focus
 from pct_mlops.losses.gather import mean_over_processes
 from pct_mlops.losses.weights import OnDevice, flat_weights
 
@@ -21,7 +29,21 @@ if TYPE_CHECKING:
 
 
 class LossTerms(NamedTuple):
-    """The scalar to minimise, and what it is made of for each sample: cross-entropy, distance, focus, each [N]."""
+    """The scalar to minimise, and what it is made of for each sample.
+
+    Attributes:
+        total: the scalar, float32, whose gradient reaches the new model alone.
+        cross_entropy: [N], with the weights of classes and examples in it.
+        distance: [N].
+        focus: [N], without gradient.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import L2, Objective
+        >>> terms = Objective(L2(), weight=1.0)(torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([0]))
+        >>> round(float(terms.total), 4), terms.distance, terms.focus
+        (1.1931, tensor([0.5000]), tensor([1.]))
+    """
 
     total: Tensor
     cross_entropy: Tensor
@@ -36,18 +58,43 @@ class Objective:
     Yan et al., arXiv 2011.09161, equation 4; `mix` is the same direction with weight = mix / (1 - mix), on another
     overall scale. Give one of them, or neither where there is no distance.
 
-    CE is over all classes and every head: softmax, or with cross_entropy "binary" the mean over classes of binary ones.
-    `class_weights` [C] and `ce_weights` [num_examples, picked by index] weigh samples; their CE is then the weighted
-    sum over the global batch divided by the sum of the weights there, as torch's reduction "mean" does. The values in
-    `LossTerms.cross_entropy` have their weight in them. Neither touches the distance.
+    CE is over all classes and every head. Where samples have weights, their CE is the weighted sum over the global
+    batch divided by the sum of the weights there, as torch's reduction "mean" does. The values in
+    `LossTerms.cross_entropy` have their weight in them. Weights do not touch the distance.
 
     Mixed images (`soft`): CE takes the shares of the labels; the distance compares both models' outputs on the same
     mixed image; distance and focus conditions take `target`, the label with the larger share.
 
-    `known_classes`: the classes of the new model that the teacher knows too, in the order of the teacher's logits
-    [N, K]. The distance sees the new logits of these classes only. Samples of other classes take no part in it: their
-    distance and focus are 0, and nobody is compared with them; the mean is still over the whole batch. Whether a model
-    is right is asked of all of its classes, so that a new class predicted on an old one's sample is a flip.
+    With `known_classes` the distance sees the new logits of these classes only. Samples of other classes take no part
+    in it: their distance and focus are 0, and nobody is compared with them; the mean is still over the whole batch.
+    Whether a model is right is asked of all of its classes, so that a new class predicted on an old one's sample is a
+    flip.
+
+    Args:
+        distance: to the old model; None: cross-entropy alone.
+        focus: weighs the distance of each sample; None: all weigh 1.
+        weight: of the distance beside the cross-entropy.
+        mix: share of the distance, in [0, 1].
+        label_smoothing: of the cross-entropy, in [0, 1).
+        class_weights: [C], of the cross-entropy.
+        cross_entropy: "softmax", or "binary" for the mean over classes of binary ones.
+        ce_weights: [num_examples], of the cross-entropy, picked by the batch's `index`.
+        known_classes: the classes of the new model that the teacher knows too, in the order of the teacher's logits
+            [N, K].
+
+    Raises:
+        ValueError: parts do not go together, for example both weight and mix.
+        PctError: weights are no numbers >= 0.
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import LDI, Objective
+        >>> objective = Objective(LDI(margin=0.5), mix=0.5)
+        >>> new, old = torch.tensor([[2.5, 0.0]], requires_grad=True), torch.zeros(1, 2)
+        >>> terms = objective(new, old, torch.tensor([0]))
+        >>> terms.total.backward()
+        >>> round(terms.total.item(), 4)
+        1.0394
     """
 
     distance: Distance | None = None
@@ -66,8 +113,10 @@ class Objective:
         if self.distance is None:
             if self.focus is not None or self.weight is not None or self.mix is not None:
                 raise ValueError("an objective without a distance has no focus, weight or mix")
-        elif self.focus is None or (self.weight is None) == (self.mix is None):
-            raise ValueError("an objective with a distance needs a focus, and either weight or mix")
+        elif (self.weight is None) == (self.mix is None):
+            raise ValueError("an objective with a distance needs either weight or mix")
+        elif self.focus is None:
+            object.__setattr__(self, "focus", AllExamples())
         class_weights = _weights_or_none(self.class_weights, "class_weights", "class")
         ce_weights = _weights_or_none(self.ce_weights, "ce_weights", "training sample")
         known = _known_or_none(self.known_classes)
@@ -115,8 +164,8 @@ class Objective:
 
     def __call__(
         self,
-        new: ModelOutput,
-        old: ModelOutput | None,
+        new: OutputLike,
+        old: OutputLike | None,
         target: Tensor,
         *,
         index: Tensor | None = None,
@@ -127,7 +176,9 @@ class Objective:
         Auxiliary heads of `new`, where it returns them, add their own cross-entropy. Unequal shapes and an empty batch
         raise ValueError, a missing teacher or missing features PctError.
         """
+        new, old = as_output(new), None if old is None else as_output(old)
         check_shapes(new, None if self.known_classes is not None else old, target)
+        check_targets(target, new.logits.shape[1], part_optional=False)
         if len(target) == 0:
             raise ValueError("the loss of an empty batch is undefined")
         with full_precision(new.logits):
@@ -193,9 +244,9 @@ def _weights_or_none(values: Sequence[float] | Tensor | None, key: str, one_for:
     try:
         weights = flat_weights(values, one_for)
     except ValueError as error:
-        raise PctError(f"Invalid objective.{key}: {error}.") from None
+        raise ConfigError(f"Invalid objective.{key}: {error}.") from None
     if not bool((weights > 0).any()):
-        raise PctError(f"Invalid objective.{key}: at least one should be above 0.")
+        raise ConfigError(f"Invalid objective.{key}: at least one should be above 0.")
     return weights
 
 

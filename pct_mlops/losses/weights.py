@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import DataError
 
 
 class OnDevice:
@@ -46,7 +46,7 @@ def align_weights(table: Mapping[str, float], sample_ids: Sequence[str]) -> list
     """Weights keyed by sample_id in the order of `sample_ids`, for focus likelihood; PctError when one is missing."""
     missing = [sample_id for sample_id in sample_ids if sample_id not in table]
     if missing:
-        raise PctError(
+        raise DataError(
             f"The table of weights lacks {len(missing)} of {len(sample_ids)} training samples, "
             f"the first is '{missing[0]}': add them, or train on the samples that it has."
         )
@@ -61,5 +61,5 @@ def balanced_weights(counts: Sequence[int] | Tensor) -> tuple[float, ...]:
     given = torch.as_tensor(counts, dtype=torch.float64)
     inverse = torch.where(given > 0, 1 / given.clamp(min=1), 0.0)
     if not bool((given > 0).any()):
-        raise PctError("Class weights cannot be balanced on a training split without examples: give numbers instead.")
+        raise DataError("Class weights cannot be balanced on a training split without examples: give numbers instead.")
     return tuple((inverse * (given > 0).sum() / inverse.sum()).tolist())

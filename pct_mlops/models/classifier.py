@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.models.architecture import Architecture
 from pct_mlops.models.heads import combine, make_head
 from pct_mlops.models.output import ModelOutput
@@ -43,7 +43,7 @@ class Classifier(nn.Module):
     def __init__(self, architecture: Architecture, body: Body) -> None:
         super().__init__()
         if architecture.aux_eval != "main" and not (body.aux_heads or body.num_branches):
-            raise PctError(
+            raise ConfigError(
                 f"{architecture.name} has one head only: leave model.aux_eval out, "
                 "or choose an architecture with several, for example aux_resnet18 or mb_resnet18."
             )

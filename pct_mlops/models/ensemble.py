@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import DataError
 from pct_mlops.models.classifier import Classifier
 from pct_mlops.models.output import ModelOutput
 
@@ -61,7 +61,7 @@ def common_classes(members: Sequence[Sequence[str]], class_names: Sequence[str])
     shared = set(class_names).intersection(*map(set, members))
     if not shared:
         example = next((name for names in members for name in names), "none")
-        raise PctError(
+        raise DataError(
             f"The teacher knows none of the {len(class_names)} classes of the data (it knows '{example}', the data has "
             f"'{class_names[0]}'): choose another teacher, or rename the classes."
         )

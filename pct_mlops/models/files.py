@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_model
 from torch import Tensor
 
-from pct_mlops.config import PctError
 from pct_mlops.config.base import validate
+from pct_mlops.errors import DataError
 from pct_mlops.models.architecture import Architecture
 from pct_mlops.models.classifier import Classifier
 from pct_mlops.models.factory import build_model
@@ -35,7 +35,7 @@ def load_classifier(folder: Path) -> Classifier:
     try:
         return classifier_from_bytes(record.read_bytes(), weights.read_bytes(), str(folder))
     except OSError as error:
-        raise PctError(f"{folder} does not hold a classifier: {error}.") from error
+        raise DataError(f"{folder} does not hold a classifier: {error}.") from error
 
 
 def classifier_from_bytes(record: bytes, weights: bytes, source: str) -> Classifier:
@@ -43,12 +43,12 @@ def classifier_from_bytes(record: bytes, weights: bytes, source: str) -> Classif
     try:
         architecture = validate(Architecture, json.loads(record), f"The architecture record of {source}")
     except ValueError as error:
-        raise PctError(f"The architecture record of {source} is not JSON: {error}.") from error
+        raise DataError(f"The architecture record of {source} is not JSON: {error}.") from error
     model = build_model(architecture)
     try:
         state = load(weights)
     except SafetensorError as error:
-        raise PctError(_refusal(source, architecture.name, str(error), TOGETHER)) from error
+        raise DataError(_refusal(source, architecture.name, str(error), TOGETHER)) from error
     load_weights_into(model, state, source)
     return model
 
@@ -70,7 +70,7 @@ def load_weights_into(
     complete = OrderedDict({**counters, **state})
     reason = _misfit(own, complete)
     if reason:
-        raise PctError(_refusal(source, model.architecture.name, reason, advice))
+        raise DataError(_refusal(source, model.architecture.name, reason, advice))
     # Some of torchvision's networks ask which version of themselves the weights are of: by their names, today's.
     complete._metadata = own._metadata  # type: ignore[attr-defined]
     model.load_state_dict(complete)

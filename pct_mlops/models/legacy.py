@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import DataError
 from pct_mlops.models.architecture import Architecture
 from pct_mlops.models.classifier import Classifier
 from pct_mlops.models.factory import build_model
@@ -39,7 +39,7 @@ def read_checkpoint(path: str | Path, architecture: Architecture, *, with_heads:
     state, named = _read(path)
     base, variant = split_name(architecture.name)
     if base.startswith("squeezenet"):
-        raise PctError(
+        raise DataError(
             f"{path} cannot become a {base} here, whose classifier is a linear layer on pooled features: "
             "train one here, or score the file with the code that wrote it and import its predictions."
         )
@@ -61,16 +61,16 @@ def _read(path: Path) -> tuple[Mapping[str, Tensor], str]:
         with _plain_numbers():
             payload = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise PctError(f"There is no file {path}: give the path of a .pth.tar or .pt file.") from None
+        raise DataError(f"There is no file {path}: give the path of a .pth.tar or .pt file.") from None
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        raise PctError(_unreadable(path, str(error))) from error
+        raise DataError(_unreadable(path, str(error))) from error
     named = payload.get("arch") if isinstance(payload, Mapping) else None
     for key in STATE_KEYS:
         if isinstance(payload, Mapping) and isinstance(payload.get(key), Mapping):
             payload = payload[key]
             break
     if not isinstance(payload, Mapping) or not payload or not all(isinstance(x, Tensor) for x in payload.values()):
-        raise PctError(f'{path} holds no state dict: save model.state_dict(), alone or under the key "state_dict".')
+        raise DataError(f'{path} holds no state dict: save model.state_dict(), alone or under the key "state_dict".')
     return payload, named if isinstance(named, str) else ""
 
 

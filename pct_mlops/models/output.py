@@ -8,7 +8,19 @@ from torch import Tensor
 
 
 class ModelOutput(NamedTuple):
-    """Logits [N, C], penultimate features [N, D] (None where there are none), auxiliary logits, each [N, C]."""
+    """What a classifier says of a batch; plain logits do wherever only these are needed.
+
+    Args:
+        logits: [N, C].
+        features: penultimate features [N, D]; None where there are none.
+        aux: logits of auxiliary heads, each [N, C].
+
+    Example:
+        >>> import torch
+        >>> from pct_mlops import ModelOutput
+        >>> ModelOutput(torch.zeros(2, 10)).features is None
+        True
+    """
 
     logits: Tensor
     features: Tensor | None = None

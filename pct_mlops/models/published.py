@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.models.classifier import Classifier
 from pct_mlops.models.families import split_name
 from pct_mlops.models.files import heads_of, is_head, load_weights_into
@@ -80,11 +80,11 @@ def _find(model: Classifier, weights_name: str) -> Any:
     name = model.architecture.name
     base, _ = split_name(name)
     if base not in models.list_models(module=models):
-        raise PctError(f"There are no published weights of {name}: leave model.weights out to train from scratch.")
+        raise ConfigError(f"There are no published weights of {name}: leave model.weights out to train from scratch.")
     known = models.get_model_weights(base).__members__
     member = weights_name.rpartition(".")[2]
     if member not in known:
-        raise PctError(f"There are no weights '{weights_name}' of {name}: choose one of {', '.join(known)}.")
+        raise ConfigError(f"There are no weights '{weights_name}' of {name}: choose one of {', '.join(known)}.")
     return known[member]
 
 
@@ -95,7 +95,7 @@ def _fetch(weights: Any, name: str) -> Mapping[str, Tensor]:
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         file = weights.url.rpartition("/")[2]
-        raise PctError(
+        raise DataError(
             f"The weights {weights.name} of {name} cannot be fetched ({reason}): download {file} on a machine with "
             f"network and put it into {torch.hub.get_dir()}/checkpoints (the folder is $TORCH_HOME/hub/checkpoints), "
             "or leave model.weights out to train from scratch."

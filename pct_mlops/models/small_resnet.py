@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.models.architecture import Architecture
 from pct_mlops.models.classifier import Body
 
@@ -102,5 +102,5 @@ def build_small_body(base: str, variant: str, architecture: Architecture) -> Bod
             add_stochastic_depth(network)
     except (TypeError, KeyError, ValueError, RuntimeError, ZeroDivisionError) as error:
         takes = "width, norm (batch or group)" + (", dropout_aux" if variant == "aux" else "") + " and stem_stride"
-        raise PctError(f"Invalid model.kwargs for {architecture.name} ({error}): it takes {takes}.") from error
+        raise ConfigError(f"Invalid model.kwargs for {architecture.name} ({error}): it takes {takes}.") from error
     return Body(network, network.num_features, aux_heads, num_branches=2 if variant == "mb" else 0)

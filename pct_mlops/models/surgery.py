@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.models.classifier import Classifier
 
 # What says how a model answers or trains, not what its weights are; normalisation is compared by its tensors.
@@ -24,9 +24,11 @@ def fold_old_head(model: Classifier, old_head: nn.Linear, alpha: float) -> Class
     Source: Shen et al., CVPR 2020, arXiv 2003.11942.
     """
     if not 0 <= alpha <= 1:
-        raise PctError(f"The share of the old head is {alpha}: choose one between 0 and 1.")
+        raise ConfigError(f"The share of the old head is {alpha}: choose one between 0 and 1.")
     if model.architecture.aux_eval != "main":
-        raise PctError("The old head is mixed into one head, and this model answers with several: set aux_eval=main.")
+        raise ConfigError(
+            "The old head is mixed into one head, and this model answers with several: set aux_eval=main."
+        )
     mixed = copy.deepcopy(model)
     mixed.head = _mixed_head(model.head, old_head, alpha)
     return mixed
@@ -39,14 +41,14 @@ def use_old_head(model: Classifier, old_head: nn.Linear) -> None:
 
 def _mixed_head(new: nn.Module, old: nn.Module, alpha: float) -> nn.Linear:
     if not (isinstance(new, nn.Linear) and isinstance(old, nn.Linear)):
-        raise PctError("Only linear heads can be mixed: set model.classifier=linear for the old and the new model.")
+        raise ConfigError("Only linear heads can be mixed: set model.classifier=linear for the old and the new model.")
     if new.out_features != old.out_features:
-        raise PctError(
+        raise DataError(
             f"The old head knows {old.out_features} classes and the new model {new.out_features}: "
             "the heads can be mixed only when both know the same classes."
         )
     if new.in_features < old.in_features:
-        raise PctError(
+        raise ConfigError(
             f"The old head takes {old.in_features} features and the new model has {new.in_features}: choose an "
             f"architecture that has at least as many, or set model.embedding_dim={old.in_features}."
         )
@@ -86,10 +88,10 @@ def interpolate_weights(old: Classifier, new: Classifier, a: float) -> Classifie
     [0, 1]. Source: Schumann et al., arXiv 2301.10546.
     """
     if not 0 <= a <= 1:
-        raise PctError(f"The share of the old model's weights is {a}: choose one between 0 and 1.")
+        raise ConfigError(f"The share of the old model's weights is {a}: choose one between 0 and 1.")
     differ = _differences(old, new)
     if differ:
-        raise PctError(
+        raise DataError(
             f"Weights can be mixed between models of one architecture only, and these differ in {'; '.join(differ)}: "
             "train the new model from the old one's weights (model.init)."
         )

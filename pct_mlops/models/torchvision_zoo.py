@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.models.architecture import Architecture
 from pct_mlops.models.classifier import Body, Classifier
 
@@ -40,14 +40,16 @@ def build_torchvision_body(base: str, variant: str, architecture: Architecture) 
     """The named model without its classifier's last layer, plain or as one of families.VARIANTS."""
     name, channels = architecture.name, architecture.image_shape[0]
     if channels != 3:
-        raise PctError(
+        raise ConfigError(
             f"{name} takes colour images, but the data set has {channels} channel: "
             "use a small_resnet, for example model.name=small_resnet14."
         )
     try:
         return _variant(base, variant, architecture.num_classes, dict(architecture.kwargs))
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise PctError(f"Invalid model.kwargs for {name} ({error}): give what torchvision's {base} takes.") from error
+        raise ConfigError(
+            f"Invalid model.kwargs for {name} ({error}): give what torchvision's {base} takes."
+        ) from error
 
 
 def _variant(base: str, variant: str, num_classes: int, kwargs: dict[str, Any]) -> Body:
@@ -101,7 +103,7 @@ def check_images(name: str, model: Classifier, image_shape: tuple[int, int, int]
             torch.func.functional_call(model, state, (images,))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise PctError(
+        raise ConfigError(
             f"{name} does not take images of {image_shape[1]}x{image_shape[2]} ({reason}): set data.image_size to a "
             f"size that it takes; most were made for {LARGE_INPUT.get(name, 224)}."
         ) from error

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import TableError
 
 SLAB = 1_000_000  # numbers, 8 MB of float64
 
@@ -25,12 +25,12 @@ def checked_columns(
     columns: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
     for name, value in {**columns, **slices}.items():
         if len(value) != len(sample_ids):
-            raise PctError(f"There are {len(sample_ids)} sample_ids but {len(value)} rows of {name}: give one each.")
+            raise TableError(f"There are {len(sample_ids)} sample_ids but {len(value)} rows of {name}: give one each.")
     ids = _checked_ids(sample_ids)
     for name in columns.keys() - {"label"}:
         columns[name] = _checked_vectors(name, columns[name], sample_ids)
     if not num_classes or columns["logits"].shape[1] != num_classes:
-        raise PctError(f"logits have {columns['logits'].shape[1]} classes, but there are {num_classes} class names.")
+        raise TableError(f"logits have {columns['logits'].shape[1]} classes, but there are {num_classes} class names.")
     columns["label"] = _checked_labels(columns["label"], num_classes)
     return ids, columns
 
@@ -39,36 +39,36 @@ def _checked_ids(sample_ids: Sequence[str]) -> pa.Array:
     try:
         ids = pa.array(sample_ids, pa.string())
     except (pa.ArrowException, TypeError) as error:
-        raise PctError("sample_ids should be strings: name every example with one.") from error
+        raise TableError("sample_ids should be strings: name every example with one.") from error
     if len(ids) == 0:
-        raise PctError("There are no examples: a prediction table needs at least one.")
+        raise TableError("There are no examples: a prediction table needs at least one.")
     if ids.null_count or pc.any(pc.equal(ids, "")).as_py():
-        raise PctError("A sample_id is empty: name every example.")
+        raise TableError("A sample_id is empty: name every example.")
     if pc.count_distinct(ids).as_py() != len(ids):
         counts = pc.value_counts(ids)
         repeated = counts.filter(pc.greater(counts.field(1), 1))[0]["values"].as_py()
-        raise PctError(f"sample_id '{repeated}' appears more than once: name every example differently.")
+        raise TableError(f"sample_id '{repeated}' appears more than once: name every example differently.")
     return ids
 
 
 def _checked_vectors(name: str, value: npt.NDArray[Any], sample_ids: Sequence[str]) -> npt.NDArray[np.float32]:
     if value.ndim != 2:
-        raise PctError(f"{name} should have shape [examples, width], but has {list(value.shape)}.")
+        raise TableError(f"{name} should have shape [examples, width], but has {list(value.shape)}.")
     with np.errstate(over="ignore"):
         value = value.astype(np.float32)
     finite = np.isfinite(value).all(axis=1)
     if not finite.all():
         row = int(np.argmin(finite))
-        raise PctError(f"{name} of '{sample_ids[row]}' are not finite (NaN or infinite): train or score again.")
+        raise TableError(f"{name} of '{sample_ids[row]}' are not finite (NaN or infinite): train or score again.")
     return value
 
 
 def _checked_labels(labels: npt.NDArray[Any], num_classes: int) -> npt.NDArray[np.int32]:
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise PctError(f"labels should be whole numbers of shape [examples], but are {labels.dtype}.")
+        raise TableError(f"labels should be whole numbers of shape [examples], but are {labels.dtype}.")
     if len(labels) and (labels.min() < 0 or labels.max() >= num_classes):
         wrong = labels.min() if labels.min() < 0 else labels.max()
-        raise PctError(f"Label {wrong} is outside 0 to {num_classes - 1}: check the class names.")
+        raise TableError(f"Label {wrong} is outside 0 to {num_classes - 1}: check the class names.")
     return labels.astype(np.int32)
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
 
 # So many are held against the predictions before anything is decided on them, within about a second; those of larger
@@ -40,7 +40,7 @@ def check(connection: duckdb.DuckDBPyConnection, name: str, num_classes: int, wh
     with sql.reading(what):
         (number,) = sql.one(connection, _WRONG.format(name=name), {"num_classes": num_classes})
     if number:
-        raise PctError(
+        raise TableError(
             f"{what} has {number} rows whose prediction is not where their logits are largest: score the model again."
         )
 

@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import NotComparableError, TableError
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.schema import TableInfo, arrow_schema
 
@@ -53,7 +53,7 @@ def check_rows(connection: duckdb.DuckDBPyConnection, name: str, info: TableInfo
     }
     for problem, present in problems.items():
         if present:
-            raise PctError(f"{what} has {problem}: write the table again.")
+            raise TableError(f"{what} has {problem}: write the table again.")
     return RowHashes(int(summed), hashes == total)
 
 
@@ -184,5 +184,7 @@ def _some(names: list[str], total: int | None = None) -> str:
     return ", ".join(names[:3]) + (f" and {total - 3:,} more" if total > 3 else "")
 
 
-def _not_comparable(parts: list[str]) -> PctError:
-    return PctError(f"The tables are not comparable: {'; '.join(parts)}. Score both models on the same evaluation set.")
+def _not_comparable(parts: list[str]) -> NotComparableError:
+    return NotComparableError(
+        f"The tables are not comparable: {'; '.join(parts)}. Score both models on the same evaluation set."
+    )

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import TableError
 
 SCHEMA_VERSION = 1
 FIXED_COLUMNS = {
@@ -46,7 +46,29 @@ _TEXT_KEYS = ("model_name", "model_version", "model_uri", "dataset", "split", "p
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What a table says about itself. `num_members` counts the models whose mean logits it holds."""
+    """What a table says about itself.
+
+    Attributes:
+        schema_version: of the file's layout.
+        model_name: of the registered model, or any name.
+        model_version: its version.
+        model_uri: where it lies, for example models:/pets/3.
+        dataset: name of the data set.
+        split: which part of it, for example test.
+        class_names: in the order of the class indices.
+        preprocessing: id of what was done to the inputs.
+        digest: sha256 over the (sample_id, label) pairs and the class names; equal digests are comparable.
+        num_examples: rows.
+        columns: all columns, in file order.
+        slices: those that examples can be sliced by.
+        num_members: models whose mean logits it holds.
+        path: of the file; empty before it is saved.
+
+    Example:
+        >>> from pct_mlops import Predictions
+        >>> Predictions.from_arrays(["a"], [0], [[2.0, 0.0]], class_names=("cat", "dog"), model_name="pets").info.title
+        'pets'
+    """
 
     schema_version: int
     model_name: str
@@ -98,7 +120,7 @@ def check_slices(names: Iterable[str], where: str) -> tuple[str, ...]:
     lowered = [name.lower() for name in names]
     for name, low in zip(names, lowered, strict=True):
         if not name or low in RESERVED or lowered.count(low) > 1:
-            raise PctError(f"{where}: slice column {name!r} is empty, repeated or reserved: give it another name.")
+            raise TableError(f"{where}: slice column {name!r} is empty, repeated or reserved: give it another name.")
     return names
 
 
@@ -112,22 +134,22 @@ def read_info(path: Path) -> TableInfo:
     meta = {key[len(_KEY) :]: value for key, value in raw.items() if key.startswith(_KEY)}
     version = _whole(meta.get("schema_version"))
     if version is None:
-        raise PctError(f"{path} carries no prediction metadata: write it with `pct score` or Predictions.save.")
+        raise TableError(f"{path} carries no prediction metadata: write it with `pct score` or Predictions.save.")
     if version != SCHEMA_VERSION:
-        raise PctError(
+        raise TableError(
             f"{path} has table version {version}, and this program reads version {SCHEMA_VERSION}: "
             f"{'update pct-mlops' if version > SCHEMA_VERSION else 'score the model again'}."
         )
     missing = [key for key in (*_TEXT_KEYS, "class_names", "num_examples") if key not in meta]
     if missing:
-        raise PctError(f"{path} lacks the metadata {', '.join(missing)}: write the table again.")
+        raise TableError(f"{path} lacks the metadata {', '.join(missing)}: write the table again.")
     class_names = _class_names(meta["class_names"])
     if class_names is None or not _DIGEST.fullmatch(meta["digest"]):
-        raise PctError(f"{path} has damaged metadata (class names or digest): write the table again.")
+        raise TableError(f"{path} has damaged metadata (class names or digest): write the table again.")
     if num_rows == 0:
-        raise PctError(f"{path} has no rows: score the model on at least one example.")
+        raise TableError(f"{path} has no rows: score the model on at least one example.")
     if _whole(meta["num_examples"]) != num_rows:
-        raise PctError(f"{path} holds {num_rows} rows but says {meta['num_examples'][:20]}: write the table again.")
+        raise TableError(f"{path} holds {num_rows} rows but says {meta['num_examples'][:20]}: write the table again.")
     slices = _check_columns(path, schema, len(class_names))
     return TableInfo(
         schema_version=version,
@@ -144,37 +166,37 @@ def read_info(path: Path) -> TableInfo:
 def _footer(path: Path) -> tuple[pa.Schema, int]:
     try:
         if path.is_dir():
-            raise PctError(f"{path} is a folder: give the path of one .parquet file.")
+            raise TableError(f"{path} is a folder: give the path of one .parquet file.")
         # Opening a pipe would wait for somebody to write into it.
         if not stat.S_ISREG(path.stat().st_mode):
-            raise PctError(f"{path} is a pipe or device: give the path of one .parquet file.")
+            raise TableError(f"{path} is a pipe or device: give the path of one .parquet file.")
         with path.open("rb") as file:
             head = file.read(4)
     except FileNotFoundError:
-        raise PctError(f"There is no prediction table {path}: give the path of a .parquet file.") from None
+        raise TableError(f"There is no prediction table {path}: give the path of a .parquet file.") from None
     except (OSError, RuntimeError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise PctError(f"{path} cannot be read: {why}.") from error
+        raise TableError(f"{path} cannot be read: {why}.") from error
     if not head:
-        raise PctError(f"{path} is empty: write the table again.")
+        raise TableError(f"{path} is empty: write the table again.")
     if head == b"PARE":
-        raise PctError(f"{path} is encrypted: write the table again, without encryption.")
+        raise TableError(f"{path} is encrypted: write the table again, without encryption.")
     if head != b"PAR1":
-        raise PctError(f"{path} is not a Parquet file: give a table written by `pct score`.")
+        raise TableError(f"{path} is not a Parquet file: give a table written by `pct score`.")
     try:
         meta = pq.read_metadata(path)
         return meta.schema.to_arrow_schema(), meta.num_rows
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise PctError(f"{path} is cut short or damaged: write the table again.") from error
+        raise TableError(f"{path} is cut short or damaged: write the table again.") from error
 
 
 def _check_columns(path: Path, schema: pa.Schema, num_classes: int) -> tuple[str, ...]:
     """The slice columns; PctError for a missing column or one of another type."""
     missing = [name for name in FIXED_COLUMNS if name not in schema.names]
     if missing:
-        raise PctError(f"{path} lacks the column {', '.join(missing)}: write the table again.")
+        raise TableError(f"{path} lacks the column {', '.join(missing)}: write the table again.")
     if len(set(schema.names)) < len(schema.names):
-        raise PctError(f"{path} has two columns of one name: write the table again.")
+        raise TableError(f"{path} has two columns of one name: write the table again.")
     slices = []
     for field in schema:
         text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
@@ -189,7 +211,7 @@ def _check_columns(path: Path, schema: pa.Schema, num_classes: int) -> tuple[str
             right = text
             slices.append(field.name)
         if not right:
-            raise PctError(f"{path}: column {field.name!r} has type {field.type}: write the table again.")
+            raise TableError(f"{path}: column {field.name!r} has type {field.type}: write the table again.")
     return check_slices(slices, str(path))
 
 
@@ -207,7 +229,7 @@ def check_class_names(names: Sequence[str], *, written: bool) -> None:
     """PctError for a name that has no UTF-8, or that is to be `written` and could not be read again."""
     for name in names:
         if not _is_text(name, _UNREADABLE if written else ("Cs",)):
-            raise PctError(f"The class name {name!r} holds a control character or half of one: give it another name.")
+            raise TableError(f"The class name {name!r} holds a control character or half of one: give it another name.")
 
 
 def _is_text(name: str, without: Sequence[str] = _UNREADABLE) -> bool:

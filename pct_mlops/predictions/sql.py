@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError, TableError
 
 MEMORY_LIMIT = "PCT_MEMORY_LIMIT"  # environment variable, for example 8GB
 _MOST, _SHARE = 2_500_000_000, 0.5  # bytes, and the share of this machine's memory that is taken at most
@@ -30,7 +30,7 @@ def memory_limit() -> str:
     """How much memory a database takes before it spills to disk: PCT_MEMORY_LIMIT, else 2.5 GB or half the machine."""
     given = os.environ.get(MEMORY_LIMIT, "").strip()
     if given and not _SIZE.match(given):
-        raise PctError(f"{MEMORY_LIMIT} is '{given}': write a size, for example 8GB.")
+        raise ConfigError(f"{MEMORY_LIMIT} is '{given}': write a size, for example 8GB.")
     if given:
         return given
     try:
@@ -93,7 +93,7 @@ def reading(what: str) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         first = str(error).strip().split("\n", 1)[0].rstrip(".")
-        raise PctError(f"{what} cannot be read ({first}): write the table again.") from error
+        raise TableError(f"{what} cannot be read ({first}): write the table again.") from error
 
 
 def one(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Any] | None = None) -> tuple:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
-import uuid
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import TableError
 from pct_mlops.predictions import logits, pairing, sql
 from pct_mlops.predictions.arrays import checked_columns, softmax_columns, to_arrow
 from pct_mlops.predictions.schema import (
     SCHEMA_VERSION,
-    VECTOR_COLUMNS,
     TableInfo,
     arrow_schema,
     check_class_names,
@@ -33,14 +27,24 @@ from pct_mlops.predictions.schema import (
     read_info,
     to_metadata,
 )
-
-ROW_GROUP = 100_000
+from pct_mlops.predictions.writing import without_vectors, write, write_aside
 
 
 class Predictions:
     """Lazy handle on a Parquet file (or, before it is saved, on an Arrow table); one row per example.
 
-    Rows are read through DuckDB, a few columns at a time: a table may be far larger than memory.
+    Rows are read through DuckDB, a few columns at a time: a table may be far larger than memory. `Predictions.load`
+    opens a file, and `Predictions.from_arrays` makes a table of arrays.
+
+    Attributes:
+        info: what the table says about itself.
+
+    Example:
+        >>> from pct_mlops import Predictions
+        >>> logits = [[2.0, 0.0], [0.0, 2.0]]
+        >>> table = Predictions.from_arrays(["a", "b"], [0, 0], logits, class_names=("cat", "dog"))
+        >>> table.accuracy(), table.save("predictions.parquet").info.num_examples
+        (0.5, 2)
     """
 
     def __init__(self, info: TableInfo, *, path: Path | None = None, table: pa.Table | None = None) -> None:
@@ -139,7 +143,7 @@ class Predictions:
                 sql.view_parquet(connection, name, self._path)
             else:
                 table = self._table
-                sql.view_arrow(connection, name, table if vectors else _without_vectors(table))
+                sql.view_arrow(connection, name, table if vectors else without_vectors(table))
 
     def save(self, path: str | Path) -> Predictions:
         """Write the table: aside in the same folder, flushed to disk, then renamed. Returns the handle on the file."""
@@ -148,10 +152,10 @@ class Predictions:
         table = self._table
         if table is not None:
             schema = table.schema.with_metadata(to_metadata(self.info))
-            _write_aside(path, lambda aside: _write(aside, schema, table.to_batches()))
+            write_aside(path, lambda aside: write(aside, schema, table.to_batches()))
         elif self._path is not None and not (path.exists() and path.samefile(self._path)):
             source = self._path
-            _write_aside(path, lambda aside: shutil.copyfile(source, aside))
+            write_aside(path, lambda aside: shutil.copyfile(source, aside))
         return Predictions.load(path)
 
     def verify(self) -> None:
@@ -160,7 +164,7 @@ class Predictions:
         if self._num_logits > logits.MAX_LOGITS:
             self._check_logits()
         if self._digest() != self.info.digest:
-            raise PctError(f"{self._what} was altered after it was written (its digest differs): write it again.")
+            raise TableError(f"{self._what} was altered after it was written (its digest differs): write it again.")
 
     def check_rows(self) -> pairing.RowHashes:
         """Labels and predictions in range, ids unique, confidences in [0, 1]: one pass in SQL, done once a handle.
@@ -217,7 +221,7 @@ class Predictions:
         """Ensemble: the mean of the members' logits, every member weighing the same, however the sum is nested."""
         if "logits" not in self.info.columns or "logits" not in other.info.columns:
             lacking = self if "logits" not in self.info.columns else other
-            raise PctError(f"{lacking._what} holds no logits, which an ensemble averages: score the model again.")
+            raise TableError(f"{lacking._what} holds no logits, which an ensemble averages: score the model again.")
         connection = sql.connect()
         other.pairs(self, connection)
         self.attach(connection, "old_table", vectors=True)
@@ -228,7 +232,7 @@ class Predictions:
         path = Path(folder) / "ensemble.parquet"
         schema = arrow_schema(len(info.class_names), 0, info.slices, logits=True).with_metadata(to_metadata(info))
         with sql.reading(f"{self._what} or {other._what}"):
-            _write(path, schema, batches)
+            write(path, schema, batches)
         result = Predictions.load(path)
         weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
         return result
@@ -266,32 +270,3 @@ class Predictions:
             self.attach(connection, "mine")
             ordered = connection.sql("SELECT sample_id, label FROM mine ORDER BY sample_id, label")
             return digest_of(ordered.to_arrow_reader(65_536), self.info.class_names)
-
-
-def _without_vectors(table: pa.Table) -> pa.Table:
-    return table.drop_columns([name for name in VECTOR_COLUMNS if name in table.column_names])
-
-
-def _write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    # Vectors as they are: zstd finds 7 % in logits, and reading them takes half as long again.
-    others = [name for name in schema.names if name not in VECTOR_COLUMNS]
-    compression = dict.fromkeys(others, "zstd") | {f"{name}.list.element": "none" for name in VECTOR_COLUMNS}
-    with pq.ParquetWriter(path, schema, compression=compression, use_dictionary=others) as writer:
-        for batch in batches:
-            writer.write_table(pa.Table.from_batches([batch]).cast(schema), row_group_size=ROW_GROUP)
-
-
-def _write_aside(path: Path, write: Callable[[Path], Any]) -> None:
-    """A reader sees the old file or the whole new one, also after a power cut."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(aside)
-        with aside.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError as error:
-        raise PctError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)

@@ -45,11 +45,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pct_mlops.config import PctError, unknown
+from pct_mlops.config import unknown
+from pct_mlops.errors import ConfigError, TableError
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.arrays import SLAB
 from pct_mlops.predictions.schema import TableInfo, arrow_schema, to_metadata
-from pct_mlops.predictions.table import ROW_GROUP, Predictions
+from pct_mlops.predictions.table import Predictions
+from pct_mlops.predictions.writing import ROW_GROUP
 
 STRATEGIES = ("mb", "mbme", "cr")
 BATCH = 65_536  # rows in memory at once
@@ -80,7 +82,7 @@ class UpdateRule(NamedTuple):
         if self.strategy not in STRATEGIES:
             raise unknown("strategy", self.strategy, list(STRATEGIES))
         if not 0 < self.cost_ratio < math.inf:
-            raise PctError(f"The cost ratio is {self.cost_ratio}: give a positive number, for example 2.")
+            raise ConfigError(f"The cost ratio is {self.cost_ratio}: give a positive number, for example 2.")
 
 
 class Revision(NamedTuple):
@@ -99,7 +101,7 @@ def estimate_beliefs(stored_counts: NDArray[Any], new_counts: NDArray[Any], smoo
     """From counts [C, C] of labelled examples, by label, then answer. PctError unless smoothing is positive."""
     smoothing = default_smoothing(len(stored_counts)) if smoothing is None else smoothing
     if not 0 < smoothing < math.inf:
-        raise PctError(f"The smoothing is {smoothing}: give a positive number, for example 1.")
+        raise ConfigError(f"The smoothing is {smoothing}: give a positive number, for example 1.")
     priors = stored_counts.sum(axis=1) + smoothing
     return Beliefs(
         np.log(priors / priors.sum()), _given_label(stored_counts, smoothing), _given_label(new_counts, smoothing)
@@ -250,9 +252,9 @@ def _entropy(shares: Floats) -> Floats:
 def _check_val(val: TableInfo, stored: TableInfo) -> None:
     where = f"The validation table of {val.title}"
     if val.class_names != stored.class_names:
-        raise PctError(f"{where} has other classes than {stored.title}: score it on val data with the same classes.")
+        raise TableError(f"{where} has other classes than {stored.title}: score it on val data with the same classes.")
     if val.digest == stored.digest:
-        raise PctError(
+        raise TableError(
             f"{where} holds the very examples that are to be updated, whose labels are taken as unknown: "
             "give predictions on other data."
         )

@@ -10,6 +10,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from pct_mlops.errors import (
+    PctError,
+    RegistryError,
+    RegistryForbiddenError,
+    RegistryNotFoundError,
+    RegistryUnavailableError,
+)
+
 # Before mlflow is imported. A user's own settings win.
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -38,6 +46,14 @@ _REFUSALS = {
     "RESOURCE_DOES_NOT_EXIST",
     "UNAUTHENTICATED",
 }
+_KINDS: dict[str, type[RegistryError]] = {
+    "CUSTOMER_UNAUTHORIZED": RegistryForbiddenError,
+    "PERMISSION_DENIED": RegistryForbiddenError,
+    "REQUEST_LIMIT_EXCEEDED": RegistryUnavailableError,
+    "RESOURCE_DOES_NOT_EXIST": RegistryNotFoundError,
+    "TEMPORARILY_UNAVAILABLE": RegistryUnavailableError,
+    "UNAUTHENTICATED": RegistryForbiddenError,
+}
 # What the environment held before the first of the threads within `bounded_requests`, then one entry for each of them.
 _bounds_lock, _bounds_kept = threading.Lock(), list[dict[str, "str | None"]]()
 for _key, _value in _SETTINGS.items():
@@ -50,8 +66,6 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.utils.file_utils import local_file_uri_to_path  # noqa: E402
 from mlflow.utils.uri import is_local_uri  # noqa: E402
 
-from pct_mlops.config import PctError  # noqa: E402
-
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
@@ -63,7 +77,7 @@ def open_store(tracking_uri: str | None, create: bool) -> MlflowClient:
     uri = mlflow.get_tracking_uri()
     # An empty file would be made a registry by mlflow.
     if uri.startswith("sqlite:///") and not create and not _has_content(uri.removeprefix("sqlite:///")):
-        raise PctError(
+        raise RegistryUnavailableError(
             f"There is no registry at {uri}: set MLFLOW_TRACKING_URI to yours, "
             "or train a first baseline with 'mlflow run . -P loss=none'."
         )
@@ -93,22 +107,23 @@ def said_plainly(doing: str) -> Iterator[None]:
     except MlflowException as error:
         if _no_answer(error):
             raise _silent(doing) from error
-        raise PctError(f"MLflow refused {doing}: {_first_line(error)}") from error
+        kind = _KINDS.get(error.error_code, RegistryError)
+        raise kind(f"MLflow refused {doing}: {_first_line(error)}") from error
     except ImportError as error:
-        raise PctError(
+        raise RegistryError(
             f"{doing[0].upper()}{doing[1:]} needs a Python package that is not installed ({error.name or error}): "
             "install it, or set MLFLOW_TRACKING_URI to another registry."
         ) from error
     except Exception as error:
         if "file is not a database" in str(error):
-            raise PctError(
+            raise RegistryUnavailableError(
                 f"{without_user(mlflow.get_tracking_uri())} is no database: set MLFLOW_TRACKING_URI to your registry."
             ) from error
         if type(error).__module__.split(".")[0] in _BELOW:
             raise _silent(doing) from error
         if isinstance(error, OSError):
             what = f"{doing[0].upper()}{doing[1:]}"
-            raise PctError(f"{what} failed ({_first_line(error)}): see to it, and try again.") from error
+            raise RegistryError(f"{what} failed ({_first_line(error)}): see to it, and try again.") from error
         raise
 
 
@@ -117,8 +132,8 @@ def _no_answer(error: Exception) -> bool:
     return "Max retries exceeded" in text or "Connection refused" in text
 
 
-def _silent(doing: str) -> PctError:
-    return PctError(
+def _silent(doing: str) -> RegistryUnavailableError:
+    return RegistryUnavailableError(
         f"The tracking server {without_user(mlflow.get_tracking_uri())} does not answer ({doing}): "
         "start it, or set MLFLOW_TRACKING_URI to the one that runs."
     )

@@ -36,7 +36,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError, PctError, PromotionError, RegistryForbiddenError
 from pct_mlops.registry.connection import MlflowException, bounded_requests, forbidden, missing, refused, said_plainly
 from pct_mlops.registry.moves import State, now, user
 from pct_mlops.registry.registry import LOCK_TAG, Registry
@@ -154,8 +154,8 @@ class Lock:
             self.end("released")
             self.delete()
 
-    def _lost(self, what: str) -> PctError:
-        return PctError(
+    def _lost(self, what: str) -> PromotionError:
+        return PromotionError(
             f"The move of {self.name} {what}, so it was stopped: 'pct verify {self.name} --repair' completes it or "
             "takes it back."
         )
@@ -191,7 +191,7 @@ def _allowed(registry: Registry, name: str, lease: float, check: Callable[[State
             return _acquire(registry, name, lease, check)
     except PctError as error:
         if forbidden(error):
-            raise PctError(
+            raise RegistryForbiddenError(
                 f"The tracking server does not let {user()} move production of {name}: that takes the permission EDIT "
                 "on this model, which often only CI has."
             ) from error
@@ -223,7 +223,7 @@ def _acquire(registry: Registry, name: str, lease: float, check: Callable[[State
 def _entered(lock: Lock, state: State) -> bool:
     """Whether the generation is ours now."""
     if len(lock.key) > NAME_LIMIT:
-        raise PctError(
+        raise PromotionError(
             f"The name {lock.name} is too long: {NAME_LIMIT - 22} characters leave room for the lock of its moves."
         )
     # Written again as it is: who may not write to NAME is refused here, before there is a lock of his.
@@ -259,7 +259,7 @@ def tidy(lock: Lock, state: State) -> None:
 
 def _wait(lock: Lock, held: RegisteredModel, waiting: Clock, pause: float) -> None:
     if waiting.at_least > PATIENCE * max(lock.lease, _lease_of(held, lock.lease)):
-        raise PctError(f"Others have kept moving production of {lock.name} ({holder(held)}): try again later.")
+        raise PromotionError(f"Others have kept moving production of {lock.name} ({holder(held)}): try again later.")
     time.sleep(pause * random.uniform(0.5, 1.5))
 
 
@@ -284,7 +284,7 @@ def _lease() -> float:
     except ValueError:
         lease = -1.0
     if not SHORTEST_LEASE <= lease <= LONGEST_LEASE:
-        raise PctError(
+        raise ConfigError(
             f"{LEASE} should be a number of seconds from {SHORTEST_LEASE:.0f} to {LONGEST_LEASE:.0f}, "
             f"and it is '{text}'."
         )

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import PromotionError, RegistryError
 from pct_mlops.registry.registry import PREVIOUS, PRODUCTION, Registry
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Move:
         text = json.dumps(asdict(self), ensure_ascii=False)
         if len(text) > MAX_RECORD:
             over = len(text) - MAX_RECORD
-            raise PctError(f"The reason is {over:,} characters longer than the history can keep: shorten it.")
+            raise PromotionError(f"The reason is {over:,} characters longer than the history can keep: shorten it.")
         return text
 
 
@@ -140,7 +140,7 @@ def _move(name: str, key: str, text: str) -> Move:
         # A later release may add to the record; what it adds is not this one's to understand.
         return Move(**{field: value for field, value in data.items() if field in known})
     except (ValueError, TypeError, AttributeError) as error:
-        raise PctError(
+        raise RegistryError(
             f"The tag {key} of {name} is no record of a move, it was changed by hand: put it back."
         ) from error
 
@@ -150,4 +150,6 @@ def _intent(name: str, text: str) -> Intent:
         data = json.loads(text)
         return Intent(data["key"], _move(name, data["key"], json.dumps(data["move"])))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise PctError(f"The tag {INTENT_TAG} of {name} was changed by hand: put it back, or delete it.") from error
+        raise RegistryError(
+            f"The tag {INTENT_TAG} of {name} was changed by hand: put it back, or delete it."
+        ) from error

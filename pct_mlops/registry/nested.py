@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError
 from pct_mlops.registry.connection import Metric, local_folder, mlflow, said_plainly
 from pct_mlops.registry.registry import Registry, _downloads
 from pct_mlops.registry.termination import closed, opened

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError, PromotionError
 from pct_mlops.registry.connection import missing, refused, said_plainly
 from pct_mlops.registry.lock import Lock, locked
 from pct_mlops.registry.moves import INTENT_TAG, Intent, Move, State, now, shown, user
@@ -57,7 +57,7 @@ def promote(
 def rollback(registry: Registry, name: str, reason: str) -> Move:
     """Production goes back to what it was before; the two aliases change places. PctError without a reason."""
     if not reason.strip():
-        raise PctError("A rollback without a reason tells nobody anything: give one with --reason.")
+        raise PromotionError("A rollback without a reason tells nobody anything: give one with --reason.")
     asked = State.of(registry.registered(name))
     if asked.intent is None:
         _way_back(asked, reason)
@@ -66,7 +66,7 @@ def rollback(registry: Registry, name: str, reason: str) -> Move:
         state = recover(lock)
         move = _way_back(state, reason)
         if move.from_version != asked.production:
-            raise PctError(
+            raise PromotionError(
                 f"Production of {name} moved from {shown(asked.production)} to {shown(move.from_version)} meanwhile: "
                 f"see 'pct history {name}' before you take it back."
             )
@@ -79,15 +79,15 @@ def _way_back(state: State, reason: str) -> Move:
     """The move that takes the last one back; PctError where there is none."""
     name, before = state.name, state.previous
     if state.production is None and before is not None:
-        raise PctError(
+        raise PromotionError(
             f"Nothing is in production of {name}, so there is nothing to take back: see 'pct verify {name}', and judge "
             f"what was there before with 'pct gate {name}@{PREVIOUS} --promote'."
         )
     if state.production is None or before is None or before == state.production:
-        raise PctError(f"{name} has no previous production to go back to: see 'pct history {name}'.")
+        raise PromotionError(f"{name} has no previous production to go back to: see 'pct history {name}'.")
     if before not in {version for move in state.moves for version in (move.from_version, move.to_version)}:
         # Whoever may edit the model may also set this alias, to a version that no gate has seen.
-        raise PctError(
+        raise PromotionError(
             f"{name}@{PREVIOUS} is {shown(before)}, which no recorded move had in production: judge it with "
             f"'pct gate {name}@{PREVIOUS} --promote'."
         )
@@ -106,7 +106,7 @@ def recover(lock: Lock) -> State:
         if state.production == move.to_version:
             _complete(lock, state.intent)
         elif state.production != move.from_version:
-            raise PctError(
+            raise PromotionError(
                 f"A move of {lock.name} from {shown(move.from_version)} to {shown(move.to_version)} was cut off, and "
                 f"production is {shown(state.production)} now: see 'pct verify {lock.name}'."
             )
@@ -142,11 +142,13 @@ def _check(state: State, move: Move) -> None:
     name = state.name
     if state.production != move.from_version:
         at = "gone" if state.production is None else shown(state.production)
-        raise PctError(f"Production of {name} is {at} since the gate judged: run 'pct gate' again to judge against it.")
+        raise PromotionError(
+            f"Production of {name} is {at} since the gate judged: run 'pct gate' again to judge against it."
+        )
     if move.to_version == move.from_version:
-        raise PctError(f"{name}/{move.to_version} is in production already: there is nothing to move.")
+        raise PromotionError(f"{name}/{move.to_version} is in production already: there is nothing to move.")
     if state.intent is None and state.last is not None and not state.is_recorded:
-        raise PctError(
+        raise PromotionError(
             f"Production of {name} is {shown(state.production)}, and its last recorded move put "
             f"{shown(state.last.to_version)} there: see 'pct verify {name}' before anything else is moved."
         )
@@ -161,11 +163,11 @@ def _still_there(registry: Registry, version: Version) -> None:
             raise
         raise _deleted(version.name, version.version) from error
     if (found.source, int(found.creation_timestamp or 0)) != (version.source, version.created):
-        raise PctError(f"{version.uri} is no longer what the gate judged: run 'pct gate' again.")
+        raise PromotionError(f"{version.uri} is no longer what the gate judged: run 'pct gate' again.")
 
 
-def _deleted(name: str, version: int | None) -> PctError:
-    return PctError(f"{name}/{version} was deleted since the gate judged it, so production stays as it is.")
+def _deleted(name: str, version: int | None) -> PromotionError:
+    return PromotionError(f"{name}/{version} was deleted since the gate judged it, so production stays as it is.")
 
 
 def _carry_out(lock: Lock, intent: Intent) -> None:
@@ -208,13 +210,13 @@ def _complete(lock: Lock, intent: Intent) -> None:
     """Everything after the alias was set."""
     at = lock.read().production
     if at != intent.move.to_version:
-        raise PctError(f"production did not stay on {shown(intent.move.to_version)}, it is {shown(at)}")
+        raise PromotionError(f"production did not stay on {shown(intent.move.to_version)}, it is {shown(at)}")
     append(lock, intent.key, intent.move)
 
 
 def _cut_off(name: str, move: Move, error: PctError) -> PctError:
     why = str(error).rstrip(".")
-    return PctError(
+    return PromotionError(
         f"The move of {name} from {shown(move.from_version)} to {shown(move.to_version)} was cut off ({why}): "
         f"'pct verify {name}' tells how far it came, and with --repair completes it or takes it back."
     )

@@ -7,13 +7,13 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError
 from pct_mlops.config.catalog import closest_first
+from pct_mlops.errors import ConfigError, PctError, RegistryError, RegistryNotFoundError
 from pct_mlops.registry.connection import (
     MlflowException,
     local_folder,
@@ -23,6 +23,7 @@ from pct_mlops.registry.connection import (
     said_plainly,
     without_user,
 )
+from pct_mlops.registry.model_version import Version
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
@@ -32,24 +33,6 @@ IMAGES_TAG = "pct.images."  # + the first digits of an evaluation set's digest
 LOCK_TAG = "pct.lock.of"  # on the registered models that are locks
 
 _REFERENCE = re.compile(r"^(?:models:/)?(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]{1,9}))\Z")
-
-
-@dataclass(frozen=True)
-class Version:
-    """One version of a registered model. `created` is milliseconds since 1970; `source` is where its files lie."""
-
-    name: str
-    version: int
-    aliases: tuple[str, ...]
-    run_id: str
-    source: str
-    created: int
-    tags: Mapping[str, str]
-
-    @property
-    def uri(self) -> str:
-        """`models:/name/version`: never moves, as an alias does."""
-        return f"models:/{self.name}/{self.version}"
 
 
 @cache
@@ -68,7 +51,18 @@ def is_reference(text: str) -> bool:
 class Registry:
     """A model registry behind an MLflow tracking URI (None: MLFLOW_TRACKING_URI, or the local store).
 
-    Every failure of the server or store is a PctError. `create` permits making a local store that is not there.
+    Every failure of the server or store is a PctError.
+
+    Args:
+        tracking_uri: of the server or store; None: MLFLOW_TRACKING_URI, or the local store.
+        create: permits making a local store that is not there.
+
+    Example:
+        >>> from pct_mlops import Registry
+        >>> Registry("sqlite:///nowhere.db")
+        Traceback (most recent call last):
+            ...
+        pct_mlops.errors.RegistryUnavailableError: There is no registry at sqlite:///nowhere.db: ...
     """
 
     def __init__(self, tracking_uri: str | None = None, *, create: bool = False) -> None:
@@ -152,20 +146,24 @@ class Registry:
         except PctError as error:
             if not missing(error):
                 raise
-            raise PctError(f"{name} has no version {version}: see its versions with 'pct history {name}'.") from error
+            raise RegistryNotFoundError(
+                f"{name} has no version {version}: see its versions with 'pct history {name}'."
+            ) from error
 
     def resolve(self, reference: str) -> Version:
         """The version that name@alias, name/3, models:/name@alias or models:/name/3 means now."""
         match = _REFERENCE.match(reference)
         if not match:
-            raise PctError(f"{reference[:200]!r} names no version: write name@alias, name/3 or models:/name@alias.")
+            raise ConfigError(f"{reference[:200]!r} names no version: write name@alias, name/3 or models:/name@alias.")
         name, alias = match["name"], match["alias"]
         if alias is None:
             return self.get(name, int(match["version"]))
         aliases = self.aliases(name)
         if alias not in aliases:
             known = ", ".join(f"@{a}" for a in closest_first(alias, list(aliases))) or "none"
-            raise PctError(f"{name} has no alias '{alias}' (it has {known}): write one of these, or name/VERSION.")
+            raise RegistryNotFoundError(
+                f"{name} has no alias '{alias}' (it has {known}): write one of these, or name/VERSION."
+            )
         return self._get(name, aliases[alias], aliases)
 
     def model_id(self, version: Version) -> str:
@@ -178,7 +176,7 @@ class Registry:
         if match is None and _REFERENCE.match(version.source):
             match = re.search(r"/(m-[0-9a-f]+)/artifacts/?$", self._location(version))
         if match is None:
-            raise PctError(
+            raise RegistryError(
                 f"{version.uri} was not registered by pct: its files at {version.source} carry no predictions."
             )
         return match[1]
@@ -231,7 +229,7 @@ class Registry:
         """The version's predictions on a split as a local Parquet file."""
         path = self.download(version, f"predictions/{split}.parquet")
         if path is None:
-            raise PctError(
+            raise RegistryNotFoundError(
                 f"{version.uri} carries no predictions on {split}: make them with "
                 f"'pct score {version.name}/{version.version} --split {split}'."
             )
@@ -277,8 +275,8 @@ class Registry:
             tags=dict(item.tags or {}),  # type: ignore[attr-defined]
         )
 
-    def _nonsense(self, asked: str) -> PctError:
-        return PctError(
+    def _nonsense(self, asked: str) -> RegistryError:
+        return RegistryError(
             f"The tracking server {without_user(self.tracking_uri)} was asked for {asked} and answered something else: "
             "set MLFLOW_TRACKING_URI to an MLflow server."
         )
@@ -286,10 +284,10 @@ class Registry:
     def _no_model(self, name: str) -> PctError:
         reference = _REFERENCE.match(name)
         if reference:
-            return PctError(f"'{name}' names a version, and a model is asked for: write {reference['name']}.")
+            return ConfigError(f"'{name}' names a version, and a model is asked for: write {reference['name']}.")
         known = closest_first(name, self.models())
         has = ", ".join(known[:5]) or "none yet"
-        return PctError(
+        return RegistryNotFoundError(
             f"The registry {without_user(self.tracking_uri)} has no model '{name}' (it has {has}): "
             "correct the name, or train it with 'mlflow run . -P loss=none'."
         )

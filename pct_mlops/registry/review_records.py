@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 
 from pydantic import TypeAdapter
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError, RegistryError, RegistryNotFoundError
 from pct_mlops.gate.reviews import Review, ReviewKind
 from pct_mlops.registry.connection import said_plainly
 from pct_mlops.registry.registry import Registry, Version
@@ -63,7 +63,9 @@ def add_review(registry: Registry, version: Version, review: Review) -> Review:
     record = {**asdict(made), "kind": str(made.kind), "mark": made.mark and str(made.mark), "samples": len(parts)}
     text = json.dumps(record, ensure_ascii=False)
     if len(text.encode()) > MAX_TAG:
-        raise PctError(f"The reason has {len(review.reason):,} characters, more than the registry keeps: shorten it.")
+        raise ConfigError(
+            f"The reason has {len(review.reason):,} characters, more than the registry keeps: shorten it."
+        )
     with said_plainly(f"recording the review of {version.uri}"):
         for number, part in enumerate(parts):
             key = f"{SAMPLES_TAG}{made.id}.{number:04d}"
@@ -74,12 +76,14 @@ def add_review(registry: Registry, version: Version, review: Review) -> Review:
 
 def _check(review: Review, before: Sequence[Review]) -> None:
     if not review.reason.strip():
-        raise PctError("A review without a reason tells nobody anything: give one with --reason.")
+        raise ConfigError("A review without a reason tells nobody anything: give one with --reason.")
     is_mark = review.kind is ReviewKind.MARK
     if bool(review.samples) != is_mark or (review.mark is not None) != is_mark:
-        raise PctError("Marks and samples belong together: give the ids with --samples and their mark with --mark.")
+        raise ConfigError("Marks and samples belong together: give the ids with --samples and their mark with --mark.")
     if review.kind is ReviewKind.UNDO and review.undoes not in {item.id for item in before if item.id}:
-        raise PctError(f"There is no review '{review.undoes}' to take back: 'pct review MODEL --list' shows them.")
+        raise RegistryNotFoundError(
+            f"There is no review '{review.undoes}' to take back: 'pct review MODEL --list' shows them."
+        )
 
 
 def _parts(samples: Sequence[str]) -> Iterator[str]:
@@ -89,7 +93,9 @@ def _parts(samples: Sequence[str]) -> Iterator[str]:
     for sample in samples:
         size = len(json.dumps(sample, ensure_ascii=False).encode()) + 2
         if size > MAX_TAG - 2:
-            raise PctError(f"A sample id of {len(sample):,} characters is too long for the registry: check the file.")
+            raise ConfigError(
+                f"A sample id of {len(sample):,} characters is too long for the registry: check the file."
+            )
         if part and length + size > MAX_TAG - 2:
             yield json.dumps(part, ensure_ascii=False)
             part, length = [], 0
@@ -115,7 +121,7 @@ def _read(version: Version, key: str) -> Review:
         return review
     except (ValueError, KeyError, TypeError) as error:
         # A rejection or a blocker may be what it held: a gate that passes over it would fail open.
-        raise PctError(
+        raise RegistryError(
             f"The review in the tag {key} of {version.uri} cannot be read, it was changed by hand: put it back, or "
             "delete the tag."
         ) from error

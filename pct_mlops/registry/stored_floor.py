@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 
-from pct_mlops.config import PctError
 from pct_mlops.config.numbers import percent
+from pct_mlops.errors import PctError
 from pct_mlops.registry.connection import said_plainly
 from pct_mlops.registry.moves import MAX_RECORD
 from pct_mlops.registry.registry import Registry

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import RegistryError
 from pct_mlops.registry.connection import Metric, MlflowException, mlflow, said_plainly
 from pct_mlops.registry.registry import CANDIDATE, IMAGES_TAG, Registry, Version
 from pct_mlops.registry.termination import closed, opened, runs_closed_on_sigterm
@@ -153,7 +153,7 @@ def ended_as_it_went(run: TrainingRun) -> Iterator[None]:
                 mlflow.end_run(status)
             except Exception as error:
                 if status == "FINISHED":
-                    raise PctError(f"The run could not be closed: {error}.") from error
+                    raise RegistryError(f"The run could not be closed: {error}.") from error
             finally:
                 closed(run.run_id)
 

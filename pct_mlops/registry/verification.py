@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError, PromotionError
 from pct_mlops.registry.connection import said_plainly
 from pct_mlops.registry.lock import Lock, holder, locked, over, tidy
 from pct_mlops.registry.moves import Move, State, now, shown, user
@@ -63,14 +63,16 @@ def check_first(registry: Registry, name: str, alias: str) -> bool:
         return False
     state = State.of(model)
     if state.production is not None and alias != PRODUCTION:
-        raise PctError(
+        raise ConfigError(
             f"{name} has no alias '{alias}', although {shown(state.production)} is in production: correct 'baseline' "
             "in the policy."
         )
     if state.production is not None:
-        raise PctError(f"{shown(state.production).capitalize()} of {name} has just become production: judge again.")
+        raise PromotionError(
+            f"{shown(state.production).capitalize()} of {name} has just become production: judge again."
+        )
     if state.last is not None and not state.is_recorded:
-        raise PctError(
+        raise PromotionError(
             f"Nothing is in production of {name}, although its last recorded move ({state.last.when}, "
             f"{state.last.verdict}) put {shown(state.last.to_version)} there: see 'pct verify {name}' before anything "
             "is judged."
@@ -94,13 +96,13 @@ def adopt(registry: Registry, name: str, reason: str) -> Move:
     PctError without a reason, and where there is nothing to adopt.
     """
     if not reason.strip():
-        raise PctError("An adoption without a reason tells nobody anything: give one with --reason.")
+        raise PromotionError("An adoption without a reason tells nobody anything: give one with --reason.")
     with locked(registry, name) as lock:
         state = lock.read()
         if _production_state(state) is not ProductionState.UNCLEAR:
             state = recover(lock)
         if _production_state(state) in (ProductionState.EMPTY, ProductionState.RECORDED):
-            raise PctError(f"Production of {name} is where its record says, so there is nothing to adopt.")
+            raise PromotionError(f"Production of {name} is where its record says, so there is nothing to adopt.")
         before = state.last.to_version if state.last else None
         move = Move(before, state.production, ADOPTED, "", "", user(), now(), reason)
         move.text  # noqa: B018 - too long a reason is said before anything is written

@@ -49,6 +49,7 @@ def to_json(
         "verdict": str(decision.verdict),
         "exit_code": 0 if overridden else decision.exit_code,
         "sentence": decision.sentence,
+        "error_code": decision.error_code,
         "promotion": asdict(promotion) if promotion else None,
         "policy": {"digest": decision.policy_digest, **decision.policy.model_dump(mode="json")},
         "candidate": _table(decision.candidate),

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -45,5 +45,5 @@ def checked_explorer(address: str) -> str:
         parts = urlsplit("")
     # What is printed into Markdown must not end the link it stands in.
     if parts.scheme not in ("http", "https") or not parts.hostname or set(address) & set(" <>()\"'\\`|\n\r\t"):
-        raise PctError(f"'{address}' is no address of an explorer: write it as https://host:port/path.")
+        raise ConfigError(f"'{address}' is no address of an explorer: write it as https://host:port/path.")
     return address

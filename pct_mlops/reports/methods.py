@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import RegistryError
 from pct_mlops.reports.terminal import clean, metric_text
 
 # Metric -> how its column is called, its unit as in the metric's definition, and digits.
@@ -123,9 +123,9 @@ def read_methods_csv(text: str) -> list[MethodRow]:
             for row in csv.DictReader(io.StringIO(text))
         ]
     except (KeyError, ValueError, TypeError) as error:
-        raise PctError("The sweep's table of methods was altered: run the sweep again, it keeps its trainings.") from (
-            error
-        )
+        raise RegistryError(
+            "The sweep's table of methods was altered: run the sweep again, it keeps its trainings."
+        ) from error
 
 
 def seeds_csv(results: Sequence[SeedResult]) -> str:

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from rich.rule import Rule as Heading
 from rich.text import Text
 
-from pct_mlops.config import PctError, Policy, Recipe
+from pct_mlops.config import Policy, Recipe
+from pct_mlops.errors import DataError, OutputError, TrainingError
 from pct_mlops.reports import render_candidates, render_decision
-from pct_mlops.workflows.gating.gate_run import PROMOTING, Outcome, evaluate_candidate
+from pct_mlops.workflows.gating.evaluate import evaluate_candidate
+from pct_mlops.workflows.gating.outcome import PROMOTING, Outcome
 from pct_mlops.workflows.tables.compare_sources import compare_sources
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class Stage:
         }
         done = subprocess.run([sys.executable, "-m", "mlflow", *command], cwd=self.root, env=environment, check=False)
         if done.returncode:
-            raise PctError(
+            raise TrainingError(
                 "This training did not finish: why stands above. What was registered before is kept, "
                 "and the same command goes on from there."
             )
@@ -87,7 +89,7 @@ def tell(folder: str, show: Callable[[Any], None], overrides: Sequence[str] = ()
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PctError(f"{folder} cannot be made ({error.strerror}): choose another place with --folder.") from error
+        raise OutputError(f"{folder} cannot be made ({error.strerror}): choose another place with --folder.") from error
     root = source if (source / "MLproject").is_file() else _copied(source, place / "project", show)
     policy = Policy.read(root / PROJECT / "policy.yaml")
     registry = Registry(f"sqlite:///{place / 'mlflow.db'}", create=True)
@@ -120,7 +122,7 @@ def _source() -> Path:
     for root in (package.parent, package):
         if any((root / place).is_file() for place in ("MLproject", "projects/MLproject")):
             return root
-    raise PctError("The demo's recipes are missing from this installation: install pct-mlops again.")
+    raise DataError("The demo's recipes are missing from this installation: install pct-mlops again.")
 
 
 def _copied(source: Path, target: Path, show: Callable[[Any], None]) -> Path:

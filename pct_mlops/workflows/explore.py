@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from pct_mlops.config import PctError, Policy
+from pct_mlops.config import Policy
+from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.workflows.runtime.references import is_file, no_source, open_source
 
 
@@ -25,11 +26,11 @@ def start(
 ) -> NoReturn:
     """Check what was typed, then become the app. Nobody is left in between who would have to pass a SIGTERM on."""
     if bool(old) != bool(new):
-        raise PctError("Give OLD and NEW, or neither: one table alone has no flips.")
+        raise ConfigError("Give OLD and NEW, or neither: one table alone has no flips.")
     if policy:
         Policy.read(policy)
     if images and not (os.path.isdir(images) or _holds_images(images)):
-        raise PctError(
+        raise DataError(
             f"There are no images at {images}: give the data set's folder, or a Parquet file of sample_id and png."
         )
     for reference in filter(None, (old, new)):

@@ -17,7 +17,7 @@ from pct_mlops.gate import Mark, ReviewKind, decide
 from pct_mlops.gate.reviews import Review
 from pct_mlops.registry import Registry, add_review
 from pct_mlops.registry import reviews as stored_reviews
-from pct_mlops.workflows.gating.gate_run import evaluate_candidate
+from pct_mlops.workflows.gating.evaluate import evaluate_candidate
 
 HOSTILE = "<img src=x onerror=alert(1)> **b** [a](http://evil.invalid)"
 
@@ -170,7 +170,7 @@ def test_read_only_holds_also_where_a_button_is_still_on_somebodys_screen(desk, 
     pair = Pair(VersionTable(desk.uri, model, 1), VersionTable(desk.uri, model, 2), "", "")
 
     with pytest.raises(PctError, match="--read-only"):
-        reviewer.write(pair, Review(ReviewKind.ACCEPT, "Ada", "fine", "", baseline=1))
+        reviewer.write_review(pair, Review(ReviewKind.ACCEPT, "Ada", "fine", "", baseline=1))
 
     assert kept(desk, model) == ()
 

@@ -42,6 +42,15 @@ def garble(store, folder):
     return "The predictions of models:/digits/1 on test are of no use: "
 
 
+def test_what_is_said_meanwhile_stays_out_of_a_report_on_standard_output(store, tmp_path, capfd):
+    lose(store, tmp_path)
+    capfd.readouterr()
+    assert gate(store, "--recompute", "--json", "-") == 0
+    said = capfd.readouterr()
+    assert json.loads(said.out)["verdict"] == "PASS"
+    assert "models:/digits/1: 599 examples of test scored anew." in said.err.splitlines()
+
+
 @pytest.mark.parametrize("spoil", [lose, shrink, garble])
 def test_what_does_not_fit_is_said_and_mended_where_asked(store, tmp_path, capsys, spoil):
     says = spoil(store, tmp_path)

@@ -11,6 +11,7 @@ from PIL import Image
 from pct_mlops.config import DataConfig, PctError
 from pct_mlops.data import eval_loader, load_data
 from pct_mlops.data.pixels import decode
+from pct_mlops.errors import DataError
 
 
 def folder_config(root: Path, **options: object) -> DataConfig:
@@ -104,7 +105,7 @@ def test_a_corrupt_image_is_named_by_the_stream(image_root: Path, workers: int) 
     config = DataConfig(name="image_folder", root=image_root, memory_cap_gb=0, num_workers=workers)
     loader = eval_loader(load_data(config, 0).test, config, batch_size=2)
     assert loader.path == "streaming"
-    with pytest.raises(PctError, match=r"^The image .*test/dog/1\.png cannot be read [^\n]*$"):
+    with pytest.raises(DataError, match=r"^The image .*test/dog/1\.png cannot be read [^\n]*$"):
         list(loader)
 
 

@@ -10,9 +10,10 @@ import torch
 from fit_cases import CLASSES, Watched, cpu, loader_for, make_model, make_split, train
 from torch.nn.functional import cross_entropy
 
-from pct_mlops.config import ObjectiveConfig, OptimConfig, PctError
+from pct_mlops.config import ObjectiveConfig, OptimConfig
 from pct_mlops.engine import EpochScore, fit
 from pct_mlops.engine.optim import lr_factor
+from pct_mlops.errors import PctError, TrainingError
 from pct_mlops.losses import build_objective
 
 OPTIM = OptimConfig(lr=0.05, epochs=2, global_batch_size=24, weight_decay=0.01)
@@ -115,13 +116,15 @@ def test_a_loss_that_is_not_finite_stops_at_its_step() -> None:
         make_model(), objective, loader, optim=OPTIM, accelerator=cpu(), evaluate=lambda model: EpochScore(0.0, {})
     )
     assert len(next(results).losses) == 5
-    with pytest.raises(PctError, match=r"not finite at epoch 2, step 3 \(lr 0\.0\d+\); lower optim\.lr .*--resume\.$"):
+    with pytest.raises(
+        TrainingError, match=r"not finite at epoch 2, step 3 \(lr 0\.0\d+\); lower optim\.lr .*--resume\.$"
+    ):
         next(results)
 
 
 def test_a_learning_rate_that_is_far_too_high_is_a_sentence() -> None:
     optim = with_(lr=1e30)
-    with pytest.raises(PctError, match=r"diverged: .*epoch 1, step [2-5] \(lr .*e\+\d+\)"):
+    with pytest.raises(TrainingError, match=r"diverged: .*epoch 1, step [2-5] \(lr .*e\+\d+\)"):
         train(make_model(), loader_for(make_split(130), cpu(), optim), cpu(), optim)
 
 

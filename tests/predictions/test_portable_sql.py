@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 from prediction_tables import table
 
-from pct_mlops import predictions
 from pct_mlops.comparison import compare
 
-QUERIES = re.findall(r"```sql\n(.*?)```", (Path(predictions.__file__).parent / "README.md").read_text(), re.DOTALL)
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "sql.md"
+QUERIES = re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 CLASSES = tuple("abcdef")
 
 

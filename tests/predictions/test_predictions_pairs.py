@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prediction_tables import CLASSES, pair_of_counts, table
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import NotComparableError, PctError
 from pct_mlops.predictions import Predictions
 
 
@@ -54,7 +54,7 @@ def test_slice_columns_come_along_whatever_they_are_called():
 
 
 def _differ(old, new):
-    with pytest.raises(PctError, match="not comparable") as error:
+    with pytest.raises(NotComparableError, match="not comparable") as error:
         new.pairs(old)
     return str(error.value)
 

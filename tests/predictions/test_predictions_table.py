@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from prediction_tables import CLASSES, table
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import OutputError, PctError
 from pct_mlops.predictions import Predictions
 
 
@@ -134,7 +134,7 @@ def test_a_name_that_no_file_can_have_is_a_sentence(tmp_path):
     path = tmp_path / ("x" * 300 + ".parquet")
     with pytest.raises(PctError, match=r"cannot be read: File name too long"):
         Predictions.load(path)
-    with pytest.raises(PctError, match=r"cannot be written: .*File name too long"):
+    with pytest.raises(OutputError, match=r"cannot be written: .*File name too long"):
         table([0], [0]).save(path)
 
 
@@ -252,7 +252,7 @@ def test_failed_save_keeps_the_old_file_and_no_rubbish(tmp_path, monkeypatch):
     def full(*_args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pct_mlops.predictions.table.os.fsync", full)
+    monkeypatch.setattr("pct_mlops.predictions.writing.os.fsync", full)
     with pytest.raises(PctError, match="No space left"):
         table([0, 1], [1, 0]).save(path)
     assert path.read_bytes() == before

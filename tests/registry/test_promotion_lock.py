@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from moving_store import MODEL, Killed, Unreliable, killed_after, locks, move, state
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError, PctError, PromotionError, RegistryForbiddenError
 from pct_mlops.registry import Registry, history, lock, verify
 from pct_mlops.registry.lock import OVER_TAG, Lock, locked, over
 
@@ -73,7 +73,7 @@ def test_one_waits_for_a_holder_and_says_so_when_it_never_ends(started, clock, m
     other = Registry(started.tracking_uri)
     with locked(other, MODEL):
         monkeypatch.setattr(lock, "PATIENCE", 0.2)
-        with pytest.raises(PctError, match=r"Others have kept moving production of shoes \(.*process \d+, since"):
+        with pytest.raises(PromotionError, match=r"Others have kept moving production of shoes \(.*process \d+, since"):
             move(started, 2, 1)
     assert history(started, MODEL)[-1].to_version == 1
 
@@ -167,7 +167,7 @@ def test_a_refusal_leaves_no_lock_and_no_mark(started, monkeypatch):
     kept = state(started)
     registry = Registry(started.tracking_uri)
     registry.client = Unreliable(registry.client, 0, refuse)
-    with pytest.raises(PctError, match="does not let ada move production of shoes: that takes") as caught:
+    with pytest.raises(RegistryForbiddenError, match="does not let ada move production of shoes: that takes") as caught:
         move(registry, 2, 1)
     assert f"\nError: {caught.value}\n" in SEPARATION.read_text(), "what the set-up's description shows"
     assert len(registry.client.calls) == 1
@@ -196,7 +196,7 @@ def test_a_clock_that_is_set_takes_no_lock_from_its_holder(started, clock, monke
 @pytest.mark.parametrize("text", ["soon", "0", "7", "-1", "nan", "9999"])
 def test_a_lease_that_is_none_is_said(started, monkeypatch, text):
     monkeypatch.setenv(lock.LEASE, text)
-    with pytest.raises(PctError, match="PCT_PROMOTION_LEASE should be a number of seconds from 8 to 600"):
+    with pytest.raises(ConfigError, match="PCT_PROMOTION_LEASE should be a number of seconds from 8 to 600"):
         move(started, 2, 1)
 
 

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from moving_store import MODEL, Unreliable, move
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError, PromotionError, RegistryNotFoundError
 from pct_mlops.registry import Registry, adopt, check_first, history, promote, rollback, verify
 from pct_mlops.registry.moves import HISTORY_TAG
 
@@ -64,12 +64,12 @@ def test_a_move_is_refused_when_production_moved_meanwhile(first):
     judged_against = first.resolve("shoes@production")
     move(first, 2, 1)
     before = history(first, MODEL)
-    with pytest.raises(PctError, match="is version 2 since the gate judged: run 'pct gate' again"):
+    with pytest.raises(PromotionError, match="is version 2 since the gate judged: run 'pct gate' again"):
         promote(first, judged_against, judged_against, verdict="PASS", policy_digest="")
-    with pytest.raises(PctError, match="is version 2 since"):
+    with pytest.raises(PromotionError, match="is version 2 since"):
         move(first, 1, None)
     first.client.delete_registered_model_alias(MODEL, "production")
-    with pytest.raises(PctError, match="is gone since the gate judged"):
+    with pytest.raises(PromotionError, match="is gone since the gate judged"):
         move(first, 1, 2)
     assert history(first, MODEL) == before
 
@@ -86,9 +86,9 @@ def test_rollback_changes_places_and_is_recorded(first):
 
 
 def test_rollback_needs_somewhere_to_go(first):
-    with pytest.raises(PctError, match="no previous production to go back to"):
+    with pytest.raises(PromotionError, match="no previous production to go back to"):
         rollback(first, MODEL, "why")
-    with pytest.raises(PctError, match="no model 'nobody'"):
+    with pytest.raises(RegistryNotFoundError, match="no model 'nobody'"):
         rollback(first, "nobody", "why")
     assert len(history(first, MODEL)) == 1
 

@@ -9,7 +9,8 @@ from servers import mlflow_server
 from tiny_store import NAME
 
 from pct_mlops.cli import main
-from pct_mlops.config import PctError, Recipe
+from pct_mlops.config import Recipe
+from pct_mlops.errors import RegistryUnavailableError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import Registry, history
 
@@ -72,5 +73,5 @@ def test_every_question_to_it_says_so(empty, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     registry = Registry(NOBODY)
     for ask in (registry.models, lambda: registry.find(NAME, "production"), lambda: registry.versions(NAME)):
-        with pytest.raises(PctError, match="does not answer"):
+        with pytest.raises(RegistryUnavailableError, match="does not answer"):
             ask()

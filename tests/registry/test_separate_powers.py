@@ -7,7 +7,7 @@ from moving_store import locks
 from servers import mlflow_server
 
 from pct_mlops.cli import main
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError, RegistryForbiddenError
 from pct_mlops.gate.reviews import Review, ReviewKind
 from pct_mlops.registry import Registry, add_review, history, promote, release, reviews, verify
 
@@ -79,7 +79,7 @@ def test_who_may_not_edit_the_model_cannot_move_it_and_ci_can(server, monkeypatc
         assert said.out == ""
         assert len(said.err.splitlines()) == 1, said.err
         assert said.err.startswith(f"Error: {refusal}")
-    with pytest.raises(PctError, match=r"MLflow refused recording the review .*403"):
+    with pytest.raises(RegistryForbiddenError, match=r"MLflow refused recording the review .*403"):
         add_review(ada, two, review)
     assert state_of(ada) == before
     assert locks(ada) == []

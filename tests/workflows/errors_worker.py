@@ -17,8 +17,9 @@ from accelerate.utils import broadcast_object_list
 
 from pct_mlops.cli import main as command
 from pct_mlops.cli.main import pct
-from pct_mlops.config import EngineConfig, PctError, Recipe, SeedConfig
+from pct_mlops.config import EngineConfig, Recipe, SeedConfig
 from pct_mlops.engine import make_accelerator
+from pct_mlops.errors import DataError, PctError
 from pct_mlops.registry import Registry, training_run
 from pct_mlops.workflows.runtime import distributed
 from pct_mlops.workflows.runtime.distributed import on_all, on_main
@@ -42,13 +43,18 @@ def failing(case, rank, accelerator):
     """What a training does that fails: its PctError is met by the processes that `case` names."""
 
     def fail():
-        raise PctError(f"It fails ({case}).")
+        raise DataError(f"It fails ({case}).")
 
-    if case == "main work":
-        on_main(accelerator, fail)
-    elif case == "work of one":
-        on_all(accelerator, fail if rank == 1 else lambda: None)
-    elif case == "alike" or case == f"alone {rank}":
+    try:
+        if case == "main work":
+            on_main(accelerator, fail)
+        elif case == "work of one":
+            on_all(accelerator, fail if rank == 1 else lambda: None)
+    except PctError as error:
+        if type(error) is not DataError:
+            raise RuntimeError("its class was lost on the way to the other process") from error
+        raise
+    if case == "alike" or case == f"alone {rank}":
         fail()
 
 
@@ -65,7 +71,7 @@ def bench(case, accelerator):
 
     trials.train_once = train_once
     trials.close_child = lambda *rest: None
-    measured = trials.Bench(Session(accelerator, None, lambda text: None))
+    measured = trials.Bench(Session(accelerator, None))
     measured._find = lambda member: None
     measured._open = lambda member, opened: opened.append(Child())
     measured._record = lambda member, trained, child: ({"test/accuracy": 1.0}, "run")

@@ -38,7 +38,7 @@ def project(empty, monkeypatch):
         launched.append(parameters)
         recipe = empty.folder / parameters.get("recipe", "projects/fashion_mnist/recipe.yaml")
         chosen = Recipe.read(recipe, [*stage.overrides, f"objective.loss={parameters['loss']}"])
-        train(chosen, tracking_uri=stage.registry.tracking_uri, say=lambda text: None)
+        train(chosen, tracking_uri=stage.registry.tracking_uri)
 
     monkeypatch.setattr(demo.Stage, "train", launch)
     return empty.folder, launched

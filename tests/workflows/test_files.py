@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import OutputError, PctError
 from pct_mlops.workflows.runtime import atomic_files
 from pct_mlops.workflows.runtime.atomic_files import Staged, keep_off, remove, write_text
 
@@ -27,10 +27,10 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         broken.setattr(atomic_files, "os", SimpleNamespace(**{**vars(os), "fsync": full}))
         staged = Staged()
         for name in ("a.json", "b.json"):
-            with pytest.raises(PctError, match="No space left on device"):
+            with pytest.raises(OutputError, match="No space left on device"):
                 staged.add(tmp_path / name, "new")
         staged.commit()  # of what could not be written aside nothing is put in its place
-        with pytest.raises(PctError, match="cannot be written"):
+        with pytest.raises(OutputError, match="cannot be written"):
             write_text(tmp_path / "a.json", "new")
     assert left(tmp_path) == {"a.json": "old"}
     write_text(tmp_path / "deep" / "b.json", "new")
@@ -42,7 +42,7 @@ def test_places_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     inside = [tmp_path / name for name in (".", "x" * 300, "file/x", "pipe")]
     for place in (*inside, Path("/"), Path("/dev/full"), Path("/proc/no")):
-        with pytest.raises(PctError, match="cannot be written"):
+        with pytest.raises(OutputError, match="cannot be written"):
             write_text(place, "new")
     assert left(tmp_path) == {"file": ""}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 
 import pytest
@@ -26,14 +27,14 @@ def test_durations(seconds, text):
     assert duration(seconds) == text
 
 
-def test_what_was_complete_before_says_nothing_about_the_rest(clock):
-    said = []
-    steps = Pace(4, said.append)
+def test_what_was_complete_before_says_nothing_about_the_rest(clock, caplog):
+    caplog.set_level(logging.INFO, "pct_mlops")
+    steps = Pace(4)
     for title, seconds, trained in (("a", 5, False), ("b", 120, True), ("c", 240, True), ("d", 180, True)):
         steps.begin(title)
         clock[0] += seconds
         steps.end("ok", trained=trained)
-    assert said == [
+    assert caplog.messages == [
         "1/4 a: ok",
         "2/4 b: ok, 2 min (about 4 min left)",
         "3/4 c: ok, 4 min (about 3 min left)",
@@ -49,15 +50,16 @@ def test_a_bar_on_a_terminal_only_and_no_second_one_within(monkeypatch):
 
     monkeypatch.setattr(module, "Console", console)
     monkeypatch.delenv("TTY_COMPATIBLE", raising=False)
-    with pace(2, lambda text: None, visible=True) as steps:
+    with pace(2, visible=True) as steps:
         steps.begin("kl, seed 1001")
-        steps.note("epoch [1/2]")
+        with steps.training():
+            logging.getLogger(f"{module.OF_TRAININGS}.job").warning("epoch [1/2]")
         assert os.environ["TTY_COMPATIBLE"] == "0"
         steps.end("ok", trained=True)
     assert "kl, seed 1001: epoch [1/2]" in screen.getvalue()
     assert "1/2" in screen.getvalue()
     assert "TTY_COMPATIBLE" not in os.environ
     before = len(screen.getvalue())
-    with pace(2, lambda text: None, visible=False) as steps:
+    with pace(2, visible=False) as steps:
         steps.begin("other")
     assert len(screen.getvalue()) == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from tiny_store import heard
 
 from pct_mlops.comparison import compare
 from pct_mlops.config import PctError
@@ -40,9 +41,9 @@ def tables(store):
     return [version_predictions(registry, registry.get("digits", number), "test") for number in (1, 2)]
 
 
-def run(store, say=lambda text: None):
+def run(store):
     registry = store.registry
-    recompute(registry, registry.get("digits", 1), registry.get("digits", 2), say=say)
+    recompute(registry, registry.get("digits", 1), registry.get("digits", 2))
 
 
 def test_a_set_that_has_grown(store, tmp_path, capsys):
@@ -53,8 +54,8 @@ def test_a_set_that_has_grown(store, tmp_path, capsys):
     with pytest.raises(PctError, match=r"not comparable: .* only in the new table"):
         compare(*tables(store))
     assert store.pct("gate", "digits/2", "--policy", store.policy("lenient")) == 2
-    said: list[str] = []
-    run(store, said.append)
+    with heard() as said:
+        run(store)
     old, new = tables(store)
     assert compare(old, new).counts.total == len(before)
     for table in (old, new):

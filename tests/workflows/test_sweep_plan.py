@@ -6,7 +6,7 @@ import pytest
 
 from pct_mlops.config import PctError, Recipe
 from pct_mlops.losses import PRESETS, build_objective
-from pct_mlops.losses.focuses import All, OldCorrect, Shuffled
+from pct_mlops.losses.focuses import AllExamples, OldCorrect, Shuffled
 from pct_mlops.workflows.studies.plan import (
     FIRST_SEED,
     chosen_losses,
@@ -82,7 +82,7 @@ def test_controls_are_what_they_say(loss):
     focus, distance = build_objective(itself.objective).focus, build_objective(itself.objective).distance
     assert isinstance(focus, OldCorrect)
     built = build_objective(even.objective)
-    assert isinstance(built.focus, All)
+    assert isinstance(built.focus, AllExamples)
     assert built.focus.base == focus.base + 0.75 * focus.scale, "the weight that the focus gives in the mean"
     assert type(built.distance) is type(distance)
     built = build_objective(shuffled.objective)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tiny_store import NAME
+from tiny_store import NAME, heard
 
 from pct_mlops.config import PctError, Recipe
 from pct_mlops.data import load_data
@@ -35,9 +35,9 @@ def _quick_collections():
 def start(store, losses="none,ldi,kl", overrides=(), **options):
     """Run a sweep in this process; returns its outcome and what was said."""
     torch.set_num_threads(1)
-    said = []
     options = {"seeds": 2, "tracking_uri": store.uri, "show": lambda table: None, **options}
-    return sweep(Recipe.read(store.recipe, [*QUICK, *overrides]), losses, say=said.append, **options), said
+    with heard() as said:
+        return sweep(Recipe.read(store.recipe, [*QUICK, *overrides]), losses, **options), said
 
 
 def runs_of(store):
@@ -232,7 +232,7 @@ def test_a_training_that_was_killed_goes_on_where_it_stopped(store, monkeypatch)
 
     monkeypatch.setattr(Training, "_report", stop)
     recipe = Recipe.read(store.recipe, [*QUICK, "optim.epochs=2"])
-    silent = {"say": lambda text: None, "show": lambda table: None, "tracking_uri": store.uri, "seeds": 2}
+    silent = {"show": lambda table: None, "tracking_uri": store.uri, "seeds": 2}
     with pytest.raises(KeyboardInterrupt):
         sweep(recipe, "none", **silent)
     parents, children = runs_of(store)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from tiny_store import NAME, RECIPE
+from tiny_store import NAME, RECIPE, heard
 
 from pct_mlops.config import PctError, Recipe
 from pct_mlops.engine import make_accelerator
@@ -27,7 +26,7 @@ SHORT = ["optim.epochs=1", "optim.global_batch_size=128"]
 
 def session_of(store):
     accelerator = make_accelerator(Recipe.read(store.recipe).engine)
-    return open_session(accelerator, store.uri, create=False, say=lambda text: None)
+    return open_session(accelerator, store.uri, create=False)
 
 
 def once(store, *overrides):
@@ -353,12 +352,12 @@ def test_two_programs_with_one_recipe_train_one_after_the_other(store):
     from pct_mlops.data.locking import one_process_at_a_time
 
     folder = once(store).folder
-    said, done = [], threading.Event()
-    session = dataclasses.replace(session_of(store), say=lambda text: (said.append(text), done.set()))
-    with one_process_at_a_time(folder):
-        other = threading.Thread(target=lambda: train_once(Recipe.read(store.recipe, SHORT), session))
-        other.start()
-        assert done.wait(20)
-    other.join(20)
+    session = session_of(store)
+    with heard() as said:
+        with one_process_at_a_time(folder):
+            other = threading.Thread(target=lambda: train_once(Recipe.read(store.recipe, SHORT), session))
+            other.start()
+            assert said.some.wait(20)
+        other.join(20)
     assert not other.is_alive()
     assert said == [f"Another program trains in {folder}: waiting for it ..."]

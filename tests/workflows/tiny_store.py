@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,41 @@ POLICIES = {
 }
 # What decides where mlflow writes; a test that trains leaves some of them behind.
 SETTINGS = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID", "MLFLOW_REGISTRY_URI")
+
+
+class Heard(list[str]):
+    """Lines; `some` is set once there are any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.some = threading.Event()
+
+
+class _Hearer(logging.Handler):
+    """Keeps what is logged, without what stands beside a bar."""
+
+    def __init__(self, said: Heard) -> None:
+        super().__init__()
+        self.said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not getattr(record, "is_beside_bar", False):
+            self.said.append(record.getMessage())
+            self.said.some.set()
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[Heard]:
+    """What is logged within, as the command line would print it."""
+    logger, said = logging.getLogger("pct_mlops"), Heard()
+    hearer, level = _Hearer(said), logger.level
+    logger.addHandler(hearer)
+    logger.setLevel(logging.INFO)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(hearer)
+        logger.setLevel(level)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pct_mlops.charts import count
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import reviews
 from pct_mlops.explorer.queries.pairs import Pair
@@ -129,7 +129,7 @@ def attempt(pair: Pair, kind: ReviewKind, reason: str, **what: Any) -> bool:
         st.session_state[SAID] = f"Nothing was written: fill in {' and '.join(missing)}."
         return False
     try:
-        reviewer.write(pair, reviewer.signed_review(pair, kind, reason, **what))
+        reviewer.write_review(pair, reviewer.signed_review(pair, kind, reason, **what))
     except PctError as error:
         st.session_state[SAID] = str(error)
         return False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError
 from pct_mlops.explorer.components import verdict_banner
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import decisions, pairs

@@ -10,7 +10,7 @@ import duckdb
 import streamlit as st
 
 from pct_mlops.charts import count
-from pct_mlops.config import PctError
+from pct_mlops.errors import DataError, PctError
 from pct_mlops.explorer.queries import image_files
 from pct_mlops.explorer.queries.image_files import Picture, in_pixels
 from pct_mlops.explorer.queries.pairs import REFRESH, Pair, VersionTable, predictions, registry
@@ -103,7 +103,7 @@ def _original(root: Path, sample_id: str, longest: int) -> tuple[Picture | None,
 def _read(root: Path, sample_id: str, longest: int) -> Picture:
     path = image_files.inside(root, sample_id)
     if path is None:
-        raise PctError("The folder of --images has no file of this name.")
+        raise DataError("The folder of --images has no file of this name.")
     return image_files.read(path, longest)
 
 
@@ -132,7 +132,7 @@ def _read_stored(path: Path, sample_ids: tuple[str, ...], largest: int) -> dict[
         with sql.connect() as connection:
             return dict(connection.execute(query, [glob.escape(str(path)), *sample_ids, largest]).fetchall())
     except duckdb.Error as error:
-        raise PctError(f"The images in {path} cannot be read: give a Parquet file of sample_id and png.") from error
+        raise DataError(f"The images in {path} cannot be read: give a Parquet file of sample_id and png.") from error
 
 
 def _stored_file(pair: Pair) -> Path | None:

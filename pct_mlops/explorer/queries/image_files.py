@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pct_mlops.charts import count
-from pct_mlops.config import PctError
+from pct_mlops.errors import DataError
 from pct_mlops.explorer.queries.png import MOST_PIXELS, png_size
 
 MOST_BYTES = 64 * 1024**2  # of a file that is opened at all
@@ -61,11 +61,11 @@ def read(path: Path, longest: int) -> Picture:
 
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise PctError(f"The file has more than {MOST_BYTES // 1024**2} MB, which is too large to open here.")
+            raise DataError(f"The file has more than {MOST_BYTES // 1024**2} MB, which is too large to open here.")
         with _one_at_a_time, Image.open(path, formats=FORMATS) as file:
             width, height = file.size
             if width * height > MOST_PIXELS:
-                raise PctError(f"The file has {in_pixels(width, height)}, which is too large to open here.")
+                raise DataError(f"The file has {in_pixels(width, height)}, which is too large to open here.")
             # As for training: what the file says of rotation and colour profile, the model did not see either.
             picture = file if file.mode in ("L", "RGB") else file.convert("RGB")
             picture.thumbnail((longest, longest))
@@ -74,9 +74,9 @@ def read(path: Path, longest: int) -> Picture:
             # Quick rather than small: it is on its way to one reader.
             picture.save(buffer, "PNG", compress_level=1)
     except Image.DecompressionBombError as error:
-        raise PctError("The file unpacks to an image that is too large to open here.") from error
+        raise DataError("The file unpacks to an image that is too large to open here.") from error
     except UNREADABLE as error:
-        raise PctError("The file is no image that can be read.") from error
+        raise DataError("The file is no image that can be read.") from error
     return Picture(buffer.getvalue(), width, height)
 
 

@@ -14,7 +14,8 @@ import streamlit as st
 
 from pct_mlops.charts import ClassRates
 from pct_mlops.comparison import ClassCounts, Comparison, Estimate, FlipCell, FlipCounts, compare
-from pct_mlops.config import PctError, Policy
+from pct_mlops.config import Policy
+from pct_mlops.errors import PctError, TableError
 from pct_mlops.explorer.queries import class_labels
 from pct_mlops.predictions import Predictions
 
@@ -61,7 +62,7 @@ def file_table(path: str | Path) -> FileTable:
     try:
         return FileTable(str(path), Path(path).stat().st_mtime_ns)
     except OSError as error:
-        raise PctError(f"{path} cannot be read ({error.strerror}): give the path of a prediction table.") from error
+        raise TableError(f"{path} cannot be read ({error.strerror}): give the path of a prediction table.") from error
 
 
 @st.cache_resource(show_spinner="Opening the registry…")

@@ -12,7 +12,7 @@ import streamlit as st
 
 from pct_mlops.charts import MethodPoint, MovePoint
 from pct_mlops.comparison import Estimate, compare
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError, RegistryNotFoundError
 from pct_mlops.explorer.queries import pairs
 from pct_mlops.explorer.queries.pairs import REFRESH, VersionTable
 
@@ -213,7 +213,9 @@ def sweep_points(tracking_uri: str | None, run_id: str) -> list[MethodPoint]:
 
     path = sweep_methods(pairs.registry(tracking_uri), run_id)
     if path is None:
-        raise PctError("The sweep's table of methods is gone: run the sweep again, it keeps its trainings.")
+        raise RegistryNotFoundError(
+            "The sweep's table of methods is gone: run the sweep again, it keeps its trainings."
+        )
     points = []
     for row in read_methods_csv(path.read_text(encoding="utf-8")):
         accuracy, nfr = row.spreads["accuracy"], row.spreads["nfr"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.explorer.queries import pairs, reviews
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 from pct_mlops.explorer.state import selection
@@ -45,12 +45,12 @@ def reviewer() -> str:
     return logged_in() or str(st.session_state.get(NAME, "")).strip()[:MAX_NAME]
 
 
-def write(pair: Pair, review: Review) -> None:
+def write_review(pair: Pair, review: Review) -> None:
     """Add a record under the reader's name; PctError when it cannot be kept."""
     from pct_mlops.registry import add_review
 
     if problem := why_closed(pair):
-        raise PctError(problem)
+        raise ConfigError(problem)
     assert isinstance(pair.new, VersionTable)
     source = pairs.registry(pair.new.tracking_uri)
     try:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError, PctError
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import pairs
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
@@ -113,7 +113,7 @@ def choose_pair(options: Options) -> Pair:
 def _given(options: Options) -> Pair:
     old, new = (_fixed(options.tracking_uri, text) for text in (options.old or "", options.new or ""))
     if old == new:
-        raise PctError("Old and new are the same table: give two different ones to 'pct explore OLD NEW'.")
+        raise ConfigError("Old and new are the same table: give two different ones to 'pct explore OLD NEW'.")
     return Pair(old, new, *titles_of(old, new), options.images)
 
 

@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import Comparison, compare
-from pct_mlops.config import PctError, Policy
+from pct_mlops.config import Policy
+from pct_mlops.errors import NotComparableError, PctError, RegistryNotFoundError
 from pct_mlops.gate import ReviewState, apart_ids, review_state
 from pct_mlops.workflows.runtime.references import have_same_content, open_source, version_predictions
 
@@ -30,7 +31,7 @@ class Evidence:
     new_uri: str
     old_uri: str | None
     comparison: Comparison | None = None
-    problem: str | None = None
+    problem: PctError | None = None
     candidate: TableInfo | None = None
     baseline_exists: bool = True
     review: ReviewState | None = None
@@ -45,7 +46,9 @@ def file_evidence(baseline: str, candidate: str, policy: Policy) -> Evidence:
         comparison, problem = _compare(old.predictions, new.predictions, policy)
     # A version's table is not refused for that: the same recipe trained again gives the same model, to the last bit.
     if problem is None and (comparison is None or comparison.is_copy):
-        problem = f"{candidate} is the baseline itself or a copy of it: give the candidate's own predictions."
+        problem = NotComparableError(
+            f"{candidate} is the baseline itself or a copy of it: give the candidate's own predictions."
+        )
     return Evidence(new.uri, old.uri, comparison, problem, new.predictions.info)
 
 
@@ -59,7 +62,9 @@ def version_evidence(
     split = policy.evaluation
     start = Evidence(version.uri, old.uri if old else None)
     if old is not None and _is_same(registry, version, old):
-        problem = f"{version.uri} is the baseline itself: register a new candidate, then judge that."
+        problem = NotComparableError(
+            f"{version.uri} is the baseline itself: register a new candidate, then judge that."
+        )
         return replace(start, problem=problem, candidate=_info(registry, version, split))
     tables, lacking = _tables(registry, version, old, split, recompute)
     if lacking or tables is None:
@@ -75,21 +80,21 @@ def version_evidence(
 
 def _compare(
     old: Predictions, new: Predictions, policy: Policy, review: ReviewState | None = None
-) -> tuple[Comparison | None, str | None]:
+) -> tuple[Comparison | None, PctError | None]:
     """The comparison, or why there is none: not comparable is a verdict (ERROR), not a crash."""
     apart = apart_ids(policy, review) if review is not None else ()
     try:
         return compare(old, new, slices=policy.slices_path, apart=apart, costs=policy.class_costs), None
     except PctError as error:
-        return None, str(error)
+        return None, error
 
 
-def _flaw(table: Predictions) -> str | None:
+def _flaw(table: Predictions) -> PctError | None:
     """What is wrong with the rows of a table that is compared with none."""
     try:
         table.check_rows()
     except PctError as error:
-        return str(error)
+        return error
     return None
 
 
@@ -102,7 +107,7 @@ def _is_same(registry: Registry, version: Version, old: Version) -> bool:
 
 def _tables(
     registry: Registry, version: Version, old: Version | None, split: str, recompute: bool
-) -> tuple[tuple[Predictions | None, Predictions] | None, str | None]:
+) -> tuple[tuple[Predictions | None, Predictions] | None, PctError | None]:
     """((baseline's, candidate's), None), or (None, what is missing)."""
     problem = _missing(registry, version, old, split)
     if problem and old is not None and recompute:
@@ -112,31 +117,31 @@ def _tables(
         score_both(registry, old, version, split=split)
         problem = _missing(registry, version, old, split)
     elif problem and old is not None:
-        problem = f"{problem.rstrip('.')}, {RESCORE}."
+        problem = problem.reworded(f"{str(problem).rstrip('.')}, {RESCORE}.")
     if problem:
         return None, problem
     old_table = version_predictions(registry, old, split) if old is not None else None
     return (old_table, version_predictions(registry, version, split)), None
 
 
-def _missing(registry: Registry, version: Version, old: Version | None, split: str) -> str | None:
+def _missing(registry: Registry, version: Version, old: Version | None, split: str) -> PctError | None:
     """Which table cannot be read, or that both are about different examples; None when both can be compared."""
     infos = []
     for item in (version, old):
         if item is None:
             continue
         if registry.download(item, f"predictions/{split}.parquet") is None:
-            return (
+            return RegistryNotFoundError(
                 f"{item.uri} carries no predictions on {split}: make them with "
                 f"'pct score {item.name}/{item.version} --split {split}'"
             )
         try:
             infos.append(version_predictions(registry, item, split).info)
         except PctError as error:
-            return f"The predictions of {item.uri} on {split} are of no use: {error}"
+            return error.reworded(f"The predictions of {item.uri} on {split} are of no use: {error}")
     if old is None or infos[0].digest == infos[1].digest:
         return None
-    return (
+    return NotComparableError(
         f"The predictions of {old.uri} ({infos[1].num_examples:,} examples) are about another evaluation set than "
         f"those of {version.uri} ({infos[0].num_examples:,}; the digests differ): score both on the same data with "
         "'pct score'"

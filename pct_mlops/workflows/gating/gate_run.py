@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError, Policy
+from pct_mlops.config import Policy
+from pct_mlops.errors import ConfigError, PctError, PromotionError
 from pct_mlops.gate import Verdict, decide
 from pct_mlops.reports import ComparedPair, Promotion
 from pct_mlops.workflows.gating.evidence import file_evidence, version_evidence
-from pct_mlops.workflows.gating.outcome import OVERRIDABLE, PROMOTING, Outcome
+from pct_mlops.workflows.gating.outcome import OVERRIDABLE, Outcome
 from pct_mlops.workflows.gating.pinned_examples import fixed_blockers, with_ids
 from pct_mlops.workflows.gating.promotion import (
     Plan,
@@ -23,11 +23,6 @@ from pct_mlops.workflows.gating.promotion import (
 )
 from pct_mlops.workflows.gating.report_files import ReportFiles
 from pct_mlops.workflows.runtime.references import is_file
-
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["PROMOTING", "GateRun", "Outcome", "Plan", "ReportFiles", "evaluate_candidate"]
 
 
 @dataclass
@@ -46,7 +41,7 @@ class GateRun:
                  (last: no file says PASS where the run ended in an error)
 
     What fails before the move prevents it, and is an ERROR or a PctError. For files `plan` gives None: there is nothing
-    to move. `evaluate_candidate` runs all of it and says what each field means.
+    to move. `evaluate.evaluate_candidate` runs all of it and says what each field means.
     """
 
     candidate: str
@@ -68,7 +63,7 @@ class GateRun:
     def plan(self) -> Plan | None:
         """The versions that this run is about, None for two files; PctError for what cannot be asked."""
         if self.override and not self.reason.strip():
-            raise PctError("An override without a reason tells nobody anything: give one with --reason.")
+            raise PromotionError("An override without a reason tells nobody anything: give one with --reason.")
         if is_file(self.candidate):
             self._check_files()
             return None
@@ -78,14 +73,16 @@ class GateRun:
         version = registry.resolve(self.candidate)
         target, alias = self.into or version.name, self.policy.baseline
         if self.baseline is not None and is_file(self.baseline):
-            raise PctError(f"{self.baseline} is a file and {version.uri} a version: judge two versions, or two files.")
+            raise ConfigError(
+                f"{self.baseline} is a file and {version.uri} a version: judge two versions, or two files."
+            )
         old = registry.find(target, alias) if self.baseline is None else registry.resolve(self.baseline)
         if old is None:
             return Plan(registry, version, None, target, not check_first(registry, target, alias))
         if self.asks_to_move and (self.baseline is not None or alias != PRODUCTION):
             now = registry.find(target, PRODUCTION)
             if now is None or now.uri != old.uri:
-                raise PctError(
+                raise PromotionError(
                     f"{version.uri} would be judged against {old.uri}, which is not in production of {target}: "
                     "only a judgement against production can promote; leave --baseline out."
                 )
@@ -94,11 +91,13 @@ class GateRun:
     def _check_files(self) -> None:
         file = self.candidate
         if self.asks_to_move or self.into:
-            raise PctError(f"{file} is a file, and only a registered version can be promoted: name it name@candidate.")
+            raise PromotionError(
+                f"{file} is a file, and only a registered version can be promoted: name it name@candidate."
+            )
         if self.recompute or self.pin:
-            raise PctError(f"{file} is a file: --recompute and --pin-fixed are about registered versions.")
+            raise ConfigError(f"{file} is a file: --recompute and --pin-fixed are about registered versions.")
         if self.baseline is None:
-            raise PctError("A predictions file is judged against another one: give it with --baseline OLD.parquet.")
+            raise ConfigError("A predictions file is judged against another one: give it with --baseline OLD.parquet.")
 
     def decide(self, plan: Plan | None) -> Outcome:
         """The verdict with the evidence behind it; only `recompute` writes anything: the tables that it makes anew."""
@@ -153,7 +152,7 @@ class GateRun:
                 outcome = replace(outcome, move=move_production(plan, released, outcome.report, report_uri))
         except (PctError, KeyboardInterrupt) as error:
             end = ending_of(plan, released, str(error) or "interrupted.", has_begun=bool(outcome.moved_to))
-            outcome = outcome.failed(end.sentence, end.moved)
+            outcome = outcome.failed(end.sentence, end.moved, getattr(error, "code", None))
             if end.moved is False and not end.in_production:
                 # Nobody should read a pass where the command said error; a registry that is gone stays as it was.
                 with suppress(PctError):
@@ -169,63 +168,9 @@ class GateRun:
         except PctError as error:
             if outcome.move is None:
                 # A file that was written already would say what the command does not.
-                self.files.refuse(self.policy, str(error))
+                self.files.refuse(self.policy, error)
                 raise
-            raise PctError(f"{outcome.moved_to} is production now, but {error}") from error
-
-
-def evaluate_candidate(
-    candidate: str,
-    policy: Policy,
-    *,
-    baseline: str | None = None,
-    promote: bool = False,
-    override: bool = False,
-    reason: str = "",
-    into: str | None = None,
-    recompute: bool = False,
-    pin: Path | None = None,
-    files: ReportFiles | None = None,
-    tracking_uri: str | None = None,
-) -> Outcome:
-    """Decide whether `candidate` may replace `baseline`, and over a registry record that and move production.
-
-    Args:
-        candidate: A version (`name@candidate`, `name/3`, `models:/...`), or a predictions file.
-        policy: The rules.
-        baseline: A version or file; by default the policy's alias of the candidate's model, or of `into`.
-        promote: Move production on PASS or BOOTSTRAP.
-        override: Move it on FAIL and INCONCLUSIVE too, never on ERROR; needs a reason.
-        reason: Kept in the history of production.
-        into: The model that the candidate is copied to when it is promoted.
-        recompute: Score both anew where their tables are missing or do not fit.
-        pin: The policy's list of pinned examples, to which blockers that are fixed are added after a pass.
-        files: The reports to write; none by default.
-        tracking_uri: The registry.
-
-    Returns:
-        The decision with its evidence, and what became of production.
-
-    Raises:
-        PctError: The run could not even begin, or a report could not be written. Reports then say ERROR.
-    """
-    files = files or ReportFiles()
-    run = GateRun(candidate, policy, baseline, promote, override, reason, into, recompute, pin, files, tracking_uri)
-    try:
-        plan = run.plan()
-        outcome = run.decide(plan)
-        run.stage(outcome)
-        # An ERROR is no decision: the registry stays as it was.
-        if plan is not None and outcome.decision.verdict is not Verdict.ERROR:
-            outcome = run.move(plan, outcome)
-    except PctError as error:
-        files.refuse(policy, str(error))
-        raise
-    except BaseException:
-        files.discard()
-        raise
-    run.commit(outcome)
-    return outcome
+            raise error.reworded(f"{outcome.moved_to} is production now, but {error}") from error
 
 
 def _pair(plan: Plan) -> ComparedPair | None:

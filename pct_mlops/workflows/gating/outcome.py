@@ -87,14 +87,18 @@ class Outcome:
             self, moved_to=target, promotion=promotion, report={**self.report, "promotion": asdict(promotion)}
         )
 
-    def failed(self, sentence: str, done: bool | None = False) -> Outcome:
-        """As an ERROR: it was judged, but what was judged could not be kept or carried out. `done` None: who knows."""
+    def failed(self, sentence: str, done: bool | None = False, code: str | None = None) -> Outcome:
+        """As an ERROR: it was judged, but what was judged could not be kept or carried out. `done` None: who knows.
+
+        `code`: of the PctError that stopped it.
+        """
         sentence = f"Judged {self.decision.verdict}, but {sentence}"
-        decision = replace(self.decision, verdict=Verdict.ERROR, sentence=sentence)
+        decision = replace(self.decision, verdict=Verdict.ERROR, sentence=sentence, error_code=code)
         promotion = replace(self.promotion, override=False, done=done) if self.promotion else None
         report = {
             **self.report,
             "verdict": str(Verdict.ERROR),
+            "error_code": code,
             "exit_code": decision.exit_code,
             "sentence": decision.sentence,
             "promotion": asdict(promotion) if promotion else None,

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError, TableError
 from pct_mlops.gate import Mark, review_state
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ PAGE = 10_000
 def pinned_file(pinned: Pinned | None, policy_file: Path) -> Path:
     """The CSV that a policy pins examples with; PctError when it has none that can be added to."""
     if pinned is None:
-        raise PctError(
+        raise ConfigError(
             f"{policy_file} pins nothing, so --pin-fixed has no list to add to: write 'pinned: {{file: pinned.csv}}' "
             "into it, and a file with the one line sample_id."
         )
     path = policy_file.absolute().parent / pinned.file
     if path.suffix.lower() != ".csv":
-        raise PctError(f"{path} is no CSV, and --pin-fixed adds lines to nothing else: convert it.")
+        raise ConfigError(f"{path} is no CSV, and --pin-fixed adds lines to nothing else: convert it.")
     return path
 
 
@@ -52,7 +52,7 @@ def with_ids(path: Path, ids: Collection[str]) -> tuple[str, int]:
         with path.open(encoding="utf-8", newline="") as file:
             text = file.read()
     except OSError as error:
-        raise PctError(f"{path} cannot be read ({error.strerror}): correct 'pinned' in the policy.") from error
+        raise TableError(f"{path} cannot be read ({error.strerror}): correct 'pinned' in the policy.") from error
     rows = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     known = {row["sample_id"] for row in rows}
     missing = [sample for sample in ids if sample not in known]

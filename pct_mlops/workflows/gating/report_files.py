@@ -62,12 +62,12 @@ class ReportFiles:
         """Forget what was staged."""
         self._staged.discard()
 
-    def refuse(self, policy: Policy, sentence: str) -> None:
+    def refuse(self, policy: Policy, error: PctError) -> None:
         """Write the ERROR of a run that could not even begin, as far as that can be written."""
         from pct_mlops.workflows.gating.evidence import Evidence
         from pct_mlops.workflows.gating.outcome import Outcome
 
-        decision = decide(policy, None, problem=sentence)
+        decision = decide(policy, None, problem=error)
         outcome = Outcome.of(decision, Evidence("", None), None)
         self.discard()
         for path, text in self._documents(outcome):
@@ -86,6 +86,8 @@ class ReportFiles:
             properties = {"exit_code": str(outcome.exit_code)}
             if promotion is not None and promotion.override:
                 properties["override"] = promotion.reason
+            if decision.error_code is not None:
+                properties["error_code"] = decision.error_code
             now = datetime.now(timezone.utc)
             yield self.junit_file, to_junit(decision, now, host=socket.gethostname(), properties=properties)
         if self.markdown_file is not None:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import filecmp
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-from pct_mlops.config import EngineConfig, PctError, Recipe
+from pct_mlops.config import EngineConfig, Recipe
+from pct_mlops.errors import DataError, PctError, RegistryNotFoundError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import Registry, Version, add_predictions
+from pct_mlops.workflows.runtime.distributed import main_process_logger
 from pct_mlops.workflows.runtime.model_weights import Weights, classifier_files
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.runtime.session import Session
 from pct_mlops.workflows.training.register import predictions_table
 
+logger = main_process_logger(__name__)
 
-def recompute(
-    registry: Registry, old: Version, new: Version, *, split: str = "test", say: Callable[[str], None] = print
-) -> None:
+
+def recompute(registry: Registry, old: Version, new: Version, *, split: str = "test") -> None:
     """Score `old` and `new` on the `split` of the data that `new`'s recipe names, and store both tables.
 
     The examples are the candidate's; each model sees them as its own recipe says (image size, ten crops). Models are
@@ -30,8 +31,10 @@ def recompute(
 
     recipe = _recipe(registry, new)
     if recipe is None:
-        raise PctError(f"{new.uri} carries no recipe, so its evaluation set is unknown: score both with 'pct score'.")
-    session = Session(make_accelerator(EngineConfig()), registry, say)
+        raise RegistryNotFoundError(
+            f"{new.uri} carries no recipe, so its evaluation set is unknown: score both with 'pct score'."
+        )
+    session = Session(make_accelerator(EngineConfig()), registry)
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as temporary:
         made: list[tuple[Version, Predictions]] = []
         for version in (old, new):
@@ -39,12 +42,12 @@ def recompute(
             folder = Path(temporary) / str(len(made))
             made.append((version, table.save(folder / f"{split}.parquet")))
         if len({table.info.digest for _, table in made}) > 1:
-            raise PctError(f"The data of {new.uri} changed while it was read: try again when nothing writes to it.")
+            raise DataError(f"The data of {new.uri} changed while it was read: try again when nothing writes to it.")
         for version, table in made:
-            _keep_former(registry, version, split, say)
+            _keep_former(registry, version, split)
             assert table.path is not None
             add_predictions(registry, version, table.path)
-            say(f"{version.uri}: {table.info.num_examples:,} examples of {split} scored anew.")
+            logger.info(f"{version.uri}: {table.info.num_examples:,} examples of {split} scored anew.")
 
 
 def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> Predictions:
@@ -58,9 +61,9 @@ def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> P
     model = Weights(version.uri, *classifier_files(session.registry, version)).build()
     architecture = model.architecture
     if architecture.class_names != splits.class_names:
-        raise PctError(f"{version.uri} knows other classes than {splits.name}: it cannot be judged on this set.")
+        raise DataError(f"{version.uri} knows other classes than {splits.name}: it cannot be judged on this set.")
     if architecture.image_shape != splits.image_shape:
-        raise PctError(
+        raise DataError(
             f"{version.uri} sees images of shape {architecture.image_shape}, and {splits.name} has "
             f"{splits.image_shape}: it cannot be judged on this set."
         )
@@ -78,7 +81,7 @@ def _recipe(registry: Registry, version: Version) -> Recipe | None:
     return Recipe.read(file) if file is not None else None
 
 
-def _keep_former(registry: Registry, version: Version, split: str, say: Callable[[str], None]) -> None:
+def _keep_former(registry: Registry, version: Version, split: str) -> None:
     """Store the table that is about to be replaced under another name; nothing where there is none."""
     former = registry.download(version, f"predictions/{split}.parquet")
     if former is None:
@@ -96,4 +99,4 @@ def _keep_former(registry: Registry, version: Version, split: str, say: Callable
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
         shutil.copyfile(former, Path(folder) / name)
         add_predictions(registry, version, Path(folder) / name)
-    say(f"{version.uri}: its former table is kept as predictions/{name}.")
+    logger.info(f"{version.uri}: its former table is kept as predictions/{name}.")

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError
 from pct_mlops.config.policy_files import MAX_LIST_BYTES
 from pct_mlops.config.texts import read_text
+from pct_mlops.errors import ConfigError, PctError
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def record_review(
     if request.samples:
         mark = request.mark or (DEFAULT_MARKS[request.decision] if request.decision else None)
         if mark is None:
-            raise PctError("Say what is with these samples: --mark label_error, accepted_loss or blocker.")
+            raise ConfigError("Say what is with these samples: --mark label_error, accepted_loss or blocker.")
         _check_ids(registry, version, request.samples)
         made.append(Review(kind=ReviewKind.MARK, mark=mark, samples=request.samples, **common))  # type: ignore[arg-type]
     if request.decision is not None:
@@ -89,10 +89,10 @@ def read_sample_ids(path: Path) -> tuple[str, ...]:
         has_columns = "sample_id" in _header(text)
         ids = [row["sample_id"] or "" for row in rows] if has_columns else text.split("\n")
     except csv.Error as error:
-        raise PctError(f"{path} is no CSV that can be read ({error}): write one sample_id a line.") from error
+        raise ConfigError(f"{path} is no CSV that can be read ({error}): write one sample_id a line.") from error
     found = tuple(dict.fromkeys(text.strip() for text in ids if text.strip()))
     if not found:
-        raise PctError(f"{path} names no sample: write one sample_id a line, or a CSV with a column sample_id.")
+        raise ConfigError(f"{path} names no sample: write one sample_id a line, or a CSV with a column sample_id.")
     return found
 
 
@@ -112,9 +112,9 @@ def expiry(text: str) -> str:
             when += timedelta(days=1)
         when = when.replace(tzinfo=timezone.utc) if when.tzinfo is None else when.astimezone(timezone.utc)
     except (ValueError, OverflowError) as error:
-        raise PctError(f"--expires {text} is no date: write it as 2031-12-24.") from error
+        raise ConfigError(f"--expires {text} is no date: write it as 2031-12-24.") from error
     if when <= datetime.now(timezone.utc):
-        raise PctError(f"--expires {text} has passed already: give a date that is to come.")
+        raise ConfigError(f"--expires {text} has passed already: give a date that is to come.")
     return when.isoformat(timespec="seconds")
 
 
@@ -140,7 +140,7 @@ def _check_ids(registry: Registry, version: Version, ids: Sequence[str]) -> None
         ]
     if unknown:
         names = ", ".join(repr(_short(text)) for text in unknown[:SHOWN]) + (", ..." if len(unknown) > SHOWN else "")
-        raise PctError(
+        raise ConfigError(
             f"{version.uri} has no predictions for {len(unknown):,} of these samples ({names}): correct the file."
         )
 

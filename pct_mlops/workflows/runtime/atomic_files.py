@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pct_mlops.config import PctError
 from pct_mlops.config.texts import at_once
+from pct_mlops.errors import ConfigError, OutputError, PctError
 
 
 class Staged:
@@ -78,15 +78,15 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def keep_off(outputs: Sequence[Path | None], inputs: Sequence[str | Path | None]) -> None:
     """PctError when two outputs are one file, or one is among `inputs`, which are read; None is no file."""
     if sum(is_stdout(path) for path in outputs if path is not None) > 1:
-        raise PctError("Two outputs would be mixed on standard output: write one of them to a file.")
+        raise ConfigError("Two outputs would be mixed on standard output: write one of them to a file.")
     places: set[str] = set()
     for path in (path for path in outputs if path is not None and not is_special(path)):
         place = os.path.realpath(path)
         if place in places:
-            raise PctError(f"Two outputs are the same file, {path}: give each its own.")
+            raise ConfigError(f"Two outputs are the same file, {path}: give each its own.")
         places.add(place)
         if any(_is_same(path, name) for name in inputs if name):
-            raise PctError(f"{path} is read and would be written over: choose another place for the output.")
+            raise ConfigError(f"{path} is read and would be written over: choose another place for the output.")
 
 
 def remove(path: Path) -> None:
@@ -140,4 +140,4 @@ def _said(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise PctError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
+        raise OutputError(f"{path} cannot be written ({error.strerror}): choose another place.") from error

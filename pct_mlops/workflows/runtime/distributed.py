@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import subprocess
 import sys
@@ -13,8 +14,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from pct_mlops.config import PctError
 from pct_mlops.config.cpus import threads_for
+from pct_mlops.errors import PctError, error_of
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -36,6 +37,17 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def main_process_logger(name: str) -> logging.Logger:
+    """Get the logger of this name, through which the main process alone speaks: all of them would say the same."""
+    logger = logging.getLogger(name)
+    logger.addFilter(_is_of_main_process)
+    return logger
+
+
+def _is_of_main_process(record: logging.LogRecord) -> bool:
+    return is_main_process()
+
+
 def wait_briefly() -> None:
     """Let torch's threads wait for each other without keeping their processors busy for long; call it before torch.
 
@@ -50,7 +62,7 @@ def wait_briefly() -> None:
 def relaunch(arguments: Sequence[str], num_processes: int) -> int:
     """Run `pct ARGUMENTS` as `num_processes` processes of this machine under torchrun; returns the exit code.
 
-    Several machines: start torchrun on each of them (see README).
+    Several machines: start torchrun on each of them (docs/how-to/many-gpus.md).
     """
     command = [
         sys.executable,
@@ -71,17 +83,18 @@ def on_main(accelerator: Accelerator, work: Callable[[], T]) -> T:
     """Do `work` on the main process and give its result to all; its PctError is raised on all of them alike."""
     from accelerate.utils import broadcast_object_list
 
-    outcome: list[object] = [None, None]
+    outcome: list[T | None] = [None]
+    problem: list[tuple[str, str] | None] = [None]
     cause = None
     if accelerator.is_main_process:
         try:
-            outcome = [work(), None]
+            outcome = [work()]
         except PctError as error:
-            outcome, cause = [None, str(error)], error
+            problem, cause = [(error.code, str(error))], error
     if accelerator.num_processes > 1:
-        broadcast_object_list(outcome)
-    if outcome[1] is not None:
-        raise PctError(str(outcome[1])) from cause
+        outcome, problem = broadcast_object_list([outcome, problem])
+    if problem[0] is not None:
+        raise error_of(*problem[0]) from cause
     return outcome[0]  # type: ignore[return-value]
 
 
@@ -96,10 +109,10 @@ def on_all(accelerator: Accelerator, work: Callable[[], T]) -> T:
     try:
         outcome.append(work())
     except PctError as error:
-        problem = str(error)
-    first = next((text for text in gather_object([problem]) if text is not None), None)
+        problem = error.code, str(error)
+    first = next((found for found in gather_object([problem]) if found is not None), None)
     if first is not None:
-        raise PctError(first)
+        raise error_of(*first)
     return outcome[0]
 
 

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pct_mlops.config import PctError
 from pct_mlops.config.texts import read_text
+from pct_mlops.errors import TableError
 from pct_mlops.predictions import Predictions
 
 MAX_LINES_BYTES = 1024**3  # 10^7 ids of the length of a path
@@ -50,7 +50,7 @@ def import_result(
     num_examples, num_classes = result.outputs.shape
     names = _lines(classes, num_classes, "class names") if classes else [str(i) for i in range(num_classes)]
     if len(set(names)) != len(names):
-        raise PctError(f"{classes} names a class twice: give each its own name.")
+        raise TableError(f"{classes} names a class twice: give each its own name.")
     sample_ids = (
         _lines(ids, num_examples, "sample_ids") if ids else [f"{split}/{row:06d}" for row in range(num_examples)]
     )
@@ -78,18 +78,18 @@ def read_result(path: Path) -> Result:
     """What the file holds, checked: equal lengths, labels in range, finite outputs, pred where outputs are largest."""
     data = _load(path)
     if not isinstance(data, dict) or not {"pred", "gt", "outputs"} <= data.keys():
-        raise PctError(f"{path} is no result file: it should hold pred, gt and outputs.")
+        raise TableError(f"{path} is no result file: it should hold pred, gt and outputs.")
     outputs = _floats(path, "outputs", data["outputs"])
     num_examples, num_classes = outputs.shape
     if not num_examples or not num_classes:
-        raise PctError(f"{path} holds no examples: evaluate the model again.")
+        raise TableError(f"{path} holds no examples: evaluate the model again.")
     labels, answers = (_indices(path, name, data[name], num_examples, num_classes) for name in ("gt", "pred"))
     rows = np.arange(num_examples)
     # Among equal outputs any of them may have been called the answer; the table takes the first, as argmax does.
     differs = outputs[rows, answers] < outputs.max(axis=1)
     if differs.any():
         row = int(differs.argmax())
-        raise PctError(
+        raise TableError(
             f"{path}: pred is not where outputs are largest in {int(differs.sum())} rows (first: row {row}, pred "
             f"{answers[row]}): outputs and pred are of different models or orders, so evaluate the model again."
         )
@@ -98,7 +98,7 @@ def read_result(path: Path) -> Result:
         return Result(labels, outputs, None)
     values = _floats(path, "features", features)
     if len(values) != num_examples:
-        raise PctError(f"{path} has {num_examples} rows of outputs and {len(values)} of features: evaluate again.")
+        raise TableError(f"{path} has {num_examples} rows of outputs and {len(values)} of features: evaluate again.")
     return Result(labels, outputs, values)
 
 
@@ -108,25 +108,25 @@ def _load(path: Path) -> Any:
     import torch
 
     if os.path.isdir(path):
-        raise PctError(f"{path} is a folder: give the path of one result file.")
+        raise TableError(f"{path} is a folder: give the path of one result file.")
     if os.path.exists(path) and not os.path.isfile(path):
-        raise PctError(f"{path} is a pipe or device: give the path of one result file.")
+        raise TableError(f"{path} is a pipe or device: give the path of one result file.")
     try:
         with torch.serialization.safe_globals(_numpy_parts()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other pickle protocols: whether it can be read is said below
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise PctError(f"There is no result file {path}: give the path of a file that torch.save wrote.") from None
+        raise TableError(f"There is no result file {path}: give the path of a file that torch.save wrote.") from None
     except pickle.UnpicklingError as error:
-        raise PctError(
+        raise TableError(
             f"{path} holds more than tensors and arrays, or is no file of torch.save, and nothing in it was run: "
             "save {pred, gt, outputs} anew with torch.save."
         ) from error
     except PermissionError as error:
-        raise PctError(f"{path} cannot be read: {error.strerror}.") from error
+        raise TableError(f"{path} cannot be read: {error.strerror}.") from error
     except Exception as error:
         # A damaged archive fails in whatever part of the reader stumbles first.
-        raise PctError(f"{path} is damaged, or no file of torch.save: copy it again.") from error
+        raise TableError(f"{path} is damaged, or no file of torch.save: copy it again.") from error
 
 
 def _numpy_parts() -> list[Any]:
@@ -153,21 +153,21 @@ def _array(path: Path, name: str, value: Any) -> NDArray[Any]:
     try:
         array = _plain(value)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise PctError(f"{path}: {name} is no array of numbers: evaluate the model again.") from error
+        raise TableError(f"{path}: {name} is no array of numbers: evaluate the model again.") from error
     if array.dtype.kind not in "biuf":
-        raise PctError(f"{path}: {name} is no array of numbers: evaluate the model again.")
+        raise TableError(f"{path}: {name} is no array of numbers: evaluate the model again.")
     return array
 
 
 def _floats(path: Path, name: str, value: Any) -> NDArray[np.float32]:
     array = _array(path, name, value)
     if array.ndim != 2:
-        raise PctError(f"{path}: {name} has shape {list(array.shape)} instead of [examples, width].")
+        raise TableError(f"{path}: {name} has shape {list(array.shape)} instead of [examples, width].")
     with np.errstate(over="ignore"):
         array = array.astype(np.float32)
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
-        raise PctError(f"{path}: {name} of row {int(finite.argmin())} are not finite (NaN or infinite): train again.")
+        raise TableError(f"{path}: {name} of row {int(finite.argmin())} are not finite (NaN or infinite): train again.")
     return array
 
 
@@ -176,15 +176,15 @@ def _indices(path: Path, name: str, value: Any, num_examples: int, num_classes: 
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape != (num_examples,):
-        raise PctError(f"{path} has {num_examples} rows of outputs, but {name} has shape {list(array.shape)}.")
+        raise TableError(f"{path} has {num_examples} rows of outputs, but {name} has shape {list(array.shape)}.")
     whole = array.astype(np.int64) if np.isfinite(array).all() else None
     if whole is None or (whole != array).any() or whole.min() < 0 or whole.max() >= num_classes:
-        raise PctError(f"{path}: {name} should be whole numbers from 0 to {num_classes - 1}.")
+        raise TableError(f"{path}: {name} should be whole numbers from 0 to {num_classes - 1}.")
     return whole
 
 
 def _lines(path: Path, number: int, what: str) -> Sequence[str]:
     lines = read_text(path, wanted=f"a file of {what}, one a line", max_bytes=MAX_LINES_BYTES).splitlines()
     if len(lines) != number:
-        raise PctError(f"{path} has {len(lines)} lines, and {number} {what} are needed: write one a line.")
+        raise TableError(f"{path} has {len(lines)} lines, and {number} {what} are needed: write one a line.")
     return lines

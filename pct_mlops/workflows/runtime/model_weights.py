@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import ModelConfig, PctError
+from pct_mlops.config import ModelConfig
+from pct_mlops.errors import ConfigError, DataError, RegistryNotFoundError
 from pct_mlops.registry import PRODUCTION, Registry, Version
 from pct_mlops.workflows.runtime.distributed import on_main
 from pct_mlops.workflows.runtime.session import Session
@@ -57,7 +58,9 @@ def fetch_weights(
         if path.name.endswith(LEGACY):
             return (str(path), *_from_legacy(path, architecture, with_heads))
         if session.registry is None:
-            raise PctError(f"'{reference}' is no checkpoint, and no registry is open: give the path of a checkpoint.")
+            raise ConfigError(
+                f"'{reference}' is no checkpoint, and no registry is open: give the path of a checkpoint."
+            )
         name = f"{model_name}@{reference}" if reference.isidentifier() else reference
         version = session.registry.resolve(name)
         return (version.uri, *classifier_files(session.registry, version))
@@ -88,7 +91,7 @@ def production_of(model_name: str, why: str, session: Session) -> str:
     def find() -> str:
         version = session.registry.find(model_name, PRODUCTION) if session.registry else None
         if version is None:
-            raise PctError(
+            raise RegistryNotFoundError(
                 f"{why} the production version of {model_name}, and there is none: make a first baseline "
                 "with 'mlflow run . -P loss=none' and then "
                 f"'pct gate {model_name}@candidate --policy FILE --promote'."
@@ -104,7 +107,9 @@ def classifier_files(registry: Registry, version: Version) -> tuple[bytes, bytes
     for name in FILES:
         path: Path | None = registry.download(version, name)
         if path is None:
-            raise PctError(f"{version.uri} carries no {name}: register it with 'pct train', then use that version.")
+            raise RegistryNotFoundError(
+                f"{version.uri} carries no {name}: register it with 'pct train', then use that version."
+            )
         contents.append(path.read_bytes())
     return contents[0], contents[1]
 
@@ -115,7 +120,7 @@ def _from_folder(folder: Path) -> tuple[bytes, bytes]:
     try:
         return (inside / FILES[0]).read_bytes(), (inside / FILES[1]).read_bytes()
     except OSError as error:
-        raise PctError(
+        raise DataError(
             f"{folder} is no checkpoint ({Path(error.filename).name} is missing): give a folder with "
             f"{' and '.join(FILES)}."
         ) from error

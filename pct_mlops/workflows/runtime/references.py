@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def open_source(reference: str, *, split: str = "test", tracking_uri: str | None
     return Source(version_predictions(registry, version, split), version.uri)
 
 
-def no_source(reference: str) -> PctError:
+def no_source(reference: str) -> ConfigError:
     """What is said of a reference that names nothing which could hold predictions."""
-    return PctError(
+    return ConfigError(
         f"'{reference}' is neither a predictions file nor a registered model: "
         "write name@alias, name/3, models:/name@alias or the path of a .parquet or .result file."
     )

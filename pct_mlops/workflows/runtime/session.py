@@ -1,8 +1,7 @@
-"""What every job that computes needs: the processes, the registry, and somebody to talk to."""
+"""What every job that computes needs: the processes and the registry."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,6 @@ class Session:
 
     accelerator: Accelerator
     registry: Registry | None
-    say: Callable[[str], None]
 
     @property
     def is_main(self) -> bool:
@@ -27,9 +25,7 @@ class Session:
         return self.accelerator.is_main_process
 
 
-def open_session(
-    accelerator: Accelerator, tracking_uri: str | None, *, create: bool, say: Callable[[str], None] = print
-) -> Session:
+def open_session(accelerator: Accelerator, tracking_uri: str | None, *, create: bool) -> Session:
     """The registry on the main process; one that does not open is a PctError on all of them.
 
     `create` permits making a local store that is not there.
@@ -37,8 +33,4 @@ def open_session(
     opened: list[Registry] = []
     on_main(accelerator, lambda: opened.append(Registry(tracking_uri, create=create)))
     registry = opened[0] if opened else None
-    return Session(accelerator, registry, say if accelerator.is_main_process else _silent)
-
-
-def _silent(text: str) -> None:
-    """What the processes other than the main one say."""
+    return Session(accelerator, registry)

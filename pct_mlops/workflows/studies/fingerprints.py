@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError, Recipe
+from pct_mlops.config import Recipe
+from pct_mlops.errors import NotComparableError, TableError
 from pct_mlops.predictions import digest_of
 from pct_mlops.workflows.runtime.distributed import on_all
 from pct_mlops.workflows.runtime.model_weights import architecture_of, fetch_weights
@@ -52,7 +53,7 @@ def check_examples(splits: Splits, old: Old) -> None:
     order = sorted(range(len(ids)), key=lambda row: ids[row].encode())
     columns = [pa.array([ids[row] for row in order], pa.string()), pa.array(labels[np.array(order)], pa.int32())]
     if digest_of([pa.record_batch(columns, ["sample_id", "label"])], splits.class_names) != old.digest:
-        raise PctError(
+        raise NotComparableError(
             f"The recipe's test examples are not those that {old.uri} was scored on: "
             f"choose the data of that version, or score it on these with 'pct score'."
         )
@@ -86,4 +87,4 @@ def _content(table: Path) -> bytes:
     try:
         return hashlib.sha256(table.read_bytes()).digest()
     except OSError as error:
-        raise PctError(f"{table} cannot be read ({error.strerror}): correct teacher.table.") from error
+        raise TableError(f"{table} cannot be read ({error.strerror}): correct teacher.table.") from error

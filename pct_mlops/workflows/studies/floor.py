@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.comparison import compare
-from pct_mlops.config import PctError, Recipe
+from pct_mlops.config import Recipe
+from pct_mlops.errors import ConfigError, RegistryNotFoundError
 from pct_mlops.registry import PRODUCTION, Floor, Registry, Version, is_reference, parent_run, store_floor
 from pct_mlops.reports import REPORT_VERSION, render_floor
 from pct_mlops.reports.methods import spread
 from pct_mlops.workflows.runtime.atomic_files import write_json
-from pct_mlops.workflows.runtime.distributed import on_main
+from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.session import open_session
 from pct_mlops.workflows.studies.fingerprints import first_inputs
 from pct_mlops.workflows.studies.plan import Method, digest, num_seeds, plan_members
@@ -25,6 +26,8 @@ from pct_mlops.workflows.training.teacher import preset_teacher
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions
+
+logger = main_process_logger(__name__)
 
 Report = dict[str, Any]
 
@@ -35,7 +38,6 @@ def measure_floor(
     seeds: str | int = 5,
     overrides: Sequence[str] = (),
     tracking_uri: str | None = None,
-    say: Callable[[str], None] = print,
     show: Callable[[Any], None] = print,
 ) -> Floor | None:
     """Retrain a recipe with `seeds` seeds on all processes; the floor on the main one, None on the others.
@@ -48,7 +50,7 @@ def measure_floor(
     number = num_seeds(seeds, least=2)
     recipe, origin, taught_by = read_recipe(reference, overrides, tracking_uri)
     accelerator = make_accelerator(recipe.engine)
-    session = open_session(accelerator, tracking_uri, create=False, say=say)
+    session = open_session(accelerator, tracking_uri, create=False)
     bench = Bench(session)
     old = on_main(accelerator, lambda: _read_old(recipe, bench, origin))
     method = Method(recipe.objective.loss, recipe.objective)
@@ -56,7 +58,7 @@ def measure_floor(
         recipe, [method], number, purpose="floor", old_uri=old.uri, teacher_uri=taught_by, ref_is_old=False
     )
     members = first_inputs(planned, old, session)
-    session.say(f"{number} retrainings of {old.uri} ({recipe.objective.loss}, {recipe.model.name}) with other seeds.")
+    logger.info(f"{number} retrainings of {old.uri} ({recipe.objective.loss}, {recipe.model.name}) with other seeds.")
     found: list[Floor] = []
     with ExitStack() as stack:
         on_main(accelerator, lambda: _open_parent(stack, bench, recipe, old))
@@ -79,10 +81,10 @@ def read_recipe(reference: str | None, overrides: Sequence[str], tracking_uri: s
     version = registry.resolve(reference) if reference else _only_production(registry)
     file = registry.download(version, "recipe.yaml")
     if file is None:
-        raise PctError(f"{version.uri} carries no recipe: give the recipe file that it was trained with.")
+        raise RegistryNotFoundError(f"{version.uri} carries no recipe: give the recipe file that it was trained with.")
     recipe = Recipe.read(file, [f"model_name={version.name}", *overrides])
     if recipe.model.init == PRODUCTION:
-        raise PctError(
+        raise ConfigError(
             f"{version.uri} started from the weights of what was in production then: name that version, "
             "as in --set model.init=NAME/NUMBER."
         )
@@ -106,7 +108,7 @@ def _only_production(registry: Registry) -> Version:
     found = [version for name in registry.models() if (version := registry.find(name, PRODUCTION)) is not None]
     if len(found) != 1:
         names = ", ".join(f"{version.name}@{PRODUCTION}" for version in found[:5]) or "none"
-        raise PctError(
+        raise ConfigError(
             f"The registry has {len(found)} models in production ({names}): name one, as in "
             "'pct floor NAME@production', or give a recipe file."
         )

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from pct_mlops.config import ObjectiveConfig, PctError, Recipe, TeacherConfig, unknown
+from pct_mlops.config import ObjectiveConfig, Recipe, TeacherConfig, unknown
+from pct_mlops.errors import ConfigError
 from pct_mlops.workflows.training.inputs import RECIPE_HOW
 from pct_mlops.workflows.training.teacher import preset_teacher
 
@@ -61,7 +62,7 @@ def chosen_losses(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
     if names == ("all",):
         return tuple(known)
     if not names:
-        raise PctError("--losses names no loss: write for example --losses none,kl; 'pct list losses' shows them.")
+        raise ConfigError("--losses names no loss: write for example --losses none,kl; 'pct list losses' shows them.")
     for name in names:
         if name not in known:
             raise unknown("loss", name, list(known))
@@ -72,7 +73,7 @@ def num_seeds(text: str | int, least: int = 1) -> int:
     """A number of seeds as typed; PctError below `least`, where there is nothing to compare."""
     text = str(text)
     if not text.isascii() or not text.isdigit() or not least <= int(text) <= MAX_SEEDS:
-        raise PctError(f"--seeds should be a whole number from {least} to {MAX_SEEDS:,}, and it is '{text}'.")
+        raise ConfigError(f"--seeds should be a whole number from {least} to {MAX_SEEDS:,}, and it is '{text}'.")
     return int(text)
 
 
@@ -170,9 +171,9 @@ def _planned(config: ObjectiveConfig) -> Objective:
 
 def _is_focal(focus: object) -> TypeGuard[MaskFocus]:
     """Whether some samples weigh more than others by a condition of their own."""
-    from pct_mlops.losses.focuses import All, MaskFocus, Shuffled
+    from pct_mlops.losses.focuses import AllExamples, MaskFocus, Shuffled
 
-    return isinstance(focus, MaskFocus) and not isinstance(focus, All | Shuffled) and focus.scale > 0
+    return isinstance(focus, MaskFocus) and not isinstance(focus, AllExamples | Shuffled) and focus.scale > 0
 
 
 def _controls(loss: str, config: ObjectiveConfig, focus: MaskFocus) -> list[Method]:

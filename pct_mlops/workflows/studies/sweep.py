@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pct_mlops.config import PctError, Recipe
+from pct_mlops.config import Recipe
 from pct_mlops.config.numbers import percent
+from pct_mlops.errors import OutputError, RegistryNotFoundError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import PRODUCTION, parent_run, read_floor
 from pct_mlops.reports import (
@@ -23,7 +24,7 @@ from pct_mlops.reports import (
     summarise,
 )
 from pct_mlops.workflows.runtime.atomic_files import write_text
-from pct_mlops.workflows.runtime.distributed import on_main
+from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.session import open_session
 from pct_mlops.workflows.studies.fingerprints import first_inputs
 from pct_mlops.workflows.studies.plan import (
@@ -42,6 +43,8 @@ from pct_mlops.workflows.studies.trials import Bench, Old, TrialResult, failure_
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+logger = main_process_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,6 @@ def sweep(
     controls: bool = True,
     output: Path | None = None,
     tracking_uri: str | None = None,
-    say: Callable[[str], None] = print,
     show: Callable[[Any], None] = print,
 ) -> Sweep | None:
     """Train every loss of 'none,kl,...' with `seeds` seeds on all processes; the outcome on the main one, else None.
@@ -87,7 +89,7 @@ def sweep(
     names, number = chosen_losses(losses, list(PRESETS)), num_seeds(seeds)
     methods = plan_methods(recipe, names, warm_start=warm_start, controls=controls)
     accelerator = make_accelerator(recipe.engine)
-    session = open_session(accelerator, tracking_uri, create=False, say=say)
+    session = open_session(accelerator, tracking_uri, create=False)
     bench = Bench(session)
     needs_share = any(method.control == SAME_WEIGHT for method in methods)
     old = on_main(accelerator, lambda: _read_old(recipe, bench, needs_share))
@@ -95,7 +97,7 @@ def sweep(
     planned = plan_members(recipe, methods, number, purpose="sweep", old_uri=old.uri)
     members = first_inputs(planned, old, session)
     on_main(accelerator, lambda: _make_folder(output))
-    session.say(
+    logger.info(
         f"{len(members)} training(s): {len(methods)} method(s) with {number} seed(s), measured against {old.uri} "
         f"(accuracy {percent(old.accuracy)} on {old.num_examples:,} test examples)."
     )
@@ -116,7 +118,7 @@ def _read_old(recipe: Recipe, bench: Bench, needs_share: bool) -> Old:
     version = old_version(recipe, registry, "A sweep")
     bench.old = old_tables(registry, version)
     if needs_share and "val" not in bench.old:
-        raise PctError(
+        raise RegistryNotFoundError(
             f"{version.uri} carries no predictions on val, by which the controls are weighed: make them with "
             f"'pct score {version.name}/{version.version} --split val', or sweep with --no-controls."
         )
@@ -133,7 +135,7 @@ def _make_folder(output: Path | None) -> None:
         with tempfile.TemporaryFile(dir=output):
             pass
     except OSError as error:
-        raise PctError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error
+        raise OutputError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error
 
 
 def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> None:

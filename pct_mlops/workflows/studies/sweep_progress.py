@@ -1,11 +1,12 @@
-"""One line for each of many trainings, and on a terminal a bar with the time that remains. Main process only."""
+"""Logs one line for each of many trainings, and draws a bar with the time that remains on the main one's terminal."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 from rich.text import Text
+
+from pct_mlops.workflows.runtime.distributed import main_process_logger
+
+logger = main_process_logger(__name__)
+# What trainings log while one of many: its lines, which are many, stand beside the bar.
+OF_TRAININGS = "pct_mlops.workflows.training"
 
 
 def duration(seconds: float) -> str:
@@ -24,10 +31,10 @@ def duration(seconds: float) -> str:
 
 
 class Pace:
-    """How far a series of `total` trainings is. `say` prints a line."""
+    """How far a series of `total` trainings is."""
 
-    def __init__(self, total: int, say: Callable[[str], None], bar: Progress | None = None) -> None:
-        self._total, self._say, self._bar = total, say, bar
+    def __init__(self, total: int, bar: Progress | None = None) -> None:
+        self._total, self._bar = total, bar
         self._task = bar.add_task("", total=total, left="") if bar else None
         self._done = self._trained = 0
         self._seconds = 0.0
@@ -38,8 +45,19 @@ class Pace:
         self._title, self._start = title, time.monotonic()
         self._show(description=title)
 
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Within, what the training logs is shown beside the bar, and marked so that no handler prints it as well."""
+        beside = _Beside(self)
+        log = logging.getLogger(OF_TRAININGS)
+        log.addHandler(beside)
+        try:
+            yield
+        finally:
+            log.removeHandler(beside)
+
     def note(self, text: str) -> None:
-        """What the training itself says, shown beside the bar."""
+        """Show a line of the training beside the bar."""
         self._show(description=f"{self._title}: {text}")
 
     def end(self, result: str, *, trained: bool) -> None:
@@ -50,7 +68,7 @@ class Pace:
             self._trained, self._seconds = self._trained + 1, self._seconds + took
         left = self._left()
         took_text = f", {duration(took)}" if trained else ""
-        self._say(f"{self._done}/{self._total} {self._title}: {result}{took_text}{left and f' ({left})'}")
+        logger.info(f"{self._done}/{self._total} {self._title}: {result}{took_text}{left and f' ({left})'}")
         self._show(completed=self._done, left=left)
 
     def _left(self) -> str:
@@ -67,11 +85,24 @@ class Pace:
             self._bar.update(self._task, **fields)
 
 
+class _Beside(logging.Handler):
+    """Hears a line before the handlers of the loggers above do, and leaves a mark for them."""
+
+    def __init__(self, steps: Pace) -> None:
+        super().__init__()
+        self._steps = steps
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show the line, where there is a bar."""
+        record.is_beside_bar = True
+        self._steps.note(record.getMessage())
+
+
 @contextmanager
-def pace(total: int, say: Callable[[str], None], *, visible: bool) -> Iterator[Pace]:
+def pace(total: int, *, visible: bool) -> Iterator[Pace]:
     """A Pace, with a bar where stderr is a terminal and `visible`."""
     if not (visible and Console(stderr=True).is_terminal):
-        yield Pace(total, say)
+        yield Pace(total)
         return
     # What a training says is cut where the line ends; how far the whole is, never.
     rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
@@ -84,7 +115,7 @@ def pace(total: int, say: Callable[[str], None], *, visible: bool) -> Iterator[P
     console = Console(stderr=True, force_terminal=True)
     bar = Progress(*columns, console=console, transient=True, expand=True, redirect_stdout=sys.stdout.isatty())
     with bar, _one_bar():
-        yield Pace(total, say, bar)
+        yield Pace(total, bar)
 
 
 @contextmanager

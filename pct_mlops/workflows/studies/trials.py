@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import tempfile
 from collections.abc import Sequence
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import compare
-from pct_mlops.config import PctError, Recipe
+from pct_mlops.config import Recipe
+from pct_mlops.errors import ConfigError, PctError, RegistryNotFoundError, TrainingError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import (
     PRODUCTION,
@@ -81,7 +81,7 @@ class Bench:
         A PctError that one process alone meets is raised there: the process ends, and the launcher ends the rest.
         """
         outcomes = []
-        with pace(len(members), self.session.say, visible=self.session.is_main) as steps:
+        with pace(len(members), visible=self.session.is_main) as steps:
             for member in members:
                 steps.begin(member.title)
                 outcome = self._complete(member, steps)
@@ -115,11 +115,11 @@ class Bench:
     def _train(self, member: Member, steps: Pace) -> TrialResult:
         accelerator = self.session.accelerator
         opened: list[ChildRun] = []
-        quiet = dataclasses.replace(self.session, say=steps.note if self.session.is_main else self.session.say)
         try:
             on_main(accelerator, lambda: self._open(member, opened))
             child = opened[0] if opened else None
-            trained = train_once(member.recipe, quiet, run=child)
+            with steps.training():
+                trained = train_once(member.recipe, self.session, run=child)
             metrics, run_id = on_main(accelerator, lambda: self._record(member, trained, child))
         except BaseException as error:
             for begun in opened:
@@ -172,7 +172,7 @@ def old_version(recipe: Recipe, registry: Registry, purpose: str) -> Version:
     """
     name, reference = recipe.model_name, recipe.teacher.ref or PRODUCTION
     if os.path.isdir(reference) or reference.endswith(LEGACY):
-        raise PctError(
+        raise ConfigError(
             f"{purpose} measures flips against a registered version, and teacher.ref={reference} is a checkpoint: "
             f"name a version, for example {name}/1, or leave it out for production."
         )
@@ -180,7 +180,7 @@ def old_version(recipe: Recipe, registry: Registry, purpose: str) -> Version:
         return registry.resolve(f"{name}@{reference}" if reference.isidentifier() else reference)
     version = registry.find(name, PRODUCTION)
     if version is None:
-        raise PctError(
+        raise RegistryNotFoundError(
             f"{purpose} measures flips against the production version of {name}, and there is none: make a first "
             f"baseline with 'mlflow run . -P loss=none' and then 'pct gate {name}@candidate --policy FILE --promote'."
         )
@@ -204,7 +204,7 @@ def failure_of(outcomes: Sequence[TrialResult], again: str) -> PctError | None:
     names = "; ".join(outcome.member.title for outcome in wrong[:4])
     more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
     reason = wrong[0].error.rstrip(".")
-    return PctError(
+    return TrainingError(
         f"{len(wrong)} of {len(outcomes)} trainings failed ({names}{more}), the first because: {reason}; {again}."
     )
 
@@ -212,7 +212,9 @@ def failure_of(outcomes: Sequence[TrialResult], again: str) -> PctError | None:
 def _stored(registry: Registry, run_id: str, split: str) -> Predictions:
     path = run_file(registry, run_id, f"predictions/{split}.parquet")
     if path is None:
-        raise PctError(f"The run {run_id} lost its predictions on {split}: delete the run and start again.")
+        raise RegistryNotFoundError(
+            f"The run {run_id} lost its predictions on {split}: delete the run and start again."
+        )
     return Predictions.load(path)
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import Comparison, compare
-from pct_mlops.config import EngineConfig, PctError, Recipe
+from pct_mlops.config import EngineConfig, Recipe
+from pct_mlops.errors import ConfigError, DataError, RegistryNotFoundError
 from pct_mlops.registry import Registry, Version, training_run
 from pct_mlops.reports import CurvePoint
 from pct_mlops.workflows.runtime.distributed import on_main
@@ -92,7 +93,7 @@ def interpolate(
     splits = load_data(recipe.data, recipe.seed.data)
     architecture = models[0].architecture
     if (architecture.class_names, architecture.image_shape) != (splits.class_names, splits.image_shape):
-        raise PctError(
+        raise DataError(
             f"{versions[1].uri} knows other classes or image shapes than {splits.name}: "
             "--set data.name or data.root to its own data."
         )
@@ -128,7 +129,7 @@ def check_shares(shares: Sequence[float]) -> None:
     wrong = [share for share in shares if not 0 <= share <= 1]
     if wrong or not shares:
         what = f"{wrong[0]:g} is outside" if wrong else "it is empty"
-        raise PctError(
+        raise ConfigError(
             f"The grid holds shares of the old weights from 0 to 1, and {what}: give for example 0,0.25,0.5."
         )
 
@@ -137,7 +138,7 @@ def register(result: Interpolation) -> Version:
     """Make the chosen model a version of the new version's model, with the alias candidate; main process only."""
     share = result.chosen.share
     if share in (0, 1):
-        raise PctError(
+        raise ConfigError(
             f"The choice is {result.old if share else result.new} itself, which is registered already: "
             "nothing was registered; raise --tolerance, or give a finer --grid."
         )
@@ -159,10 +160,12 @@ def _fetch(
     opened.append(registry)
     versions = [registry.resolve(reference) for reference in references]
     if versions[0].uri == versions[1].uri:
-        raise PctError(f"OLD and NEW are both {versions[0].uri}: name two versions.")
+        raise ConfigError(f"OLD and NEW are both {versions[0].uri}: name two versions.")
     recipe_file: Path | None = registry.download(versions[1], "recipe.yaml")
     if recipe_file is None:
-        raise PctError(f"{versions[1].uri} carries no recipe, so its data are unknown: register it with 'pct train'.")
+        raise RegistryNotFoundError(
+            f"{versions[1].uri} carries no recipe, so its data are unknown: register it with 'pct train'."
+        )
     return versions, Recipe.read(recipe_file, overrides), [classifier_files(registry, item) for item in versions]
 
 

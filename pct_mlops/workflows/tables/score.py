@@ -7,7 +7,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pct_mlops.config import EngineConfig, PctError, Recipe
+from pct_mlops.config import EngineConfig, Recipe
+from pct_mlops.errors import ConfigError, DataError, RegistryNotFoundError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import Registry, Version, add_predictions
 from pct_mlops.workflows.runtime.distributed import on_main
@@ -38,11 +39,13 @@ def score(
     accelerator = make_accelerator(EngineConfig())
     if _is_checkpoint(reference):
         if output is None:
-            raise PctError(f"{reference} is a checkpoint and no registered version: say where to write, with --output.")
-        session, version = Session(accelerator, None, print), None
+            raise ConfigError(
+                f"{reference} is a checkpoint and no registered version: say where to write, with --output."
+            )
+        session, version = Session(accelerator, None), None
         path = recipe_file or Path(reference) / "recipe.yaml"
         if recipe_file is None and not path.is_file():
-            raise PctError(f"{reference} carries no recipe, so its data are unknown: give one with --recipe.")
+            raise DataError(f"{reference} carries no recipe, so its data are unknown: give one with --recipe.")
         recipe = Recipe.read(path, overrides)
     else:
         session = open_session(accelerator, tracking_uri, create=False)
@@ -54,7 +57,7 @@ def score(
     )
     model = weights.build()
     if model.architecture.class_names != splits.class_names:
-        raise PctError(f"{weights.uri} knows other classes than {splits.name}: score it on data with its own classes.")
+        raise DataError(f"{weights.uri} knows other classes than {splits.name}: score it on data with its own classes.")
     batch_size = recipe.engine.eval_batch_size
     logits = logits_of(model, chosen, recipe.data, accelerator, batch_size=batch_size, title=f"score {split}")
     if not session.is_main:
@@ -84,5 +87,7 @@ def _registered(
     version = registry.resolve(reference)
     found = recipe_file or registry.download(version, "recipe.yaml")
     if found is None:
-        raise PctError(f"{version.uri} carries no recipe, so its data are unknown: give one with --recipe.")
+        raise RegistryNotFoundError(
+            f"{version.uri} carries no recipe, so its data are unknown: give one with --recipe."
+        )
     return version, Recipe.read(found, overrides)

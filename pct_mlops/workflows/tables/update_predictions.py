@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pct_mlops.comparison import Comparison, compare
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.predictions import Predictions, UpdateRule, updated
 from pct_mlops.workflows.runtime.references import is_file, open_source
 
@@ -57,7 +57,7 @@ def _open(reference: str, split: str, tracking_uri: str | None) -> Predictions:
 
 def _val_of(reference: str, named: str | None, option: str) -> str:
     if named is None and is_file(reference):
-        raise PctError(
+        raise ConfigError(
             f"{reference} is a file, so it says nothing of how its model errs: "
             f"give the model's predictions on labelled validation data with {option}."
         )

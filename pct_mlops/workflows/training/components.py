@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import ConfigError
 from pct_mlops.workflows.runtime.session import Session
 from pct_mlops.workflows.training.initial_weights import set_start
 from pct_mlops.workflows.training.inputs import Inputs
@@ -52,7 +52,7 @@ def build_parts(inputs: Inputs, session: Session, teacher: Teacher | None, *, re
     old_width = teacher.model.num_features if teacher else None
     objective = inputs.objective
     if objective.needs_features and old_width is None:
-        raise PctError(
+        raise ConfigError(
             f"loss={inputs.recipe.objective.loss} compares features, and this teacher has none to compare "
             "(stored logits have none, nor have models of different widths together): choose a loss on logits."
         )
@@ -70,7 +70,7 @@ def build_parts(inputs: Inputs, session: Session, teacher: Teacher | None, *, re
 
         use_old_head(inputs.model, head)
     if not any(parameter.requires_grad for parameter in inputs.model.parameters()):
-        raise PctError("Nothing of the model is left to train: leave out model.train=head, or bct's single_head.")
+        raise ConfigError("Nothing of the model is left to train: leave out model.train=head, or bct's single_head.")
     served = partial(_with_old_head, bct=bct, old_head=head)
     parts = Assembled(inputs, objective, learnt.source, learnt.uri, f"{learnt.digest}{start}", served)
     served(inputs.model)  # whether the heads can be mixed, before the first epoch and not after it

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pct_mlops.config import ObjectiveConfig, PctError, Recipe, TeacherConfig
+from pct_mlops.config import ObjectiveConfig, Recipe, TeacherConfig
+from pct_mlops.errors import PctError
+from pct_mlops.workflows.runtime.distributed import main_process_logger
 from pct_mlops.workflows.runtime.model_weights import Weights, weights_of
 from pct_mlops.workflows.runtime.session import Session
 from pct_mlops.workflows.training.job import Trained
+
+logger = main_process_logger(__name__)
 
 
 def member_recipe(recipe: Recipe, number: int) -> Recipe:
@@ -43,13 +47,13 @@ def train_members(
     found = []
     num_members = recipe.teacher.num_members or 0
     for number in range(1, num_members + 1):
-        session.say(f"Member {number} of {num_members}:")
+        logger.info(f"Member {number} of {num_members}:")
         try:
             trained = train_once(member_recipe(recipe, number), session)
         except PctError as error:
-            raise PctError(f"Member {number} of the teacher: {error}") from error
+            raise error.reworded(f"Member {number} of the teacher: {error}") from error
         if not trained.num_epochs:
-            session.say(f"complete already in {trained.folder.name}, not trained again.")
+            logger.info(f"complete already in {trained.folder.name}, not trained again.")
         # Its folder is named after all that determines it, so the name tells one member from another.
         found.append((weights_of(trained.model, f"member:{trained.folder.name}"), 1.0))
     return found

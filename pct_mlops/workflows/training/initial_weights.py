@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import ModelConfig, PctError
+from pct_mlops.config import ModelConfig
+from pct_mlops.errors import ConfigError, DataError, PctError
 from pct_mlops.workflows.runtime.model_weights import architecture_of, fetch_weights, production_of
 from pct_mlops.workflows.runtime.session import Session
 
@@ -51,7 +52,7 @@ def warm_start(model: Classifier, source: Classifier, uri: str, *, with_heads: b
     mine, theirs = model.architecture.class_names, source.architecture.class_names
     ours, other = (f"{part.name} {part.kwargs or ''}".strip() for part in (model.architecture, source.architecture))
     if with_heads and type(model.head) is not type(source.head):
-        raise PctError(
+        raise ConfigError(
             f"The model starts from {uri}, whose classifier is {source.architecture.classifier} and not "
             f"{model.architecture.classifier}: set model.new_head=true to draw the head anew."
         )
@@ -62,7 +63,7 @@ def warm_start(model: Classifier, source: Classifier, uri: str, *, with_heads: b
         if ours == other:
             raise
         # Shorter than the list of all weights that differ.
-        raise PctError(f"The model is a {ours} and should start from {uri}, which is a {other}: {advice}.") from error
+        raise DataError(f"The model is a {ours} and should start from {uri}, which is a {other}: {advice}.") from error
     if mine == theirs or not with_heads:
         return
     with torch.no_grad():

@@ -7,7 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pct_mlops.config import PctError, Recipe
+from pct_mlops.config import Recipe
+from pct_mlops.errors import ConfigError
 from pct_mlops.workflows.runtime.model_weights import architecture_of
 from pct_mlops.workflows.training.sample_weights import tables_of, with_tables_read
 from pct_mlops.workflows.training.teacher import preset_teacher
@@ -52,7 +53,7 @@ def read_inputs(recipe: Recipe, accelerator: Accelerator) -> Inputs:
     objective = _objective(recipe, splits)
     learns = objective.needs_teacher
     if not learns and (recipe.teacher.num_members or recipe.teacher.store):
-        raise PctError(
+        raise ConfigError(
             f"loss={recipe.objective.loss} has no teacher: leave out teacher.num_members (--teachers) and "
             "teacher.store, or choose another loss."
         )
@@ -66,12 +67,12 @@ def _check_parts(recipe: Recipe, num_processes: int) -> None:
     """PctError for parts of the recipe that do not fit each other on so many processes."""
     share, parts = recipe.optim.global_batch_size // num_processes, recipe.optim.gradient_accumulation
     if share % parts:
-        raise PctError(
+        raise ConfigError(
             f"{share} examples per process do not divide into optim.gradient_accumulation={parts} parts: "
             "choose a number that divides them."
         )
     if recipe.teacher.num_members and recipe.model.train == "head" and not recipe.model.weights:
-        raise PctError(
+        raise ConfigError(
             "Members are models of their own, and model.train=head leaves them nothing to learn features with: "
             "leave it out, or start from published weights (model.weights)."
         )

@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pct_mlops.config import PctError, Recipe
+from pct_mlops.config import Recipe
+from pct_mlops.errors import DataError, OutputError
 from pct_mlops.registry import TrainingRun
-from pct_mlops.workflows.runtime.distributed import on_main
+from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.training.inputs import RECIPE_HOW
 from pct_mlops.workflows.training.production_reference import production_right
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pct_mlops.models import Classifier
     from pct_mlops.workflows.runtime.session import Session
     from pct_mlops.workflows.training.components import Assembled
+
+logger = main_process_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Training:
     def __post_init__(self) -> None:
         self.inputs = self.parts.inputs
         self.recipe, self.splits = self.inputs.recipe, self.inputs.splits
-        self.accelerator, self.say = self.session.accelerator, self.session.say
+        self.accelerator = self.session.accelerator
         self.fingerprint = _fingerprint(self.parts)
         given = self.recipe.engine.checkpoint_dir
         shared = given or Path("checkpoints") / self.recipe.model_name
@@ -85,10 +88,10 @@ class Training:
         from pct_mlops.data.locking import one_process_at_a_time
 
         try:
-            wait = partial(self.say, f"Another program trains in {self.folder}: waiting for it ...")
+            wait = partial(logger.info, f"Another program trains in {self.folder}: waiting for it ...")
             held.enter_context(one_process_at_a_time(self.folder, wait))
         except OSError as error:
-            raise PctError(
+            raise OutputError(
                 f"{self.folder} cannot be written ({error.strerror or error}): set engine.checkpoint_dir to a folder "
                 "that can."
             ) from error
@@ -148,7 +151,9 @@ class Training:
                     (self.folder / "best" / name).read_bytes() for name in ("architecture.json", "model.safetensors")
                 ]
             except (OSError, ValueError, KeyError) as error:
-                raise PctError(f"The best epoch's weights at {self.folder} are gone ({error}): train again.") from error
+                raise DataError(
+                    f"The best epoch's weights at {self.folder} are gone ({error}): train again."
+                ) from error
             return files[0], files[1], step
 
         record, weights, step = on_main(self.accelerator, read)
@@ -173,7 +178,7 @@ class Training:
     def _announce(self) -> None:
         recipe, device = self.recipe, self.accelerator.device
         against = f" against {self.parts.uri}" if self.parts.uri else ""
-        self.say(
+        logger.info(
             f"Training {recipe.model.name} on {len(self.splits.train):,} images of {self.splits.name}, "
             f"loss={recipe.objective.loss}{against}, {self.accelerator.num_processes} process(es) on {device.type}."
         )
@@ -199,7 +204,7 @@ class Training:
     def _report(self, result: EpochResult) -> None:
         loss = sum(result.losses) / len(result.losses)
         nfr = f", NFR {result.metrics['val/nfr']:.2%}" if "val/nfr" in result.metrics else ""
-        self.say(
+        logger.info(
             f"epoch {result.epoch + 1}/{self.recipe.optim.epochs}: loss {loss:.4f}, "
             f"val accuracy {result.metrics['val/accuracy']:.2%}{nfr}, {result.images_per_second:,.0f} images/s"
         )

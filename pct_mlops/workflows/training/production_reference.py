@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError
 from pct_mlops.registry import PRODUCTION, Registry
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import compare
-from pct_mlops.config import PctError
+from pct_mlops.errors import PctError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import PRODUCTION, Registry, TrainingRun, Version
 from pct_mlops.workflows.training.job import Trained

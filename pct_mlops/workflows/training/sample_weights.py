@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pct_mlops.config import ObjectiveConfig, PctError
+from pct_mlops.config import ObjectiveConfig
+from pct_mlops.errors import DataError
 
 
 def read_weights(path: Path, sample_ids: Sequence[str]) -> list[float]:
@@ -21,7 +22,7 @@ def read_weights(path: Path, sample_ids: Sequence[str]) -> list[float]:
     from pct_mlops.predictions import sql
 
     if not path.is_file():
-        raise PctError(f"There is no table of weights {path}: give a CSV or Parquet file of sample_id and weight.")
+        raise DataError(f"There is no table of weights {path}: give a CSV or Parquet file of sample_id and weight.")
     reader = "read_parquet(?)" if path.suffix == ".parquet" else "read_csv(?, header = true, all_varchar = true)"
     query = f"SELECT sample_id::VARCHAR, weight::VARCHAR FROM {reader}"
     try:
@@ -29,12 +30,12 @@ def read_weights(path: Path, sample_ids: Sequence[str]) -> list[float]:
             rows = connection.execute(query, [str(path)]).fetchall()
     except duckdb.Error as error:
         first = str(error).strip().split("\n", 1)[0]
-        raise PctError(f"{path} cannot be read as a table of sample_id and weight ({first}): correct it.") from error
+        raise DataError(f"{path} cannot be read as a table of sample_id and weight ({first}): correct it.") from error
     table = {key: _number(text) for key, text in rows}
     bad = next((key for key, value in table.items() if not 0 <= value < math.inf), None)
     if bad is not None or len(table) != len(rows):
         what = f"{bad} has no finite weight >= 0" if bad is not None else "a sample_id comes twice"
-        raise PctError(f"In the table of weights {path} {what}: correct it.")
+        raise DataError(f"In the table of weights {path} {what}: correct it.")
     return align_weights(table, sample_ids)
 
 

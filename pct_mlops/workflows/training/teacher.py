@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import ModelConfig, PctError, TeacherConfig, TeacherMember
+from pct_mlops.config import ModelConfig, TeacherConfig, TeacherMember
 from pct_mlops.config.base import validate
+from pct_mlops.errors import ConfigError
 from pct_mlops.workflows.runtime.model_weights import Weights, architecture_of, fetch_weights, production_of
 from pct_mlops.workflows.runtime.session import Session
 
@@ -94,7 +95,7 @@ def build_teacher(members: Sequence[tuple[Weights, float]], splits: Splits) -> T
     for weights, _ in members:
         model = weights.build()
         if model.architecture.image_shape != splits.image_shape:
-            raise PctError(
+            raise ConfigError(
                 f"The teacher {weights.uri} sees images of shape {model.architecture.image_shape} and the data has "
                 f"{splits.image_shape}: set data.image_size to the teacher's."
             )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import PctError
+from pct_mlops.errors import TableError
 from pct_mlops.predictions import Predictions
 from pct_mlops.workflows.runtime.session import Session
 from pct_mlops.workflows.training.inputs import Inputs
@@ -84,7 +84,7 @@ def logits_of_table(path: Path, splits: Splits) -> tuple[Tensor, tuple[int, ...]
 
     info = Predictions.load(path).info
     if "logits" not in info.columns:
-        raise PctError(f"{path} holds no logits, which a teacher needs: score the model again with 'pct score'.")
+        raise TableError(f"{path} holds no logits, which a teacher needs: score the model again with 'pct score'.")
     table = pq.read_table(path, columns=["sample_id", "logits"])
     ids = table["sample_id"].to_numpy()
     order = ids.argsort()
@@ -93,7 +93,7 @@ def logits_of_table(path: Path, splits: Splits) -> tuple[Tensor, tuple[int, ...]
     rows = order[places]
     missing = np.flatnonzero(ids[rows] != wanted)
     if len(missing):
-        raise PctError(
+        raise TableError(
             f"{path} lacks {len(missing):,} of {len(wanted):,} training examples (first {wanted[missing[0]]}): make it "
             "with 'pct score MODEL --split train' on the same data."
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from pct_mlops.config import Recipe
 from pct_mlops.registry import TrainingRun, Version, training_run
-from pct_mlops.workflows.runtime.distributed import on_all
+from pct_mlops.workflows.runtime.distributed import main_process_logger, on_all
 from pct_mlops.workflows.runtime.model_weights import weights_of
 from pct_mlops.workflows.runtime.session import Session, open_session
 from pct_mlops.workflows.training.components import build_parts
@@ -19,13 +19,14 @@ from pct_mlops.workflows.training.job import Trained, Training
 from pct_mlops.workflows.training.register import publish
 from pct_mlops.workflows.training.teacher import build_teacher, fetch_references
 
+logger = main_process_logger(__name__)
+
 
 def train(
     recipe: Recipe,
     *,
     tracking_uri: str | None = None,
     resume: bool = False,
-    say: Callable[[str], None] = print,
 ) -> Version | None:
     """Run one recipe on all processes; the registered version on the main one, None on the others.
 
@@ -39,7 +40,7 @@ def train(
     inputs = on_all(accelerator, lambda: read_inputs(recipe, accelerator))
     # What needs an old model has nothing to learn from in a store that is not there.
     create = not (inputs.objective.needs_teacher and inputs.recipe.teacher.names_old_models)
-    session = open_session(accelerator, tracking_uri, create=create, say=say)
+    session = open_session(accelerator, tracking_uri, create=create)
     complete = _prepare(inputs, session, resume)
     if session.registry is None:
         complete(None)
@@ -47,7 +48,9 @@ def train(
     with training_run(session.registry, recipe.model_name, recipe.objective.loss) as run:
         run.log_params(flat(inputs.recipe.model_dump(mode="json")))
         version = publish(complete(run), run)
-    say(f"Registered {version.uri} ({recipe.objective.loss}, {recipe.model.name}) as {recipe.model_name}@candidate.")
+    logger.info(
+        f"Registered {version.uri} ({recipe.objective.loss}, {recipe.model.name}) as {recipe.model_name}@candidate."
+    )
     return version
 
 

@@ -1,0 +1,181 @@
+"""The reference, generated from the code whenever the site is built: nothing of it is kept in a file.
+
+A hook of mkdocs (`hooks` in mkdocs.yml). The tests call `pages` to see that everything has its place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path[:0] = [str(ROOT), str(HERE)]  # this checkout's package, whatever is installed
+
+import _markdown as md  # noqa: E402
+import click  # noqa: E402
+from _api import api_page  # noqa: E402
+from _keys import policy_page, recipe_page  # noqa: E402
+from _losses import data_page, losses_page  # noqa: E402
+from _metrics import metrics_page  # noqa: E402
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+
+NOTE = "This page is generated from the code."
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """What mkdocs calls: adds the generated pages and the icon to those of the folder."""
+    from mkdocs.structure.files import File
+
+    for name, text in pages().items():
+        files.append(File.generated(config, name, content=text))
+    files.append(File.generated(config, "assets/icon.png", abs_src_path=str(ROOT / "app" / "icon.png")))
+    return files
+
+
+def pages() -> dict[str, str]:
+    """Path below docs/ -> Markdown."""
+    made: dict[str, Callable[[], str]] = {
+        "cli": cli_page,
+        "recipe": recipe_page,
+        "policy": policy_page,
+        "losses": losses_page,
+        "data-and-models": data_page,
+        "metrics": metrics_page,
+        "table": table_page,
+        "exit-codes": exit_codes_page,
+        "api": api_page,
+    }
+    return {f"reference/{name}.md": f"{page().strip()}\n\n*{NOTE}*\n" for name, page in made.items()}
+
+
+# Command line ------------------------------------------------------------------------------------------------------
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every verb with what is typed for it; a verb below a verb by both words."""
+    from pct_mlops.cli.main import pct
+
+    for name, command in sorted(pct.commands.items()):
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {part}", item) for part, item in sorted(command.commands.items()))
+        else:
+            yield name, command
+
+
+def cli_page() -> str:
+    """Each verb with its usage, help, examples and options."""
+    from pct_mlops.cli.main import pct
+
+    parts = ["# Command line", _help(pct.help), "`pct` and `python -m pct_mlops` are the same.", _options(pct)]
+    for name, command in commands():
+        usage = " ".join(["pct", name, *command.collect_usage_pieces(click.Context(command))])
+        parts += [f"## pct {name}", md.fenced(usage), _help(command.help), _options(command)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _help(text: str | None) -> str:
+    """Click's help: paragraphs, and after \\b a heading line with commands."""
+    blocks = inspect.cleandoc(text or "").split("\n\n")
+    found = []
+    for block in blocks:
+        if block.startswith("\b"):
+            head, *lines = block.removeprefix("\b").strip("\n").split("\n")
+            # What stands behind a command, after some spaces, is a comment.
+            found += [md.escaped(head), md.fenced(re.sub(r"(\S) {3,}(?=\S)", r"\1    # ", "\n".join(lines)), "sh")]
+        else:
+            found.append(md.escaped(" ".join(block.split())))
+    return "\n\n".join(found)
+
+
+def _options(command: click.Command) -> str:
+    context = click.Context(command)
+    records = [record for item in command.params if (record := item.get_help_record(context))]
+    if not records:
+        return ""
+    return md.table(("option", ""), [(md.code(names), md.escaped(text)) for names, text in records])
+
+
+# Tables and codes --------------------------------------------------------------------------------------------------
+
+
+def table_page() -> str:
+    """Columns and metadata of a prediction table, and its digest."""
+    from pct_mlops.predictions import SCHEMA_VERSION, TableInfo, digest_of
+    from pct_mlops.predictions.schema import arrow_schema, to_metadata
+
+    schema = arrow_schema(10, 64, ["camera"], logits=True)
+    notes = {
+        "sample_id": "names the example, the same in every table",
+        "label": "index of the target class",
+        "prediction": "index of the class that the model says",
+        "confidence": "probability of the prediction",
+        "label_confidence": "probability of the target",
+        "logits": "optional; here of 10 classes",
+        "features": "optional; here 64 wide",
+        "camera": "optional; any further column of text is a slice",
+    }
+    columns = [
+        (md.code(field.name), md.code(field.type), "yes" if field.nullable else "no", notes.get(field.name, ""))
+        for field in schema
+    ]
+    empty = dict.fromkeys((field.name for field in dataclasses.fields(TableInfo)), "")
+    info = TableInfo(**{**empty, "schema_version": SCHEMA_VERSION, "class_names": (), "num_examples": 0, "columns": ()})  # type: ignore[arg-type]
+    return "\n\n".join(
+        (
+            "# Prediction table",
+            f"One Parquet file for each model and evaluation set, version {SCHEMA_VERSION}, one row for each example. "
+            "Two tables are joined by `sample_id`, never by the order of their rows. They can be compared when their "
+            "digests agree. `Predictions.from_arrays(...).save(path)` writes one.",
+            "## Columns",
+            md.table(("column", "type", "may be null", "meaning"), columns),
+            "## File metadata",
+            ", ".join(md.code(key) for key in to_metadata(info)),
+            "## Digest",
+            md.prose(digest_of.__doc__),
+        )
+    )
+
+
+def exit_codes_page() -> str:
+    """What a command's exit code says, and the codes of errors where they have some."""
+    from pct_mlops.cli.main import ERROR, INTERRUPTED
+    from pct_mlops.gate import EXIT_CODES
+
+    by_code: dict[int, list[str]] = {}
+    for verdict, number in EXIT_CODES.items():
+        by_code.setdefault(number, []).append(str(verdict))
+    notes = {
+        0: "every rule holds, or nothing is in production yet; any other verb: done",
+        1: "a rule is broken even at the friendlier end of its bound; `pct verify`: production is out of its place",
+        ERROR: "usage, data or registry: nothing is decided, and what was changed is said",
+        3: "too few examples to tell",
+    }
+    rows = [(md.code(number), ", ".join(by_code[number]), notes.get(number, "")) for number in sorted(by_code)]
+    rows.append((md.code(INTERRUPTED), "", "interrupted from the keyboard; what was complete is kept"))
+    parts = ["# Exit codes and errors", md.table(("exit code", "verdict of `pct gate`", "meaning"), rows)]
+    parts.append("An error is one sentence on standard error that says what to do. `--debug` adds the traceback.")
+    errors = _errors()
+    if errors:
+        found = [(md.code(kind.__name__), md.code(kind.code), md.first_line(kind.__doc__)) for kind in errors]
+        parts += ["## Errors", md.table(("class", "code", "when"), found)]
+    return "\n\n".join(parts)
+
+
+def _errors() -> list[Any]:
+    """The error classes that have a code, parents first."""
+    if importlib.util.find_spec("pct_mlops.errors") is None:
+        return []
+    module = importlib.import_module("pct_mlops.errors")
+    kinds = [item for item in vars(module).values() if isinstance(item, type) and issubclass(item, Exception)]
+    return [kind for kind in kinds if getattr(kind, "code", None)]

@@ -1,0 +1,140 @@
+"""Errors that a person can mend, as a tree: what to catch, and the codes by which programs tell them apart.
+
+The lowest layer: it imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PctError(Exception):
+    """Something a user can mend: the message is one sentence that says what to do.
+
+    The command line prints it on stderr and exits with code 2; anything else is a bug and shows a traceback.
+
+    Attributes:
+        code: Names the class in reports and logs, dotted by ancestry. It stays the same from version to version.
+            A class without a code of its own carries that of its parent.
+
+    Example:
+        >>> from pct_mlops.errors import PctError, TableError
+        >>> try:
+        ...     raise TableError("new.parquet is empty: write the table again.")
+        ... except PctError as error:
+        ...     print(error.code)
+        table
+    """
+
+    code: ClassVar[str] = "error"
+
+    def reworded(self, text: str) -> PctError:
+        """Make an error of the same class that says `text` instead.
+
+        Args:
+            text: The sentence, usually with this error's own in it.
+
+        Returns:
+            The new error; raise it `from` this one.
+        """
+        return error_of(self.code, text)
+
+
+class ConfigError(PctError):
+    """A recipe, a policy, a file that it lists, an option, a word of the command line or an argument does not fit."""
+
+    code = "config"
+
+
+class DataError(PctError):
+    """Examples, images, weights or a checkpoint are missing, damaged, or do not fit the model."""
+
+    code = "data"
+
+
+class TableError(PctError):
+    """A prediction table or `.result` file is missing, damaged, or lacks what is asked of it."""
+
+    code = "table"
+
+
+class NotComparableError(TableError):
+    """Two tables are about different examples, labels or classes, so that no flip can be counted."""
+
+    code = "table.not_comparable"
+
+
+class RegistryError(PctError):
+    """The model registry refused, or holds what cannot be read."""
+
+    code = "registry"
+
+
+class RegistryUnavailableError(RegistryError):
+    """No registry answers at the tracking URI; trying again later, or at another URI, may help."""
+
+    code = "registry.unavailable"
+
+
+class RegistryForbiddenError(RegistryError):
+    """The registry does not let this user do it."""
+
+    code = "registry.forbidden"
+
+
+class RegistryNotFoundError(RegistryError):
+    """The registry has no such model, version or alias, or the version does not carry what is asked of it."""
+
+    code = "registry.not_found"
+
+
+class PromotionError(PctError):
+    """Production cannot move as asked: it moved meanwhile, its record is open, its lock is held, or a reason lacks."""
+
+    code = "promotion"
+
+
+class TrainingError(PctError):
+    """A training could not go on, for example because its loss was not finite."""
+
+    code = "training"
+
+
+class OutputError(PctError):
+    """A file or stream cannot be written."""
+
+    code = "output"
+
+
+_BY_CODE: dict[str, type[PctError]] = {
+    kind.code: kind
+    for kind in (
+        PctError,
+        ConfigError,
+        DataError,
+        TableError,
+        NotComparableError,
+        RegistryError,
+        RegistryUnavailableError,
+        RegistryForbiddenError,
+        RegistryNotFoundError,
+        PromotionError,
+        TrainingError,
+        OutputError,
+    )
+}
+
+
+def error_of(code: str, text: str) -> PctError:
+    """Make the error that has this code, for example on a process that did not meet it.
+
+    Args:
+        code: A class's `code`. One that this version does not know gives the nearest ancestor.
+        text: The sentence.
+
+    Returns:
+        An error of that class.
+    """
+    while code not in _BY_CODE and "." in code:
+        code = code.rpartition(".")[0]
+    return _BY_CODE.get(code, PctError)(text)

@@ -89,7 +89,7 @@ def _problem(error: PctError) -> None:
     else:
         st.error(plain(str(error)), icon=":material/error:")
     if st.button("Try again", icon=":material/refresh:"):
-        pairs.forget()
+        pairs.forget_tables()
         st.rerun()
 
 

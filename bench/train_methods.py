@@ -20,7 +20,7 @@ from torch import Tensor
 from pct_mlops.config import AugmentConfig, DataConfig, EngineConfig, ObjectiveConfig, OptimConfig
 from pct_mlops.data import Split, TrainLoader, train_loader, view_loader
 from pct_mlops.data.pixels import ArrayPixels
-from pct_mlops.engine import Evaluation, StoredOutputs, fit, make_accelerator, seed_everything
+from pct_mlops.engine import EpochScore, StoredOutputs, fit, make_accelerator, seed_everything
 from pct_mlops.losses import CNA, PRESETS, Binding, build_objective
 from pct_mlops.models import Architecture, Classifier, Ensemble, ModelOutput, build_model
 
@@ -95,7 +95,7 @@ def training(options: argparse.Namespace, loss: str, loader: TrainLoader, teache
         loader,
         optim=OptimConfig(lr=1e-3, epochs=options.rounds + 1, global_batch_size=loader.batch_size, schedule="constant"),
         accelerator=make_accelerator(EngineConfig()),
-        evaluate=lambda model: Evaluation(0.0, {}),
+        evaluate=lambda model: EpochScore(0.0, {}),
         teacher=teacher,
     )
     for result in results:

@@ -23,7 +23,7 @@ from torchvision.transforms import v2
 
 from pct_mlops.config import EngineConfig, ModelConfig, ObjectiveConfig, OptimConfig, Recipe
 from pct_mlops.data import Split, Splits, load_data, train_loader
-from pct_mlops.engine import Evaluation, fit, make_accelerator, seed_everything
+from pct_mlops.engine import EpochScore, fit, make_accelerator, seed_everything
 from pct_mlops.engine.optim import build_optimizer
 from pct_mlops.losses import build_objective
 from pct_mlops.models import Architecture, build_model
@@ -205,7 +205,7 @@ def ours(recipe: Recipe, splits: Splits, steps: int, rounds: int) -> Round:
         FirstSteps(loader, steps),
         optim=recipe.optim.model_copy(update={"epochs": rounds}),
         accelerator=make_accelerator(recipe.engine),
-        evaluate=lambda model: Evaluation(0.0, {}),
+        evaluate=lambda model: EpochScore(0.0, {}),
     )
     return lambda: next(results).images_per_second
 

@@ -3,7 +3,7 @@
 In a child process `pct` trains a tiny network on the digits, promotes it, trains a second one against it and gates that
 with --promote; only the second pair is followed. Each call of a function of the package counts that holds the whole
 recipe (policy): as an argument, as a variable of an enclosing function, or inside either, at most two attributes deep.
-Code of the classes in `pct_mlops.config` itself is left out, and so are lambdas and comprehensions.
+Code of `pct_mlops.config` itself is left out, and so are lambdas, comprehensions and what dataclasses generate.
 
     calls      calls of such functions
     modules    different modules that they are in
@@ -64,6 +64,8 @@ class Recorder:
             return
         module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
         if not module.startswith("pct_mlops.") or module.startswith("pct_mlops.config") or name.startswith("<"):
+            return
+        if frame.f_code.co_filename == "<string>":  # what dataclasses generate
             return
         # Nothing but arguments and what an enclosing function lends is bound when a call begins.
         if any(self._holds(value, DEPTH) for value in list(frame.f_locals.values())):

@@ -32,7 +32,7 @@ def classes() -> None:
     left, right = st.columns([1.2, 1], vertical_alignment="bottom")
     order = row_picker.pick_order(left, "class", "name")
     needle = row_picker.pick_needle(right, "Find classes", "part of a name", len(titles))
-    row_picker.remember(order, needle)
+    row_picker.remember_rows(order, needle)
     rows = class_labels.ordered(pairs.class_counts(pair), order, class_labels.matching(titles, needle))
     if not rows:
         st.info(plain(f"No class name contains '{needle}'."), icon=":material/search_off:")

@@ -9,7 +9,7 @@ import streamlit as st
 from pct_mlops.charts import count
 from pct_mlops.comparison import FlipFilter, FlipRow
 from pct_mlops.explorer.components import example_detail, filter_bar
-from pct_mlops.explorer.components.gallery import Answer, Tile, gallery
+from pct_mlops.explorer.components.gallery import Tile, TileAnswer, gallery
 from pct_mlops.explorer.components.gallery_clicks import opener
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import example_facts, example_images, flip_pages, pairs, reviews
@@ -44,11 +44,11 @@ def examples() -> None:
     if opened := st.session_state["example"]:
         draw_one(pair, opened, filter_bar.from_address(pair, titles), titles)
         return
-    asked = filter_bar.restore(pair, titles)
+    asked = filter_bar.restore_filters(pair, titles)
     st.title("Which inputs flipped?", anchor=False)
     st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)}")
-    filter_bar.draw(pair, titles)
-    filter_bar.remember()
+    filter_bar.draw_filters(pair, titles)
+    filter_bar.remember_filters()
     selection.remember(example=None)
     total = flip_pages.num_flips(pair, asked)
     if total == 0:
@@ -92,8 +92,8 @@ def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
                 Tile(
                     sample_id=row.sample_id,
                     target=titles[row.label],
-                    old=Answer(titles[row.old_prediction], row.old_confidence, row.old_prediction == row.label),
-                    new=Answer(titles[row.new_prediction], row.new_confidence, row.new_prediction == row.label),
+                    old=TileAnswer(titles[row.old_prediction], row.old_confidence, row.old_prediction == row.label),
+                    new=TileAnswer(titles[row.new_prediction], row.new_confidence, row.new_prediction == row.label),
                     png=images.get(row.sample_id),
                     href="?" + selection.query(example=row.sample_id),
                     mark=reviews.title_of(marks.get(row.sample_id)),
@@ -141,7 +141,7 @@ def draw_one(pair: Pair, sample_id: str, asked: Asked, titles: list[str]) -> Non
         )
         return
     st.title(example_detail.KIND_TITLES[row.kind], anchor=False)
-    example_detail.draw(pair, row, titles)
+    example_detail.draw_example(pair, row, titles)
 
 
 def walk(pair: Pair, sample_id: str, asked: Asked) -> None:

@@ -42,8 +42,8 @@ WORDS = {"max": "at most", "min": "at least", "max_times_floor": "at most"}
 def gate() -> None:
     """Draw the page."""
     pair = selection.current()
-    path = selection.policy()
-    policy = what_if.policy(path)
+    path = selection.policy_file()
+    policy = what_if.starting_policy(path)
     st.title("What would pass?", anchor=False)
     st.caption(
         f"{plain(pair.old_title)} → {plain(pair.new_title)}, judged by the same rules as in CI; nothing is moved"
@@ -54,13 +54,13 @@ def gate() -> None:
             "`--policy FILE` to move those of your policy.",
             icon=":material/policy:",
         )
-    as_given = what_if.decision(pair, path, Limits())
+    as_given = what_if.what_if_decision(pair, path, Limits())
     if not as_given.checks:
         verdict_banner.banner(str(as_given.verdict), as_given.sentence, "No rule can be judged, whatever its limit.")
         return
     place = st.container()
     limits = draw_rules(pair, path, policy)
-    decision = what_if.decision(pair, path, limits)
+    decision = what_if.what_if_decision(pair, path, limits)
     with place:
         draw_verdict(decision, as_given, limits)
     draw_beyond(decision)
@@ -69,7 +69,7 @@ def gate() -> None:
 
 def draw_verdict(decision: Decision, as_given: Decision, limits: Limits) -> None:
     """What the gate would say, and what it says under the policy as it is."""
-    given = "the policy's own limits" if selection.policy() else "the limits to begin with"
+    given = "the policy's own limits" if selection.policy_file() else "the limits to begin with"
     source = f"With your limits. With {given}: {as_given.verdict}."
     if limits == Limits():
         source = f"With {given}: move a slider below."
@@ -105,7 +105,7 @@ def draw_rules(pair: Pair, path: str | None, policy: Policy) -> Limits:
 
 def draw_rule(pair: Pair, path: str | None, place: int, confidence: float | None) -> float:
     """One rule: its slider with the observed value below, its verdict and how far it is from the limit."""
-    rule = what_if.policy(path).rules[place]
+    rule = what_if.starting_policy(path).rules[place]
     before = what_if.checks(pair, path, Limits(), place)
     shown = limit_slider.dial(f"limit{place + 1}", rule, tightest(before))
     left, right = st.columns([1.25, 1], gap="medium")

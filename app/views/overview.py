@@ -40,7 +40,7 @@ def overview() -> None:
     counts = pairs.counts(pair)
     st.title("Did it get better everywhere?", anchor=False)
     st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)} on {count(counts.total)} test examples")
-    decision = verdict_panel.draw(pair)
+    decision = verdict_panel.draw_verdict(pair)
     left, right = st.columns([1.15, 1], gap="large")
     with left:
         draw_areas(counts)
@@ -112,7 +112,7 @@ def draw_metrics(pair: Pair) -> None:
             help=f"{HINTS[name.lower()]} Below: its bounds. {HINTS['bounds']}",
             border=True,
         )
-    if floor := pairs.floor(pair):
+    if floor := pairs.floor_of(pair):
         st.caption(f"For comparison: {plain(floor.sentence)}.", help=HINTS["floor"])
 
 

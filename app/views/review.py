@@ -41,7 +41,7 @@ def review() -> None:
         return
     # Read here first: what cannot be read is said once for the whole page.
     reviews.records(pair)
-    verdict_panel.draw(pair)
+    verdict_panel.draw_verdict(pair)
     live(pair)
     draw_form(pair)
     draw_records(pair)

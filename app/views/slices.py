@@ -102,18 +102,18 @@ def draw_column(pair: Pair, columns: tuple[str, ...]) -> None:
     order = row_picker.pick_order(right, "slice", "value")
     kept = column if column != columns[0] else None
     try:
-        every = slice_search.counts(pair, column)
+        every = slice_search.slice_counts(pair, column)
     except PctError as error:  # of this column, for example that it has too many values
-        row_picker.remember(order, "", by=kept)
+        row_picker.remember_rows(order, "", by=kept)
         st.warning(plain(str(error)), icon=":material/pie_chart:")
         return
     needle = row_picker.pick_needle(st.container(), "Find values", "part of a value", len(every))
-    row_picker.remember(order, needle, by=kept)
+    row_picker.remember_rows(order, needle, by=kept)
     rows = class_labels.ordered(every, order, class_labels.matching([row.name for row in every], needle))
     if not rows:
         st.info(plain(f"No value contains '{needle}'."), icon=":material/search_off:")
         return
-    rates = slice_search.rates(pair, column, tuple(rows[: row_picker.SHOWN]))
+    rates = slice_search.slice_rates(pair, column, tuple(rows[: row_picker.SHOWN]))
     row_picker.told(len(rates), len(rows), "values")
     clickable_chart.chart(
         drawn(class_bars, rates),

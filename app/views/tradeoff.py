@@ -55,7 +55,7 @@ def tradeoff() -> None:
     st.caption(f"All versions of {plain(pair.new.name)}, measured on its test examples")
     found = pairs.versions(pair.new.tracking_uri, pair.new.name)
     live = _production(pair.old)
-    sweeps = version_rates.sweeps(pair.new.tracking_uri, pair.old.name)
+    sweeps = version_rates.stored_sweeps(pair.new.tracking_uri, pair.old.name)
     draw_versions(pair, pair.new, found, live)
     draw_history(pair.old)
     if sweeps:
@@ -99,7 +99,7 @@ def draw_versions(pair: Pair, table: VersionTable, found: list[Version], live: V
                 pareto,
                 shown.points,
                 reference=shown.reference,
-                floor=floor.mean if reference is not None and (floor := pairs.floor(pair)) else None,
+                floor=floor.mean if reference is not None and (floor := pairs.floor_of(pair)) else None,
                 all_labels=len(shown.points) <= LABELLED,
             ),
             key="pareto",

@@ -17,9 +17,9 @@ def list_names(kind: str) -> None:
     Example:
       pct list losses
     """
-    from pct_mlops.workflows.listing import names
+    from pct_mlops.workflows.listing import list_names
 
-    found = names(kind)
+    found = list_names(kind)
     width = max(len(name) for name, _ in found)
     for name, summary in found:
         click.echo(f"{name:{width}}  {summary}".rstrip())

@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `pct ARGUMENTS` (None: those of the process) and return its exit code; never a traceback without --debug."""
     if arguments is not None:
         return _run(list(arguments))
-    streams.prepare()
+    streams.open_streams()
     wait_briefly()
     given = sys.argv[1:]
     short = bool(SHORT_VERBS.intersection(given[:1]))

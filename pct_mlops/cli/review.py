@@ -61,7 +61,7 @@ def review(
       pct review fashion-mnist/4 --mark label_error --samples wrong.txt --reason "labels of batch 7"
       pct review fashion-mnist/4 --undo 3f2a9c01de --reason "labels were right after all"
     """
-    from pct_mlops.workflows.gating import reviews as pipeline
+    from pct_mlops.workflows.gating import write_reviews
 
     decision = _decision(accept, reject)
     said = {"--accept or --reject": decision, "--samples": samples, "--mark": mark, "--expires": expires}
@@ -78,18 +78,18 @@ def review(
         raise ConfigError("A review without a reason tells nobody anything: give one with --reason.")
     who = by or _user()
     if undo:
-        taken = pipeline.undo(model, undo, by=who, reason=reason, tracking_uri=tracking_uri)
+        taken = write_reviews.undo_review(model, undo, by=who, reason=reason, tracking_uri=tracking_uri)
         click.echo(f"Recorded as {taken.id}: {undo} does not count any more.")
         return
-    word = pipeline.Word(
+    request = write_reviews.ReviewRequest(
         by=who,
         reason=reason,
         decision=decision,
-        samples=pipeline.read_ids(Path(samples)) if samples else (),
+        samples=write_reviews.read_sample_ids(Path(samples)) if samples else (),
         mark=_mark(mark) if mark else None,
-        expires=pipeline.expiry(expires) if expires else None,
+        expires=write_reviews.expiry(expires) if expires else None,
     )
-    for made in pipeline.record(model, word, baseline=baseline, tracking_uri=tracking_uri):
+    for made in write_reviews.record_review(model, request, baseline=baseline, tracking_uri=tracking_uri):
         click.echo(f"Recorded as {made.id}: {_what(made)} by {made.by}{_against(made)}.")
 
 

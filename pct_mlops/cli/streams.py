@@ -38,7 +38,7 @@ def output(descriptor: int, encoding: str, *, lines: bool) -> io.TextIOWrapper:
     return io.TextIOWrapper(buffer, encoding=encoding, errors="replace", line_buffering=lines)
 
 
-def prepare() -> None:
+def open_streams() -> None:
     """Make standard output such a stream; call it once, first of all."""
     for descriptor in range(3):
         try:

@@ -30,7 +30,7 @@ def compare(old: str, new: str, split: str, json_file: Path | None, tracking_uri
     """
     from pct_mlops.reports import comparison_to_json, render_metrics
     from pct_mlops.workflows.runtime.atomic_files import is_stdout, keep_off, write_json
-    from pct_mlops.workflows.tables.compare import compare_sources
+    from pct_mlops.workflows.tables.compare_sources import compare_sources
 
     keep_off([json_file], [old, new])
     comparison = compare_sources(old, new, split=split, tracking_uri=tracking_uri)
@@ -57,7 +57,7 @@ def ensemble(output: Path, inputs: tuple[str, ...], split: str, tracking_uri: st
             f"The mean is written to a file first, and {output} is none: name it, for example mean.parquet."
         )
     from pct_mlops.workflows.runtime.atomic_files import keep_off
-    from pct_mlops.workflows.tables.compare import mean_of
+    from pct_mlops.workflows.tables.compare_sources import mean_of
 
     keep_off([output], inputs)
     table = mean_of(inputs, split=split, tracking_uri=tracking_uri).save(output)

@@ -154,13 +154,13 @@ def update_predictions(
       pct update-predictions a.parquet b.parquet --stored-val a-val.parquet --new-val b-val.parquet \\
         --strategy cr --cost-ratio 5 --output updated.parquet
     """
-    from pct_mlops.predictions import Rule, default_smoothing
+    from pct_mlops.predictions import UpdateRule, default_smoothing
     from pct_mlops.reports import prediction_update_to_json, render_against
     from pct_mlops.workflows.runtime.atomic_files import keep_off, write_json
     from pct_mlops.workflows.tables.update_predictions import update_predictions as run
 
     keep_off([output, Path(json) if json else None], [stored, new, stored_val, new_val])
-    rule = Rule(strategy, _ratio(strategy, cost_ratio))
+    rule = UpdateRule(strategy, _ratio(strategy, cost_ratio))
     result = run(
         stored,
         new,

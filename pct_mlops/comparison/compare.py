@@ -14,8 +14,8 @@ import duckdb
 from pct_mlops.comparison.costs import costs_by_index
 from pct_mlops.comparison.flips import FLIP_MATRIX, ONE_EXAMPLE, OTHER_CONFIDENCES, FlipFilter, FlipRow, page_query
 from pct_mlops.comparison.intervals import mcnemar_exact
+from pct_mlops.comparison.joined_pairs import Pairs
 from pct_mlops.comparison.metrics import METRICS, Metric, metric
-from pct_mlops.comparison.pairs import Pairs
 from pct_mlops.comparison.results import ClassCounts, Estimate, FlipCell, FlipCounts, SliceCounts, counts_of
 from pct_mlops.comparison.slices import Joined, SliceExcess, excesses, join_slices
 from pct_mlops.comparison.totals import Totals

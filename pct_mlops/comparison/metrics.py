@@ -17,7 +17,7 @@ from pct_mlops.config import unknown
 from pct_mlops.config.metric_names import METRIC_INFO
 
 
-class Evaluation(NamedTuple):
+class MetricValue(NamedTuple):
     """A metric's value with its one-sided bounds (None: undefined, or no interval) and the counts behind a share."""
 
     value: float | None = None
@@ -37,7 +37,7 @@ class Metric:
     name: str
     summary: str
     unit: str
-    evaluate: Callable[[Totals, float], Evaluation]
+    evaluate: Callable[[Totals, float], MetricValue]
     per_class: bool = False
     costly: bool = False
     needs_costs: bool = False
@@ -56,7 +56,7 @@ def metric(name: str) -> Metric:
 Count = Callable[[Totals], float]
 
 
-def _add(name: str, evaluate: Callable[[Totals, float], Evaluation], **traits: bool) -> None:
+def _add(name: str, evaluate: Callable[[Totals, float], MetricValue], **traits: bool) -> None:
     info = METRIC_INFO[name]
     METRICS[name] = Metric(name, info.summary, info.unit, evaluate, **traits)
 
@@ -64,11 +64,11 @@ def _add(name: str, evaluate: Callable[[Totals, float], Evaluation], **traits: b
 def _share(name: str, numerator: Count, denominator: Count, **traits: bool) -> None:
     """A share of examples; with bounds that are exact given its denominator."""
 
-    def evaluate(totals: Totals, confidence: float) -> Evaluation:
+    def evaluate(totals: Totals, confidence: float) -> MetricValue:
         part, whole = numerator(totals), denominator(totals)
         if whole <= 0:
-            return Evaluation(numerator=part, denominator=whole)
-        return Evaluation(part / whole, *clopper_pearson(part, whole, confidence), part, whole)
+            return MetricValue(numerator=part, denominator=whole)
+        return MetricValue(part / whole, *clopper_pearson(part, whole, confidence), part, whole)
 
     _add(name, evaluate, **traits)
 
@@ -76,30 +76,30 @@ def _share(name: str, numerator: Count, denominator: Count, **traits: bool) -> N
 def _number(name: str, top: Count, bottom: Count) -> None:
     """A quotient that is no share of examples, and so has no interval here."""
 
-    def evaluate(totals: Totals, confidence: float) -> Evaluation:
+    def evaluate(totals: Totals, confidence: float) -> MetricValue:
         below = bottom(totals)
-        return Evaluation(top(totals) / below) if below > 0 and math.isfinite(below) else Evaluation()
+        return MetricValue(top(totals) / below) if below > 0 and math.isfinite(below) else MetricValue()
 
     _add(name, evaluate)
 
 
 def _calibration(name: str, value: Callable[[Totals], float | None]) -> None:
     """A number that was read from the confidences beforehand."""
-    _add(name, lambda totals, confidence: Evaluation(value(totals)), costly=True)
+    _add(name, lambda totals, confidence: MetricValue(value(totals)), costly=True)
 
 
-def _accuracy_change(totals: Totals, confidence: float) -> Evaluation:
+def _accuracy_change(totals: Totals, confidence: float) -> MetricValue:
     gained, lost, num = totals.positive_flips, totals.negative_flips, totals.num
     if num <= 0:
-        return Evaluation(denominator=num)
-    return Evaluation((gained - lost) / num, *tango(gained, lost, num, confidence), gained - lost, num)
+        return MetricValue(denominator=num)
+    return MetricValue((gained - lost) / num, *tango(gained, lost, num, confidence), gained - lost, num)
 
 
-def _weighted_nfr(totals: Totals, confidence: float) -> Evaluation:
+def _weighted_nfr(totals: Totals, confidence: float) -> MetricValue:
     if totals.max_cost is None or totals.cost_of_all <= 0:
-        return Evaluation()
+        return MetricValue()
     sums = (totals.cost_of_flips, totals.squared_cost_of_flips, totals.cost_of_all)
-    return Evaluation(sums[0] / sums[2], *fay_feuer(*sums, greatest=totals.max_cost, confidence=confidence))
+    return MetricValue(sums[0] / sums[2], *fay_feuer(*sums, greatest=totals.max_cost, confidence=confidence))
 
 
 def _num(totals: Totals) -> float:

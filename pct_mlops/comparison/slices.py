@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from pct_mlops.comparison.intervals import clopper_pearson
-from pct_mlops.comparison.pairs import quoted
 from pct_mlops.errors import ConfigError
+from pct_mlops.predictions.sql import quoted
 
 if TYPE_CHECKING:
     from pct_mlops.comparison.totals import Totals

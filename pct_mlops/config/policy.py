@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
 
 from pct_mlops.config.base import Config, validate
-from pct_mlops.config.policy_files import file_digest, read_costs, read_ids, to_cost
-from pct_mlops.config.policy_rules import Rule, text_of
+from pct_mlops.config.policy_files import file_digest, read_costs, read_id_column, to_cost
+from pct_mlops.config.policy_rules import Rule, name_text
 from pct_mlops.config.yaml_files import load_mapping
 from pct_mlops.errors import ConfigError, PctError
 
@@ -69,7 +69,7 @@ def _costs(value: Any) -> Any:
     if set(value) == {"file"} and isinstance(value["file"], str):
         return CostFile(file=value["file"])
     try:
-        costs = {text_of(name): to_cost(name, cost) for name, cost in value.items()}
+        costs = {name_text(name): to_cost(name, cost) for name, cost in value.items()}
     except PctError as error:
         raise ValueError(str(error)) from error
     if len(costs) < len(value):
@@ -135,7 +135,7 @@ class Policy(Config):
         if self.pinned is not None:
             file = folder / self.pinned.file
             file_digest(file, "pinned")
-            self.pinned._ids = read_ids(file, "pinned")
+            self.pinned._ids = read_id_column(file, "pinned")
         if self.slices is not None:
             self.slices._path = folder / self.slices.file
             self.slices._digest = file_digest(self.slices._path, "slices")

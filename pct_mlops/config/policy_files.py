@@ -36,7 +36,7 @@ def file_digest(path: Path, what: str) -> str:
         raise ConfigError(f"{what}: {path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
-def read_ids(path: Path, what: str) -> tuple[str, ...]:
+def read_id_column(path: Path, what: str) -> tuple[str, ...]:
     """The column `sample_id` of a CSV with a header, or of a Parquet file: in order, each once, none empty."""
     ids = [row[0] for row in _columns(path, what, ("sample_id",))]
     if not all(ids):

@@ -22,7 +22,7 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
-def text_of(value: Any) -> Any:
+def name_text(value: Any) -> Any:
     """Names that YAML took for a number are text again; what it took for yes or no must be put in quotes."""
     if isinstance(value, bool):
         raise ValueError(f"YAML reads this name as {str(value).lower()}: put it in quotes")
@@ -30,7 +30,7 @@ def text_of(value: Any) -> Any:
 
 
 Number = Annotated[float, BeforeValidator(_no_bool)]
-Name = Annotated[str, BeforeValidator(text_of), WithJsonSchema({"type": ["string", "number"]})]
+Name = Annotated[str, BeforeValidator(name_text), WithJsonSchema({"type": ["string", "number"]})]
 
 
 class SliceRule(Config):
@@ -115,7 +115,7 @@ class Rule(Config):
             return value
         if not isinstance(value, list | tuple) or not value:
             raise ValueError("should be 'all' or a list of class names")
-        names = [text_of(name) for name in value]
+        names = [name_text(name) for name in value]
         if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
             raise ValueError("should be a list of class names, each once")
         return tuple(names)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import Field, model_validator
 
 from pct_mlops.config.base import Config, apply_overrides, read_yaml, validate
@@ -248,6 +249,10 @@ class Recipe(Config):
     def read(cls, path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         """A recipe file (YAML) with 'dotted.key=value' overrides; PctError names the key that is wrong."""
         return validate(cls, apply_overrides(read_yaml(path), overrides), str(path))
+
+    def write(self, path: Path) -> None:
+        """Write it as a recipe file, with every value that it leaves to defaults."""
+        path.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
 
     @classmethod
     def read_stored(cls, path: str | Path, overrides: Iterable[str], source: str, *, whole: bool = False) -> Recipe:

@@ -11,7 +11,7 @@ import torch
 
 from pct_mlops.config import DataConfig
 from pct_mlops.data.pixels import ArrayPixels
-from pct_mlops.data.split import Split, Splits, assemble, check_labels
+from pct_mlops.data.split import Split, Splits, check_labels, make_splits
 from pct_mlops.errors import DataError
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel of the training images
@@ -89,7 +89,7 @@ def array_splits(
     for split in (train, test, *(() if val is None else (val,))):
         check_labels(split, len(class_names))
     shape = train.pixels.shape
-    parts = assemble(train, val, test, config, seed)
+    parts = make_splits(train, val, test, config, seed)
     resized = "/bilinear" if isinstance(train.pixels, ArrayPixels) and train.pixels.resizes else ""
     preprocessing = f"{config.name}/{shape[1]}x{shape[2]}/uint8{resized}"
     return Splits(config.name, tuple(class_names), shape, *statistics, *parts, preprocessing)

@@ -203,7 +203,7 @@ def image_folder(config: DataConfig, seed: int) -> Splits:
     train. With all three, each is used as it is. Images of different sizes are resized to `data.image_size` (224)
     on the shortest side and cut at the centre; training crops are taken from that.
     """
-    return folders.image_folder(config, seed)
+    return folders.read_image_folder(config, seed)
 
 
 @DATASETS.register("image_list")
@@ -213,4 +213,4 @@ def image_list(config: DataConfig, seed: int) -> Splits:
     Paths are relative to data.root; a label is an integer or a class name (after a tab when it holds spaces).
     classes.txt has one name per line. With train.txt and val.txt only, val becomes test, as for image_folder.
     """
-    return folders.image_list(config, seed)
+    return folders.read_image_list(config, seed)

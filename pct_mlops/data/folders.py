@@ -14,7 +14,7 @@ import torch
 from pct_mlops.config import DataConfig
 from pct_mlops.config.catalog import closest_first
 from pct_mlops.data.pixels import FilePixels, corrupt_files, output_size
-from pct_mlops.data.split import Split, Splits, assemble, check_labels
+from pct_mlops.data.split import Split, Splits, check_labels, make_splits
 from pct_mlops.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def _walk(root: Path, split: str, class_names: list[str]) -> Listing:
     return found
 
 
-def image_folder(config: DataConfig, seed: int) -> Splits:
+def read_image_folder(config: DataConfig, seed: int) -> Splits:
     """root/train/<class>/*, root/val/<class>/*, root/test/<class>/*: classes are the folders of train, sorted."""
     root = data_root(config)
     if not (root / "train").is_dir():
@@ -195,7 +195,7 @@ def _listing(root: Path, path: Path, entries: list[tuple[int, str, str]], class_
     return found
 
 
-def image_list(config: DataConfig, seed: int) -> Splits:
+def read_image_list(config: DataConfig, seed: int) -> Splits:
     """train.txt, val.txt, test.txt in root: lines `path label`; the label is an integer or a class name."""
     root = data_root(config)
     files = {split: root / f"{split}.txt" for split in ("train", "val", "test")}
@@ -247,7 +247,7 @@ def _from_files(
         pixels = FilePixels(part.paths, (height, width))
         splits[name] = Split(name, part.sample_ids, torch.tensor(part.labels, dtype=torch.int64), pixels)
         check_labels(splits[name], len(class_names))
-    train, val, test = assemble(splits["train"], splits.get("val"), splits["test"], config, seed)
+    train, val, test = make_splits(splits["train"], splits.get("val"), splits["test"], config, seed)
     # A change of the filter or of the cut in pixels.py must change this string too.
     preprocessing = f"{config.name}/{height}x{width}/uint8/rgb-bilinear-centre"
     return Splits(

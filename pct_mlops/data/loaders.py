@@ -19,7 +19,7 @@ from pct_mlops.data.mixing import Mixing
 from pct_mlops.data.sources import FRESH, Batch, Job, MemorySource, StreamSource
 from pct_mlops.data.split import Split
 from pct_mlops.data.ten_crop import NUM_CROPS, ten_crops
-from pct_mlops.data.views import draw, generator
+from pct_mlops.data.views import draw_views, generator
 from pct_mlops.errors import ConfigError
 
 Way = Literal["memory", "streaming"]
@@ -103,7 +103,7 @@ class TrainLoader:
 
     def _fresh_job(self, epoch: int, step: int, index: Tensor, own: Tensor) -> Job:
         random = generator("views", self._seed_data, epoch, step)
-        views = draw(self._augment, self._global, random, self._height, self._width)
+        views = draw_views(self._augment, self._global, random, self._height, self._width)
         return Job(index[own], views.rows(own), torch.full_like(own, FRESH))
 
 

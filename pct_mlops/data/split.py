@@ -106,7 +106,9 @@ def carve(train: Split, val_fraction: float, seed: int) -> tuple[Split, Split]:
     return train.select(np.flatnonzero(~mask)), train.select(np.flatnonzero(mask), "val")
 
 
-def assemble(train: Split, val: Split | None, test: Split, config: DataConfig, seed: int) -> tuple[Split, Split, Split]:
+def make_splits(
+    train: Split, val: Split | None, test: Split, config: DataConfig, seed: int
+) -> tuple[Split, Split, Split]:
     """(train, val, test), checked; val is carved from train where the data set has none.
 
     `train_fraction` is taken of what is left of train, so val and test stay the same for every fraction.

@@ -72,7 +72,7 @@ class ViewParams:
         return View(top, left, height, width, bool(self.flip[index]))
 
 
-def draw(augment: AugmentConfig, n: int, random: torch.Generator, height: int, width: int) -> ViewParams:
+def draw_views(augment: AugmentConfig, n: int, random: torch.Generator, height: int, width: int) -> ViewParams:
     """Views of `n` images of height x width.
 
     "pad": offsets uniform over 0 .. 2 * padding on both axes; "random_resized": area 8 to 100 %, aspect ratio 3/4 to

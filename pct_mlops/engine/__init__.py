@@ -1,7 +1,7 @@
 """Fit and predict on accelerate: any number of processes and devices, no tracking server needed."""
 
 from pct_mlops.engine.checkpoint import Checkpoints
-from pct_mlops.engine.fit import EpochResult, Evaluation, fit
+from pct_mlops.engine.fit import EpochResult, EpochScore, fit
 from pct_mlops.engine.predict import predict
 from pct_mlops.engine.setup import NUM_PROCESSES, make_accelerator, seed_everything, sync_batchnorm
 from pct_mlops.engine.stored import StoredOutputs
@@ -11,7 +11,7 @@ __all__ = [
     "NUM_PROCESSES",
     "Checkpoints",
     "EpochResult",
-    "Evaluation",
+    "EpochScore",
     "ModuleTeacher",
     "SelfEMA",
     "StoredOutputs",

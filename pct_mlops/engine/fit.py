@@ -53,7 +53,7 @@ class EpochResult:
 
 
 @dataclass
-class Evaluation:
+class EpochScore:
     """What an evaluation between epochs says: `score` selects the best epoch, higher is better."""
 
     score: float
@@ -67,7 +67,7 @@ def fit(
     *,
     optim: OptimConfig,
     accelerator: Accelerator,
-    evaluate: Callable[[nn.Module], Evaluation],
+    evaluate: Callable[[nn.Module], EpochScore],
     teacher: nn.Module | TeacherSource | None = None,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,

@@ -3,7 +3,7 @@
 from pct_mlops.gate.beyond import apart_ids
 from pct_mlops.gate.decide import decide, is_same_model
 from pct_mlops.gate.decision import EXIT_CODES, Check, Decision, NotJudged, Verdict
-from pct_mlops.gate.distance import distance, is_at_most
+from pct_mlops.gate.limit_distance import distance, is_at_most
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, in_force, review_state
 from pct_mlops.gate.rules import check_rule
 from pct_mlops.gate.whatif import limit_name, tightest, to_yaml, with_limits

@@ -9,9 +9,11 @@ from pct_mlops.config.numbers import probability
 from pct_mlops.errors import PctError
 from pct_mlops.gate.decision import Check, Verdict
 from pct_mlops.gate.reviews import Mark, ReviewKind, ReviewState
-from pct_mlops.gate.rules import failed
+from pct_mlops.gate.rules import failed_check
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pct_mlops.comparison import Comparison
     from pct_mlops.config import Policy
 
@@ -23,6 +25,32 @@ _SHOWN = 3
 def apart_ids(policy: Policy, review: ReviewState) -> list[str]:
     """Examples whose flips do not count under this policy: pass them to `compare(..., apart=)`."""
     return review.samples(*(Mark(name) for name in policy.reviews.count_apart))
+
+
+def other_inputs(policy: Policy, comparison: Comparison, review: ReviewState) -> PctError | str | None:
+    """Whether the comparison was made with what the policy and the reviewers say; anything else decides nothing."""
+    if comparison.apart != frozenset(apart_ids(policy, review)):
+        return (
+            "The flips that the comparison sets apart are not those that the policy and the reviewers set apart: "
+            "compare again."
+        )
+    try:
+        costs, slices = policy.class_costs, policy.slices_path
+    except PctError as error:
+        return error
+    weighs = costs is not None or any(rule.metric == "weighted_nfr" for rule in policy.rules)
+    if weighs and comparison.costs != costs:
+        return "The comparison was made with other costs than the policy's: compare again."
+    return _other_slices(policy, comparison, slices)
+
+
+def _other_slices(policy: Policy, comparison: Comparison, slices: Path | None) -> str | None:
+    columns = {rule.slice.column for rule in policy.rules if rule.slice is not None}
+    if slices is not None and comparison.slices_path != slices and columns:
+        return "The comparison was made without the policy's file of slices: compare again."
+    if slices is None and columns.intersection(comparison.joined_columns):
+        return "The comparison was made with a file of slices that the policy does not name: name it under 'slices'."
+    return None
 
 
 def counted_apart(policy: Policy, comparison: Comparison, review: ReviewState) -> dict[str, int]:
@@ -38,7 +66,7 @@ def beyond_rules(
     try:
         ids = policy.pinned_ids if pinned is None else tuple(dict.fromkeys(pinned))
     except PctError as error:
-        return [failed("pinned", error)]
+        return [failed_check("pinned", error)]
     checks = [_pinned(comparison, ids)] if ids or policy.pinned is not None else []
     return checks + _blockers(comparison, review.samples(Mark.BLOCKER)) + review_checks(policy, review)
 

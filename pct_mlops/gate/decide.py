@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os.path
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pct_mlops.errors import PctError
-from pct_mlops.gate.beyond import BEYOND_RULES, apart_ids, beyond_rules, counted_apart, notes, review_checks
+from pct_mlops.gate.beyond import BEYOND_RULES, beyond_rules, counted_apart, notes, other_inputs, review_checks
 from pct_mlops.gate.decision import WORST_FIRST, Check, Decision, NotJudged, Verdict
 from pct_mlops.gate.reviews import ReviewState
 from pct_mlops.gate.rules import check_rule
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pct_mlops.comparison import Comparison
     from pct_mlops.config import Policy
     from pct_mlops.predictions import TableInfo
@@ -61,16 +60,12 @@ def decide(
     num_examples = new.num_examples if new else None
     review = review or ReviewState()
 
-    def decision(verdict: Verdict, sentence: str, checks: list[Check], small: list[NotJudged]) -> Decision:
-        beside = (counted_apart(policy, comparison, review), notes(comparison)) if comparison and checks else ({}, ())
-        code = refusal.code if isinstance(refusal, PctError) else _first_code(checks)
-        return Decision(verdict, sentence, tuple(checks), policy, tuple(small), num_examples, new, old, *beside, code)
-
     refusal = problem or _refusal(policy, comparison, baseline_exists, candidate, review)
+    start = Decision(Verdict.ERROR, str(refusal or ""), (), policy, (), num_examples, new, old)
     if refusal:
-        return decision(Verdict.ERROR, str(refusal), [], [])
+        return replace(start, error_code=refusal.code if isinstance(refusal, PctError) else None)
     if comparison is None:
-        return _first(decision, review_checks(policy, review))
+        return _first(start, review_checks(policy, review))
     checks: list[Check] = []
     small: list[NotJudged] = []
     for rule in policy.rules:
@@ -79,7 +74,16 @@ def decide(
         small += skipped
     checks += beyond_rules(policy, comparison, review, pinned)
     verdict = _worst(checks)
-    return decision(verdict, _summary(verdict, checks, comparison.counts.total), checks, small)
+    return replace(
+        start,
+        verdict=verdict,
+        sentence=_summary(verdict, checks, comparison.counts.total),
+        checks=tuple(checks),
+        not_judged=tuple(small),
+        apart=counted_apart(policy, comparison, review),
+        notes=notes(comparison),
+        error_code=_first_code(checks),
+    )
 
 
 def _worst(checks: list[Check]) -> Verdict:
@@ -90,39 +94,13 @@ def _first_code(checks: list[Check]) -> str | None:
     return next((check.error_code for check in checks if check.error_code), None)
 
 
-def _first(decision: Callable[..., Decision], checks: list[Check]) -> Decision:
+def _first(start: Decision, checks: list[Check]) -> Decision:
     """Nothing in production yet: only reviewers can stand against the first one."""
     open_ = [check for check in checks if check.verdict is not Verdict.PASS]
     if open_:
-        return decision(_worst(open_), open_[0].sentence, checks, [])
+        return replace(start, verdict=_worst(open_), sentence=open_[0].sentence, checks=tuple(checks))
     sentence = "There is no baseline yet: the candidate may become the first one."
-    return decision(Verdict.BOOTSTRAP, sentence, checks, [])
-
-
-def _other_inputs(policy: Policy, comparison: Comparison, review: ReviewState) -> PctError | str | None:
-    """Whether the comparison was made with what the policy and the reviewers say; anything else decides nothing."""
-    if comparison.apart != frozenset(apart_ids(policy, review)):
-        return (
-            "The flips that the comparison sets apart are not those that the policy and the reviewers set apart: "
-            "compare again."
-        )
-    try:
-        costs, slices = policy.class_costs, policy.slices_path
-    except PctError as error:
-        return error
-    weighs = costs is not None or any(rule.metric == "weighted_nfr" for rule in policy.rules)
-    if weighs and comparison.costs != costs:
-        return "The comparison was made with other costs than the policy's: compare again."
-    return _other_slices(policy, comparison, slices)
-
-
-def _other_slices(policy: Policy, comparison: Comparison, slices: Path | None) -> str | None:
-    columns = {rule.slice.column for rule in policy.rules if rule.slice is not None}
-    if slices is not None and comparison.slices_path != slices and columns:
-        return "The comparison was made without the policy's file of slices: compare again."
-    if slices is None and columns.intersection(comparison.joined_columns):
-        return "The comparison was made with a file of slices that the policy does not name: name it under 'slices'."
-    return None
+    return replace(start, verdict=Verdict.BOOTSTRAP, sentence=sentence, checks=tuple(checks))
 
 
 def _refusal(
@@ -142,7 +120,7 @@ def _refusal(
     if is_same_model(comparison.old, comparison.new):
         return f"Candidate and baseline are the same model ({comparison.new.title}): register the candidate first."
     split = _wrong_split(policy, candidate=comparison.new, baseline=comparison.old)
-    return split or _other_inputs(policy, comparison, review)
+    return split or other_inputs(policy, comparison, review)
 
 
 def _bootstrap_refusal(policy: Policy, baseline_exists: bool, candidate: TableInfo | None) -> str | None:

@@ -41,7 +41,7 @@ def check_rule(
         check_of = _RuleCheck(rule, limit, comparison, confidence)
         checks = [check_of.observe(scope) for scope in large]
     except PctError as error:
-        return [failed(rule.metric, error, limit, rule)], too_small(error)
+        return [failed_check(rule.metric, error, limit, rule)], too_small(error)
     confirmed, level = check_of.confirm([(scope, check) for scope, check in zip(large, checks, strict=True)])
     judged = [
         check_of.conclude(scope, check, confirmed.get(index, level), index in confirmed)
@@ -56,7 +56,7 @@ def check_rule(
     ], small
 
 
-def failed(metric: str, error: PctError, limit: float | None = None, rule: Rule | None = None) -> Check:
+def failed_check(metric: str, error: PctError, limit: float | None = None, rule: Rule | None = None) -> Check:
     """A check that could not even be started."""
     bound = str(rule.bound) if rule else "point"
     return Check(metric, None, None, None, None, limit, bound, Verdict.ERROR, str(error), error_code=error.code)

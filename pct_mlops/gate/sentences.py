@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def sentence(check: Check, rule: Rule, unit: str, *, scope: Scope, confidence: float, floor: float | None) -> str:
     """What was observed, what is allowed, and what follows."""
     subject = check.metric + scope.subject
-    demand = f"{'at most' if rule.is_maximum else 'at least'} {text_of(check.limit, unit)}"
+    demand = f"{'at most' if rule.is_maximum else 'at least'} {value_text(check.limit, unit)}"
     if rule.max_times_floor is not None:
-        demand += f" ({rule.max_times_floor:g} times the floor of {text_of(floor, unit)})"
+        demand += f" ({rule.max_times_floor:g} times the floor of {value_text(floor, unit)})"
     if rule.bound == "point":
         outside = "" if check.verdict is Verdict.PASS else ": outside"
         return f"{subject} is {_apart(check.value, check.limit, unit)}, and {demand} is allowed{outside}."
@@ -29,7 +29,7 @@ def sentence(check: Check, rule: Rule, unit: str, *, scope: Scope, confidence: f
         reached = check.corrected_bound
         at += ", corrected for how many were looked at,"
     head = (
-        f"{subject} is {text_of(check.value, unit)}, its {side} bound{at} "
+        f"{subject} is {value_text(check.value, unit)}, its {side} bound{at} "
         f"is {_apart(reached, check.limit, unit)}, and {demand} is allowed"
     )
     if check.verdict is Verdict.PASS:
@@ -47,7 +47,7 @@ def _undecided(check: Check, scope: Scope) -> str:
     return f"{looks_bad}undecided; {more}"
 
 
-def text_of(value: float | None, unit: str, digits: int = 2) -> str:
+def value_text(value: float | None, unit: str, digits: int = 2) -> str:
     """A value in the metric's unit."""
     if unit == "share":
         return percent(value, digits)
@@ -59,6 +59,6 @@ def text_of(value: float | None, unit: str, digits: int = 2) -> str:
 def _apart(value: float | None, limit: float | None, unit: str) -> str:
     """The value with as many digits as it takes to look different from the limit."""
     for digits in (2, 4, 8):
-        if value == limit or text_of(value, unit, digits) != text_of(limit, unit, digits):
-            return text_of(value, unit, digits)
-    return text_of(value, unit, 12)
+        if value == limit or value_text(value, unit, digits) != value_text(limit, unit, digits):
+            return value_text(value, unit, digits)
+    return value_text(value, unit, 12)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pct_mlops.gate.decision import WORST_FIRST
-from pct_mlops.gate.distance import distance
+from pct_mlops.gate.limit_distance import distance
 
 if TYPE_CHECKING:
     from pct_mlops.config import Policy, Rule

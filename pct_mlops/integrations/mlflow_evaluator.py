@@ -37,7 +37,7 @@ PAGE = 10_000
 
 
 @dataclass(frozen=True)
-class Config:
+class PctOptions:
     """evaluator_config["pct"].
 
     `baseline`: models:/name@alias, any model that mlflow.pyfunc loads, or a predictions file about the same ids.
@@ -55,7 +55,7 @@ class Config:
     metric_prefix: str = ""
 
     @classmethod
-    def read(cls, given: dict[str, Any]) -> Config:
+    def read(cls, given: dict[str, Any]) -> PctOptions:
         """PctError names a key that does not exist."""
         names = [item.name for item in fields(cls)]
         for name in given:
@@ -94,7 +94,7 @@ class FlipEvaluator:
             raise ConfigError(f"The pct evaluator compares classifiers, and model_type is '{model_type}'.")
         if model is None or not dataset.has_targets:
             raise ConfigError("The pct evaluator needs a model and the targets of the data: give both.")
-        config = Config.read(evaluator_config)
+        config = PctOptions.read(evaluator_config)
         with _settings_kept():
             from pct_mlops import registry
         comparison, tables = _compare(model, dataset, config, registry)
@@ -115,7 +115,7 @@ def _settings_kept() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-def _compare(model: Any, dataset: Any, config: Config, registry: Any) -> tuple[Comparison, dict[str, Predictions]]:
+def _compare(model: Any, dataset: Any, config: PctOptions, registry: Any) -> tuple[Comparison, dict[str, Predictions]]:
     from pct_mlops.comparison import compare
     from pct_mlops.predictions import Predictions
     from pct_mlops.workflows.runtime.references import is_file, open_source
@@ -157,7 +157,7 @@ def _resolved(reference: str, registry: Any) -> tuple[str, tuple[str, ...] | Non
         return version.uri, None
 
 
-def _split_ids(data: Any, config: Config) -> tuple[Any, list[str]]:
+def _split_ids(data: Any, config: PctOptions) -> tuple[Any, list[str]]:
     """The features alone, and an id for each example."""
     given = config.sample_ids
     if isinstance(given, str):
@@ -175,7 +175,7 @@ def _split_ids(data: Any, config: Config) -> tuple[Any, list[str]]:
     return data, ids
 
 
-def _scores(model: Any, features: Any, config: Config, shape: tuple[int, ...] | None) -> NDArray[np.float32]:
+def _scores(model: Any, features: Any, config: PctOptions, shape: tuple[int, ...] | None) -> NDArray[np.float32]:
     """Logits [N, C]; flattened images get the shape that the model's signature asks for."""
     import numpy as np
 
@@ -228,7 +228,9 @@ def _labels(labels: Any, names: Sequence[str]) -> NDArray[np.int32]:
     return np.array([places[str(value)] for value in values], np.int32)
 
 
-def _logged(comparison: Comparison, tables: dict[str, Predictions], config: Config, run_id: str, registry: Any) -> Any:
+def _logged(
+    comparison: Comparison, tables: dict[str, Predictions], config: PctOptions, run_id: str, registry: Any
+) -> Any:
     from pct_mlops.reports import comparison_to_json
 
     report = comparison_to_json(comparison, config.confidence)

@@ -13,7 +13,7 @@ def build_model(architecture: Architecture) -> Classifier:
         return Classifier(architecture, own.build_body(architecture))
     base, variant = families.split_name(architecture.name)
     if base in small_resnet.DEPTHS:
-        return Classifier(architecture, small_resnet.build_body(base, variant, architecture))
-    model = Classifier(architecture, torchvision_zoo.build_body(base, variant, architecture))
+        return Classifier(architecture, small_resnet.build_small_body(base, variant, architecture))
+    model = Classifier(architecture, torchvision_zoo.build_torchvision_body(base, variant, architecture))
     torchvision_zoo.check_images(architecture.name, model, architecture.image_shape)
     return model

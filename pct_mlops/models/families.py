@@ -43,12 +43,12 @@ def is_own(name: str) -> bool:
 
 def residual_names() -> list[str]:
     """The networks that have variants."""
-    return [*small_resnet.DEPTHS, *torchvision_zoo.residual_names()]
+    return [*small_resnet.DEPTHS, *torchvision_zoo.torchvision_residual_names()]
 
 
 def plain_names() -> list[str]:
     """The networks without the variants."""
-    return [*small_resnet.DEPTHS, *torchvision_zoo.names()]
+    return [*small_resnet.DEPTHS, *torchvision_zoo.torchvision_names()]
 
 
 def model_names() -> list[str]:

@@ -82,7 +82,7 @@ class SmallResNet(nn.Module):
         return values, *maps
 
 
-def build_body(base: str, variant: str, architecture: Architecture) -> Body:
+def build_small_body(base: str, variant: str, architecture: Architecture) -> Body:
     """The named network, plain or as one of families.VARIANTS; wrong arguments raise PctError."""
     kwargs = dict(architecture.kwargs)
     options = {"dropout": kwargs.pop("dropout_aux")} if variant == "aux" and "dropout_aux" in kwargs else {}

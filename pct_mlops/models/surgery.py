@@ -81,7 +81,7 @@ def reset_head(model: Classifier) -> None:
                 reset()
 
 
-def interpolate(old: Classifier, new: Classifier, a: float) -> Classifier:
+def interpolate_weights(old: Classifier, new: Classifier, a: float) -> Classifier:
     """A model with the weights a * old + (1 - a) * new; BatchNorm statistics likewise, to be estimated anew afterwards.
 
     Dropout and the heads that count are the new model's. PctError when the architectures differ or `a` is outside

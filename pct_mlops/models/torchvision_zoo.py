@@ -20,7 +20,7 @@ OWN_AUX = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 
 
 @lru_cache
-def names() -> tuple[str, ...]:
+def torchvision_names() -> tuple[str, ...]:
     """Classification models that the installed torchvision offers."""
     from torchvision import models
 
@@ -28,14 +28,16 @@ def names() -> tuple[str, ...]:
 
 
 @lru_cache
-def residual_names() -> tuple[str, ...]:
+def torchvision_residual_names() -> tuple[str, ...]:
     """Those among them that are residual networks of torchvision's ResNet class."""
     from torchvision import models
 
-    return tuple(name for name in names() if models.get_model_builder(name).__module__ == models.resnet.__name__)
+    return tuple(
+        name for name in torchvision_names() if models.get_model_builder(name).__module__ == models.resnet.__name__
+    )
 
 
-def build_body(base: str, variant: str, architecture: Architecture) -> Body:
+def build_torchvision_body(base: str, variant: str, architecture: Architecture) -> Body:
     """The named model without its classifier's last layer, plain or as one of families.VARIANTS."""
     name, channels = architecture.name, architecture.image_shape[0]
     if channels != 3:

@@ -2,14 +2,14 @@
 
 from pct_mlops.predictions.schema import SCHEMA_VERSION, TableInfo, digest_of
 from pct_mlops.predictions.table import Predictions
-from pct_mlops.predictions.update import STRATEGIES, Rule, default_smoothing, updated
+from pct_mlops.predictions.update import STRATEGIES, UpdateRule, default_smoothing, updated
 
 __all__ = [
     "SCHEMA_VERSION",
     "STRATEGIES",
     "Predictions",
-    "Rule",
     "TableInfo",
+    "UpdateRule",
     "default_smoothing",
     "digest_of",
     "updated",

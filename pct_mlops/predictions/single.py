@@ -16,7 +16,7 @@ _ROW = "FROM mine WHERE sample_id = $id"
 
 
 @dataclass(frozen=True)
-class Answer:
+class ExamplePrediction:
     """What one model says of one example; classes are indices, confidences lie in [0, 1]."""
 
     label: int
@@ -35,10 +35,10 @@ class Neighbour:
     distance: float
 
 
-def answer(table: Predictions, sample_id: str) -> Answer | None:
+def answer(table: Predictions, sample_id: str) -> ExamplePrediction | None:
     """The row of an example, None when the table has none of this id."""
     rows = _read(table, f"SELECT label, prediction, confidence, label_confidence {_ROW}", sample_id)
-    return Answer(*rows[0]) if rows else None
+    return ExamplePrediction(*rows[0]) if rows else None
 
 
 def top_classes(table: Predictions, sample_id: str, limit: int = 5) -> list[tuple[int, float]] | None:

@@ -68,7 +68,7 @@ class Beliefs(NamedTuple):
     new: Floats
 
 
-class Rule(NamedTuple):
+class UpdateRule(NamedTuple):
     """When a stored label changes: one of STRATEGIES, and the cost ratio that cr needs."""
 
     strategy: str = "mb"
@@ -108,7 +108,7 @@ def estimate_beliefs(stored_counts: NDArray[Any], new_counts: NDArray[Any], smoo
     )
 
 
-def revise(beliefs: Beliefs, stored: NDArray[Any], new: NDArray[Any], rule: Rule) -> Revision:
+def revise(beliefs: Beliefs, stored: NDArray[Any], new: NDArray[Any], rule: UpdateRule) -> Revision:
     """Stored labels [n] revised by new answers [n], whole numbers in [0, C); the posterior takes n x C float64."""
     rule.check()
     before = beliefs.prior + beliefs.stored[stored]  # log joint [n, C]
@@ -132,7 +132,7 @@ def updated(
     *,
     stored_val: Predictions,
     new_val: Predictions,
-    rule: Rule,
+    rule: UpdateRule,
     smoothing: float | None = None,
 ) -> Predictions:
     """The table of revised labels, in a temporary file until it is saved; any number of rows, a batch in memory.
@@ -191,7 +191,7 @@ def _revised(
     info: TableInfo,
     schema: pa.Schema,
     beliefs: Beliefs,
-    rule: Rule,
+    rule: UpdateRule,
 ) -> Iterator[pa.RecordBatch]:
     """Rows of the updated table, sorted by id, from the views `old_table` and `new_table`."""
     extra = "".join(f", o.{sql.quoted(name)}" for name in info.slices)
@@ -210,7 +210,7 @@ def revise_rows(
     labels: NDArray[Any],
     stored: NDArray[Any],
     new: NDArray[Any],
-    rule: Rule,
+    rule: UpdateRule,
 ) -> tuple[Labels, Floats, Floats]:
     """Revised label, its posterior and the true label's, each [n]; at most max(SLAB, C) float64 at once.
 

@@ -1,14 +1,14 @@
 """The only place that imports mlflow: reading a model registry, writing runs and versions, moving aliases."""
 
-from pct_mlops.registry.decisions import record_decision
 from pct_mlops.registry.evaluation import input_shape, load_served, log_evaluation
-from pct_mlops.registry.floor import Floor, read_floor, store_floor
 from pct_mlops.registry.moves import Move, history, user
 from pct_mlops.registry.nested import ChildRun, ParentRun, close_child, find_child, open_child, parent_run, run_file
 from pct_mlops.registry.production import promote, rollback
+from pct_mlops.registry.record_decision import record_decision
 from pct_mlops.registry.registry import CANDIDATE, PREVIOUS, PRODUCTION, Registry, Version, is_reference
 from pct_mlops.registry.release import CANDIDATES, release
-from pct_mlops.registry.reviews import add_review, reviews
+from pct_mlops.registry.review_records import add_review, reviews
+from pct_mlops.registry.stored_floor import Floor, read_floor, store_floor
 from pct_mlops.registry.training_run import TrainingRun, add_predictions, make_experiment, training_run
 from pct_mlops.registry.verification import ProductionState, Verification, adopt, check_first, repair, verify
 

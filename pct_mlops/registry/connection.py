@@ -70,7 +70,7 @@ for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 
-def connect(tracking_uri: str | None, create: bool) -> MlflowClient:
+def open_store(tracking_uri: str | None, create: bool) -> MlflowClient:
     """A client of `tracking_uri` (None: MLflow's own setting); a missing SQLite store is made only with `create`."""
     if tracking_uri:
         mlflow.set_tracking_uri(tracking_uri)

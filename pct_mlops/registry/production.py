@@ -110,11 +110,11 @@ def recover(lock: Lock) -> State:
                 f"A move of {lock.name} from {shown(move.from_version)} to {shown(move.to_version)} was cut off, and "
                 f"production is {shown(state.production)} now: see 'pct verify {lock.name}'."
             )
-    forget(lock)
+    remove_intent(lock)
     return lock.read()
 
 
-def forget(lock: Lock) -> None:
+def remove_intent(lock: Lock) -> None:
     """Remove the intent: its move is complete, or never was."""
     lock.hold()
     with said_plainly(f"closing the move of {lock.name}"):
@@ -190,7 +190,7 @@ def _carry_out(lock: Lock, intent: Intent) -> None:
         raise
     try:
         _complete(lock, intent)
-        forget(lock)
+        remove_intent(lock)
     except PctError as error:
         raise _cut_off(name, move, error) from error
 
@@ -200,7 +200,7 @@ def _taken_back(lock: Lock, error: PctError) -> bool:
     if error.__cause__ is not None and not refused(error):
         return False
     try:
-        forget(lock)
+        remove_intent(lock)
     except PctError:
         return False
     return True

@@ -16,14 +16,14 @@ from pct_mlops.config.catalog import closest_first
 from pct_mlops.errors import ConfigError, PctError, RegistryError, RegistryNotFoundError
 from pct_mlops.registry.connection import (
     MlflowException,
-    connect,
     local_folder,
     missing,
     mlflow,
+    open_store,
     said_plainly,
     without_user,
 )
-from pct_mlops.registry.version import Version
+from pct_mlops.registry.model_version import Version
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
@@ -66,7 +66,7 @@ class Registry:
     """
 
     def __init__(self, tracking_uri: str | None = None, *, create: bool = False) -> None:
-        self.client = connect(tracking_uri, create)
+        self.client = open_store(tracking_uri, create)
         self.tracking_uri: str = mlflow.get_tracking_uri()
 
     def models(self) -> list[str]:

@@ -23,7 +23,7 @@ class StoredSweep:
     started: int
 
 
-def sweeps(registry: Registry, name: str) -> list[StoredSweep]:
+def find_sweeps(registry: Registry, name: str) -> list[StoredSweep]:
     """The newest sweeps against versions of `name` that have a summary, the newest first."""
     prefix = f"models:/{name}/"
     with said_plainly(f"looking for sweeps of {name}"):

@@ -9,7 +9,7 @@ from pct_mlops.errors import ConfigError, PromotionError
 from pct_mlops.registry.connection import said_plainly
 from pct_mlops.registry.lock import Lock, holder, locked, over, tidy
 from pct_mlops.registry.moves import Move, State, now, shown, user
-from pct_mlops.registry.production import append, forget, recover
+from pct_mlops.registry.production import append, recover, remove_intent
 from pct_mlops.registry.registry import PRODUCTION, Registry
 
 ADOPTED = "ADOPTED"  # the verdict of a record that was made afterwards
@@ -108,7 +108,7 @@ def adopt(registry: Registry, name: str, reason: str) -> Move:
         move.text  # noqa: B018 - too long a reason is said before anything is written
         append(lock, state.next_key(), move)
         if state.intent is not None:
-            forget(lock)
+            remove_intent(lock)
     return move
 
 

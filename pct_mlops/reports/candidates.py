@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from pct_mlops.reports.terminal import STYLES, clean, number
+from pct_mlops.reports.terminal import STYLES, clean, metric_text
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison
@@ -30,11 +30,11 @@ def render_candidates(judged: Sequence[tuple[str, Decision, Comparison | None]])
                 for key in ("accuracy_new", "accuracy_change", "nfr", "pfr")
             )
             numbers = [
-                number(accuracy.value, "share"),
-                number(change.value, "signed share"),
-                number(nfr.value, "share"),
-                number(nfr.upper, "share"),
-                number(pfr.value, "share"),
+                metric_text(accuracy.value, "share"),
+                metric_text(change.value, "signed share"),
+                metric_text(nfr.value, "share"),
+                metric_text(nfr.upper, "share"),
+                metric_text(pfr.value, "share"),
             ]
         mark, style = STYLES[str(decision.verdict)]
         table.add_row(Text(clean(title)), *numbers, Text(f"{mark} {decision.verdict}", style=style))

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pct_mlops.config.numbers import percent, points
 from pct_mlops.reports.documents import REPORT_VERSION, comparison_to_json
-from pct_mlops.reports.terminal import clean, number
+from pct_mlops.reports.terminal import clean, metric_text
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison
@@ -62,13 +62,15 @@ def render_against(
     for name in ("accuracy", "NFR", "at least", "at most", "PFR", "changed"):
         table.add_column(name, justify="right", no_wrap=True)
     first = rows[0][1]
-    table.add_row(Text(clean(baseline)), number(first.estimate("accuracy_old", confidence).value, "share"), *["–"] * 5)
+    table.add_row(
+        Text(clean(baseline)), metric_text(first.estimate("accuracy_old", confidence).value, "share"), *["–"] * 5
+    )
     for title, comparison in rows:
         accuracy, nfr, pfr, churn = (
             comparison.estimate(key, confidence) for key in ("accuracy_new", "nfr", "pfr", "churn")
         )
         values = (accuracy.value, nfr.value, nfr.lower, nfr.upper, pfr.value, churn.value)
-        table.add_row(Text(clean(title)), *(number(value, "share") for value in values))
+        table.add_row(Text(clean(title)), *(metric_text(value, "share") for value in values))
     note = (
         f"{first.counts.total:,} examples of {first.new.split or 'the table'}, each against {baseline}; "
         f"at least and at most are one-sided bounds of NFR, each at {100 * confidence:.4g}% confidence."

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pct_mlops.reports.terminal import STYLES, clean, flips_line, number, worst_first
+from pct_mlops.reports.terminal import STYLES, clean, flips_line, metric_text, worst_first
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +42,8 @@ def to_markdown(
     `pair` and `explorer` (its address) make the link to the comparison judged; `remarks` are the caller's, a line each.
     """
     mark, _ = STYLES[str(decision.verdict)]
-    parts = [f"## {mark} {decision.verdict}: {_title(decision)}", text(decision.sentence)]
-    parts += [f"**{text(remark)}**" for remark in remarks]
+    parts = [f"## {mark} {decision.verdict}: {_title(decision)}", markdown_text(decision.sentence)]
+    parts += [f"**{markdown_text(remark)}**" for remark in remarks]
     if pair is not None:
         parts.append(
             f"[Look at every flip in the explorer]({pair.address(explorer)})"
@@ -53,9 +53,9 @@ def to_markdown(
     if comparison is not None:
         parts.append(_numbers(decision, comparison))
     if decision.apart:
-        counted = ", ".join(f"{count:,} {text(name)}" for name, count in decision.apart.items())
+        counted = ", ".join(f"{count:,} {markdown_text(name)}" for name, count in decision.apart.items())
         parts.append(f"Counted apart, as reviewers marked them: {counted}.")
-    parts += [text(note) for note in decision.notes]
+    parts += [markdown_text(note) for note in decision.notes]
     parts.append(f"Policy {code(decision.policy_digest[:12])}, bounds at {100 * decision.confidence:.4g}% confidence.")
     document = "\n\n".join(parts) + "\n"
     last = _TO_SAY_HOW_MANY if decision.not_judged else 0
@@ -63,7 +63,7 @@ def to_markdown(
     return document + _not_judged(decision, limit - len(document.encode()))
 
 
-def text(value: str) -> str:
+def markdown_text(value: str) -> str:
     """Text from outside as Markdown that renders as nothing but that text; long texts are cut, and say so."""
     value = clean(value.replace("\n", " "))
     if len(value) > _MAX_TEXT:
@@ -88,22 +88,22 @@ def code(value: str) -> str:
 def _title(decision: Decision) -> str:
     if decision.candidate is None:
         return "the candidate"
-    against = f" against {text(decision.baseline.title)}" if decision.baseline else ""
-    return f"{text(decision.candidate.title)}{against}"
+    against = f" against {markdown_text(decision.baseline.title)}" if decision.baseline else ""
+    return f"{markdown_text(decision.candidate.title)}{against}"
 
 
 def _numbers(decision: Decision, comparison: Comparison) -> str:
     rows = ["| | value | at least | at most |", "|---|---:|---:|---:|"]
     for name in _SHOWN_METRICS:
         estimate, unit = comparison.estimate(name, decision.confidence), comparison.metric(name).unit
-        values = " | ".join(number(value, unit) for value in (estimate.value, estimate.lower, estimate.upper))
-        rows.append(f"| {text(name)} | {values} |")
+        values = " | ".join(metric_text(value, unit) for value in (estimate.value, estimate.lower, estimate.upper))
+        rows.append(f"| {markdown_text(name)} | {values} |")
     return "\n".join([f"{flips_line(comparison.counts)}.", "", *rows])
 
 
 def _checks(decision: Decision, room: int) -> str:
     rows = [
-        f"| {STYLES[str(check.verdict)][0]} {check.verdict} | {text(check.sentence)} |"
+        f"| {STYLES[str(check.verdict)][0]} {check.verdict} | {markdown_text(check.sentence)} |"
         for check in worst_first(decision.checks)
     ]
     head = "\n| verdict | check |\n|---|---|\n"
@@ -111,7 +111,7 @@ def _checks(decision: Decision, room: int) -> str:
 
 
 def _not_judged(decision: Decision, room: int) -> str:
-    names = [f"{text(item.name)} ({item.support:,} of {item.min_support:,})" for item in decision.not_judged]
+    names = [f"{markdown_text(item.name)} ({item.support:,} of {item.min_support:,})" for item in decision.not_judged]
     return _fitted("\nNot judged, too few examples: ", names, ", ", room, "that are too small")
 
 

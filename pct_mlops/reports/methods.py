@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pct_mlops.errors import RegistryError
-from pct_mlops.reports.terminal import clean, number
+from pct_mlops.reports.terminal import clean, metric_text
 
 # Metric -> how its column is called, its unit as in the metric's definition, and digits.
 COLUMNS = {
@@ -143,17 +143,17 @@ def render_floor(report: Mapping[str, Any]) -> RenderableType:
     table.add_column("old model", no_wrap=True)
     for seed in seeds:
         table.add_column(f"seed {seed}", justify="right", no_wrap=True)
-    table.add_row("accuracy", *(number(part["accuracy"], "share") for part in report["against_baseline"]))
-    table.add_row(Text(clean(old_name)), *(number(part["nfr"], "share") for part in report["against_baseline"]))
+    table.add_row("accuracy", *(metric_text(part["accuracy"], "share") for part in report["against_baseline"]))
+    table.add_row(Text(clean(old_name)), *(metric_text(part["nfr"], "share") for part in report["against_baseline"]))
     values = {(pair["old"], pair["new"]): pair["nfr"] for pair in report["pairs"]}
     for old in seeds:
-        table.add_row(f"seed {old}", *(number(values.get((old, new)), "share") for new in seeds))
+        table.add_row(f"seed {old}", *(metric_text(values.get((old, new)), "share") for new in seeds))
     title = f"NFR of retraining {report['baseline']} with other seeds, {report['num_examples']:,} test examples"
-    deviation = number(report["std"], "share")
+    deviation = metric_text(report["std"], "share")
     note = (
-        f"Between equals, all {len(report['pairs'])} ordered pairs: mean {number(report['mean'], 'share')}, "
-        f"standard deviation {deviation}, at most {number(report['max'], 'share')}. Pairs share models, so they are "
-        "not independent."
+        f"Between equals, all {len(report['pairs'])} ordered pairs: mean {metric_text(report['mean'], 'share')}, "
+        f"standard deviation {deviation}, at most {metric_text(report['max'], 'share')}. Pairs share models, so they "
+        "are not independent."
     )
     return Group(Text(clean(title), style="bold"), Padding(table, (1, 0)), Text(note, style="dim"))
 

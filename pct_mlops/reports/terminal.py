@@ -73,7 +73,7 @@ def render_metrics(comparison: Comparison, confidence: float = 0.95) -> Renderab
         if metric.per_class:
             continue
         estimate = comparison.estimate(metric.name, confidence)
-        numbers = [number(value, metric.unit) for value in (estimate.value, estimate.lower, estimate.upper)]
+        numbers = [metric_text(value, metric.unit) for value in (estimate.value, estimate.lower, estimate.upper)]
         table.add_row(metric.name, *numbers, Text(metric.summary, style="dim"))
     title = f"{comparison.new.title} against {comparison.old.title}, {comparison.counts.total:,} examples"
     level = f"{100 * confidence:.4g}%"
@@ -108,7 +108,7 @@ def worst_first(checks: Iterable[Check]) -> list[Check]:
     return sorted(checks, key=lambda check: _WORST.index(str(check.verdict)))
 
 
-def number(value: float | None, unit: str) -> str:
+def metric_text(value: float | None, unit: str) -> str:
     """A metric as people read it; `unit` as in the metric's definition, – where undefined."""
     if value is None:
         return "–"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.rule import Rule
+from rich.rule import Rule as Heading
 from rich.text import Text
 
 from pct_mlops.config import Policy, Recipe
@@ -20,7 +20,7 @@ from pct_mlops.errors import DataError, OutputError, TrainingError
 from pct_mlops.reports import render_candidates, render_decision
 from pct_mlops.workflows.gating.evaluate import evaluate_candidate
 from pct_mlops.workflows.gating.outcome import PROMOTING, Outcome
-from pct_mlops.workflows.tables.compare import compare_sources
+from pct_mlops.workflows.tables.compare_sources import compare_sources
 
 if TYPE_CHECKING:
     from pct_mlops.registry import Registry
@@ -101,7 +101,7 @@ def tell(folder: str, show: Callable[[Any], None], overrides: Sequence[str] = ()
     else:
         show(f"{folder} has a production version already, {production.uri}: new candidates are judged against it.")
     outcomes = {loss: _candidate(stage, policy, loss) for loss in LOSSES}
-    show(Rule("What the gate says", style="dim"))
+    show(Heading("What the gate says", style="dim"))
     show(render_candidates([(f"loss={loss}", item.decision, item.comparison) for loss, item in outcomes.items()]))
     _promote_best(stage, policy, outcomes)
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
@@ -139,7 +139,7 @@ def _copied(source: Path, target: Path, show: Callable[[Any], None]) -> Path:
 
 def _baseline(stage: Stage, policy: Policy) -> None:
     recipe = stage.recipe("baseline")
-    stage.show(Rule(f"A baseline: {recipe.model.name} on {recipe.data.train_fraction:.0%} of the data", style="dim"))
+    stage.show(Heading(f"A baseline: {recipe.model.name} on {recipe.data.train_fraction:.0%} of the data", style="dim"))
     stage.train(loss="none", recipe=str(PROJECT / "baseline.yaml"))
     _gate(stage, policy, f"{recipe.model_name}@candidate", promote=True)
 
@@ -147,7 +147,7 @@ def _baseline(stage: Stage, policy: Policy) -> None:
 def _candidate(stage: Stage, policy: Policy, loss: str) -> Outcome:
     recipe = stage.recipe("recipe")
     plain = "plain cross-entropy" if loss == "none" else f"loss={loss} against production"
-    stage.show(Rule(f"A candidate: {recipe.model.name} on all of the data, {plain}", style="dim"))
+    stage.show(Heading(f"A candidate: {recipe.model.name} on all of the data, {plain}", style="dim"))
     stage.train(loss=loss)
     return _gate(stage, policy, f"{recipe.model_name}@candidate")
 
@@ -188,6 +188,6 @@ def _farewell(stage: Stage, took: str) -> None:
     if stage.folder != stage.root / "demo":
         explore = f"pct explore --tracking-uri {uri} --policy {stage.policy_file}"
         ui = f"mlflow ui --backend-store-uri {uri}"
-    stage.show(Rule(f"Done in {took}", style="dim"))
+    stage.show(Heading(f"Done in {took}", style="dim"))
     stage.show(f"See which examples flip:    {explore}")
     stage.show(f"MLflow's runs and models:   {ui}")

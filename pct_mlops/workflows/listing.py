@@ -5,7 +5,7 @@ from __future__ import annotations
 KINDS = ("losses", "models", "datasets", "metrics", "distances", "focuses")
 
 
-def names(kind: str) -> list[tuple[str, str]]:
+def list_names(kind: str) -> list[tuple[str, str]]:
     """(name, summary) of every one of KINDS; what installed distributions bring comes after what is built in.
 
     A part of theirs that cannot be used is there too, and its summary says why.

@@ -65,7 +65,7 @@ def pair_of(desk, model):
 
 
 def test_a_server_that_fails_for_a_moment_is_not_taken_for_missing_files(desk, model, truth, monkeypatch):
-    pairs.forget()
+    pairs.forget_tables()
     pair, sample = pair_of(desk, model), truth.ids[0]
     desk.add(model, None)
     newest = example_facts.newest(pair)
@@ -76,14 +76,14 @@ def test_a_server_that_fails_for_a_moment_is_not_taken_for_missing_files(desk, m
 
     with monkeypatch.context() as broken:
         broken.setattr(pairs, "predictions", fail)
-        assert {past.problem for past in example_facts.history(pair, sample, newest)} == {DOWN}
+        assert {past.problem for past in example_facts.example_history(pair, sample, newest)} == {DOWN}
         broken.setattr(pairs, "predictions", read)
         broken.setattr(Registry, "download", lambda *words: fail(None))
         with pytest.raises(PctError, match="does not answer"):
             example_facts.changes(pair)
-    example_facts.history.clear()  # as time does
+    example_facts.example_history.clear()  # as time does
 
-    latest, *others = example_facts.history(pair, sample, newest)
+    latest, *others = example_facts.example_history(pair, sample, newest)
     assert f"pct score {model}/3" in latest.problem
     assert [(past.version, past.problem) for past in others] == [(2, ""), (1, "")]
     assert all(past.answer for past in others)

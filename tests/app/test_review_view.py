@@ -74,11 +74,11 @@ def test_the_decision_is_the_one_that_the_command_line_makes_of_the_same_records
     registry = Registry(desk.uri)
     version = registry.get(model, 2)
     pair = Pair(VersionTable(desk.uri, model, 1), VersionTable(desk.uri, model, 2), "", "")
-    pairs.forget()
+    pairs.forget_tables()
     before = decisions.decision(pair, str(desk.policy))
     record = Review(ReviewKind.MARK, "Ada", "mislabelled", "", mark=Mark.LABEL_ERROR, samples=(flip,))
     add_review(registry, version, record)
-    pairs.forget()
+    pairs.forget_tables()
 
     after = decisions.decision(pair, str(desk.policy))
 
@@ -170,7 +170,7 @@ def test_read_only_holds_also_where_a_button_is_still_on_somebodys_screen(desk, 
     pair = Pair(VersionTable(desk.uri, model, 1), VersionTable(desk.uri, model, 2), "", "")
 
     with pytest.raises(PctError, match="--read-only"):
-        reviewer.write(pair, Review(ReviewKind.ACCEPT, "Ada", "fine", "", baseline=1))
+        reviewer.write_review(pair, Review(ReviewKind.ACCEPT, "Ada", "fine", "", baseline=1))
 
     assert kept(desk, model) == ()
 

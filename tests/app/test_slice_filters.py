@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pct_mlops.comparison import pairs as counted
+from pct_mlops.comparison import joined_pairs as counted
 from pct_mlops.explorer.queries import pairs
 from pct_mlops.predictions import Predictions
 

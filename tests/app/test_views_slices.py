@@ -113,7 +113,7 @@ def test_a_column_that_cannot_be_sliced_leaves_the_others_to_choose(explore, sli
     def refuse(pair, column):
         raise PctError(f"Column '{column}' has too many values.")
 
-    monkeypatch.setattr(slice_search, "counts", refuse)
+    monkeypatch.setattr(slice_search, "slice_counts", refuse)
     app = explore(*sliced, view="slices", by="site")
 
     assert not app.exception

@@ -263,7 +263,7 @@ def test_a_bug_is_one_line_too(empty, capsys, monkeypatch):
     def broken(*args, **kwargs):
         raise ZeroDivisionError("division by zero\nsecond line")
 
-    monkeypatch.setattr("pct_mlops.workflows.tables.compare.compare_sources", broken)
+    monkeypatch.setattr("pct_mlops.workflows.tables.compare_sources.compare_sources", broken)
     assert main(["compare", "a", "b"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "Error: unexpected ZeroDivisionError: division by zero; run it again with --debug to see where."
@@ -275,7 +275,7 @@ def test_interruption(empty, capsys, monkeypatch):
     def stopped(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pct_mlops.workflows.tables.compare.compare_sources", stopped)
+    monkeypatch.setattr("pct_mlops.workflows.tables.compare_sources.compare_sources", stopped)
     assert main(["compare", "a", "b"]) == 130
     assert "Interrupted" in capsys.readouterr().err
 

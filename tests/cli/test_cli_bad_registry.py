@@ -212,8 +212,8 @@ def unwrapped(text):
 def test_a_registry_that_is_gone_in_mid_move(store, capsys, monkeypatch, method, part, arrives, production, knows):
     from pct_mlops.registry import registry
 
-    connect = registry.connect
-    monkeypatch.setattr(registry, "connect", lambda *given: Dying(connect(*given), (method, part), arrives))
+    open_store = registry.open_store
+    monkeypatch.setattr(registry, "open_store", lambda *given: Dying(open_store(*given), (method, part), arrives))
     words = ("--policy", store.policy("lenient"), "--promote", "--json", store.folder / "r.json")
     assert store.pct("gate", "digits/2", *words) == 2
     printed = unwrapped(capsys.readouterr().out)

@@ -109,7 +109,7 @@ def recorded(store, folder, path):
 
 def judged_by_the_explorer(store, policy):
     """What its overview and what-if show for the same two versions."""
-    explorer.forget()
+    explorer.forget_tables()
     old, new = (VersionTable(store.registry.tracking_uri, NAME, number) for number in (1, 2))
     return explorer_judging.decision(Pair(old, new, "", ""), str(store.policy(policy)))
 

@@ -254,7 +254,7 @@ def test_thousands_of_mutations(tmp_path, capsys):
 
 
 def _estimate_at(confidence):
-    plain = rules._Court.estimate
+    plain = rules._RuleCheck.estimate
     return lambda self, scope, _confidence, scale=1.0: plain(self, scope, confidence, scale)
 
 
@@ -263,25 +263,25 @@ DECIDE = importlib.import_module("pct_mlops.gate.decide")
 # Ways in which a gate may be too lax: what is broken, by what, and the rules under which it must be seen.
 BROKEN = {
     "observed values in place of bounds": (
-        rules._Court,
+        rules._RuleCheck,
         "inside",
         lambda self, estimate: self._within(estimate.value),
         "rules: [{metric: nfr, max: 0.03}]",
     ),
     "undecided is good enough": (
-        rules._Court,
+        rules._RuleCheck,
         "zone",
         lambda self, estimate: Verdict.FAIL if self.outside(estimate) else Verdict.PASS,
         "rules: [{metric: accuracy_change, min: -0.03}]",
     ),
     "another confidence": (
-        rules._Court,
+        rules._RuleCheck,
         "estimate",
         _estimate_at(0.8),
         "{confidence: 0.99, rules: [{metric: nfr, max: 0.05}]}",
     ),
     "a minimum is a maximum": (
-        rules._Court,
+        rules._RuleCheck,
         "_within",
         lambda self, number: number <= self.limit,
         "rules: [{metric: accuracy_new, min: 0.99}]",
@@ -311,7 +311,7 @@ BROKEN = {
         "rules: [{metric: nfr, max: 0.1, classes: [a, d]}]",
     ),
     "costs are forgotten": (
-        rules._Court,
+        rules._RuleCheck,
         "estimate",
         lambda self, scope, confidence, scale=1.0: self.comparison.estimate("nfr", confidence, scale=scale),
         "{costs: {b: 20}, rules: [{metric: weighted_nfr, max: 0.06}]}",

@@ -13,7 +13,7 @@ import pytest
 from pct_mlops.cli import main, streams
 from pct_mlops.errors import OutputError
 from pct_mlops.workflows.runtime.distributed import main_process_logger
-from pct_mlops.workflows.studies.progress import Pace
+from pct_mlops.workflows.studies.sweep_progress import Pace
 
 command = importlib.import_module("pct_mlops.cli.main")
 LIBRARY = logging.getLogger("pct_mlops")

@@ -9,7 +9,7 @@ from tiny_store import NAME
 from pct_mlops.config import PctError
 from pct_mlops.gate.reviews import Mark, ReviewKind
 from pct_mlops.registry import release, reviews
-from pct_mlops.workflows.gating.reviews import read_ids
+from pct_mlops.workflows.gating.write_reviews import read_sample_ids
 
 WHY = ("--reason", "looked at all flips")
 
@@ -98,10 +98,10 @@ def test_ids_are_taken_as_they_are_written(tmp_path):
         ('"\n' + long, ('"', long)),
     ):
         (tmp_path / "ids").write_bytes(text.encode())
-        assert read_ids(tmp_path / "ids") == found
+        assert read_sample_ids(tmp_path / "ids") == found
     (tmp_path / "ids").write_text(f"sample_id\n{long}\n")
     with pytest.raises(PctError, match="is no CSV that can be read"):
-        read_ids(tmp_path / "ids")
+        read_sample_ids(tmp_path / "ids")
 
 
 def test_what_cannot_be_meant_is_said_and_nothing_is_recorded(store, capsys):

@@ -12,7 +12,7 @@ from prediction_tables import CLASSES, table
 from scipy.stats import binomtest, fisher_exact
 
 from pct_mlops.comparison import METRICS, clopper_pearson, compare, mcnemar_exact
-from pct_mlops.comparison.pairs import MAX_SLICES
+from pct_mlops.comparison.joined_pairs import MAX_SLICES
 from pct_mlops.config import PctError
 
 NUM = 600

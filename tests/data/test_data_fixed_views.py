@@ -10,7 +10,7 @@ from scipy.stats import ks_2samp
 from pct_mlops.config import AugmentConfig, DataConfig, PctError
 from pct_mlops.data import Batch, TrainLoader, train_loader, view_loader
 from pct_mlops.data.fixed_views import fixed_views, view_numbers
-from pct_mlops.data.views import apply_one, draw, generator
+from pct_mlops.data.views import apply_one, draw_views, generator
 
 PAD = AugmentConfig(padding=2)
 RESIZED = AugmentConfig(crop="random_resized")
@@ -125,7 +125,7 @@ def test_pad_views_are_uniform_and_independent_of_each_other() -> None:
 def test_resized_views_have_the_law_of_fresh_ones() -> None:
     grid = torch.cartesian_prod(torch.arange(1000), torch.arange(20))
     fixed = fixed_views(RESIZED, 11, grid[:, 0], grid[:, 1], (224, 160))
-    fresh = draw(RESIZED, 20_000, generator(4), 224, 160)
+    fresh = draw_views(RESIZED, 20_000, generator(4), 224, 160)
     for column in range(4):
         assert ks_2samp(fixed.box[:, column], fresh.box[:, column]).pvalue > 1e-3
     assert abs(float(fixed.flip.float().mean()) - 0.5) < 0.02

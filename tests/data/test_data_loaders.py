@@ -7,7 +7,7 @@ import torch
 
 from pct_mlops.config import AugmentConfig, DataConfig, PctError
 from pct_mlops.data import Batch, TrainLoader, eval_loader, load_data, train_loader
-from pct_mlops.data.views import apply_batch, draw, generator
+from pct_mlops.data.views import apply_batch, draw_views, generator
 
 MEMORY = DataConfig(num_workers=0)
 STREAM = DataConfig(num_workers=0, memory_cap_gb=0)
@@ -171,7 +171,7 @@ def test_random_resized_is_always_streamed(make_split) -> None:
 def test_views_are_those_of_the_whole_global_batch(make_split) -> None:
     split = make_split(50)
     batch = list(make_loader(split).epoch(3))[2]
-    params = draw(MEMORY.augment, 8, generator("views", 2, 3, 2), 8, 8)
+    params = draw_views(MEMORY.augment, 8, generator("views", 2, 3, 2), 8, 8)
     assert torch.equal(batch.images, apply_batch(split.images(batch.index), params) / 255)
 
 

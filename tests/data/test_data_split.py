@@ -9,7 +9,7 @@ import torch
 from pct_mlops.config import DataConfig, PctError
 from pct_mlops.data import Split
 from pct_mlops.data.pixels import ArrayPixels
-from pct_mlops.data.split import assemble, carve, check_labels, stratified
+from pct_mlops.data.split import carve, check_labels, make_splits, stratified
 
 LABELS = np.repeat([0, 1, 2], [100, 45, 1])
 
@@ -61,8 +61,8 @@ def test_a_class_with_one_example_keeps_it_in_train(make_split) -> None:
 
 def test_train_fraction_leaves_val_and_test_as_they_are(make_split) -> None:
     whole, test = make_split(100), make_split(20, name="test")
-    full = assemble(whole, None, test, DataConfig(), 4)
-    half = assemble(whole, None, test, DataConfig(train_fraction=0.5), 4)
+    full = make_splits(whole, None, test, DataConfig(), 4)
+    half = make_splits(whole, None, test, DataConfig(train_fraction=0.5), 4)
     assert [len(split) for split in full] == [90, 10, 20]
     assert [len(split) for split in half] == [45, 10, 20]
     assert half[1].sample_ids == full[1].sample_ids
@@ -74,14 +74,14 @@ def test_ids_are_unique_within_and_across_splits(make_split) -> None:
     train = make_split(20)
     twice = Split("test", ["a", "a"], torch.zeros(2, dtype=torch.int64), make_split(2).pixels)
     with pytest.raises(PctError, match="example a is listed twice in test"):
-        assemble(train, None, twice, DataConfig(), 0)
+        make_splits(train, None, twice, DataConfig(), 0)
     with pytest.raises(PctError, match=r"train/000000 is listed in (train|val) and test"):
-        assemble(train, None, make_split(20).select(np.arange(1), "test"), DataConfig(), 0)
+        make_splits(train, None, make_split(20).select(np.arange(1), "test"), DataConfig(), 0)
 
 
 def test_a_split_without_examples_is_refused(make_split) -> None:
     with pytest.raises(PctError, match="test split has no examples"):
-        assemble(make_split(20), None, make_split(0, name="test"), DataConfig(), 0)
+        make_splits(make_split(20), None, make_split(0, name="test"), DataConfig(), 0)
 
 
 @pytest.mark.parametrize("label", [-1, 5])

@@ -5,7 +5,7 @@ import torch
 from scipy.special import chdtrc
 
 from pct_mlops.config import AugmentConfig
-from pct_mlops.data.views import apply_batch, apply_one, cut, draw, generator, pad
+from pct_mlops.data.views import apply_batch, apply_one, cut, draw_views, generator, pad
 
 
 def p_value_of_uniform(values: torch.Tensor, count: int) -> float:
@@ -28,7 +28,7 @@ def p_value_of_uniform(values: torch.Tensor, count: int) -> float:
 )
 def test_a_batch_at_once_equals_one_by_one(augment: AugmentConfig, shape: tuple[int, int, int]) -> None:
     images = torch.randint(0, 256, (40, *shape), dtype=torch.uint8)
-    params = draw(augment, 40, generator(3), *shape[1:])
+    params = draw_views(augment, 40, generator(3), *shape[1:])
     batch = apply_batch(images, params)
     singles = [apply_one(image, params.row(row), params.padding) for row, image in enumerate(images)]
     assert batch.dtype == torch.uint8
@@ -38,7 +38,7 @@ def test_a_batch_at_once_equals_one_by_one(augment: AugmentConfig, shape: tuple[
 
 def test_a_view_by_hand() -> None:
     image = torch.arange(1, 10, dtype=torch.uint8).view(1, 1, 3, 3)
-    params = draw(AugmentConfig(padding=1, flip=True), 1, generator(0), 3, 3)
+    params = draw_views(AugmentConfig(padding=1, flip=True), 1, generator(0), 3, 3)
     params.box[:] = torch.tensor([[0, 2, 3, 3]])
     params.flip[:] = True
     assert apply_batch(image, params)[0, 0].tolist() == [[0, 0, 0], [0, 3, 2], [0, 6, 5]]
@@ -47,12 +47,12 @@ def test_a_view_by_hand() -> None:
 def test_cut_takes_rows_of_images_padded_before() -> None:
     images = torch.randint(0, 256, (9, 3, 6, 6), dtype=torch.uint8)
     rows = torch.tensor([8, 0, 0, 5])
-    params = draw(AugmentConfig(padding=2), 4, generator(1), 6, 6)
+    params = draw_views(AugmentConfig(padding=2), 4, generator(1), 6, 6)
     assert torch.equal(cut(pad(images, 2), rows, params), apply_batch(images[rows], params))
 
 
 def test_pad_offsets_are_uniform_and_independent_and_half_are_mirrored() -> None:
-    params = draw(AugmentConfig(padding=4), 40_000, generator(11), 28, 28)
+    params = draw_views(AugmentConfig(padding=4), 40_000, generator(11), 28, 28)
     assert p_value_of_uniform(params.top, 9) > 1e-3
     assert p_value_of_uniform(params.left, 9) > 1e-3
     assert p_value_of_uniform(params.top * 18 + params.left * 2 + params.flip, 9 * 9 * 2) > 1e-3
@@ -60,14 +60,14 @@ def test_pad_offsets_are_uniform_and_independent_and_half_are_mirrored() -> None
 
 
 def test_without_padding_or_flip_nothing_moves() -> None:
-    params = draw(AugmentConfig(crop="none", flip=False), 100, generator(1), 8, 8)
+    params = draw_views(AugmentConfig(crop="none", flip=False), 100, generator(1), 8, 8)
     assert not params.top.any()
     assert not params.left.any()
     assert not params.flip.any()
 
 
 def test_random_resized_boxes_lie_inside_with_the_promised_area_and_ratio() -> None:
-    params = draw(AugmentConfig(crop="random_resized"), 20_000, generator(5), 224, 224)
+    params = draw_views(AugmentConfig(crop="random_resized"), 20_000, generator(5), 224, 224)
     top, left, height, width = params.box.T
     assert int(top.min()) >= 0
     assert int(left.min()) >= 0
@@ -88,7 +88,7 @@ def test_random_resized_boxes_lie_inside_with_the_promised_area_and_ratio() -> N
 
 
 def test_random_resized_falls_back_to_the_centre_of_a_long_image() -> None:
-    params = draw(AugmentConfig(crop="random_resized", flip=False), 200, generator(5), 10, 1000)
+    params = draw_views(AugmentConfig(crop="random_resized", flip=False), 200, generator(5), 10, 1000)
     fallback = params.box[params.box[:, 2] == 10]
     assert len(fallback) > 0
     assert torch.equal(fallback, torch.tensor([[0, 493, 10, 13]]).expand(len(fallback), 4))
@@ -96,7 +96,7 @@ def test_random_resized_falls_back_to_the_centre_of_a_long_image() -> None:
 
 def test_random_resized_views_have_the_image_s_size_and_are_made_one_by_one() -> None:
     images = torch.randint(0, 256, (4, 3, 20, 16), dtype=torch.uint8)
-    params = draw(AugmentConfig(crop="random_resized"), 4, generator(2), 20, 16)
+    params = draw_views(AugmentConfig(crop="random_resized"), 4, generator(2), 20, 16)
     for row, image in enumerate(images):
         assert apply_one(image, params.row(row), params.padding, params.resized).shape == (3, 20, 16)
     with pytest.raises(ValueError, match="apply_one"):

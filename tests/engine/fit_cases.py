@@ -16,7 +16,7 @@ from pct_mlops.data import Batch, Split, TrainLoader, eval_loader, train_loader,
 from pct_mlops.data.pixels import ArrayPixels
 from pct_mlops.engine import (
     EpochResult,
-    Evaluation,
+    EpochScore,
     StoredOutputs,
     fit,
     make_accelerator,
@@ -110,8 +110,8 @@ def logits_of(
     return predict(model, loader, len(split), accelerator, image_shape=SHAPE)
 
 
-def no_evaluation(model: nn.Module) -> Evaluation:
-    return Evaluation(0.0, {})
+def no_evaluation(model: nn.Module) -> EpochScore:
+    return EpochScore(0.0, {})
 
 
 def train(

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from fit_cases import Watched, cpu, loader_for, make_model, make_split, train
 
 from pct_mlops.config import DataConfig, OptimConfig
-from pct_mlops.engine import Checkpoints, Evaluation, seed_everything
+from pct_mlops.engine import Checkpoints, EpochScore, seed_everything
 
 # Momentum, a schedule, BatchNorm and dropout: everything that a resume must bring back. 8 steps an epoch.
 OPTIM = OptimConfig(lr=0.05, epochs=3, global_batch_size=16, weight_decay=0.01, warmup_epochs=0.5)
@@ -53,9 +53,9 @@ def run(plan: Plan) -> None:
         if plan.stop_at == (epoch, step):
             time.sleep(120)  # the kill comes from outside
 
-    def evaluate(network: torch.nn.Module) -> Evaluation:
+    def evaluate(network: torch.nn.Module) -> EpochScore:
         torch.rand(3)  # an evaluation may draw numbers, too
-        return Evaluation(float(sum(p.abs().sum() for p in network.parameters()).detach()) % 1, {})
+        return EpochScore(float(sum(p.abs().sum() for p in network.parameters()).detach()) % 1, {})
 
     results = train(
         model,

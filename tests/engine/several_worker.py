@@ -31,7 +31,7 @@ from fit_cases import (
 )
 
 from pct_mlops.config import AugmentConfig, OptimConfig
-from pct_mlops.engine import Evaluation, SelfEMA
+from pct_mlops.engine import EpochScore, SelfEMA
 
 NUM_TEST = 1003  # odd, and neither 2 nor 3 divides it
 OPTIM = OptimConfig(lr=0.05, epochs=1, global_batch_size=24, warmup_epochs=0.4)
@@ -131,9 +131,9 @@ def statistics(accelerator: Accelerator) -> torch.Tensor:
     """BatchNorm's statistics as an evaluation between epochs sees them."""
     seen = []
 
-    def evaluate(model: torch.nn.Module) -> Evaluation:
+    def evaluate(model: torch.nn.Module) -> EpochScore:
         seen.append(torch.cat([buffer.flatten().double() for buffer in model.buffers()]))
-        return Evaluation(0.0, {})
+        return EpochScore(0.0, {})
 
     train(make_model(norm="batch"), loader_for(make_split(130), accelerator, OPTIM), accelerator, OPTIM,
           evaluate=evaluate)  # fmt: skip

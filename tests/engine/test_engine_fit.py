@@ -11,7 +11,7 @@ from fit_cases import CLASSES, Watched, cpu, loader_for, make_model, make_split,
 from torch.nn.functional import cross_entropy
 
 from pct_mlops.config import ObjectiveConfig, OptimConfig
-from pct_mlops.engine import Evaluation, fit
+from pct_mlops.engine import EpochScore, fit
 from pct_mlops.engine.optim import lr_factor
 from pct_mlops.errors import PctError, TrainingError
 from pct_mlops.losses import build_objective
@@ -113,7 +113,7 @@ def test_a_loss_that_is_not_finite_stops_at_its_step() -> None:
     loader = Watched(loader_for(make_split(130), cpu(), OPTIM), poison)
     objective = build_objective(ObjectiveConfig())
     results = fit(
-        make_model(), objective, loader, optim=OPTIM, accelerator=cpu(), evaluate=lambda model: Evaluation(0.0, {})
+        make_model(), objective, loader, optim=OPTIM, accelerator=cpu(), evaluate=lambda model: EpochScore(0.0, {})
     )
     assert len(next(results).losses) == 5
     with pytest.raises(
@@ -165,9 +165,9 @@ def test_mixed_precision_computes_in_bfloat16_and_keeps_float32() -> None:
         network.backbone.layers[0].register_forward_hook(lambda module, args, result: inside.add(result.dtype))
     outside = []
 
-    def evaluate(network: torch.nn.Module) -> Evaluation:
+    def evaluate(network: torch.nn.Module) -> EpochScore:
         outside.append(network(torch.rand(2, 1, 10, 10)).logits.dtype)
-        return Evaluation(0.0, {})
+        return EpochScore(0.0, {})
 
     accelerator = cpu(mixed_precision="bf16")
     loader = loader_for(make_split(130), accelerator, OPTIM)
@@ -189,7 +189,7 @@ def test_the_best_epoch_is_the_first_with_the_highest_score() -> None:
         loader_for(make_split(50), cpu(), OPTIM),
         cpu(),
         with_(epochs=4),
-        evaluate=lambda model: Evaluation(next(scores), {"val/nfr": 0.1}),
+        evaluate=lambda model: EpochScore(next(scores), {"val/nfr": 0.1}),
         on_improved=lambda model, epoch: seen.append(epoch),
     )
     assert [result.improved for result in results] == [True, False, True, False]
@@ -201,9 +201,9 @@ def test_the_best_epoch_is_the_first_with_the_highest_score() -> None:
 def test_an_evaluation_may_switch_the_mode() -> None:
     modes = []
 
-    def evaluate(model: torch.nn.Module) -> Evaluation:
+    def evaluate(model: torch.nn.Module) -> EpochScore:
         model.eval()
-        return Evaluation(0.0, {})
+        return EpochScore(0.0, {})
 
     model = make_model()
     loader = Watched(loader_for(make_split(50), cpu(), OPTIM), lambda epoch, step: modes.append(model.training))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pct_mlops.gate import Check, Verdict
-from pct_mlops.gate.distance import distance, is_at_most
+from pct_mlops.gate.limit_distance import distance, is_at_most
 
 
 def check(verdict, bound, value=0.1, lower=0.05, upper=0.2, limit=0.15):

@@ -14,7 +14,7 @@ from pct_mlops.models import (
     build_model,
     fold_old_head,
     freeze_backbone,
-    interpolate,
+    interpolate_weights,
     load_classifier,
     load_weights_into,
     reset_batchnorm,
@@ -87,7 +87,7 @@ def test_a_share_is_between_zero_and_one_and_of_one_head(architecture) -> None:
         with pytest.raises(PctError, match="choose one between 0 and 1"):
             fold_old_head(made(architecture), nn.Linear(16, 10), share)
         with pytest.raises(PctError, match="choose one between 0 and 1"):
-            interpolate(made(architecture), made(architecture), share)
+            interpolate_weights(made(architecture), made(architecture), share)
     with pytest.raises(PctError, match=r"answers with several: set aux_eval=main\.$"):
         fold_old_head(made(architecture, "mb_small_resnet8", aux_eval="avg"), nn.Linear(16, 10), 0.5)
 
@@ -153,20 +153,20 @@ def test_weights_without_heads_go_between_class_counts(architecture) -> None:
 def test_normalisation_comes_with_the_weights(architecture) -> None:
     old, new = made(architecture, mean=(0.1,), std=(0.7,)).eval(), made(architecture)
     with pytest.raises(PctError, match=r"differ in mean \(old \[0\.1.*\], new \[0\.4.*\]\); std "):
-        interpolate(old, new, 0.5)
+        interpolate_weights(old, new, 0.5)
     load_weights_into(new, old.state_dict(), "old")
     torch.testing.assert_close(new.eval()(IMAGES).logits, old(IMAGES).logits)
     # The record says so too, to the accuracy of the tensors.
     assert new.architecture.mean == pytest.approx((0.1,), abs=1e-7)
     assert new.architecture.std == pytest.approx((0.7,), abs=1e-7)
-    assert torch.equal(interpolate(old, new, 0.5).mean, old.mean)
+    assert torch.equal(interpolate_weights(old, new, 0.5).mean, old.mean)
 
 
 @pytest.mark.parametrize("a", [0.0, 0.25, 1.0])
 def test_interpolation_is_the_formula_for_every_number(architecture, a: float) -> None:
     old, new = made(architecture, dropout=0.1), made(architecture)
     new(IMAGES)
-    mixed = interpolate(old, new, a)
+    mixed = interpolate_weights(old, new, a)
     one, other = old.state_dict(), new.state_dict()
     for key, value in mixed.state_dict().items():
         if value.is_floating_point():
@@ -186,11 +186,11 @@ def test_interpolation_is_the_formula_for_every_number(architecture, a: float) -
 def test_only_one_architecture_can_be_interpolated(architecture) -> None:
     old = made(architecture)
     with pytest.raises(PctError, match=r"differ in kwargs \(old \{'width': 8\}, new \{'width': 4\}\): train the new"):
-        interpolate(old, made(architecture, width=4), 0.5)
+        interpolate_weights(old, made(architecture, width=4), 0.5)
     with pytest.raises(PctError, match=r"differ in name \(old small_resnet8, new mb_small_resnet8\): "):
-        interpolate(old, made(architecture, "mb_small_resnet8"), 0.5)
+        interpolate_weights(old, made(architecture, "mb_small_resnet8"), 0.5)
     with pytest.raises(PctError, match=r"differ in class_names \(old .*embedding_dim \(old None, new 4\)"):
-        interpolate(old, made(architecture, embedding_dim=4, class_names=("a", "b")), 0.5)
+        interpolate_weights(old, made(architecture, embedding_dim=4, class_names=("a", "b")), 0.5)
 
 
 def test_batchnorm_statistics_become_plain_means(architecture) -> None:

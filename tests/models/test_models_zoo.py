@@ -14,7 +14,7 @@ from torchvision.ops import StochasticDepth
 
 from pct_mlops.config import PctError
 from pct_mlops.models import build_model, load_weights_into, model_names
-from pct_mlops.models.torchvision_zoo import LARGE_INPUT, names
+from pct_mlops.models.torchvision_zoo import LARGE_INPUT, torchvision_names
 
 
 @contextmanager
@@ -26,9 +26,9 @@ def no_memory(name: str) -> Iterator[None]:
 
 
 def test_torchvision_offers_what_is_known_to_work() -> None:
-    assert {"resnet50", "vit_b_16", "swin_t", "convnext_tiny", "regnet_y_400mf", "maxvit_t"} <= set(names())
-    assert len(names()) >= 80
-    assert set(names()) <= set(model_names())
+    assert {"resnet50", "vit_b_16", "swin_t", "convnext_tiny", "regnet_y_400mf", "maxvit_t"} <= set(torchvision_names())
+    assert len(torchvision_names()) >= 80
+    assert set(torchvision_names()) <= set(model_names())
 
 
 # The architectures of the research code under its own names ("swin" alone is a family of torchvision's now).

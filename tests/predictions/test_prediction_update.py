@@ -10,7 +10,7 @@ import pytest
 from prediction_tables import CLASSES, table
 
 from pct_mlops.config import PctError
-from pct_mlops.predictions import STRATEGIES, Predictions, Rule, update, updated
+from pct_mlops.predictions import STRATEGIES, Predictions, UpdateRule, update, updated
 from pct_mlops.predictions.update import confusion_counts, estimate_beliefs, revise, revise_rows
 
 
@@ -47,7 +47,7 @@ def test_the_same_as_slow_loops(strategy, smoothing):
     random = np.random.default_rng(3)
     stored_counts, new_counts = random.integers(0, 9, (2, 5, 5))
     stored, new = random.integers(0, 5, (2, 60))
-    found = revise(estimate_beliefs(stored_counts, new_counts, smoothing), stored, new, Rule(strategy, 1.7))
+    found = revise(estimate_beliefs(stored_counts, new_counts, smoothing), stored, new, UpdateRule(strategy, 1.7))
     for i, (a, b) in enumerate(zip(stored.tolist(), new.tolist(), strict=True)):
         counts = stored_counts.tolist(), new_counts.tolist(), smoothing
         posterior = loop_posterior(*counts, a, b)
@@ -60,7 +60,7 @@ def test_strategies_differ_where_they_should():
     beliefs = estimate_beliefs(*random.integers(0, 9, (2, 6, 6)), 1.0)
     stored, new = np.divmod(np.arange(36), 6)
     labels = {
-        key: revise(beliefs, stored, new, Rule(*rule)).labels
+        key: revise(beliefs, stored, new, UpdateRule(*rule)).labels
         for key, rule in {
             "mb": ("mb", 1.0),
             "mbme": ("mbme", 1.0),
@@ -85,7 +85,9 @@ def test_the_stored_label_wins_a_tie():
     even = np.full((3, 3), 4)
     stored, new = np.divmod(np.arange(9), 3)
     for strategy in STRATEGIES:
-        np.testing.assert_array_equal(revise(estimate_beliefs(even, even), stored, new, Rule(strategy)).labels, stored)
+        np.testing.assert_array_equal(
+            revise(estimate_beliefs(even, even), stored, new, UpdateRule(strategy)).labels, stored
+        )
 
 
 def world(num, seed):
@@ -110,7 +112,7 @@ def test_with_the_right_confusions_belief_beats_both_models_and_costs_lower_flip
     labels, stored, new = world(40_000, 1)
     val, val_stored, val_new = world(400_000, 2)
     beliefs = estimate_beliefs(counts_of(val, val_stored), counts_of(val, val_new))
-    best = revise(beliefs, stored, new, Rule("mb"))
+    best = revise(beliefs, stored, new, UpdateRule("mb"))
     right = best.labels == labels
     assert right.mean() > max((stored == labels).mean(), (new == labels).mean()) + 0.02
     # Calibrated: of the examples believed to a share, that share is right.
@@ -120,7 +122,7 @@ def test_with_the_right_confusions_belief_beats_both_models_and_costs_lower_flip
         assert right[part].mean() == pytest.approx(share[part].mean(), abs=0.015)
     flips = {"all": ((stored == labels) & (new != labels)).mean()}
     for ratio in (1, 3, 10):
-        kept = revise(beliefs, stored, new, Rule("cr", ratio)).labels
+        kept = revise(beliefs, stored, new, UpdateRule("cr", ratio)).labels
         flips[ratio] = ((stored == labels) & (kept != labels)).mean()
     assert flips["all"] > flips[1] > flips[3] > flips[10]
 
@@ -143,7 +145,9 @@ def test_many_classes_with_few_examples_each_are_believed_as_often_as_they_are_r
     for matrix, found in zip(counts, answers, strict=True):
         np.add.at(matrix, (labels, found), 1)
     labels, (stored, new) = draw(10)
-    known, drowned = (revise(estimate_beliefs(*counts, smoothing), stored, new, Rule()) for smoothing in (None, 1.0))
+    known, drowned = (
+        revise(estimate_beliefs(*counts, smoothing), stored, new, UpdateRule()) for smoothing in (None, 1.0)
+    )
     believed = [found.posterior.max(axis=1).mean() for found in (known, drowned)]
     assert believed[0] == pytest.approx((known.labels == labels).mean(), abs=0.05)
     assert believed[1] < 0.6 < (drowned.labels == labels).mean() < (known.labels == labels).mean()
@@ -165,7 +169,7 @@ def tables():
     return made[0], made[1], made[2], made[3]
 
 
-CAREFUL = Rule("cr", 2.0)
+CAREFUL = UpdateRule("cr", 2.0)
 
 
 def run(tables, rule=CAREFUL, **options):
@@ -186,7 +190,7 @@ def test_the_table_holds_labels_and_beliefs_joined_by_id(tables, tmp_path, monke
     assert rows["label"] == labels.tolist()
     assert rows["camera"][:3] == ["day", "night", "day"]
     beliefs = estimate_beliefs(counts_of(val, val_stored), counts_of(val, val_new))
-    whole = revise(beliefs, stored, new, Rule("cr", 2.0))
+    whole = revise(beliefs, stored, new, UpdateRule("cr", 2.0))
     assert rows["prediction"] == whole.labels.tolist()
     every = np.arange(500)
     np.testing.assert_allclose(rows["confidence"], whole.posterior[every, whole.labels], rtol=1e-6)
@@ -207,21 +211,21 @@ def test_counts_are_by_label_then_answer(tables):
 def test_rows_in_parts_are_the_whole(monkeypatch):
     beliefs = estimate_beliefs(*np.random.default_rng(7).integers(0, 9, (2, 4, 4)))
     labels, stored, new = world(300, 8)
-    whole = revise_rows(beliefs, labels, stored, new, Rule("mb"))
+    whole = revise_rows(beliefs, labels, stored, new, UpdateRule("mb"))
     monkeypatch.setattr(update, "SLAB", 1)
-    for one, other in zip(whole, revise_rows(beliefs, labels, stored, new, Rule("mb")), strict=True):
+    for one, other in zip(whole, revise_rows(beliefs, labels, stored, new, UpdateRule("mb")), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(
     ("rule", "options", "says"),
     [
-        (Rule("max"), {}, "Unknown strategy 'max': choose one of"),
-        (Rule("cr", 0.0), {}, "cost ratio is 0.0: give a positive number"),
-        (Rule("cr", -1.0), {}, "cost ratio"),
-        (Rule("cr", math.nan), {}, "cost ratio"),
-        (Rule("mb"), {"smoothing": 0.0}, "smoothing is 0.0: give a positive number"),
-        (Rule("mb"), {"smoothing": math.inf}, "smoothing"),
+        (UpdateRule("max"), {}, "Unknown strategy 'max': choose one of"),
+        (UpdateRule("cr", 0.0), {}, "cost ratio is 0.0: give a positive number"),
+        (UpdateRule("cr", -1.0), {}, "cost ratio"),
+        (UpdateRule("cr", math.nan), {}, "cost ratio"),
+        (UpdateRule("mb"), {"smoothing": 0.0}, "smoothing is 0.0: give a positive number"),
+        (UpdateRule("mb"), {"smoothing": math.inf}, "smoothing"),
     ],
 )
 def test_impossible_rules(tables, rule, options, says):

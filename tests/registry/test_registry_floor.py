@@ -8,7 +8,7 @@ from dataclasses import replace
 from moving_store import MODEL
 
 from pct_mlops.registry import Floor, read_floor, store_floor
-from pct_mlops.registry.floor import FLOOR_TAG
+from pct_mlops.registry.stored_floor import FLOOR_TAG
 
 DIGESTS = {"digest": "d" * 64, "recipe_digest": "r" * 64, "run_id": "f" * 32}
 FACTS = {"num_seeds": 2, "same_recipe": True, "version": 1, "when": "2030-01-01T00:00:00+00:00"}

@@ -13,7 +13,7 @@ from moving_store import MODEL, Killed, Unreliable, killed_before, move
 from pct_mlops.config import PctError
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind, review_state
 from pct_mlops.registry import Registry, add_review, release, reviews
-from pct_mlops.registry.reviews import MAX_TAG, REVIEW_TAG, SAMPLES_TAG
+from pct_mlops.registry.review_records import MAX_TAG, REVIEW_TAG, SAMPLES_TAG
 
 ACCEPT = Review(ReviewKind.ACCEPT, by="ada", reason="looked at all flips", when="", baseline=1)
 MARK = Review(ReviewKind.MARK, by="bo", reason="labels of batch 7", when="", mark=Mark.LABEL_ERROR, samples=("a", "b"))

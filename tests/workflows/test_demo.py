@@ -15,7 +15,7 @@ from pct_mlops.cli import main
 from pct_mlops.config import PctError, Recipe
 from pct_mlops.registry import Registry, history
 from pct_mlops.workflows import demo
-from pct_mlops.workflows.tables.compare import compare_sources
+from pct_mlops.workflows.tables.compare_sources import compare_sources
 from pct_mlops.workflows.training.train import train
 
 NAME = RECIPE["model_name"]

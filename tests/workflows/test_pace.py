@@ -9,8 +9,8 @@ import os
 import pytest
 from rich.console import Console
 
-from pct_mlops.workflows.studies import progress as module
-from pct_mlops.workflows.studies.progress import Pace, duration, pace
+from pct_mlops.workflows.studies import sweep_progress as module
+from pct_mlops.workflows.studies.sweep_progress import Pace, duration, pace
 
 
 @pytest.fixture

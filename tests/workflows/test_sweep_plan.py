@@ -17,7 +17,7 @@ from pct_mlops.workflows.studies.plan import (
     weighed,
     with_contents,
 )
-from pct_mlops.workflows.training.teacher import with_preset_teacher
+from pct_mlops.workflows.training.teacher import preset_teacher
 
 RECIPE = Recipe(model_name="digits", objective={"label_smoothing": 0.1}, seed={"model": 5, "data": 7, "sampler": 6})
 OLD = "models:/digits/1"
@@ -168,7 +168,7 @@ def test_teachers_that_the_recipe_names_replace_those_that_a_preset_brings(given
 def test_a_training_changes_nothing_about_a_planned_teacher(loss, given):
     """It looks at what the preset brings once more, when the number of production is in the recipe already."""
     (member,) = members(loss, with_parts(teacher=given))
-    again = with_preset_teacher(member.recipe).teacher
+    again = preset_teacher(member.recipe.teacher, member.recipe.objective.loss)
     assert again == member.recipe.teacher
 
 

@@ -22,7 +22,9 @@ def references_of(store, *overrides):
     accelerator = make_accelerator(recipe.engine)
     session = open_session(accelerator, store.uri, create=False)
     inputs = read_inputs(recipe, accelerator)
-    return fetch_references(inputs.recipe, inputs.splits, session), inputs.splits
+    recipe = inputs.recipe
+    names = {"loss": recipe.objective.loss, "new": recipe.model, "model_name": recipe.model_name}
+    return fetch_references(recipe.teacher, inputs.splits, session, **names), inputs.splits
 
 
 def teacher_of(store, *overrides):

@@ -15,7 +15,7 @@ from pct_mlops.config import PctError, Recipe
 from pct_mlops.engine import make_accelerator
 from pct_mlops.predictions import Predictions
 from pct_mlops.workflows.runtime.session import open_session
-from pct_mlops.workflows.training.components import assemble
+from pct_mlops.workflows.training.components import build_parts
 from pct_mlops.workflows.training.initial_weights import set_start, warm_start
 from pct_mlops.workflows.training.inputs import read_inputs
 from pct_mlops.workflows.training.teacher import build_teacher, fetch_references
@@ -40,10 +40,16 @@ def stored_model(store, number):
     return load_classifier(store.registry.download(version, "model.safetensors").parent)
 
 
+def teacher_of(inputs, session):
+    recipe = inputs.recipe
+    names = {"loss": recipe.objective.loss, "new": recipe.model, "model_name": recipe.model_name}
+    return build_teacher(fetch_references(recipe.teacher, inputs.splits, session, **names), inputs.splits)
+
+
 def started(store, *overrides):
     session = session_of(store)
     inputs = read_inputs(Recipe.read(store.recipe, list(overrides)), session.accelerator)
-    set_start(inputs, session)
+    set_start(inputs.model, inputs.recipe.model, inputs.recipe.model_name, inputs.splits, session)
     return inputs.model
 
 
@@ -85,8 +91,8 @@ def test_a_teacher_of_other_classes_in_another_order_teaches_those_that_both_kno
     session = session_of(store)
     recipe = Recipe.read(store.recipe, [*SHORT, f"objective.loss={loss}", f"teacher.ref={store.folder / 'old'}"])
     inputs = read_inputs(recipe, session.accelerator)
-    teacher = build_teacher(fetch_references(inputs.recipe, inputs.splits, session), inputs.splits)
-    assert assemble(inputs, session, teacher).objective.known_classes == tuple(range(8))
+    teacher = teacher_of(inputs, session)
+    assert build_parts(inputs, session, teacher).objective.known_classes == tuple(range(8))
     trained = train_once(recipe, session)
     assert np.isfinite(trained.logits["test"]).all()
 
@@ -263,8 +269,8 @@ def identity(store, *overrides):
     session = session_of(store)
     inputs = read_inputs(Recipe.read(store.recipe, list(overrides)), session.accelerator)
     learns = inputs.objective.needs_teacher
-    teacher = build_teacher(fetch_references(inputs.recipe, inputs.splits, session), inputs.splits) if learns else None
-    return Training(assemble(inputs, session, teacher), session, resume=True).fingerprint
+    teacher = teacher_of(inputs, session) if learns else None
+    return Training(build_parts(inputs, session, teacher), session, resume=True).fingerprint
 
 
 def test_a_training_is_another_one_when_what_its_recipe_points_at_changed(store, monkeypatch):

@@ -12,7 +12,7 @@ from pct_mlops.data import load_data
 from pct_mlops.models import Architecture, build_model
 from pct_mlops.reports import CurvePoint
 from pct_mlops.workflows.tables.interpolate import check_shares, choose
-from pct_mlops.workflows.tables.weight_path import Sweep
+from pct_mlops.workflows.tables.weight_path import WeightPath
 
 DATA = {"name": "digits", "augment": {"crop": "none", "flip": False}, "num_workers": 0}
 
@@ -40,7 +40,7 @@ def sweep_of(splits, norm="batch", batches=3, batch_size=32, **data):
         model.train()(splits.train.images(range(seed, seed + 20)).float() / 255)
         models.append(model.eval())
     recipe = Recipe(model_name="m", data={**DATA, **data}, optim={"global_batch_size": batch_size})
-    return Sweep((models[0], models[1]), recipe, splits, Accelerator(cpu=True), batches), models
+    return WeightPath((models[0], models[1]), recipe, splits, Accelerator(cpu=True), batches), models
 
 
 @pytest.mark.parametrize("share", [0, 1])

@@ -9,7 +9,7 @@ import streamlit as st
 from pct_mlops.charts import count
 from pct_mlops.comparison import FlipRow
 from pct_mlops.explorer.components import example_html, review_form
-from pct_mlops.explorer.components.gallery import Answer, Tile, gallery, image, text
+from pct_mlops.explorer.components.gallery import Tile, TileAnswer, gallery, html_text, image
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import example_facts, example_images, pairs
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
@@ -23,7 +23,7 @@ KIND_TITLES = {
 }
 
 
-def draw(pair: Pair, row: FlipRow, titles: list[str]) -> None:
+def draw_example(pair: Pair, row: FlipRow, titles: list[str]) -> None:
     """The example under the navigation."""
     left, right = st.columns([1, 1.7], gap="large")
     with left:
@@ -45,8 +45,8 @@ def draw_image(pair: Pair, row: FlipRow, titles: list[str]) -> None:
     alt = f"{titles[row.label]} ({row.sample_id})"
     st.html(f'{example_html.STYLE}<div class="pct-big">{image(png, alt)}</div>')
     st.html(
-        f'<div style="overflow-wrap:anywhere"><b>{text(titles[row.label])}</b> is the target<br>'
-        f'<span style="opacity:.75;font-size:.85rem">{text(row.sample_id)}</span></div>'
+        f'<div style="overflow-wrap:anywhere"><b>{html_text(titles[row.label])}</b> is the target<br>'
+        f'<span style="opacity:.75;font-size:.85rem">{html_text(row.sample_id)}</span></div>'
     )
     if said:
         st.caption(plain(said))
@@ -97,7 +97,7 @@ def draw_history(pair: Pair, row: FlipRow, titles: list[str]) -> None:
         if not asked:
             st.caption("Each version's table is large, so this takes a moment.")
             return
-    found = example_facts.history(pair, row.sample_id, newest)
+    found = example_facts.example_history(pair, row.sample_id, newest)
     st.html(example_html.past_table(found, titles, example_facts.versions_on_screen(pair)))
 
 
@@ -121,7 +121,7 @@ def _tile(item: example_facts.Neighbour, images: dict[str, bytes], titles: Seque
         sample_id=item.sample_id,
         target=titles[item.label],
         old=None,
-        new=Answer(titles[item.prediction], None, right),
+        new=TileAnswer(titles[item.prediction], None, right),
         png=images.get(item.sample_id),
         href="?" + selection.query(example=item.sample_id),
     )

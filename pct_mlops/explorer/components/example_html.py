@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 
 from pct_mlops.charts import percent
 from pct_mlops.config.difference import Difference
-from pct_mlops.explorer.components.gallery import text
-from pct_mlops.explorer.components.html_table import Column, table
+from pct_mlops.explorer.components.gallery import html_text
+from pct_mlops.explorer.components.html_table import Column, html_table
 from pct_mlops.explorer.queries.example_facts import Past
 
 STYLE = """<style>
@@ -42,7 +42,7 @@ def distribution(shares: Sequence[tuple[str, float]], target: str, answer: str) 
         sign = f"{mark_of(name == target)} " if name in (target, answer) else ""
         width = 100 * min(max(share, 0.0), 1.0)
         lines.append(
-            f'<div class="pct-line"><span class="pct-name" title="{text(name)}">{sign}{text(name)}</span>'
+            f'<div class="pct-line"><span class="pct-name" title="{html_text(name)}">{sign}{html_text(name)}</span>'
             f'<span class="pct-share">{percent(share)}</span></div>'
             f'<div class="pct-track"><i class="pct-{kind}" style="width:{width:.1f}%"></i></div>'
         )
@@ -52,22 +52,25 @@ def distribution(shares: Sequence[tuple[str, float]], target: str, answer: str) 
 def past_table(found: Sequence[Past], titles: Sequence[str], on_screen: Collection[int]) -> str:
     """What each version said of the example, the newest first; those on screen are shaded."""
     columns = (Column("version", "32%"), Column("answer"), Column("confidence", "7em", "pct-number"))
-    return STYLE + table(columns, (_past_row(past, titles, past.version in on_screen) for past in found))
+    return STYLE + html_table(columns, (_past_row(past, titles, past.version in on_screen) for past in found))
 
 
 def _past_row(past: Past, titles: Sequence[str], is_here: bool) -> str:
     name = " · ".join([str(past.version), *past.aliases])
     here = ' class="pct-here"' if is_here else ""
     if past.answer is None:
-        return f'<tr{here}><td>{text(name)}</td><td colspan="2"><i>{text(past.problem)}</i></td></tr>'
+        return f'<tr{here}><td>{html_text(name)}</td><td colspan="2"><i>{html_text(past.problem)}</i></td></tr>'
     right = past.answer.prediction == past.answer.label
     return (
-        f"<tr{here}><td>{text(name)}</td><td>{mark_of(right)} {text(titles[past.answer.prediction])}</td>"
+        f"<tr{here}><td>{html_text(name)}</td><td>{mark_of(right)} {html_text(titles[past.answer.prediction])}</td>"
         f'<td class="pct-number">{percent(past.answer.confidence)}</td></tr>'
     )
 
 
 def difference_table(found: Sequence[Difference]) -> str:
     """Changed keys with both values."""
-    rows = (f"<tr><td>{text(item.key)}</td><td>{text(item.old)}</td><td>{text(item.new)}</td></tr>" for item in found)
-    return table((Column("what", "34%"), Column("old"), Column("new")), rows)
+    rows = (
+        f"<tr><td>{html_text(item.key)}</td><td>{html_text(item.old)}</td><td>{html_text(item.new)}</td></tr>"
+        for item in found
+    )
+    return html_table((Column("what", "34%"), Column("old"), Column("new")), rows)

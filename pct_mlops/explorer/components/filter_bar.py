@@ -46,7 +46,7 @@ HINTS = {
 }
 
 
-def restore(pair: Pair, titles: list[str]) -> Asked:
+def restore_filters(pair: Pair, titles: list[str]) -> Asked:
     """What the address asks for, before the widgets are drawn; a notice for each part that names nothing."""
     selection.restore("kind", KINDS, "negative")
     for name in ("target", "answer", "was"):
@@ -99,7 +99,7 @@ def _shown() -> dict[str, str]:
     return {name: value for name, value in shown.items() if value}
 
 
-def draw(pair: Pair, titles: list[str]) -> None:
+def draw_filters(pair: Pair, titles: list[str]) -> None:
     """The widgets; each change starts at the first page again."""
     st.segmented_control(
         "Kind",
@@ -214,7 +214,7 @@ def num_active() -> int:
     return sum(map(bool, set_ones)) + (state["conf"] != WHOLE)
 
 
-def remember() -> None:
+def remember_filters() -> None:
     """Let the address say all of it, as one step of the browser's history."""
     sort = st.session_state["sort"]
     shown = _shown()

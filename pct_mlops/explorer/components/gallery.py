@@ -45,7 +45,7 @@ figure>.pct-mark{position:static;display:inline-block;margin:9px 11px 0}
 
 
 @dataclass(frozen=True)
-class Answer:
+class TileAnswer:
     """What one model said: class name, confidence as a fraction where known, and whether it is the target."""
 
     name: str
@@ -59,14 +59,14 @@ class Tile:
 
     sample_id: str
     target: str
-    old: Answer | None
-    new: Answer
+    old: TileAnswer | None
+    new: TileAnswer
     png: bytes | None = None
     href: str = ""
     mark: str = ""
 
 
-def text(value: str) -> str:
+def html_text(value: str) -> str:
     """Data as HTML text or attribute: shown literally, on one line."""
     return html.escape(printable(value), quote=True)
 
@@ -83,14 +83,14 @@ def gallery(tiles: Sequence[Tile]) -> str:
 
 
 def _tile(tile: Tile, pictured: bool) -> str:
-    mark = f'<span class="pct-mark">{text(tile.mark)}</span>' if tile.mark else ""
+    mark = f'<span class="pct-mark">{html_text(tile.mark)}</span>' if tile.mark else ""
     shown = f'<div class="pct-image">{image(tile.png, f"{tile.target} ({tile.sample_id})")}{mark}</div>'
     return (
-        f'<a class="pct-tile" href="{text(tile.href)}" target="_self" data-pct-id="{_exact(tile.sample_id)}">'
+        f'<a class="pct-tile" href="{html_text(tile.href)}" target="_self" data-pct-id="{_exact(tile.sample_id)}">'
         f"<figure>{shown if pictured else mark}"
         f'<figcaption class="pct-text">'
-        f'<div class="pct-target pct-two" title="target: {text(tile.target)}">{text(tile.target)}</div>'
-        f'<div class="pct-id pct-cut" title="{text(tile.sample_id)}">{text(tile.sample_id)}</div>'
+        f'<div class="pct-target pct-two" title="target: {html_text(tile.target)}">{html_text(tile.target)}</div>'
+        f'<div class="pct-id pct-cut" title="{html_text(tile.sample_id)}">{html_text(tile.sample_id)}</div>'
         f"{_answer('old', tile.old) if tile.old else ''}{_answer('new', tile.new)}</figcaption></figure></a>"
     )
 
@@ -104,10 +104,10 @@ def image(png: bytes | None, alt: str) -> str:
         return '<div class="pct-none">image too large to show</div>'
     small = ' class="pct-small"' if size[0] <= _SMALL else ""
     data = base64.b64encode(png).decode("ascii")
-    return f'<img{small} src="data:image/png;base64,{data}" alt="{text(alt)}">'
+    return f'<img{small} src="data:image/png;base64,{data}" alt="{html_text(alt)}">'
 
 
-def _answer(who: str, answer: Answer) -> str:
+def _answer(who: str, answer: TileAnswer) -> str:
     kind, mark = ("right", "✓") if answer.is_right else ("wrong", "✗")
     sure = "" if answer.confidence is None else percent(answer.confidence)
     width = 100 * min(max(answer.confidence or 0.0, 0.0), 1.0)
@@ -116,6 +116,6 @@ def _answer(who: str, answer: Answer) -> str:
         f'<div class="pct-row"><span class="pct-who">{who}</span>'
         f'<span class="pct-{kind}" title="{kind}" role="img" aria-label="{kind}">{mark}</span>'
         f'<span class="pct-conf">{sure}</span></div>'
-        f'<div class="pct-two" title="{text(answer.name)}">{text(answer.name)}</div>'
+        f'<div class="pct-two" title="{html_text(answer.name)}">{html_text(answer.name)}</div>'
         f"{bar}"
     )

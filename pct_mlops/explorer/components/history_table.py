@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pct_mlops.charts import MovePoint, count, percent, running
-from pct_mlops.explorer.components.gallery import text
-from pct_mlops.explorer.components.html_table import Column, table
+from pct_mlops.explorer.components.gallery import html_text
+from pct_mlops.explorer.components.html_table import Column, html_table
 
 if TYPE_CHECKING:
     from pct_mlops.registry import Move
@@ -27,17 +27,17 @@ NONE = "–"
 def history_table(moves: Sequence[Move], points: Sequence[MovePoint]) -> str:
     """Moves, given oldest first beside what they flipped, shown newest first."""
     rows = [_row(*parts) for parts in zip(moves, points, running(points), strict=True)]
-    return table(COLUMNS, reversed(rows), room="8px")
+    return html_table(COLUMNS, reversed(rows), room="8px")
 
 
 def _row(move: Move, point: MovePoint, total: int) -> str:
-    verdict = "" if point.kind == "rollback" else f"<br><small>{text(move.verdict)}</small>"
+    verdict = "" if point.kind == "rollback" else f"<br><small>{html_text(move.verdict)}</small>"
     return (
-        f"<tr><td>{text(move.when[:10])}<br><small>{text(move.when[11:16])} UTC</small></td>"
-        f"<td>{_MARKS[point.kind]} {point.kind}{verdict}</td><td>{text(point.title)}</td>"
+        f"<tr><td>{html_text(move.when[:10])}<br><small>{html_text(move.when[11:16])} UTC</small></td>"
+        f"<td>{_MARKS[point.kind]} {point.kind}{verdict}</td><td>{html_text(point.title)}</td>"
         f'<td class="pct-number">{NONE if point.nfr is None else percent(point.nfr.value)}</td>'
         f'<td class="pct-number">{count(total)}</td>'
-        f"<td>{text(move.who)}</td><td>{text(move.reason) or NONE}</td></tr>"
+        f"<td>{html_text(move.who)}</td><td>{html_text(move.reason) or NONE}</td></tr>"
     )
 
 

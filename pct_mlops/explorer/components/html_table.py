@@ -23,7 +23,7 @@ class Column(NamedTuple):
     classes: str = ""
 
 
-def table(columns: Sequence[Column], rows: Iterable[str], *, room: str = "", classes: str = "") -> str:
+def html_table(columns: Sequence[Column], rows: Iterable[str], *, room: str = "", classes: str = "") -> str:
     """Rows, each a whole <tr>, under their head; `room` is the padding of a cell where it is not the usual one."""
     shape = "".join(f"<col{_given('class', column.classes)}{_given('style', _width(column))}>" for column in columns)
     head = "".join(f"<th{_given('class', column.classes)}>{column.title}</th>" for column in columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pct_mlops.explorer.components.gallery import text
+from pct_mlops.explorer.components.gallery import html_text
 
 STYLE = """<style>
 .pct-limits{position:relative;height:18px;--pct-dot:10px;--pct-inset:1px}
@@ -40,7 +40,7 @@ def line(
     if value is not None:
         parts.append(_part("value", value))
     parts.append(_part("limit", limit))
-    heard = f'role="img" aria-label="{text(says)}" title="{text(says)}"' if says else 'aria-hidden="true"'
+    heard = f'role="img" aria-label="{html_text(says)}" title="{html_text(says)}"' if says else 'aria-hidden="true"'
     return f'<div class="{f"pct-limits {classes}".strip()}" {heard}>{"".join(parts)}</div>'
 
 

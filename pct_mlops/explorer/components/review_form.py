@@ -129,7 +129,7 @@ def attempt(pair: Pair, kind: ReviewKind, reason: str, **what: Any) -> bool:
         st.session_state[SAID] = f"Nothing was written: fill in {' and '.join(missing)}."
         return False
     try:
-        reviewer.write(pair, reviewer.record(pair, kind, reason, **what))
+        reviewer.write_review(pair, reviewer.signed_review(pair, kind, reason, **what))
     except PctError as error:
         st.session_state[SAID] = str(error)
         return False

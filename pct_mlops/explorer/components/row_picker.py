@@ -40,7 +40,7 @@ def pick_needle(place: DeltaGenerator, label: str, placeholder: str, num_rows: i
     return place.text_input(label, key="find", placeholder=placeholder, icon=":material/search:")
 
 
-def remember(order: str, needle: str, **more: str | None) -> None:
+def remember_rows(order: str, needle: str, **more: str | None) -> None:
     """Let the address say which rows are shown."""
     selection.remember(order=order if order != FIRST else None, find=needle, **more)
 

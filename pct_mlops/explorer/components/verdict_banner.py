@@ -9,11 +9,11 @@ import streamlit as st
 from pct_mlops.charts import count, number, percent, points, ruler
 from pct_mlops.comparison import METRICS
 from pct_mlops.explorer.components import limit_bar
-from pct_mlops.explorer.components.gallery import text
-from pct_mlops.explorer.components.html_table import Column, table
+from pct_mlops.explorer.components.gallery import html_text
+from pct_mlops.explorer.components.html_table import Column, html_table
 from pct_mlops.explorer.markup import plain
 from pct_mlops.gate.decision import WORST_FIRST
-from pct_mlops.gate.distance import distance, is_at_most
+from pct_mlops.gate.limit_distance import distance, is_at_most
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,7 @@ def reasons(decision: Decision) -> list[str]:
 def rules_table(checks: Sequence[Check]) -> str:
     """Every check with its sentence, observed value and distance to its limit, as HTML; the worst first."""
     rows = sorted(checks, key=_closest_first)[:SHOWN]
-    return limit_bar.STYLE + STYLE + table(COLUMNS, map(_row, rows), room="9px 10px", classes="pct-rules")
+    return limit_bar.STYLE + STYLE + html_table(COLUMNS, map(_row, rows), room="9px 10px", classes="pct-rules")
 
 
 def _closest_first(check: Check) -> tuple[int, float]:
@@ -95,8 +95,8 @@ def left_out(checks: Sequence[Check]) -> int:
 
 def _row(check: Check) -> str:
     return (
-        f'<tr><td class="pct-verdict">{_MARKS[check.verdict]} {text(str(check.verdict))}</td>'
-        f"<td>{text(check.sentence)}</td>"
+        f'<tr><td class="pct-verdict">{_MARKS[check.verdict]} {html_text(str(check.verdict))}</td>'
+        f"<td>{html_text(check.sentence)}</td>"
         f'<td class="pct-number pct-wide">{written(check.metric, check.value)}</td>'
         f'<td class="pct-number pct-wide">{written(check.metric, check.limit)}</td>'
         f"<td>{_distance(check)}</td></tr>"

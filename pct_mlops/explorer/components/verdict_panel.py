@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pct_mlops.gate import Decision
 
 
-def draw(pair: Pair) -> Decision | None:
+def draw_verdict(pair: Pair) -> Decision | None:
     """The gate's decision under the given policy, and the one on record when it judged this very pair."""
     recorded = pairs.recorded_verdict(pair)
     try:
-        decision = decisions.decision(pair, selection.policy())
+        decision = decisions.decision(pair, selection.policy_file())
     except PctError as error:
         st.error(plain(str(error)), icon=":material/error:")
         decision = None
@@ -31,7 +31,7 @@ def draw(pair: Pair) -> Decision | None:
             verdict_banner.banner(
                 recorded, "So the gate recorded when it judged these two versions.", "No policy was given here."
             )
-        elif not selection.policy():
+        elif not selection.policy_file():
             st.info(
                 "No verdict: no policy was given. Start the explorer with `--policy FILE` to see one.",
                 icon=":material/policy:",
@@ -41,7 +41,7 @@ def draw(pair: Pair) -> Decision | None:
     verdict_banner.banner(
         str(decision.verdict),
         decision.sentence,
-        f"Judged now under {Path(selection.policy() or '').name}.{note}",
+        f"Judged now under {Path(selection.policy_file() or '').name}.{note}",
         verdict_banner.reasons(decision),
     )
     return decision

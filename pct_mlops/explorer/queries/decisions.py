@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 def decision(pair: Pair, path: str | None) -> Decision | None:
     """What the gate says about this pair under a policy file; None without one."""
-    return decide_under(pair, pairs.policy(pairs.file_table(path))) if path else None
+    return decide_under(pair, pairs.read_policy(pairs.file_table(path))) if path else None
 
 
 def decide_under(pair: Pair, given: Policy) -> Decision:
     """What the gate says about this pair under a policy, with the reviews, the floor and the pinned examples."""
-    review, floor = reviews.state(pair), pairs.floor(pair)
+    review, floor = reviews.state(pair), pairs.floor_of(pair)
     said = tuple(sorted((sample, record.id) for sample, record in review.marks.items()))
     decided = review.decision.id if review.decision else ""
     return _decided(pair, given.digest, (decided, said), floor.mean if floor else None, given, review)
@@ -36,7 +36,9 @@ def _decided(
     pair: Pair, digest: str, said: tuple[object, ...], floor: float | None, _given: Policy, _review: ReviewState
 ) -> Decision:
     # The policy's digest and the records' ids stand for the two arguments that are not compared.
-    return decide(_given, joined(pair, _given, frozenset(apart_ids(_given, _review))), floor=floor, review=_review)
+    return decide(
+        _given, comparison_under(pair, _given, frozenset(apart_ids(_given, _review))), floor=floor, review=_review
+    )
 
 
 def apart(pair: Pair, given: Policy) -> frozenset[str]:
@@ -44,7 +46,7 @@ def apart(pair: Pair, given: Policy) -> frozenset[str]:
     return frozenset(apart_ids(given, reviews.state(pair)))
 
 
-def joined(pair: Pair, given: Policy, apart: frozenset[str]) -> Comparison:
+def comparison_under(pair: Pair, given: Policy, apart: frozenset[str]) -> Comparison:
     """The joined pair as this policy counts it: the one on screen where that makes no difference."""
     slices = pairs.file_table(given.slices_path) if given.slices_path is not None else None
     if not apart and given.class_costs is None and slices in (None, pairs.joined_slices(pair)):

@@ -20,7 +20,7 @@ from pct_mlops.explorer.queries import flip_pages, pairs
 from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import REFRESH, Pair, Table, VersionTable
 from pct_mlops.predictions import Predictions
-from pct_mlops.predictions.single import Answer, Neighbour, answer, nearest, top_classes
+from pct_mlops.predictions.single import ExamplePrediction, Neighbour, answer, nearest, top_classes
 
 HISTORY = 12  # versions, the newest first: each costs a look into its table
 SMALL = 100_000  # examples; the history of larger tables is looked up only when asked for
@@ -45,7 +45,7 @@ class Past:
 
     version: int
     aliases: tuple[str, ...]
-    answer: Answer | None
+    answer: ExamplePrediction | None
     problem: str = ""
 
 
@@ -79,7 +79,7 @@ def num_examples(pair: Pair) -> int:
 
 # A version that cannot be read is not asked for again at every click, and not given up for good.
 @st.cache_data(ttl=REFRESH, max_entries=200, show_spinner="Looking the example up in the other versions…")
-def history(pair: Pair, sample_id: str, newest: tuple[int, ...]) -> list[Past]:
+def example_history(pair: Pair, sample_id: str, newest: tuple[int, ...]) -> list[Past]:
     """What these versions of the new table's model said of the example, in the order given."""
     assert isinstance(pair.new, VersionTable)
     uri, name = pair.new.tracking_uri, pair.new.name
@@ -95,7 +95,7 @@ def history(pair: Pair, sample_id: str, newest: tuple[int, ...]) -> list[Past]:
 
 
 @st.cache_data(max_entries=5000, show_spinner=False)
-def _past(table: VersionTable, like: VersionTable, sample_id: str) -> Answer | None:
+def _past(table: VersionTable, like: VersionTable, sample_id: str) -> ExamplePrediction | None:
     predictions = pairs.predictions(table)
     same = predictions.info.digest == pairs.predictions(like).info.digest
     return answer(predictions, sample_id) if same else None

@@ -85,7 +85,7 @@ def versions(tracking_uri: str | None, name: str) -> list[Version]:
     return registry(tracking_uri).versions(name)
 
 
-def table(tracking_uri: str | None, text: str) -> Table:
+def table_of(tracking_uri: str | None, text: str) -> Table:
     """A file, or the version that name@alias or name/3 means now."""
     # Without loading mlflow, which two local files do not need.
     if Path(text).exists() or Path(text).suffix == ".parquet":
@@ -115,7 +115,7 @@ def _comparison(old: Table, new: Table, slices: FileTable | None) -> Comparison:
 
 # The files that a policy names may change while its own stays as it is.
 @st.cache_resource(ttl=REFRESH, max_entries=8, show_spinner=False)
-def policy(file: FileTable) -> Policy:
+def read_policy(file: FileTable) -> Policy:
     """A policy with the contents of the files that it names; PctError says what is wrong with it."""
     return Policy.read(file.path)
 
@@ -123,7 +123,7 @@ def policy(file: FileTable) -> Policy:
 def policy_slices(path: str | None) -> FileTable | None:
     """The file of slice columns that a policy names; None as well where the policy cannot be read, which others say."""
     try:
-        slices = policy(file_table(path)).slices_path if path else None
+        slices = read_policy(file_table(path)).slices_path if path else None
         return file_table(slices) if slices else None
     except PctError:
         return None
@@ -185,10 +185,10 @@ def class_counts(pair: Pair) -> list[ClassCounts]:
 def class_rates(pair: Pair, classes: tuple[ClassCounts, ...]) -> list[ClassRates]:
     """NFR, PFR and both accuracies with bounds, in the order given."""
     joined, titles = comparison(pair), class_titles(pair)
-    return [rates(joined, row, titles[row.index], class_index=row.index) for row in classes]
+    return [rates_of(joined, row, titles[row.index], class_index=row.index) for row in classes]
 
 
-def rates(joined: Comparison, row: ClassCounts, title: str, **part: Any) -> ClassRates:
+def rates_of(joined: Comparison, row: ClassCounts, title: str, **part: Any) -> ClassRates:
     """The rates of a part of the examples, with bounds; `part` says which, as for Comparison.estimate."""
     wanted = ("nfr", "pfr", "accuracy_old", "accuracy_new")
     return ClassRates(row.index, title, row.counts.total, *(joined.estimate(metric, **part) for metric in wanted))
@@ -219,7 +219,7 @@ def recorded_verdict(pair: Pair) -> str | None:
 
 
 @st.cache_data(ttl=REFRESH, show_spinner=False)
-def floor(pair: Pair) -> Floor | None:
+def floor_of(pair: Pair) -> Floor | None:
     """What retraining alone flips on the same examples; None where it was not measured."""
     if not isinstance(pair.new, VersionTable):
         return None
@@ -230,7 +230,7 @@ def floor(pair: Pair) -> Floor | None:
     return read_floor(registry(pair.new.tracking_uri), name, predictions(pair.new).info.digest)
 
 
-def forget() -> None:
+def forget_tables() -> None:
     """Drop everything cached, for another try."""
     st.cache_data.clear()
     st.cache_resource.clear()

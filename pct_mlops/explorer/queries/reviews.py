@@ -57,6 +57,6 @@ def can_undo(pair: Pair) -> frozenset[str]:
     return frozenset(review.id for review in counted if review.kind is not ReviewKind.UNDO)
 
 
-def forget() -> None:
+def forget_records() -> None:
     """Read the records anew: one was added."""
     _records.clear()

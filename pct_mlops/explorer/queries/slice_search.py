@@ -19,17 +19,17 @@ FOUND, DOUBTFUL = 20, 5  # slices at most, and of those that may be chance
 
 
 @st.cache_data(max_entries=50, show_spinner="Counting slices…")
-def counts(pair: Pair, column: str) -> list[ClassCounts]:
+def slice_counts(pair: Pair, column: str) -> list[ClassCounts]:
     """The 2x2 of every value of a column, with the place of the value as its index."""
     found = pairs.comparison(pair).slices(column)
     return [ClassCounts(place, part.value, part.counts) for place, part in enumerate(found)]
 
 
 @st.cache_data(max_entries=200, show_spinner="Counting slices…")
-def rates(pair: Pair, column: str, rows: tuple[ClassCounts, ...]) -> list[ClassRates]:
+def slice_rates(pair: Pair, column: str, rows: tuple[ClassCounts, ...]) -> list[ClassRates]:
     """NFR, PFR and both accuracies of these values with bounds, in the order given."""
     joined = pairs.comparison(pair)
-    return [pairs.rates(joined, row, row.name or EMPTY, slice=(column, row.name)) for row in rows]
+    return [pairs.rates_of(joined, row, row.name or EMPTY, slice=(column, row.name)) for row in rows]
 
 
 @st.cache_data(max_entries=50, show_spinner="Searching all slices…")

@@ -54,7 +54,7 @@ class Versions:
 
 
 @st.cache_data(max_entries=5000, show_spinner=False)
-def rates(old: VersionTable, new: VersionTable) -> Rates:
+def pair_rates(old: VersionTable, new: VersionTable) -> Rates:
     """Accuracies, NFR and flips of a pair of versions, which never change; nothing else of them is kept."""
     comparison = compare(pairs.predictions(old), pairs.predictions(new))
     return Rates(
@@ -69,7 +69,7 @@ def rates(old: VersionTable, new: VersionTable) -> Rates:
 def _rates_or_reason(old: VersionTable, new: VersionTable) -> Rates | str:
     # Also a failure is kept for a while: a page must not ask a server for the same missing file at every click.
     try:
-        return rates(old, new)
+        return pair_rates(old, new)
     except PctError as error:
         return str(error)
 
@@ -192,11 +192,11 @@ def _number(version: int | None) -> str:
 
 
 @st.cache_resource(ttl=60, show_spinner="Looking for sweeps…")
-def sweeps(tracking_uri: str | None, name: str) -> list[StoredSweep]:
+def stored_sweeps(tracking_uri: str | None, name: str) -> list[StoredSweep]:
     """Sweeps against versions of the model, the newest first."""
-    from pct_mlops.registry.sweeps import sweeps
+    from pct_mlops.registry import sweeps
 
-    return sweeps(pairs.registry(tracking_uri), name)
+    return sweeps.find_sweeps(pairs.registry(tracking_uri), name)
 
 
 def sweep_title(sweep: StoredSweep) -> str:

@@ -33,17 +33,17 @@ class Limits:
     confidence: float | None = None
 
 
-def policy(path: str | None) -> Policy:
+def starting_policy(path: str | None) -> Policy:
     """The policy that the explorer was started with, or something to begin with."""
-    return pairs.policy(pairs.file_table(path)) if path else Policy.model_validate(START)
+    return pairs.read_policy(pairs.file_table(path)) if path else Policy.model_validate(START)
 
 
 def changed(path: str | None, limits: Limits) -> Policy:
     """The policy with the reader's limits."""
-    return with_limits(policy(path), dict(limits.moved), limits.confidence)
+    return with_limits(starting_policy(path), dict(limits.moved), limits.confidence)
 
 
-def decision(pair: Pair, path: str | None, limits: Limits) -> Decision:
+def what_if_decision(pair: Pair, path: str | None, limits: Limits) -> Decision:
     """What the gate would say with these limits, and with all else that it is given."""
     return decisions.decide_under(pair, changed(path, limits))
 
@@ -51,7 +51,7 @@ def decision(pair: Pair, path: str | None, limits: Limits) -> Decision:
 def checks(pair: Pair, path: str | None, limits: Limits, place: int) -> list[Check]:
     """What one rule says with these limits."""
     mine = Limits(tuple((index, value) for index, value in limits.moved if index == place), limits.confidence)
-    given, floor = changed(path, mine), pairs.floor(pair)
+    given, floor = changed(path, mine), pairs.floor_of(pair)
     # Of all rules only this one counts here, so that moving another one's limit judges nothing anew.
     alone = given.model_copy(update={"rules": (given.rules[place],)})
     return _checks(pair, alone.digest, decisions.apart(pair, alone), floor.mean if floor else None, alone)
@@ -60,4 +60,4 @@ def checks(pair: Pair, path: str | None, limits: Limits, place: int) -> list[Che
 @st.cache_data(max_entries=1000, show_spinner="Judging…")
 def _checks(pair: Pair, digest: str, apart: frozenset[str], floor: float | None, _alone: Policy) -> list[Check]:
     # The digest stands for the policy.
-    return check_rule(_alone.rules[0], decisions.joined(pair, _alone, apart), _alone.confidence, floor)[0]
+    return check_rule(_alone.rules[0], decisions.comparison_under(pair, _alone, apart), _alone.confidence, floor)[0]

@@ -45,7 +45,7 @@ def reviewer() -> str:
     return logged_in() or str(st.session_state.get(NAME, "")).strip()[:MAX_NAME]
 
 
-def write(pair: Pair, review: Review) -> None:
+def write_review(pair: Pair, review: Review) -> None:
     """Add a record under the reader's name; PctError when it cannot be kept."""
     from pct_mlops.registry import add_review
 
@@ -56,10 +56,10 @@ def write(pair: Pair, review: Review) -> None:
     try:
         add_review(source, source.get(pair.new.name, pair.new.version), review)
     finally:
-        reviews.forget()
+        reviews.forget_records()
 
 
-def record(pair: Pair, kind: ReviewKind, reason: str, **what: Any) -> Review:
+def signed_review(pair: Pair, kind: ReviewKind, reason: str, **what: Any) -> Review:
     """A record of now about the pair on screen, signed by its reader; `what` are further fields of Review."""
     assert isinstance(pair.old, VersionTable)
     return Review(

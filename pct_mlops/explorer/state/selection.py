@@ -48,7 +48,7 @@ __all__ = [
     "is_read_only",
     "link_params",
     "open_notices",
-    "policy",
+    "policy_file",
     "query",
     "remember",
     "remember_switch",
@@ -75,7 +75,7 @@ def current() -> Pair:
     return st.session_state[PAIR]
 
 
-def policy() -> str | None:
+def policy_file() -> str | None:
     """The policy file that the explorer was started with."""
     return st.session_state[OPTIONS].policy
 
@@ -120,7 +120,7 @@ def _given(options: Options) -> Pair:
 def _fixed(tracking_uri: str | None, text: str) -> pairs.Table:
     """The table that `text` meant when the page was opened: an alias may move while somebody looks."""
     try:
-        now = pairs.table(tracking_uri, text)
+        now = pairs.table_of(tracking_uri, text)
     except PctError as error:
         if _GIVEN + text not in st.session_state:
             raise

@@ -73,10 +73,10 @@ def _run(run: GateRun) -> Outcome:
     try:
         plan = run.plan()
         outcome = run.decide(plan)
-        unmoved = run.stage(outcome)
+        run.stage(outcome)
         # An ERROR is no decision: the registry stays as it was.
-        decided = outcome.decision.verdict is not Verdict.ERROR
-        outcome = run.move(plan, outcome) if plan is not None and decided else unmoved
+        if plan is not None and outcome.decision.verdict is not Verdict.ERROR:
+            outcome = run.move(plan, outcome)
     except PctError as error:
         run.files.refuse(run.policy, error)
         raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from pct_mlops.config import Policy
 from pct_mlops.errors import ConfigError, PctError, PromotionError
@@ -14,25 +13,16 @@ from pct_mlops.reports import ComparedPair, Promotion
 from pct_mlops.workflows.gating.evidence import file_evidence, version_evidence
 from pct_mlops.workflows.gating.outcome import OVERRIDABLE, Outcome
 from pct_mlops.workflows.gating.pinned_examples import fixed_blockers, with_ids
-from pct_mlops.workflows.gating.promotion import decision_tags, ending_of, gate_metrics
+from pct_mlops.workflows.gating.promotion import (
+    Plan,
+    before_move,
+    ending_of,
+    move_production,
+    release_candidate,
+    write_record,
+)
 from pct_mlops.workflows.gating.report_files import ReportFiles
 from pct_mlops.workflows.runtime.references import is_file
-
-if TYPE_CHECKING:
-    from pct_mlops.registry import Move, Registry, Version
-
-
-class Plan(NamedTuple):
-    """Which versions a run is about. `old` is the baseline (None: none yet), `is_new` says that `target` is to be made.
-
-    `target` is the model whose production may move: the candidate's own, or the one that it is copied into.
-    """
-
-    registry: Registry
-    version: Version
-    old: Version | None
-    target: str
-    is_new: bool
 
 
 @dataclass
@@ -65,11 +55,10 @@ class GateRun:
     pin: Path | None = None
     files: ReportFiles = field(default_factory=ReportFiles)
     tracking_uri: str | None = None
+    asks_to_move: bool = field(init=False)
 
-    @property
-    def asks_to_move(self) -> bool:
-        """Whether production is to move if the verdict permits it."""
-        return self.promote or self.override
+    def __post_init__(self) -> None:
+        self.asks_to_move = self.promote or self.override
 
     def plan(self) -> Plan | None:
         """The versions that this run is about, None for two files; PctError for what cannot be asked."""
@@ -111,7 +100,7 @@ class GateRun:
             raise ConfigError("A predictions file is judged against another one: give it with --baseline OLD.parquet.")
 
     def decide(self, plan: Plan | None) -> Outcome:
-        """The verdict with the evidence behind it; nothing is written."""
+        """The verdict with the evidence behind it; only `recompute` writes anything: the tables that it makes anew."""
         if plan is None:
             assert self.baseline is not None  # as planned
             evidence = file_evidence(self.baseline, self.candidate, self.policy)
@@ -132,51 +121,45 @@ class GateRun:
         promotion = None
         if self.asks_to_move:
             override = self.override and decision.verdict in OVERRIDABLE
-            promotion = Promotion(plan.target, self.reason, override=override)
+            promotion = Promotion(plan.target, self.reason, override=override, done=False)
         context = {"candidate_uri": evidence.new_uri, "baseline_uri": evidence.old_uri, "reason": self.reason}
         new_model = plan.target if plan.is_new else ""
         return Outcome.of(decision, evidence, _pair(plan), promotion, context=context, new_model=new_model)
 
-    def stage(self, outcome: Outcome) -> Outcome:
-        """Write the reports aside as of a run that moves nothing, which is returned; PctError when one cannot be."""
-        unmoved = outcome.done(None)
-        self.files.stage(unmoved)
-        return unmoved
+    def stage(self, outcome: Outcome) -> None:
+        """Write the reports aside, as of a run that moves nothing; PctError when one cannot be written."""
+        self.files.stage(outcome)
 
     def move(self, plan: Plan, outcome: Outcome) -> Outcome:
         """Record the decision, and move production if it is to move; a failure of either is an ERROR.
 
         After a pass, the blockers that are fixed are added to the list `pin`.
         """
-        released = plan.version
+        released, more = plan.version, {}
         try:
-            outcome = replace(outcome, report_uri=_record(plan, plan.version, outcome))
+            report = before_move(outcome.report)
+            report_uri = write_record(plan, plan.version, report, for_good=outcome.moves)
+            outcome = replace(outcome, report_uri=report_uri)
             if outcome.moves:
-                released = _release(plan, outcome)
-            outcome, more = self._with_pins(plan, outcome.done(released.uri if outcome.moves else None))
+                released = release_candidate(plan, report)
+                outcome = outcome.done(released.uri)
+            if self.pin is not None and outcome.comparison is not None and outcome.decision.verdict is Verdict.PASS:
+                fixed = fixed_blockers(plan.registry, {plan.version.name, plan.target}, outcome.comparison)
+                text, number = with_ids(self.pin, fixed)
+                outcome, more = replace(outcome, pinned=number), {self.pin: text} if number else {}
             self.files.stage(outcome, more)
-            if outcome.moved_to:
-                outcome = replace(outcome, move=_promote(plan, released, outcome))
+            if outcome.moves:
+                outcome = replace(outcome, move=move_production(plan, released, outcome.report, report_uri))
         except (PctError, KeyboardInterrupt) as error:
-            end = ending_of(
-                plan.registry, plan.target, released, str(error) or "interrupted.", has_begun=bool(outcome.moved_to)
-            )
+            end = ending_of(plan, released, str(error) or "interrupted.", has_begun=bool(outcome.moved_to))
             outcome = outcome.failed(end.sentence, end.moved, getattr(error, "code", None))
             if end.moved is False and not end.in_production:
                 # Nobody should read a pass where the command said error; a registry that is gone stays as it was.
                 with suppress(PctError):
                     for item in {version.uri: version for version in (plan.version, released)}.values():
-                        _record(plan, item, outcome)
+                        write_record(plan, item, outcome.report, for_good=False)
             self.files.stage(outcome)
         return outcome
-
-    def _with_pins(self, plan: Plan, outcome: Outcome) -> tuple[Outcome, dict[Path, str]]:
-        """After a pass: the text of the pinned file with the blockers that the candidate puts right."""
-        if self.pin is None or outcome.comparison is None or outcome.decision.verdict is not Verdict.PASS:
-            return outcome, {}
-        fixed = fixed_blockers(plan.registry, {plan.version.name, plan.target}, outcome.comparison)
-        text, number = with_ids(self.pin, fixed)
-        return replace(outcome, pinned=number), {self.pin: text} if number else {}
 
     def commit(self, outcome: Outcome) -> None:
         """Put the reports into their places; PctError says whether production moved when one cannot be."""
@@ -195,39 +178,3 @@ def _pair(plan: Plan) -> ComparedPair | None:
     if old is None:
         return None
     return ComparedPair(str(old.version), str(new.version), old.name, new.name if new.name != old.name else "")
-
-
-def _release(plan: Plan, outcome: Outcome) -> Version:
-    """The version that production is to move to: the candidate, or its copy, which carries the same record."""
-    from pct_mlops.registry import release
-
-    if plan.version.name == plan.target:
-        return plan.version
-    copy = release(plan.registry, plan.version, plan.target)
-    _record(plan, copy, outcome)
-    return copy
-
-
-def _promote(plan: Plan, released: Version, outcome: Outcome) -> Move:
-    from pct_mlops.registry import promote
-
-    assert outcome.promotion is not None  # nothing moves that was not asked for
-    return promote(
-        plan.registry,
-        released,
-        plan.old,
-        verdict=str(outcome.decision.verdict),
-        policy_digest=outcome.decision.policy_digest,
-        report=outcome.report_uri,
-        reason=outcome.promotion.reason,
-        override=outcome.promotion.override,
-    )
-
-
-def _record(plan: Plan, version: Version, outcome: Outcome) -> str:
-    """Keep the decision with a version: tags, metrics and the report, whose address is returned."""
-    from pct_mlops.registry import record_decision
-
-    metrics = gate_metrics(outcome.comparison, outcome.decision.confidence)
-    tags = decision_tags(outcome.report, metrics, plan.old, version)
-    return record_decision(plan.registry, version, tags, metrics, outcome.report, for_good=outcome.moves)

@@ -26,7 +26,8 @@ class Outcome:
     `moved_to` is what production is after it (`models:/name/3`).
     `floor` is what retraining alone flips on the same examples, None where that was not measured. `promotion` is what
     was asked for, and `pinned` counts the examples that were added to the policy's pinned file. `new_model` names the
-    model to promote into where the registry has none of that name.
+    model to promote into where the registry has none of that name. `moves` says that production is to move: that was
+    asked for, and the decision passed or is overridden.
     """
 
     decision: Decision
@@ -42,6 +43,7 @@ class Outcome:
     promotion: Promotion | None = None
     pinned: int | None = None
     new_model: str = ""
+    moves: bool = False
 
     @classmethod
     def of(
@@ -69,6 +71,7 @@ class Outcome:
             floor=floor,
             promotion=promotion,
             new_model=new_model,
+            moves=promotion is not None and (promotion.override or decision.verdict in PROMOTING),
         )
 
     @property
@@ -76,20 +79,13 @@ class Outcome:
         """0 PASS or BOOTSTRAP, 1 FAIL, 2 ERROR, 3 INCONCLUSIVE; 0 as well where an override moved production."""
         return int(self.report["exit_code"])
 
-    @property
-    def moves(self) -> bool:
-        """Whether production is to move: asked for, and either passed or overridden."""
-        if self.promotion is None:
-            return False
-        return self.promotion.override or self.decision.verdict in PROMOTING
-
-    def done(self, target: str | None) -> Outcome:
-        """With production moved to `target` (`models:/name/3`), or with nothing moved (None)."""
-        if self.promotion is None:
-            return self
-        promotion = replace(self.promotion, done=target is not None)
-        report = {**self.report, "promotion": asdict(promotion)}
-        return replace(self, moved_to=target or "", promotion=promotion, report=report)
+    def done(self, target: str) -> Outcome:
+        """With production moved to `target` (`models:/name/3`)."""
+        assert self.promotion is not None  # nothing moves that was not asked for
+        promotion = replace(self.promotion, done=True)
+        return replace(
+            self, moved_to=target, promotion=promotion, report={**self.report, "promotion": asdict(promotion)}
+        )
 
     def failed(self, sentence: str, done: bool | None = False, code: str | None = None) -> Outcome:
         """As an ERROR: it was judged, but what was judged could not be kept or carried out. `done` None: who knows.
@@ -107,7 +103,8 @@ class Outcome:
             "sentence": decision.sentence,
             "promotion": asdict(promotion) if promotion else None,
         }
-        return replace(self, decision=decision, report=report, promotion=promotion, moved_to="", pinned=None)
+        unmoved = replace(self, moves=False, moved_to="", pinned=None)
+        return replace(unmoved, decision=decision, report=report, promotion=promotion)
 
     @property
     def remarks(self) -> list[str]:

@@ -1,40 +1,79 @@
-"""What is kept of a decision, and how a promotion that failed left production."""
+"""What a run of the gate does to the registry: the record, the copy, the move, and how one that failed left it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pct_mlops.config import PctError
 
 if TYPE_CHECKING:
-    from pct_mlops.comparison import Comparison
-    from pct_mlops.registry import Registry, Version
+    from pct_mlops.registry import Move, Registry, Version
 
 
-def gate_metrics(comparison: Comparison | None, confidence: float) -> dict[str, float]:
-    """The metrics that a version's run shows of the gate; none without a comparison."""
-    if comparison is None:
-        return {}
-    values = {key: comparison.estimate(key, confidence).value for key in ("nfr", "pfr", "accuracy_change")}
-    return {f"gate/{key}": value for key, value in values.items() if value is not None}
+class Plan(NamedTuple):
+    """Which versions a run is about. `old` is the baseline (None: none yet), `is_new` says that `target` is to be made.
+
+    `target` is the model whose production may move: the candidate's own, or the one that it is copied into.
+    """
+
+    registry: Registry
+    version: Version
+    old: Version | None
+    target: str
+    is_new: bool
 
 
-def decision_tags(
-    report: Mapping[str, Any], metrics: Mapping[str, float], old: Version | None, version: Version
-) -> dict[str, str]:
-    """The tags of `version` for a decision against `old`, given its report."""
+def before_move(report: dict[str, Any]) -> dict[str, Any]:
+    """The report as it is recorded before a move: whether it is done is not known yet, the history will tell."""
+    promotion = report["promotion"]
+    return report if promotion is None else {**report, "promotion": {**promotion, "done": None}}
+
+
+def write_record(plan: Plan, version: Version, report: dict[str, Any], *, for_good: bool) -> str:
+    """Keep a decision with a version: tags, metrics and the report, whose address is returned."""
+    from pct_mlops.registry import record_decision
+
+    found = report.get("metrics", {})
+    values = {key: found[key]["value"] for key in ("nfr", "pfr", "accuracy_change") if key in found}
+    metrics = {f"gate/{key}": value for key, value in values.items() if value is not None}
     tags = {
         "gate.verdict": report["verdict"],
         "gate.nfr": f"{metrics['gate/nfr']:.6f}" if "gate/nfr" in metrics else "",
-        "gate.baseline_version": str(old.version) if old else "",
+        "gate.baseline_version": str(plan.old.version) if plan.old else "",
         "gate.policy_digest": report["policy"]["digest"],
     }
     promotion = report["promotion"]
     # An override that an earlier decision had is no longer true of this one.
     if promotion is not None or "gate.override" in version.tags:
         tags["gate.override"] = promotion["reason"] if promotion and promotion["override"] else ""
-    return tags
+    return record_decision(plan.registry, version, tags, metrics, report, for_good=for_good)
+
+
+def release_candidate(plan: Plan, report: dict[str, Any]) -> Version:
+    """The version that production is to move to: the candidate, or its copy, which carries the same record."""
+    from pct_mlops.registry import release
+
+    if plan.version.name == plan.target:
+        return plan.version
+    copy = release(plan.registry, plan.version, plan.target)
+    write_record(plan, copy, report, for_good=True)
+    return copy
+
+
+def move_production(plan: Plan, released: Version, report: dict[str, Any], report_uri: str) -> Move:
+    """Move production to `released`, as its report says."""
+    from pct_mlops.registry import promote
+
+    return promote(
+        plan.registry,
+        released,
+        plan.old,
+        verdict=report["verdict"],
+        policy_digest=report["policy"]["digest"],
+        report=report_uri,
+        reason=report["promotion"]["reason"],
+        override=report["promotion"]["override"],
+    )
 
 
 class Ending(NamedTuple):
@@ -45,16 +84,17 @@ class Ending(NamedTuple):
     in_production: bool = False
 
 
-def ending_of(registry: Registry, target: str, released: Version, why: str, *, has_begun: bool) -> Ending:
-    """How production of `target` stands after a promotion to `released` failed; `has_begun`: it was about to move."""
+def ending_of(plan: Plan, released: Version, why: str, *, has_begun: bool) -> Ending:
+    """How production stands after a promotion to `released` failed; `has_begun`: it was about to move."""
     if not has_begun:
         return Ending(f"nothing was promoted: {why}", False)
     from pct_mlops.registry import PRODUCTION, ProductionState, verify
 
+    target = plan.target
     verb = f"'pct verify {target}'"
     try:
-        now = registry.find(target, PRODUCTION)
-        state = verify(registry, target).state
+        now = plan.registry.find(target, PRODUCTION)
+        state = verify(plan.registry, target).state
     except PctError:
         return Ending(f"the promotion broke off, and {verb} tells how far it came: {why}", None)
     if now is not None and now.uri == released.uri:

@@ -13,7 +13,7 @@ from pct_mlops.predictions import Predictions
 from pct_mlops.registry import Registry, Version, add_predictions
 from pct_mlops.workflows.runtime.distributed import main_process_logger
 from pct_mlops.workflows.runtime.model_weights import Weights, classifier_files
-from pct_mlops.workflows.runtime.predict import logits_of
+from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.runtime.session import Session
 from pct_mlops.workflows.training.register import predictions_table
 
@@ -56,8 +56,8 @@ def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> P
     assert session.registry is not None
     own = _recipe(session.registry, version) or recipe
     seen_as = {"image_size": own.data.image_size, "ten_crop": own.data.ten_crop}
-    wanted = recipe.model_copy(update={"data": recipe.data.model_copy(update=seen_as)})
-    splits = load_data(wanted.data, wanted.seed.data)
+    data = recipe.data.model_copy(update=seen_as)
+    splits = load_data(data, recipe.seed.data)
     model = Weights(version.uri, *classifier_files(session.registry, version)).build()
     architecture = model.architecture
     if architecture.class_names != splits.class_names:
@@ -68,7 +68,9 @@ def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> P
             f"{splits.image_shape}: it cannot be judged on this set."
         )
     chosen = {"train": splits.train, "val": splits.val, "test": splits.test}[split]
-    logits = logits_of(model, chosen, wanted, session.accelerator, title=f"score {version.name}/{version.version}")
+    title = f"score {version.name}/{version.version}"
+    batch_size = recipe.engine.eval_batch_size
+    logits = logits_of(model, chosen, data, session.accelerator, batch_size=batch_size, title=title)
     return predictions_table(
         logits, chosen, splits, model_name=version.name, version=str(version.version), uri=version.uri
     )

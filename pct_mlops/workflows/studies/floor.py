@@ -21,8 +21,8 @@ from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.session import open_session
 from pct_mlops.workflows.studies.fingerprints import first_inputs
 from pct_mlops.workflows.studies.plan import Method, digest, num_seeds, plan_members
-from pct_mlops.workflows.studies.trials import Bench, Old, Outcome, failed, old_tables, old_version
-from pct_mlops.workflows.training.teacher import with_preset_teacher
+from pct_mlops.workflows.studies.trials import Bench, Old, TrialResult, failure_of, old_tables, old_version
+from pct_mlops.workflows.training.teacher import preset_teacher
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions
@@ -63,7 +63,7 @@ def measure_floor(
     with ExitStack() as stack:
         on_main(accelerator, lambda: _open_parent(stack, bench, recipe, old))
         outcomes = bench.run(members)
-        problem = failed(outcomes, "no floor is stored; the same command does these again and keeps the rest")
+        problem = failure_of(outcomes, "no floor is stored; the same command does these again and keeps the rest")
         if problem is not None:
             raise problem
         on_main(accelerator, lambda: found.append(_conclude(bench, outcomes, recipe, old, show)))
@@ -134,7 +134,7 @@ def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> No
 
 
 def _conclude(
-    bench: Bench, outcomes: Sequence[Outcome], recipe: Recipe, old: Old, show: Callable[[Any], None]
+    bench: Bench, outcomes: Sequence[TrialResult], recipe: Recipe, old: Old, show: Callable[[Any], None]
 ) -> Floor:
     """Compare, store, show; main process only."""
     parent = bench.parent
@@ -176,10 +176,11 @@ def _is_recipe_of(registry: Registry, old: Old, recipe: Recipe) -> bool:
 
 def _identity(recipe: Recipe) -> str:
     """Equal for recipes that differ in seeds only; a version's own says what its loss brings, a file may not."""
-    return digest(with_preset_teacher(recipe), seeds=False)
+    teacher = preset_teacher(recipe.teacher, recipe.objective.loss)
+    return digest(recipe.model_copy(update={"teacher": teacher}), seeds=False)
 
 
-def _report(floor: Floor, outcomes: Sequence[Outcome], old: Old, pairs: list[Report]) -> Report:
+def _report(floor: Floor, outcomes: Sequence[TrialResult], old: Old, pairs: list[Report]) -> Report:
     metrics = [(outcome.member.seed, outcome.metrics or {}) for outcome in outcomes]
     return {
         "report_version": REPORT_VERSION,

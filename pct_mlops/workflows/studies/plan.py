@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from pct_mlops.config import ObjectiveConfig, Recipe, TeacherConfig, unknown
 from pct_mlops.errors import ConfigError
 from pct_mlops.workflows.training.inputs import RECIPE_HOW
-from pct_mlops.workflows.training.teacher import with_preset_teacher
+from pct_mlops.workflows.training.teacher import preset_teacher
 
 if TYPE_CHECKING:
     from pct_mlops.losses import Objective
@@ -205,7 +205,7 @@ def pinned(recipe: Recipe, objective: ObjectiveConfig, production: str, *, ref_i
     one = recipe.model_copy(update={"objective": objective})
     if ref_is_old and "teacher" in PRESETS.get(objective.loss, {}):
         one = _with(one, teacher={"ref": None})
-    teacher = with_preset_teacher(one).teacher
+    teacher = preset_teacher(one.teacher, one.objective.loss)
     if teacher.kind != "models":
         return teacher
     refs = tuple(

@@ -39,7 +39,7 @@ from pct_mlops.workflows.studies.plan import (
     settings,
     weighed,
 )
-from pct_mlops.workflows.studies.trials import Bench, Old, Outcome, failed, old_tables, old_version
+from pct_mlops.workflows.studies.trials import Bench, Old, TrialResult, failure_of, old_tables, old_version
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -108,7 +108,7 @@ def sweep(
         outcomes = bench.run(members)
         job = _Job(bench, old, methods, number, output, show)
         found = on_main(accelerator, lambda: _conclude(job, outcomes))
-        problem = failed(outcomes, "the same command does these again and keeps the rest")
+        problem = failure_of(outcomes, "the same command does these again and keeps the rest")
         if problem is not None:
             raise problem
     return found if session.is_main else None
@@ -152,7 +152,7 @@ def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> No
     bench.parent.set_tags({"pct.baseline": old.uri})
 
 
-def _conclude(job: _Job, outcomes: Sequence[Outcome]) -> Sweep:
+def _conclude(job: _Job, outcomes: Sequence[TrialResult]) -> Sweep:
     """Add up, write, show; main process only."""
     assert job.bench.parent is not None
     results = [_result(outcome) for outcome in outcomes]
@@ -169,7 +169,7 @@ def _conclude(job: _Job, outcomes: Sequence[Outcome]) -> Sweep:
     return found
 
 
-def _result(outcome: Outcome) -> SeedResult:
+def _result(outcome: TrialResult) -> SeedResult:
     member, metrics = outcome.member, outcome.metrics
     on_test = None
     if metrics is not None:

@@ -29,7 +29,7 @@ from pct_mlops.workflows.runtime.distributed import met_by_all, on_main
 from pct_mlops.workflows.runtime.model_weights import LEGACY
 from pct_mlops.workflows.runtime.references import version_predictions
 from pct_mlops.workflows.studies.plan import Member, settings
-from pct_mlops.workflows.studies.progress import Pace, pace
+from pct_mlops.workflows.studies.sweep_progress import Pace, pace
 from pct_mlops.workflows.training.register import predictions_table
 from pct_mlops.workflows.training.train import flat, train_once
 
@@ -54,7 +54,7 @@ class Old:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialResult:
     """What came of a training, the same on all processes: metrics as split/name (None: undefined), or an error.
 
     `num_epochs` were trained now. `run_id` is the child that carries the tables.
@@ -75,7 +75,7 @@ class Bench:
     parent: ParentRun | None = None
     old: dict[str, Predictions] = field(default_factory=dict)
 
-    def run(self, members: Sequence[Member]) -> list[Outcome]:
+    def run(self, members: Sequence[Member]) -> list[TrialResult]:
         """Complete all members, on all processes; one that fails on all of them alike does not keep the others from it.
 
         A PctError that one process alone meets is raised there: the process ends, and the launcher ends the rest.
@@ -89,19 +89,19 @@ class Bench:
                 steps.end(_in_words(outcome), trained=outcome.num_epochs > 0)
         return outcomes
 
-    def table(self, outcome: Outcome) -> Predictions:
+    def table(self, outcome: TrialResult) -> Predictions:
         """The test predictions of a completed member; main process only."""
         assert self.parent is not None
         return _stored(self.parent.registry, outcome.run_id, "test")
 
-    def _complete(self, member: Member, steps: Pace) -> Outcome:
+    def _complete(self, member: Member, steps: Pace) -> TrialResult:
         try:
             found = on_main(self.session.accelerator, lambda: self._find(member))
-            return Outcome(member, *found) if found else self._train(member, steps)
+            return TrialResult(member, *found) if found else self._train(member, steps)
         except PctError as error:
             if not met_by_all(error, self.session.accelerator, member.key):
                 raise
-            return Outcome(member, error=str(error))
+            return TrialResult(member, error=str(error))
 
     def _find(self, member: Member) -> tuple[Metrics, str] | None:
         """Metrics of a member that an earlier start completed, and its run."""
@@ -112,7 +112,7 @@ class Bench:
         tables = {split: _stored(self.parent.registry, run_id, split) for split in SPLITS}
         return self._measure(tables), run_id
 
-    def _train(self, member: Member, steps: Pace) -> Outcome:
+    def _train(self, member: Member, steps: Pace) -> TrialResult:
         accelerator = self.session.accelerator
         opened: list[ChildRun] = []
         try:
@@ -125,7 +125,7 @@ class Bench:
             for begun in opened:
                 close_child(begun, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", str(error))
             raise
-        return Outcome(member, metrics, run_id, trained.num_epochs)
+        return TrialResult(member, metrics, run_id, trained.num_epochs)
 
     def _open(self, member: Member, opened: list[ChildRun]) -> None:
         assert self.parent is not None
@@ -196,7 +196,7 @@ def old_tables(registry: Registry, version: Version) -> dict[str, Predictions]:
     return tables
 
 
-def failed(outcomes: Sequence[Outcome], again: str) -> PctError | None:
+def failure_of(outcomes: Sequence[TrialResult], again: str) -> PctError | None:
     """One sentence that names what failed, or None."""
     wrong = [outcome for outcome in outcomes if outcome.error]
     if not wrong:
@@ -218,7 +218,7 @@ def _stored(registry: Registry, run_id: str, split: str) -> Predictions:
     return Predictions.load(path)
 
 
-def _in_words(outcome: Outcome) -> str:
+def _in_words(outcome: TrialResult) -> str:
     if outcome.metrics is None:
         return f"failed: {outcome.error}"
     numbers = [f"accuracy {outcome.metrics['test/accuracy']:.2%}"]

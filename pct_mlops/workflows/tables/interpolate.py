@@ -21,7 +21,7 @@ from pct_mlops.registry import Registry, Version, training_run
 from pct_mlops.reports import CurvePoint
 from pct_mlops.workflows.runtime.distributed import on_main
 from pct_mlops.workflows.runtime.model_weights import classifier_files
-from pct_mlops.workflows.tables.weight_path import Sweep
+from pct_mlops.workflows.tables.weight_path import WeightPath
 from pct_mlops.workflows.training.job import Trained
 from pct_mlops.workflows.training.register import predictions_table, publish
 
@@ -98,17 +98,17 @@ def interpolate(
             f"{versions[1].uri} knows other classes or image shapes than {splits.name}: "
             "--set data.name or data.root to its own data."
         )
-    sweep = Sweep(models, recipe, splits, accelerator, batchnorm_batches)
-    curve = sweep.curve(shares)
+    path = WeightPath(models, recipe, splits, accelerator, batchnorm_batches)
+    curve = path.curve(shares)
     # Old is on the curve to be seen; whether keeping it is an answer, the shares say.
     chosen = choose([point for point in curve if point.share < 1 or 1 in shares], tolerance)
-    model = sweep.model(chosen.share)
-    logits = {split.name: sweep.predict(model, split) for split in (splits.val, splits.test)}
+    model = path.model(chosen.share)
+    logits = {split.name: path.predict(model, split) for split in (splits.val, splits.test)}
     tables = {
         name: predictions_table(values, splits.test, splits, model_name=versions[1].name, version=version, uri=uri)
         for name, values, version, uri in (
-            ("old", sweep.predict(sweep.model(1), splits.test), str(versions[0].version), versions[0].uri),
-            ("new", sweep.predict(sweep.model(0), splits.test), str(versions[1].version), versions[1].uri),
+            ("old", path.predict(path.model(1), splits.test), str(versions[0].version), versions[0].uri),
+            ("new", path.predict(path.model(0), splits.test), str(versions[1].version), versions[1].uri),
             ("chosen", logits["test"], f"{versions[1].version} mixed, {chosen.share:g} old", ""),
         )
     }
@@ -176,7 +176,7 @@ def _rebuild(
 ) -> tuple[Classifier, Classifier]:
     """Old and new, of which the records may name the code in `named`; PctError when their weights cannot be mixed."""
     from pct_mlops.models import classifier_from_bytes
-    from pct_mlops.models import interpolate as mix
+    from pct_mlops.models import interpolate_weights as mix
 
     old, new = (classifier_from_bytes(*parts, item.uri, named) for item, parts in zip(versions, files, strict=True))
     # Before data are read: the first point of a curve would say it after minutes.

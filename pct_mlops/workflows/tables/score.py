@@ -14,7 +14,7 @@ from pct_mlops.predictions import Predictions
 from pct_mlops.registry import Registry, Version, add_predictions
 from pct_mlops.workflows.runtime.distributed import on_main
 from pct_mlops.workflows.runtime.model_weights import LEGACY, architecture_of, fetch_weights
-from pct_mlops.workflows.runtime.predict import logits_of
+from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.runtime.session import Session, open_session
 from pct_mlops.workflows.training.register import predictions_table
 
@@ -64,7 +64,8 @@ def score(
     model = weights.build()
     if model.architecture.class_names != splits.class_names:
         raise DataError(f"{weights.uri} knows other classes than {splits.name}: score it on data with its own classes.")
-    logits = logits_of(model, chosen, recipe, accelerator, title=f"score {split}")
+    batch_size = recipe.engine.eval_batch_size
+    logits = logits_of(model, chosen, recipe.data, accelerator, batch_size=batch_size, title=f"score {split}")
     if not session.is_main:
         return None
     name, number = (version.name, str(version.version)) if version else (recipe.model_name, "")

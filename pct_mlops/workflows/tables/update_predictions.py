@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pct_mlops.comparison import Comparison, compare
 from pct_mlops.errors import ConfigError
-from pct_mlops.predictions import Predictions, Rule, updated
+from pct_mlops.predictions import Predictions, UpdateRule, updated
 from pct_mlops.workflows.runtime.references import is_file, open_source
 
 
@@ -27,7 +27,7 @@ def update_predictions(
     *,
     stored_val: str | None = None,
     new_val: str | None = None,
-    rule: Rule,
+    rule: UpdateRule,
     smoothing: float | None = None,
     split: str = "test",
     tracking_uri: str | None = None,

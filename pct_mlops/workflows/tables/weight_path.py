@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.reports import CurvePoint
-from pct_mlops.workflows.runtime.predict import logits_of
+from pct_mlops.workflows.runtime.predict_split import logits_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SUBSET_SEED = 0  # of the training images that BatchNorm statistics are estimated on
 
 
-class Sweep:
+class WeightPath:
     """Models between old and new; on every process of a launcher the same ones. The evaluation is shared."""
 
     def __init__(
@@ -58,16 +58,17 @@ class Sweep:
 
     def model(self, share: float, advance: Callable[[int], None] = lambda images: None) -> Classifier:
         """The model with this share of the old weights, in eval mode; the same at every call."""
-        from pct_mlops.models import interpolate
+        from pct_mlops.models import interpolate_weights
 
-        mixed = interpolate(self._old, self._new, share)
+        mixed = interpolate_weights(self._old, self._new, share)
         if 0 < share < 1:
             self._estimate_statistics(mixed, advance)
         return mixed.eval()
 
     def predict(self, model: Classifier, split: Split) -> NDArray[np.float32]:
         """Logits [N, C] on every process."""
-        return logits_of(model, split, self._recipe, self._accelerator)
+        batch_size = self._recipe.engine.eval_batch_size
+        return logits_of(model, split, self._recipe.data, self._accelerator, batch_size=batch_size)
 
     def _estimate_statistics(self, model: Classifier, advance: Callable[[int], None]) -> None:
         """Mean over training batches of each BatchNorm's batch statistics; everything else stays in eval mode."""

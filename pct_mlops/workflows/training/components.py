@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pct_mlops.errors import ConfigError
@@ -24,27 +26,18 @@ class Assembled:
     """Inputs whose model has its first weights and whose objective knows the teacher.
 
     `uri` says what is learnt from (empty: nothing), `digest` changes with its weights and with those that the model
-    starts from. `bct` and `old_head` are there when the old classifier has a part in the new one.
+    starts from. `served` makes of the model the one that is evaluated and registered.
     """
 
     inputs: Inputs
     objective: Objective
     source: nn.Module | TeacherSource | None
-    uri: str = ""
-    digest: str = ""
-    bct: BCT | None = None
-    old_head: nn.Linear | None = None
-
-    def served(self, model: Any) -> Any:
-        """The model as it is evaluated and registered: with BCT's alpha, its head mixed with the old one."""
-        if self.bct is None or self.old_head is None or not self.bct.alpha or self.bct.single_head:
-            return model
-        from pct_mlops.models import fold_old_head
-
-        return fold_old_head(model, self.old_head, self.bct.alpha)
+    uri: str
+    digest: str
+    served: Callable[[Any], Any]
 
 
-def assemble(inputs: Inputs, session: Session, teacher: Teacher | None, *, rehearse: bool = False) -> Assembled:
+def build_parts(inputs: Inputs, session: Session, teacher: Teacher | None, *, rehearse: bool = False) -> Assembled:
     """Fit the parts to each other; what does not fit is a PctError. Call on all processes.
 
     `rehearse`: only to see whether they fit, with a teacher that stands in for one yet to be trained.
@@ -53,7 +46,7 @@ def assemble(inputs: Inputs, session: Session, teacher: Teacher | None, *, rehea
 
     from pct_mlops.losses import Binding
 
-    start = set_start(inputs, session)
+    start = set_start(inputs.model, inputs.recipe.model, inputs.recipe.model_name, inputs.splits, session)
     learnt, known = _learnt(inputs, teacher)
     head = teacher.head(inputs.splits.class_names) if teacher else None
     old_width = teacher.model.num_features if teacher else None
@@ -78,12 +71,22 @@ def assemble(inputs: Inputs, session: Session, teacher: Teacher | None, *, rehea
         use_old_head(inputs.model, head)
     if not any(parameter.requires_grad for parameter in inputs.model.parameters()):
         raise ConfigError("Nothing of the model is left to train: leave out model.train=head, or bct's single_head.")
-    parts = Assembled(inputs, objective, learnt.source, learnt.uri, f"{learnt.digest}{start}", bct, head)
-    parts.served(inputs.model)  # whether the heads can be mixed, before the first epoch and not after it
+    served = partial(_with_old_head, bct=bct, old_head=head)
+    parts = Assembled(inputs, objective, learnt.source, learnt.uri, f"{learnt.digest}{start}", served)
+    served(inputs.model)  # whether the heads can be mixed, before the first epoch and not after it
     if teacher is None or not inputs.recipe.teacher.store or rehearse:
         return parts
     # Last: it may take long, and nothing can be wrong any more.
     return replace(parts, source=store_outputs(inputs, session, teacher))
+
+
+def _with_old_head(model: Any, *, bct: BCT | None, old_head: nn.Linear | None) -> Any:
+    """With BCT's alpha, the model's head mixed with the old one; else the model itself."""
+    if bct is None or old_head is None or not bct.alpha or bct.single_head:
+        return model
+    from pct_mlops.models import fold_old_head
+
+    return fold_old_head(model, old_head, bct.alpha)
 
 
 def _bct(objective: Objective) -> BCT | None:

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pct_mlops.config import ModelConfig
 from pct_mlops.errors import ConfigError, DataError, PctError
 from pct_mlops.workflows.runtime.model_weights import architecture_of, fetch_weights, production_of
 from pct_mlops.workflows.runtime.session import Session
-from pct_mlops.workflows.training.inputs import Inputs
 
 if TYPE_CHECKING:
+    from pct_mlops.data import Splits
     from pct_mlops.models import Classifier
 
 
-def set_start(inputs: Inputs, session: Session) -> str:
-    """Give the model the first weights that its recipe asks for, in place; call on all processes.
+def set_start(model: Classifier, config: ModelConfig, model_name: str, splits: Splits, session: Session) -> str:
+    """Give the model the first weights that its section of the recipe asks for, in place; call on all processes.
 
     Returns a digest of the weights that `model.init` refers to, which its name does not tell; empty without one.
     """
     from pct_mlops.models import freeze_backbone, load_pretrained, reset_head
 
-    config, model, digest = inputs.recipe.model, inputs.model, ""
+    digest = ""
     if config.weights:
         load_pretrained(model, config.weights)
     if config.init:
         reference = config.init
         if reference == "production":
-            reference = production_of(inputs.recipe.model_name, "model.init=production starts from", session)
-        plain, with_heads = architecture_of(config, inputs.splits), not config.new_head
-        source = fetch_weights(reference, inputs.recipe.model_name, session, plain, with_heads=with_heads)
+            reference = production_of(model_name, "model.init=production starts from", session)
+        plain, with_heads = architecture_of(config, splits), not config.new_head
+        source = fetch_weights(reference, model_name, session, plain, with_heads=with_heads)
         warm_start(model, source.build(), source.uri, with_heads=with_heads)
         digest = source.digest
     if config.new_head:

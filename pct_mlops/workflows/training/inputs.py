@@ -12,7 +12,7 @@ from pct_mlops.errors import ConfigError
 from pct_mlops.workflows.runtime.model_weights import architecture_of
 from pct_mlops.workflows.training.plugin_versions import plugins_of
 from pct_mlops.workflows.training.sample_weights import tables_of, with_tables_read
-from pct_mlops.workflows.training.teacher import with_preset_teacher
+from pct_mlops.workflows.training.teacher import preset_teacher
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -50,7 +50,7 @@ def read_inputs(recipe: Recipe, accelerator: Accelerator) -> Inputs:
     """Everything that can be wrong with recipe or data is a PctError here."""
     from pct_mlops.data import load_data
 
-    recipe = with_preset_teacher(recipe)
+    recipe = recipe.model_copy(update={"teacher": preset_teacher(recipe.teacher, recipe.objective.loss)})
     splits = load_data(recipe.data, recipe.seed.data)
     objective = _objective(recipe, splits)
     learns = objective.needs_teacher

@@ -11,13 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from pct_mlops.config import Recipe
 from pct_mlops.errors import DataError, OutputError
 from pct_mlops.registry import TrainingRun
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
-from pct_mlops.workflows.runtime.predict import logits_of
+from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.training.inputs import RECIPE_HOW
 from pct_mlops.workflows.training.production_reference import production_right
 
@@ -174,7 +172,7 @@ class Training:
             shutil.rmtree(self.folder / "best", ignore_errors=True)
         # With it the folder is a model that can be scored. What is there may belong to another recipe.
         if not checkpoints.complete():
-            write_recipe(self.recipe, self.folder / "recipe.yaml")
+            self.recipe.write(self.folder / "recipe.yaml")
         return False
 
     def _announce(self) -> None:
@@ -186,13 +184,14 @@ class Training:
         )
 
     def _predict(self, model: Any, split: Split, title: str = "") -> NDArray[np.float32]:
-        return logits_of(model, split, self.recipe, self.accelerator, title)
+        batch_size = self.recipe.engine.eval_batch_size
+        return logits_of(model, split, self.recipe.data, self.accelerator, batch_size=batch_size, title=title)
 
     def _right(self, model: Any) -> Any:
         return self._predict(model, self.splits.val).argmax(axis=1) == self.splits.val.labels.numpy()
 
     def _evaluate(self, model: Any) -> Any:
-        from pct_mlops.engine import Evaluation
+        from pct_mlops.engine import EpochScore
 
         right = self._right(self.parts.served(model))
         accuracy = float(right.mean())
@@ -200,7 +199,7 @@ class Training:
         if self._old_right is not None:
             metrics["val/nfr"] = float((self._old_right & ~right).mean())
             metrics["val/pfr"] = float((~self._old_right & right).mean())
-        return Evaluation(accuracy, metrics)
+        return EpochScore(accuracy, metrics)
 
     def _report(self, result: EpochResult) -> None:
         loss = sum(result.losses) / len(result.losses)
@@ -234,11 +233,6 @@ class Training:
         (aside / "epoch.json").write_text(json.dumps({"epoch": epoch, "step": (epoch + 1) * steps}), encoding="utf-8")
         shutil.rmtree(best, ignore_errors=True)
         aside.rename(best)
-
-
-def write_recipe(recipe: Recipe, path: Path) -> None:
-    """The recipe with every value that it leaves to defaults."""
-    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
 
 
 def _fingerprint(parts: Assembled) -> str:

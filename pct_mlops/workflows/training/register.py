@@ -11,7 +11,7 @@ from pct_mlops.comparison import compare
 from pct_mlops.errors import PctError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import PRODUCTION, Registry, TrainingRun, Version
-from pct_mlops.workflows.training.job import Trained, write_recipe
+from pct_mlops.workflows.training.job import Trained
 from pct_mlops.workflows.training.plugin_versions import plugins_of
 from pct_mlops.workflows.training.thumbnails import write_thumbnails
 
@@ -49,7 +49,7 @@ def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None =
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "version"
         save_classifier(model, folder)
-        write_recipe(recipe, folder / "recipe.yaml")
+        recipe.write(folder / "recipe.yaml")
         tables = {}
         for split in (splits.val, splits.test):
             # A run is named, not a version: that number does not exist before everything is in place.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import Recipe, TeacherConfig, TeacherMember
+from pct_mlops.config import ModelConfig, TeacherConfig, TeacherMember
 from pct_mlops.config.base import validate
 from pct_mlops.errors import ConfigError
 from pct_mlops.workflows.runtime.model_weights import Weights, architecture_of, fetch_weights, production_of
@@ -49,29 +49,40 @@ class Teacher:
         return kept.requires_grad_(False)
 
 
-def with_preset_teacher(recipe: Recipe) -> Recipe:
-    """The recipe with the teacher that its loss brings (elodi: members trained first), where it names none itself."""
+def preset_teacher(config: TeacherConfig, loss: str) -> TeacherConfig:
+    """The teacher that a loss brings (elodi: members trained first), where a recipe's own section names none."""
     from pct_mlops.losses import PRESETS
 
-    config, brought = recipe.teacher, PRESETS.get(recipe.objective.loss, {}).get("teacher", {})
+    brought = PRESETS.get(loss, {}).get("teacher", {})
     names_its_own = config.kind != "models" or config.ref or config.refs
     merged = {**({} if names_its_own else brought), **config.model_dump(exclude_defaults=True)}
-    return recipe.model_copy(update={"teacher": validate(TeacherConfig, merged, "teacher")})
+    return validate(TeacherConfig, merged, "teacher")
 
 
-def fetch_references(recipe: Recipe, splits: Splits, session: Session) -> list[tuple[Weights, float]]:
-    """Weights of every model that the teacher section refers to, with their share; production where it names none."""
-    config, why = recipe.teacher, f"loss={recipe.objective.loss} trains against"
+def fetch_references(
+    config: TeacherConfig, splits: Splits, session: Session, *, loss: str, new: ModelConfig, model_name: str
+) -> list[tuple[Weights, float]]:
+    """Weights of every model that a teacher section refers to, with their share; production where it names none.
+
+    Args:
+        config: The teacher section.
+        splits: The data, whose classes and shape an architecture needs.
+        session: The processes and the registry.
+        loss: What is trained with: named where production is missing.
+        new: The model section: a checkpoint that does not say its architecture has that of the new model.
+        model_name: The registered model whose production is meant.
+    """
+    why = f"loss={loss} trains against"
     members = config.refs or ((TeacherMember(ref=config.ref),) if config.ref else ())
     if not members and not config.num_members:
-        members = (TeacherMember(ref=production_of(recipe.model_name, why, session)),)
+        members = (TeacherMember(ref=production_of(model_name, why, session)),)
     found = []
     for member in members:
         reference = member.ref
         if reference == "production":
-            reference = production_of(recipe.model_name, why, session)
-        plain = architecture_of(recipe.model, splits, member.arch)
-        weights = fetch_weights(reference, recipe.model_name, session, plain)
+            reference = production_of(model_name, why, session)
+        plain = architecture_of(new, splits, member.arch)
+        weights = fetch_weights(reference, model_name, session, plain)
         found.append((weights, member.weight))
     return found
 

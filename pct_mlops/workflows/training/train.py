@@ -12,7 +12,7 @@ from pct_mlops.registry import TrainingRun, Version, training_run
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_all
 from pct_mlops.workflows.runtime.model_weights import weights_of
 from pct_mlops.workflows.runtime.session import Session, open_session
-from pct_mlops.workflows.training.components import assemble
+from pct_mlops.workflows.training.components import build_parts
 from pct_mlops.workflows.training.ensemble_members import train_members
 from pct_mlops.workflows.training.inputs import Inputs, read_inputs
 from pct_mlops.workflows.training.job import Trained, Training
@@ -82,20 +82,29 @@ def _prepare(
 
     recipe = inputs.recipe
     learns = inputs.objective.needs_teacher and recipe.teacher.kind == "models"
-    references = fetch_references(recipe, inputs.splits, session) if learns else []
+    references = []
+    if learns:
+        references = fetch_references(
+            recipe.teacher,
+            inputs.splits,
+            session,
+            loss=recipe.objective.loss,
+            new=recipe.model,
+            model_name=recipe.model_name,
+        )
     if not (learns and recipe.teacher.num_members):
         teacher = build_teacher(references, inputs.splits) if references else None
-        return Training(assemble(inputs, session, teacher), session, resume, own_folder).complete
+        return Training(build_parts(inputs, session, teacher), session, resume, own_folder).complete
     # Members take hours: a copy of the new model stands in for them, to see now whether the rest fits.
     trial = replace(inputs, model=copy.deepcopy(inputs.model))
     stand_ins = [(weights_of(inputs.model, f"member {number}"), 1.0) for number in range(recipe.teacher.num_members)]
-    assemble(trial, session, build_teacher(references + stand_ins, inputs.splits), rehearse=True)
+    build_parts(trial, session, build_teacher(references + stand_ins, inputs.splits), rehearse=True)
 
     def complete(run: TrainingRun | None) -> Trained:
         members = references + train_members(recipe, session, train_once)
         # As if nothing had been trained before: the same noise whether members were there or not.
         seed_everything(recipe.seed.model + session.accelerator.process_index)
-        parts = assemble(inputs, session, build_teacher(members, inputs.splits))
+        parts = build_parts(inputs, session, build_teacher(members, inputs.splits))
         return Training(parts, session, resume, own_folder).complete(run)
 
     return complete

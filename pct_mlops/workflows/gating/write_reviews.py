@@ -23,7 +23,7 @@ SHOWN, LONGEST = 3, 100  # ids in an error, and characters of each
 
 
 @dataclass(frozen=True)
-class Word:
+class ReviewRequest:
     """What a reviewer said. `decision` is ACCEPT, REJECT or None; with `samples` goes a mark."""
 
     by: str
@@ -34,27 +34,29 @@ class Word:
     expires: str | None = None
 
 
-def record(reference: str, word: Word, *, baseline: str | None = None, tracking_uri: str | None = None) -> list[Review]:
+def record_review(
+    reference: str, request: ReviewRequest, *, baseline: str | None = None, tracking_uri: str | None = None
+) -> list[Review]:
     """Keep it with the version: the marks first, then the decision. Returns what was written."""
     from pct_mlops.registry import Registry, add_review
 
     registry = Registry(tracking_uri)
     version = registry.resolve(reference)
     against = baseline_of(registry, version, baseline)
-    common = {"by": word.by, "reason": word.reason, "when": "", "baseline": against, "expires": word.expires}
+    common = {"by": request.by, "reason": request.reason, "when": "", "baseline": against, "expires": request.expires}
     made: list[Review] = []
-    if word.samples:
-        mark = word.mark or (DEFAULT_MARKS[word.decision] if word.decision else None)
+    if request.samples:
+        mark = request.mark or (DEFAULT_MARKS[request.decision] if request.decision else None)
         if mark is None:
             raise ConfigError("Say what is with these samples: --mark label_error, accepted_loss or blocker.")
-        _check_ids(registry, version, word.samples)
-        made.append(Review(kind=ReviewKind.MARK, mark=mark, samples=word.samples, **common))  # type: ignore[arg-type]
-    if word.decision is not None:
-        made.append(Review(kind=word.decision, **common))  # type: ignore[arg-type]
+        _check_ids(registry, version, request.samples)
+        made.append(Review(kind=ReviewKind.MARK, mark=mark, samples=request.samples, **common))  # type: ignore[arg-type]
+    if request.decision is not None:
+        made.append(Review(kind=request.decision, **common))  # type: ignore[arg-type]
     return [add_review(registry, version, review) for review in made]
 
 
-def undo(reference: str, identifier: str, *, by: str, reason: str, tracking_uri: str | None = None) -> Review:
+def undo_review(reference: str, identifier: str, *, by: str, reason: str, tracking_uri: str | None = None) -> Review:
     """Take a record back, by another record."""
     from pct_mlops.registry import Registry, add_review
 
@@ -78,7 +80,7 @@ def baseline_of(registry: Registry, version: Version, reference: str | None) -> 
     return found.version if found else None
 
 
-def read_ids(path: Path) -> tuple[str, ...]:
+def read_sample_ids(path: Path) -> tuple[str, ...]:
     """Sample ids from a file: one a line, or the column sample_id of a CSV; each once, in their order."""
     text = read_text(path, wanted="a text or CSV file of sample ids", max_bytes=MAX_LIST_BYTES)
     try:

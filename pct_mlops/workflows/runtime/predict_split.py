@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pct_mlops.config import Recipe
+from pct_mlops.config import DataConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def logits_of(
-    model: Any, split: Split, recipe: Recipe, accelerator: Accelerator, title: str = ""
+    model: Any, split: Split, data: DataConfig, accelerator: Accelerator, *, batch_size: int, title: str = ""
 ) -> NDArray[np.float32]:
     """Logits [N, C] in the order of the split, on every process; with a title, a progress bar."""
     from pct_mlops.data import eval_loader
@@ -23,8 +23,8 @@ def logits_of(
 
     loader = eval_loader(
         split,
-        recipe.data,
-        batch_size=recipe.engine.eval_batch_size,
+        data,
+        batch_size=batch_size,
         rank=accelerator.process_index,
         world_size=accelerator.num_processes,
         device=accelerator.device,

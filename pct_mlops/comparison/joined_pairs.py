@@ -17,6 +17,7 @@ from pct_mlops.comparison.totals import Calibration, Totals, totals_of
 from pct_mlops.config import unknown
 from pct_mlops.config.numbers import NO_VALUE
 from pct_mlops.errors import ConfigError, TableError
+from pct_mlops.predictions.sql import quoted
 
 MAX_SLICES = 10_000
 _MAX_GROUPS = 200_000
@@ -260,11 +261,6 @@ class Pairs:
             else:
                 new.append((num, *sums[4:]))
         return {scope: (_calibration(old), _calibration(new)) for scope, (old, new) in groups.items()}
-
-
-def quoted(name: str) -> str:
-    """A column name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _value(column: str) -> str:

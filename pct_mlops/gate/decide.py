@@ -66,12 +66,7 @@ def decide(
         return replace(start, error_code=refusal.code if isinstance(refusal, PctError) else None)
     if comparison is None:
         return _first(start, review_checks(policy, review))
-    checks: list[Check] = []
-    small: list[NotJudged] = []
-    for rule in policy.rules:
-        judged, skipped = check_rule(rule, comparison, policy.confidence, floor)
-        checks += judged
-        small += skipped
+    checks, small = _check_rules(policy, comparison, floor)
     checks += beyond_rules(policy, comparison, review, pinned)
     verdict = _worst(checks)
     return replace(
@@ -84,6 +79,11 @@ def decide(
         notes=notes(comparison),
         error_code=_first_code(checks),
     )
+
+
+def _check_rules(policy: Policy, comparison: Comparison, floor: float | None) -> tuple[list[Check], list[NotJudged]]:
+    found = [check_rule(rule, comparison, policy.confidence, floor) for rule in policy.rules]
+    return [check for checks, _ in found for check in checks], [item for _, small in found for item in small]
 
 
 def _worst(checks: list[Check]) -> Verdict:

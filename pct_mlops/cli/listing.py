@@ -6,9 +6,12 @@ import click
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(["losses", "models", "datasets", "metrics"]))
+@click.argument("kind", type=click.Choice(["losses", "models", "datasets", "metrics", "distances", "focuses"]))
 def list_names(kind: str) -> None:
     """Show what can be named in a recipe or policy.
+
+    Parts of installed distributions (entry points pct_mlops.distances, .focuses, .datasets, .architectures) come last,
+    each with the distribution that brings it; one that is broken says why.
 
     \b
     Example:
@@ -17,6 +20,6 @@ def list_names(kind: str) -> None:
     from pct_mlops.workflows.listing import list_names
 
     found = list_names(kind)
-    width = max(len(name) for name in found)
-    for name, summary in found.items():
+    width = max(len(name) for name, _ in found)
+    for name, summary in found:
         click.echo(f"{name:{width}}  {summary}".rstrip())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from pct_mlops.errors import ConfigError
+from pct_mlops.config.plugins import Plugin, installed, is_code
+from pct_mlops.errors import ConfigError, PctError
 
 T = TypeVar("T")
 
@@ -41,11 +42,24 @@ class Catalog(Generic[T]):
 
     `build({"name": "ldi", "margin": 0.5})` calls the factory with the remaining keys as keyword arguments.
     Unknown names and unknown or invalid parameters raise PctError and say what exists.
+
+    With `group`, names of installed entry points of that group and `module:callable` are factories too (plugins.py):
+    imported when they are asked for, never able to take a built-in name. `produces` is what theirs must return, and
+    `reserved` gives further built-in names, of factories that are kept elsewhere.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(
+        self,
+        kind: str,
+        *,
+        group: str = "",
+        produces: type[Any] | tuple[type[Any], ...] = object,
+        reserved: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        self.kind, self.group = kind, group
+        self._produces, self._reserved = produces, reserved
         self._factories: dict[str, Callable[..., T]] = {}
+        self._loaded: dict[Plugin, Callable[..., T]] = {}
 
     def register(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorator: the factory is known as `name`; its docstring's first line is what `pct list` shows."""
@@ -59,19 +73,61 @@ class Catalog(Generic[T]):
         return add
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._factories))
+        return iter(sorted({*self._factories, *(plugin.name for plugin in self.installed() if not plugin.problem)}))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._factories
+        return name in self._factories or any(plugin.name == name and not plugin.problem for plugin in self.installed())
 
     def __getitem__(self, name: str) -> Callable[..., T]:
-        if name not in self._factories:
-            raise unknown(self.kind, name, list(self._factories))
-        return self._factories[name]
+        if name in self._factories:
+            return self._factories[name]
+        plugin = self.plugin(name)
+        if plugin is None:
+            raise unknown(self.kind, name, [*self])
+        # Kept for `name_of` alone: Python itself imports nothing twice.
+        self._loaded[plugin] = plugin.load()
+        return self._loaded[plugin]
+
+    def installed(self) -> list[Plugin]:
+        """What installed distributions offer, by name, unusable ones included; nothing is imported."""
+        return installed(self.group, self.kind, {*self._factories, *self._reserved()}) if self.group else []
+
+    def plugin(self, name: str) -> Plugin | None:
+        """The part of that name that is not built in: an entry point, or module:callable; None when there is none."""
+        if name in self._factories or not self.group:
+            return None
+        if is_code(name):
+            return Plugin(self.kind, name, name)
+        if name in self._reserved():
+            return None
+        return next((plugin for plugin in self.installed() if plugin.name == name), None)
+
+    def name_of(self, part: object) -> str:
+        """The name under which the part's class is known, what its user typed; imports nothing for it."""
+        known = {**self._factories, **{plugin.name: factory for plugin, factory in self._loaded.items()}}
+        return next((name for name, factory in known.items() if factory is type(part)), type(part).__name__)
 
     def summary(self, name: str) -> str:
         """First line of the factory's docstring."""
         return (inspect.getdoc(self[name]) or "").split("\n", 1)[0]
+
+    def lines(self) -> list[tuple[str, str]]:
+        """(name, summary) of all, for people; what others bring says who brings it, and what is broken says why."""
+        found = [(name, self.summary(name)) for name in sorted(self._factories)]
+        return found + self.plugin_lines()
+
+    def plugin_lines(self) -> list[tuple[str, str]]:
+        """The lines of what installed distributions bring."""
+        found = []
+        for plugin in self.installed():
+            try:
+                if plugin.problem:
+                    raise ConfigError(plugin.problem)
+                text = f"{self.summary(plugin.name)} ({plugin.distribution})".lstrip()
+            except PctError as error:
+                text = f"broken: {error}"
+            found.append((plugin.name, text))
+        return found
 
     def build(self, spec: Mapping[str, Any]) -> T:
         """Build what `spec` names; every other key is a parameter of the factory."""
@@ -79,13 +135,35 @@ class Catalog(Generic[T]):
         name = params.pop("name", None)
         if not isinstance(name, str):
             raise ConfigError(f"A {self.kind} needs a 'name': choose one of {', '.join(self)}.")
-        factory = self[name]
-        accepted = inspect.signature(factory).parameters
-        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
+        accepted = _parameters(self[name])
+        if accepted is not None:
             for key in params:
                 if key not in accepted:
                     raise unknown(f"parameter of {self.kind} {name}", key, list(accepted) or ["none"])
+        return self.call(name, **params)
+
+    def call(self, name: str, *args: Any, **params: Any) -> T:
+        """Call the factory; what goes wrong in one that is not built in is a PctError that names it."""
+        factory, plugin = self[name], self.plugin(name)
         try:
-            return factory(**params)
+            made = factory(*args, **params)
         except ValidationError as error:
             raise ConfigError(f"Invalid {self.kind} {name}: {one_sentence(error)}.") from error
+        except Exception as error:
+            if plugin is None or isinstance(error, PctError):
+                raise
+            raise plugin.failed(error) from error
+        if plugin is not None and not isinstance(made, self._produces):
+            kinds = self._produces if isinstance(self._produces, tuple) else (self._produces,)
+            raise plugin.gave(made, " or ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds))
+        return made
+
+
+def _parameters(factory: Callable[..., Any]) -> list[str] | None:
+    """The names of a factory's parameters; None when it takes any, or does not say."""
+    try:
+        accepted = inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return None
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values())
+    return None if takes_any else list(accepted)

@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from pct_mlops.config.base import Config, apply_overrides, read_yaml, validate
+from pct_mlops.config.plugins import code_in, refuse_code
 
 
 class AugmentConfig(Config):
@@ -28,6 +29,7 @@ class AugmentConfig(Config):
 class DataConfig(Config):
     """Which data set, where it lies, and how it is split and fed.
 
+    `name`: see 'pct list datasets', or code of your own as my_pkg.data:load.
     `views`: so many fixed views per example, drawn once from the seed (empty: fresh ones every epoch), which is what
     a teacher's logits can be stored for. `ten_crop`: evaluate by the mean logits of four corners, centre and mirrors.
     """
@@ -49,6 +51,7 @@ class DataConfig(Config):
 class ModelConfig(Config):
     """Architecture by name with its keyword arguments, its head, and the weights it starts from.
 
+    `name`: see 'pct list models', or a builder of your own as my_pkg.models:build.
     `weights`: torchvision's published ones, by their name there ("DEFAULT", "IMAGENET1K_V1"). `init`: another model to
     start from, as in teacher.ref; `new_head` then draws the head anew. `train: head` freezes everything else.
     """
@@ -130,7 +133,10 @@ class ObjectiveConfig(Config):
 
 
 class TeacherMember(Config):
-    """One of several teachers, and how much its logits weigh in the mean. `arch`: of a .pth.tar, which does not say."""
+    """One of several teachers, and how much its logits weigh in the mean.
+
+    `arch`: of a .pth.tar, which does not say, or the builder of your own that a version's record may name.
+    """
 
     ref: str
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
@@ -247,3 +253,22 @@ class Recipe(Config):
     def write(self, path: Path) -> None:
         """Write it as a recipe file, with every value that it leaves to defaults."""
         path.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+
+    @classmethod
+    def read_stored(cls, path: str | Path, overrides: Iterable[str], source: str, *, whole: bool = False) -> Recipe:
+        """A recipe that came with a model from elsewhere: what it names is data, `overrides` are the user's words.
+
+        PctError for a data set that is code (module:callable) and that the overrides do not name; with `whole` for any
+        part of it, where it is trained by. `source` says whose recipe it is.
+        """
+        recipe, named = cls.read(path, overrides), named_code(overrides)
+        found = code_in(recipe.model_dump(mode="json") if whole else {"data": {"name": recipe.data.name}})
+        refuse_code(
+            found, named, f"The recipe of {source}", "name it yourself with --set, for example --set data.name=NAME"
+        )
+        return recipe
+
+
+def named_code(overrides: Iterable[str]) -> frozenset[str]:
+    """The code (module:callable) that 'dotted.key=value' overrides name."""
+    return frozenset(code_in(apply_overrides({}, overrides)))

@@ -1,5 +1,6 @@
 """Data sets as three splits with three jobs, and loaders whose batches are the same on any number of processes."""
 
+from pct_mlops.data.arrays import ArrayData
 from pct_mlops.data.datasets import DATASETS, load_data
 from pct_mlops.data.loaders import EvalLoader, TrainLoader, eval_loader, train_loader, view_loader
 from pct_mlops.data.sources import FRESH, Batch
@@ -8,6 +9,7 @@ from pct_mlops.data.split import Split, Splits
 __all__ = [
     "DATASETS",
     "FRESH",
+    "ArrayData",
     "Batch",
     "EvalLoader",
     "Split",

@@ -1,26 +1,29 @@
-"""The data sets by name. Each factory takes (config, seed) and returns Splits; `load_data` is the way in."""
+"""The data sets by name; `load_data` is the way in.
+
+Each factory takes (config, seed), a DataConfig and the seed of the split, and returns Splits, or ArrayData where all
+fits into memory. One of a user's own is an entry point of pct_mlops.datasets, or data.name: my_pkg.data:load.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from pct_mlops.config import Catalog, DataConfig
 from pct_mlops.data import folders
+from pct_mlops.data.arrays import ArrayData, Statistics
+from pct_mlops.data.arrays import array_split as _array_split
+from pct_mlops.data.arrays import array_splits as _array_splits
 from pct_mlops.data.idx import read_idx
 from pct_mlops.data.locking import one_process_at_a_time
-from pct_mlops.data.pixels import ArrayPixels
-from pct_mlops.data.split import Split, Splits, check_labels, make_splits, stratified
+from pct_mlops.data.split import Splits, check_splits, stratified
 from pct_mlops.errors import DataError
 
-DATASETS: Catalog[Splits] = Catalog("dataset")
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each channel of the training images
+DATASETS: Catalog[Splits | ArrayData] = Catalog("dataset", group="pct_mlops.datasets", produces=(Splits, ArrayData))
 
 DOWNLOADS = Path(".data")
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -32,41 +35,19 @@ FASHION_CLASSES = (
 
 def load_data(config: DataConfig, seed: int) -> Splits:
     """The data set that `config` names, split with `seed`. Unknown, missing or broken data raises PctError."""
-    factory = DATASETS[config.name]
     try:
-        splits = factory(config, seed)
+        made = DATASETS.call(config.name, config, seed)
+        splits = made.splits(config, seed) if isinstance(made, ArrayData) else made
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise DataError(
             f"The data of {config.name} cannot be read ({where}{error.strerror or error}): check data.root and its "
             "permissions."
         ) from error
+    if DATASETS.plugin(config.name) is not None:
+        check_splits(splits)
     # Part of what the answers depend on, so part of what a table says of itself.
     return replace(splits, preprocessing_id=f"{splits.preprocessing_id}/ten-crop") if config.ten_crop else splits
-
-
-def _array_split(name: str, images: np.ndarray, labels: np.ndarray, rows: Sequence[int], size: int | None) -> Split:
-    """A split of uint8 images [N, C, H, W]; `rows` are their places in the data set's own order, which ids keep."""
-    ids = [f"{name}/{row:06d}" for row in rows]
-    return Split(name, ids, torch.from_numpy(labels.astype(np.int64)), ArrayPixels(torch.from_numpy(images), size))
-
-
-def _array_splits(
-    config: DataConfig,
-    seed: int,
-    *,
-    class_names: Sequence[str],
-    statistics: Statistics,
-    train: Split,
-    test: Split,
-) -> Splits:
-    for split in (train, test):
-        check_labels(split, len(class_names))
-    shape = train.pixels.shape
-    parts = make_splits(train, None, test, config, seed)
-    resized = "/bilinear" if isinstance(train.pixels, ArrayPixels) and train.pixels.resizes else ""
-    preprocessing = f"{config.name}/{shape[1]}x{shape[2]}/uint8{resized}"
-    return Splits(config.name, tuple(class_names), shape, *statistics, *parts, preprocessing)
 
 
 # Fashion-MNIST -----------------------------------------------------------------------------------------------------

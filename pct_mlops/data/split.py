@@ -132,6 +132,24 @@ def check_labels(split: Split, num_classes: int) -> None:
         )
 
 
+def check_splits(splits: Splits) -> None:
+    """PctError for what a data set of a user's own may have got wrong: ids, labels, names and shapes."""
+    parts = {"train": splits.train, "val": splits.val, "test": splits.test}
+    for name, split in parts.items():
+        if split.name != name:
+            raise DataError(f"The {name} split of {splits.name} is called '{split.name}': call it {name}.")
+        check_labels(split, len(splits.class_names))
+        if tuple(split.pixels.shape) != tuple(splits.image_shape):
+            raise DataError(
+                f"The {name} images of {splits.name} are of shape {tuple(split.pixels.shape)} and image_shape says "
+                f"{tuple(splits.image_shape)}: make them agree."
+            )
+    channels = splits.image_shape[0]
+    if not len(splits.mean) == len(splits.std) == channels:
+        raise DataError(f"{splits.name} has images of {channels} channel(s): give mean and std one number for each.")
+    _check_ids(list(parts.values()))
+
+
 def _check_ids(splits: Sequence[Split]) -> None:
     owner: dict[str, str] = {}
     for split in splits:

@@ -22,7 +22,7 @@ from pct_mlops.losses.focuses import (
 from pct_mlops.losses.gather import gather_rows
 from pct_mlops.losses.heads import BCT
 from pct_mlops.losses.objective import LossTerms, Objective
-from pct_mlops.losses.presets import PRESETS
+from pct_mlops.losses.presets import PRESETS, loss_names, preset_of
 from pct_mlops.losses.weights import align_weights, balanced_weights
 
 __all__ = [
@@ -58,4 +58,6 @@ __all__ = [
     "build_focus",
     "build_objective",
     "gather_rows",
+    "loss_names",
+    "preset_of",
 ]

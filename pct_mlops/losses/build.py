@@ -14,7 +14,7 @@ from pct_mlops.errors import ConfigError
 from pct_mlops.losses.distance import DISTANCES, Distance
 from pct_mlops.losses.focuses import FOCUSES, Focus
 from pct_mlops.losses.objective import Objective
-from pct_mlops.losses.presets import PRESETS
+from pct_mlops.losses.presets import loss_names, preset_of
 
 
 def build_objective(
@@ -126,9 +126,9 @@ def _constraint(
     config: ObjectiveConfig,
 ) -> tuple[Distance | None, Focus | None, float | None, float | None]:
     """Distance, focus, weight and mix; all None for cross-entropy alone."""
-    if config.loss not in PRESETS:
-        raise unknown("loss", config.loss, list(PRESETS))
-    preset = PRESETS[config.loss]
+    preset = preset_of(config.loss)
+    if preset is None:
+        raise unknown("loss", config.loss, loss_names())
     if config.weight is not None and config.mix is not None:
         raise ConfigError("Give either objective.weight or objective.mix, not both: they scale the same distance.")
     distance = _merged(preset.get("distance"), config.distance, "distance")

@@ -106,7 +106,7 @@ def check_targets(target: Tensor, num_classes: int, *, part_optional: bool) -> N
 
 def name_of(catalog: Catalog[Any], part: object) -> str:
     """The name under which the part's class is registered: what its user typed."""
-    return next((name for name in catalog if catalog[name] is type(part)), type(part).__name__)
+    return catalog.name_of(part)
 
 
 class Distance(ABC):
@@ -204,4 +204,4 @@ class Distance(ABC):
         return ValueError(f"the distance {name_of(DISTANCES, self)} must be bound first: call bind(Binding(...))")
 
 
-DISTANCES: Catalog[Distance] = Catalog("distance")
+DISTANCES: Catalog[Distance] = Catalog("distance", group="pct_mlops.distances", produces=Distance)

@@ -25,7 +25,8 @@ class Focus(ABC):
 
     Outputs and targets are those of a distance. `index` int64 [N] (the samples' rows in the training split) is given
     only to a focus that declares `needs_index`.
-    Unequal shapes raise ValueError; a missing teacher raises PctError.
+    Unequal shapes raise ValueError; a missing teacher raises PctError. `across_samples`: a sample's weight depends on
+    the others in its batch, so a permuted batch has other weights, the same ones within each class.
 
     Example:
         >>> import torch
@@ -38,6 +39,7 @@ class Focus(ABC):
     """
 
     needs_index: ClassVar[bool] = False
+    across_samples: ClassVar[bool] = False
 
     @property
     def needs_teacher(self) -> bool:
@@ -75,7 +77,7 @@ class MaskFocus(Focus, ABC):
         """Bool [N]: the samples that weigh base + scale."""
 
 
-FOCUSES: Catalog[Focus] = Catalog("focus")
+FOCUSES: Catalog[Focus] = Catalog("focus", group="pct_mlops.focuses", produces=Focus)
 
 
 def _right(output: ModelOutput, target: Tensor) -> Tensor:
@@ -182,6 +184,8 @@ class Shuffled(MaskFocus):
     `of` names that focus; each class keeps its number of weighted samples, so a difference in outcome is due to
     *which* samples weigh more. base and scale belong here, not in `of`.
     """
+
+    across_samples: ClassVar[bool] = True
 
     of: Any = Field(default_factory=lambda: {"name": "old_correct"}, validate_default=True)
     seed: int = Field(default=0, ge=0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pct_mlops.losses.distance import DISTANCES
+
 # summary: what `pct list losses` shows. weight: CE + weight * distance; mix: (1 - mix) * CE + mix * distance.
 # teacher: keys of the recipe's teacher section, where the method is about which teacher it has.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -101,3 +103,18 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight": 1.0,
     },
 }
+
+
+def preset_of(loss: str) -> dict[str, Any] | None:
+    """The preset of that name, or a distance that others bring, at weight 1 on every sample; None for other names."""
+    if loss in PRESETS:
+        return PRESETS[loss]
+    if DISTANCES.plugin(loss) is None:
+        return None
+    return {"distance": {"name": loss}, "focus": {"name": "all", "base": 1.0}, "weight": 1.0}
+
+
+def loss_names() -> list[str]:
+    """Every preset, and the installed distances that are losses by their own name."""
+    own = [plugin.name for plugin in DISTANCES.installed() if not plugin.problem]
+    return [*PRESETS, *(name for name in own if name not in PRESETS)]

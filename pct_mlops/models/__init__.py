@@ -1,13 +1,14 @@
 """Classifiers: every architecture out of one factory, each returning logits and penultimate features."""
 
 from pct_mlops.models.architecture import Architecture
-from pct_mlops.models.classifier import Classifier, LogitsOnly
+from pct_mlops.models.classifier import Body, Classifier, LogitsOnly, without_head
 from pct_mlops.models.ensemble import Ensemble, common_classes
 from pct_mlops.models.factory import build_model
 from pct_mlops.models.families import model_names, summary
 from pct_mlops.models.files import classifier_from_bytes, load_classifier, load_weights_into, save_classifier
 from pct_mlops.models.legacy import read_checkpoint
 from pct_mlops.models.output import ModelOutput
+from pct_mlops.models.own import ARCHITECTURES
 from pct_mlops.models.published import load_pretrained
 from pct_mlops.models.surgery import (
     batchnorm_layers,
@@ -20,7 +21,9 @@ from pct_mlops.models.surgery import (
 )
 
 __all__ = [
+    "ARCHITECTURES",
     "Architecture",
+    "Body",
     "Classifier",
     "Ensemble",
     "LogitsOnly",
@@ -42,4 +45,5 @@ __all__ = [
     "save_classifier",
     "summary",
     "use_old_head",
+    "without_head",
 ]

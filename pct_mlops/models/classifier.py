@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from pct_mlops.errors import ConfigError
+from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.models.architecture import Architecture
 from pct_mlops.models.heads import combine, make_head
 from pct_mlops.models.output import ModelOutput
@@ -28,6 +28,30 @@ class Body:
     num_branches: int = 0
     dropout: float = 0.0
     names: dict[str, str | None] = field(default_factory=dict)
+
+
+def without_head(network: nn.Module) -> Body:
+    """A whole classifier without its last linear layer, and without the dropout before it, which the head takes over.
+
+    The last nn.Linear of `network`, in the order in which its parts were made, is taken for its head. PctError when
+    there is none.
+    """
+    layers = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not layers or not layers[-1][0]:
+        raise DataError(
+            "The network has no linear layer inside that could be its head: return it without head, as Body."
+        )
+    path, last = layers[-1]
+    parent_path, _, child = path.rpartition(".")
+    parent = network.get_submodule(parent_path)
+    children = list(dict(parent.named_children()))
+    before = children[children.index(child) - 1] if child != children[0] else child
+    setattr(parent, child, nn.Identity())
+    dropout = getattr(parent, before)
+    if not isinstance(dropout, nn.Dropout):
+        return Body(network, last.in_features, names={path: "head"})
+    setattr(parent, before, nn.Identity())
+    return Body(network, last.in_features, dropout=dropout.p, names={path: "head"})
 
 
 class Classifier(nn.Module):

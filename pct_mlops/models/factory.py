@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pct_mlops.models import families, small_resnet, torchvision_zoo
+from pct_mlops.models import families, own, small_resnet, torchvision_zoo
 from pct_mlops.models.architecture import Architecture
 from pct_mlops.models.classifier import Classifier
 
 
 def build_model(architecture: Architecture) -> Classifier:
     """An untrained classifier; unknown names and arguments raise PctError. Seed torch before the call."""
+    if families.is_own(architecture.name):
+        return Classifier(architecture, own.build_body(architecture))
     base, variant = families.split_name(architecture.name)
     if base in small_resnet.DEPTHS:
         return Classifier(architecture, small_resnet.build_small_body(base, variant, architecture))

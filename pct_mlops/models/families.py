@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pct_mlops.config import unknown
+from pct_mlops.config.plugins import installed, is_code
 from pct_mlops.models import small_resnet, torchvision_zoo
 
 # Variant -> what `pct list models` says of it.
 VARIANTS = {"aux": "auxiliary heads", "mb": "three heads", "stodepth": "stochastic depth"}
 ORIGINAL_STODEPTH = "_StoDepth_lineardecay"
+GROUP = "pct_mlops.architectures"
 
 
 def split_name(name: str) -> tuple[str, str]:
     """Base and variant: aux_resnet18 -> (resnet18, aux), resnet18_stodepth -> (resnet18, stodepth), a -> (a, "").
 
-    The research code's spelling resnet18_StoDepth_lineardecay is understood too. Unknown names raise PctError.
+    The research code's spelling resnet18_StoDepth_lineardecay is understood too, and a name that is not ours is its own
+    base. Unknown names raise PctError.
     """
+    if is_own(name):
+        return name, ""
     plain = name.replace(ORIGINAL_STODEPTH, "_stodepth")
     prefix, _, rest = plain.partition("_")
     base, variant = plain, ""
@@ -24,8 +29,16 @@ def split_name(name: str) -> tuple[str, str]:
         base, variant = plain.removesuffix("_stodepth"), "stodepth"
     known = residual_names() if variant else plain_names()
     if base not in known:
-        raise unknown("architecture", name, model_names())
+        own = [plugin.name for plugin in installed(GROUP, "architecture")]
+        raise unknown("architecture", name, [*model_names(), *own])
     return base, variant
+
+
+def is_own(name: str) -> bool:
+    """Whether a user's own code builds it: module:callable, or an entry point of a name that is not built in."""
+    if is_code(name):
+        return True
+    return name not in model_names() and any(plugin.name == name for plugin in installed(GROUP, "architecture"))
 
 
 def residual_names() -> list[str]:
@@ -39,7 +52,7 @@ def plain_names() -> list[str]:
 
 
 def model_names() -> list[str]:
-    """Every name that `build_model` knows."""
+    """Every built-in name that `build_model` knows."""
     variants = [name for base in residual_names() for name in (f"aux_{base}", f"mb_{base}", f"{base}_stodepth")]
     return sorted([*plain_names(), *variants])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -13,12 +13,14 @@ from safetensors.torch import load, save_model
 from torch import Tensor
 
 from pct_mlops.config.base import validate
+from pct_mlops.config.plugins import is_code, refuse_code
 from pct_mlops.errors import DataError
 from pct_mlops.models.architecture import Architecture
 from pct_mlops.models.classifier import Classifier
 from pct_mlops.models.factory import build_model
 
 SHOWN = 3
+HOW_NAMED = "name it yourself, as model.name or as arch beside ref in teacher.refs, in your recipe or with --set"
 TOGETHER = "use files that one training wrote together"
 
 
@@ -29,21 +31,29 @@ def save_classifier(model: Classifier, folder: Path) -> None:
     save_model(model, str(folder / "model.safetensors"))
 
 
-def load_classifier(folder: Path) -> Classifier:
-    """Rebuild what `save_classifier` wrote; nothing is unpickled. Damaged or foreign files raise PctError."""
+def load_classifier(folder: Path, named: Collection[str] = ()) -> Classifier:
+    """Rebuild what `save_classifier` wrote; nothing is unpickled. Damaged or foreign files raise PctError.
+
+    `named`: code (module:callable) that a record may name as its builder; see `classifier_from_bytes`.
+    """
     record, weights = folder / "architecture.json", folder / "model.safetensors"
     try:
-        return classifier_from_bytes(record.read_bytes(), weights.read_bytes(), str(folder))
+        return classifier_from_bytes(record.read_bytes(), weights.read_bytes(), str(folder), named)
     except OSError as error:
         raise DataError(f"{folder} does not hold a classifier: {error}.") from error
 
 
-def classifier_from_bytes(record: bytes, weights: bytes, source: str) -> Classifier:
-    """The same from the contents of the two files; `source` names them in errors."""
+def classifier_from_bytes(record: bytes, weights: bytes, source: str, named: Collection[str] = ()) -> Classifier:
+    """The same from the contents of the two files; `source` names them in errors.
+
+    A record is data from elsewhere: it may name what is built in and installed entry points, but code (module:callable)
+    only where the user named it too, in `named`. PctError otherwise, and nothing is imported.
+    """
     try:
         architecture = validate(Architecture, json.loads(record), f"The architecture record of {source}")
     except ValueError as error:
         raise DataError(f"The architecture record of {source} is not JSON: {error}.") from error
+    refuse_code([architecture.name] if is_code(architecture.name) else [], named, f"The record of {source}", HOW_NAMED)
     model = build_model(architecture)
     try:
         state = load(weights)

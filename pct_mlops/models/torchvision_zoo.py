@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from pct_mlops.errors import ConfigError
 from pct_mlops.models.architecture import Architecture
-from pct_mlops.models.classifier import Body, Classifier
+from pct_mlops.models.classifier import Body, Classifier, without_head
 
 LARGE_INPUT = {"inception_v3": 299}
 # Auxiliary classifiers that torchvision's weights bring along, in the order in which their maps arise.
@@ -58,17 +59,18 @@ def _variant(base: str, variant: str, num_classes: int, kwargs: dict[str, Any]) 
     if base in OWN_AUX:
         return _inception(base, num_classes, kwargs)
     options = {"dropout": kwargs.pop("dropout_aux")} if variant == "aux" and "dropout_aux" in kwargs else {}
-    network, num_features, dropout, names = _without_head(_network(base, kwargs))
+    body = _headless(_network(base, kwargs))
+    network, num_features, names = body.backbone, body.num_features, dict(body.names)
     if variant == "aux":
         heads = residual.inception_heads(num_features, num_classes, **options)
         # The names of the research code's files.
         names |= {"aux3": "aux_heads.0", "aux4": "aux_heads.1"}
-        return Body(residual.TappedResNet(network), num_features, heads, dropout=dropout, names=names)
+        return Body(residual.TappedResNet(network), num_features, heads, dropout=body.dropout, names=names)
     if variant == "mb":
         names |= {"fc1": "aux_heads.0", "fc2": "aux_heads.1"}
     elif variant == "stodepth":
         residual.add_stochastic_depth(network)
-    return Body(network, num_features, num_branches=2 if variant == "mb" else 0, dropout=dropout, names=names)
+    return Body(network, num_features, num_branches=2 if variant == "mb" else 0, dropout=body.dropout, names=names)
 
 
 def _network(name: str, kwargs: dict[str, Any]) -> Any:
@@ -86,10 +88,10 @@ def _inception(name: str, num_classes: int, kwargs: dict[str, Any]) -> Body:
     network, heads = (
         tapped(name, OWN_AUX[name], num_classes, kwargs) if kwargs["aux_logits"] else (_network(name, kwargs), ())
     )
-    network, num_features, dropout, names = _without_head(network)
+    body = _headless(network)
     places = [f"aux_heads.{index}" if heads else None for index in range(len(OWN_AUX[name]))]
-    names |= dict(zip(OWN_AUX[name], places, strict=True))
-    return Body(network, num_features, heads, dropout=dropout, names=names)
+    names = {**body.names, **dict(zip(OWN_AUX[name], places, strict=True))}
+    return replace(body, aux_heads=tuple(heads), names=names)
 
 
 def check_images(name: str, model: Classifier, image_shape: tuple[int, int, int]) -> None:
@@ -111,26 +113,13 @@ def check_images(name: str, model: Classifier, image_shape: tuple[int, int, int]
         model.train()
 
 
-def _without_head(network: nn.Module) -> tuple[Any, int, float, dict[str, str | None]]:
-    """The network without last layer and the dropout before it, D, that dropout, and where its files' head belongs.
-
-    Dropout moves to the classifier's head, so that the features are those before it.
-    """
+def _headless(network: nn.Module) -> Body:
+    """The network as a body; dropout moves to the classifier's head, so that the features are those before it."""
     if type(network).__name__ == "SqueezeNet":
         # Its classifier takes a ReLU before the mean, which a linear head on the mean cannot reproduce.
         squeeze = _SqueezeFeatures(network)
-        return squeeze, 512, squeeze.dropout, {"classifier": None}
-    path, last = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
-    parent_path, _, child = path.rpartition(".")
-    parent = network.get_submodule(parent_path)
-    children = list(dict(parent.named_children()))
-    before = children[children.index(child) - 1] if child != children[0] else child
-    setattr(parent, child, nn.Identity())
-    dropout = getattr(parent, before)
-    if not isinstance(dropout, nn.Dropout):
-        return network, last.in_features, 0.0, {path: "head"}
-    setattr(parent, before, nn.Identity())
-    return network, last.in_features, dropout.p, {path: "head"}
+        return Body(squeeze, 512, dropout=squeeze.dropout, names={"classifier": None})
+    return without_head(network)
 
 
 class _SqueezeFeatures(nn.Module):

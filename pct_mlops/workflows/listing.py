@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+KINDS = ("losses", "models", "datasets", "metrics", "distances", "focuses")
 
-def list_names(kind: str) -> dict[str, str]:
-    """Name -> summary of all `losses`, `models`, `datasets` or `metrics`."""
+
+def list_names(kind: str) -> list[tuple[str, str]]:
+    """(name, summary) of every one of KINDS; what installed distributions bring comes after what is built in.
+
+    A part of theirs that cannot be used is there too, and its summary says why.
+    """
     if kind == "losses":
-        from pct_mlops.losses import PRESETS
+        from pct_mlops.losses import DISTANCES, PRESETS
 
-        return {name: preset["summary"] for name, preset in PRESETS.items()}
+        built_in = [(name, preset["summary"]) for name, preset in PRESETS.items()]
+        return built_in + [line for line in DISTANCES.plugin_lines() if line[0] not in PRESETS]
     if kind == "models":
-        from pct_mlops.models import model_names, summary
+        from pct_mlops.models import ARCHITECTURES, model_names, summary
 
-        return {name: summary(name) for name in model_names()}
+        return [(name, summary(name)) for name in model_names()] + ARCHITECTURES.plugin_lines()
     if kind == "datasets":
         from pct_mlops.data import DATASETS
 
-        return {name: DATASETS.summary(name) for name in DATASETS}
+        return DATASETS.lines()
+    if kind in ("distances", "focuses"):
+        from pct_mlops.losses import DISTANCES, FOCUSES
+
+        return DISTANCES.lines() if kind == "distances" else FOCUSES.lines()
     from pct_mlops.comparison import METRICS
 
-    return {name: metric.summary for name, metric in METRICS.items()}
+    return [(name, metric.summary) for name, metric in METRICS.items()]

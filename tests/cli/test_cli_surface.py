@@ -66,7 +66,7 @@ interpolate OLD NEW
   --json FILE
   --set KEY=VALUE repeatable
   --tracking-uri URI
-list losses|models|datasets|metrics
+list losses|models|datasets|metrics|distances|focuses
 policy check [FILE]
   --schema
 review MODEL

@@ -99,7 +99,14 @@ def test_ensemble_is_the_mean_of_logits(store, capsys):
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [("losses", set(PRESETS)), ("metrics", set(METRICS)), ("datasets", {"digits"}), ("models", {"small_resnet8"})],
+    [
+        ("losses", set(PRESETS)),
+        ("metrics", set(METRICS)),
+        ("datasets", {"digits"}),
+        ("models", {"small_resnet8"}),
+        ("distances", {"ldi", "sum"}),
+        ("focuses", {"old_correct"}),
+    ],
 )
 def test_list_shows_each_name_once_with_a_summary(capsys, kind, expected):
     from pct_mlops.cli import main

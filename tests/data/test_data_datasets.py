@@ -13,6 +13,8 @@ import torch
 
 from pct_mlops.config import DataConfig, PctError
 from pct_mlops.data import DATASETS, Splits, datasets, load_data
+from pct_mlops.testing import check_dataset
+from pct_mlops.testing.datasets import check_ids_are_unique, check_splits_hold_together
 
 FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 
@@ -52,15 +54,15 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def check_contract(splits: Splits) -> None:
-    assert len(splits.mean) == len(splits.std) == splits.image_shape[0]
-    for name in ("train", "val", "test"):
-        split = getattr(splits, name)
-        assert split.name == name
-        assert split.labels.dtype == torch.int64
-        assert 0 <= int(split.labels.min()) <= int(split.labels.max()) < len(splits.class_names)
-        assert split.images([0]).shape[1:] == splits.image_shape
-    ids = [set(split.sample_ids) for split in (splits.train, splits.val, splits.test)]
-    assert len(set.union(*ids)) == sum(map(len, ids))
+    """Of splits that are there already; `check_dataset` reads them several times."""
+    for check in (check_splits_hold_together, check_ids_are_unique):
+        check(lambda: splits)
+
+
+def test_fashion_mnist_and_digits_keep_the_contract(places: SimpleNamespace) -> None:
+    write_fashion(places.debian, value=2)
+    check_dataset("fashion_mnist", DataConfig(val_fraction=0.25))
+    check_dataset("digits")
 
 
 def test_the_catalog_lists_every_data_set_with_a_line() -> None:
@@ -200,7 +202,7 @@ def test_cifar_comes_through_torchvision(
     monkeypatch.setattr(f"torchvision.datasets.{kind}", fake_cifar(count))
     monkeypatch.setattr(datasets, "DOWNLOADS", tmp_path / "downloads")
     splits = load_data(DataConfig(name=name, val_fraction=0.34), 0)
-    check_contract(splits)
+    check_dataset(name, DataConfig(val_fraction=0.34))
     assert splits.image_shape == (3, 32, 32)
     assert len(splits.class_names) == count
     assert splits.preprocessing_id == f"{name}/32x32/uint8"

@@ -12,6 +12,7 @@ from pct_mlops.config import DataConfig, PctError
 from pct_mlops.data import eval_loader, load_data
 from pct_mlops.data.pixels import decode
 from pct_mlops.errors import DataError
+from pct_mlops.testing import check_dataset
 
 
 def folder_config(root: Path, **options: object) -> DataConfig:
@@ -20,6 +21,11 @@ def folder_config(root: Path, **options: object) -> DataConfig:
 
 def list_config(root: Path, **options: object) -> DataConfig:
     return DataConfig(name="image_list", root=root, num_workers=0, **options)
+
+
+def test_folders_and_lists_keep_the_contract(list_root: Path) -> None:
+    check_dataset("image_folder", folder_config(list_root))
+    check_dataset("image_list", list_config(list_root))
 
 
 def truncate(path: Path) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-from pct_mlops.losses import DISTANCES, Binding, Distance, Objective
+from pct_mlops.losses import DISTANCES, Distance
 from pct_mlops.models.output import ModelOutput
+from pct_mlops.testing.outputs import bound, cast, make, take
 
 # Every parameter of every registered distance takes a value other than its default in some case:
 # test_every_parameter_has_a_case fails and names the one that does not.
@@ -94,18 +92,6 @@ def case_id(spec: dict[str, Any]) -> str:
     return "-".join([spec["name"], *(f"{k}={v}" for k, v in spec.items() if k not in ("name", "weights", "terms"))])
 
 
-Bindable = TypeVar("Bindable", Distance, Objective)
-
-
-def bound(thing: Bindable, new: ModelOutput | None = None, old: ModelOutput | None = None) -> Bindable:
-    """The distance or objective, bound to two models that give such outputs; always to the same random modules."""
-    new, old = new or make()[0], old or make()[1]
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        head = nn.Linear(old.features.shape[1], old.logits.shape[1])
-        return thing.bind(Binding(new.logits.shape[1], new.features.shape[1], old.features.shape[1], head))
-
-
 def built(spec: dict[str, Any], new: ModelOutput | None = None, old: ModelOutput | None = None) -> Distance:
     """What the specification builds, bound."""
     return bound(DISTANCES.build(spec), new, old)
@@ -116,36 +102,4 @@ def first(name: str) -> dict[str, Any]:
     return {"name": name, **DISTANCE_CASES[name][0]}
 
 
-def make(
-    num_samples: int = 12,
-    num_classes: int = 7,
-    num_features: int = 5,
-    *,
-    seed: int = 0,
-    scale: float = 2.0,
-) -> tuple[ModelOutput, ModelOutput, Tensor]:
-    """(new, old, target): two models that agree in part, of more than chance accuracy; new takes gradients."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
-
-    target = torch.randint(num_classes, (num_samples,), generator=generator)
-    shared = scale * draw(num_samples, num_classes) + 3.0 * torch.nn.functional.one_hot(target, num_classes)
-    features = draw(num_samples, num_features)
-    outputs = [
-        ModelOutput(
-            (shared + scale * draw(num_samples, num_classes)).requires_grad_(),
-            (features + 0.7 * draw(num_samples, num_features)).requires_grad_(),
-        )
-        for _ in range(2)
-    ]
-    return outputs[0], outputs[1], target
-
-
-def take(output: ModelOutput, rows: Tensor) -> ModelOutput:
-    return output._replace(logits=output.logits[rows], features=output.features[rows])
-
-
-def cast(output: ModelOutput, dtype: torch.dtype) -> ModelOutput:
-    return output._replace(logits=output.logits.to(dtype), features=output.features.to(dtype))
+__all__ = ["DISTANCE_CASES", "FOCUS_CASES", "bound", "built", "case_id", "cast", "first", "make", "params", "take"]

@@ -78,7 +78,7 @@ def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> P
 
 def _recipe(registry: Registry, version: Version) -> Recipe | None:
     file = registry.download(version, "recipe.yaml")
-    return Recipe.read(file) if file is not None else None
+    return Recipe.read_stored(file, (), version.uri) if file is not None else None
 
 
 def _keep_former(registry: Registry, version: Version, split: str) -> None:

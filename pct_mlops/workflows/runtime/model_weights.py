@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,11 +25,15 @@ FILES = ("architecture.json", "model.safetensors")
 
 @dataclass(frozen=True)
 class Weights:
-    """A classifier as bytes, so that the process that reads it can send it to all others. `uri` says which it is."""
+    """A classifier as bytes, so that the process that reads it can send it to all others. `uri` says which it is.
+
+    `named`: code (module:callable) that the user named, and that the record may therefore name as its builder.
+    """
 
     uri: str
     record: bytes
     weights: bytes
+    named: frozenset[str] = frozenset()
 
     @property
     def digest(self) -> str:
@@ -36,19 +41,26 @@ class Weights:
         return hashlib.sha256(self.record + self.weights).hexdigest()
 
     def build(self) -> Classifier:
-        """The classifier; nothing is unpickled."""
+        """The classifier; nothing is unpickled, and no code is imported that the record alone names."""
         from pct_mlops.models import classifier_from_bytes
 
-        return classifier_from_bytes(self.record, self.weights, self.uri)
+        return classifier_from_bytes(self.record, self.weights, self.uri, self.named)
 
 
 def fetch_weights(
-    reference: str, model_name: str, session: Session, architecture: Architecture, *, with_heads: bool = True
+    reference: str,
+    model_name: str,
+    session: Session,
+    architecture: Architecture,
+    *,
+    with_heads: bool = True,
+    named: Collection[str] | None = None,
 ) -> Weights:
     """The weights behind a reference, on every process; PctError when there are none.
 
     "production" and other bare aliases are those of `model_name`. `architecture` is what a checkpoint of the original
-    code, which does not say, is taken to be; without `with_heads` its heads need not fit, and are not read.
+    code, which does not say, is taken to be; without `with_heads` its heads need not fit, and are not read. `named` is
+    code that the user named, None: that of `architecture`, which then comes from the user's own recipe.
     """
 
     def read() -> tuple[str, bytes, bytes]:
@@ -65,7 +77,8 @@ def fetch_weights(
         version = session.registry.resolve(name)
         return (version.uri, *classifier_files(session.registry, version))
 
-    return Weights(*on_main(session.accelerator, read))
+    trusted = frozenset([architecture.name] if named is None else named)
+    return Weights(*on_main(session.accelerator, read), trusted)
 
 
 def weights_of(model: Classifier, uri: str) -> Weights:
@@ -73,7 +86,8 @@ def weights_of(model: Classifier, uri: str) -> Weights:
     from safetensors.torch import save
 
     state = {key: value.contiguous() for key, value in model.state_dict().items()}
-    return Weights(uri, model.architecture.model_dump_json().encode(), save(state))
+    record = model.architecture.model_dump_json().encode()
+    return Weights(uri, record, save(state), frozenset([model.architecture.name]))
 
 
 def architecture_of(model: ModelConfig, splits: Splits, name: str | None = None) -> Architecture:

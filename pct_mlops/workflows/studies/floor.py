@@ -82,7 +82,7 @@ def read_recipe(reference: str | None, overrides: Sequence[str], tracking_uri: s
     file = registry.download(version, "recipe.yaml")
     if file is None:
         raise RegistryNotFoundError(f"{version.uri} carries no recipe: give the recipe file that it was trained with.")
-    recipe = Recipe.read(file, [f"model_name={version.name}", *overrides])
+    recipe = Recipe.read_stored(file, [f"model_name={version.name}", *overrides], version.uri, whole=True)
     if recipe.model.init == PRODUCTION:
         raise ConfigError(
             f"{version.uri} started from the weights of what was in production then: name that version, "

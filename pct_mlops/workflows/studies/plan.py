@@ -203,7 +203,7 @@ def pinned(recipe: Recipe, objective: ObjectiveConfig, production: str, *, ref_i
     if not _planned(objective).needs_teacher:
         return TeacherConfig()
     one = recipe.model_copy(update={"objective": objective})
-    if ref_is_old and "teacher" in PRESETS[objective.loss]:
+    if ref_is_old and "teacher" in PRESETS.get(objective.loss, {}):
         one = _with(one, teacher={"ref": None})
     teacher = preset_teacher(one.teacher, one.objective.loss)
     if teacher.kind != "models":

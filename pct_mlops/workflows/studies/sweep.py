@@ -84,9 +84,11 @@ def sweep(
     training failed, PctError names it after the others are done and the table is written.
     """
     from pct_mlops.engine import make_accelerator
-    from pct_mlops.losses import PRESETS
+    from pct_mlops.losses import PRESETS, loss_names
 
-    names, number = chosen_losses(losses, list(PRESETS)), num_seeds(seeds)
+    # What others bring is swept where it is named, not with 'all'.
+    known = list(PRESETS) if (losses or "").strip() == "all" else loss_names()
+    names, number = chosen_losses(losses, known), num_seeds(seeds)
     methods = plan_methods(recipe, names, warm_start=warm_start, controls=controls)
     accelerator = make_accelerator(recipe.engine)
     session = open_session(accelerator, tracking_uri, create=False)

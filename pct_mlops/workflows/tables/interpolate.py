@@ -8,13 +8,14 @@ about come without it. The ends of the curve are the two versions as they are, s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import Comparison, compare
 from pct_mlops.config import EngineConfig, Recipe
+from pct_mlops.config.recipe import named_code
 from pct_mlops.errors import ConfigError, DataError, RegistryNotFoundError
 from pct_mlops.registry import Registry, Version, training_run
 from pct_mlops.reports import CurvePoint
@@ -89,7 +90,7 @@ def interpolate(
     # Full precision, as in scoring. Without a GPU, accelerate joins processes only when told to use the CPU.
     accelerator = make_accelerator(EngineConfig())
     versions, recipe, files = on_main(accelerator, lambda: _fetch(opened, (old, new), overrides, tracking_uri))
-    models = _rebuild(versions, files)
+    models = _rebuild(versions, files, named_code(overrides))
     splits = load_data(recipe.data, recipe.seed.data)
     architecture = models[0].architecture
     if (architecture.class_names, architecture.image_shape) != (splits.class_names, splits.image_shape):
@@ -166,15 +167,18 @@ def _fetch(
         raise RegistryNotFoundError(
             f"{versions[1].uri} carries no recipe, so its data are unknown: register it with 'pct train'."
         )
-    return versions, Recipe.read(recipe_file, overrides), [classifier_files(registry, item) for item in versions]
+    recipe = Recipe.read_stored(recipe_file, overrides, versions[1].uri)
+    return versions, recipe, [classifier_files(registry, item) for item in versions]
 
 
-def _rebuild(versions: Sequence[Version], files: Sequence[tuple[bytes, bytes]]) -> tuple[Classifier, Classifier]:
-    """Old and new; PctError when their weights cannot be mixed."""
+def _rebuild(
+    versions: Sequence[Version], files: Sequence[tuple[bytes, bytes]], named: Collection[str]
+) -> tuple[Classifier, Classifier]:
+    """Old and new, of which the records may name the code in `named`; PctError when their weights cannot be mixed."""
     from pct_mlops.models import classifier_from_bytes
     from pct_mlops.models import interpolate_weights as mix
 
-    old, new = (classifier_from_bytes(*parts, item.uri) for item, parts in zip(versions, files, strict=True))
+    old, new = (classifier_from_bytes(*parts, item.uri, named) for item, parts in zip(versions, files, strict=True))
     # Before data are read: the first point of a curve would say it after minutes.
     mix(old, new, 0.5)
     return old, new

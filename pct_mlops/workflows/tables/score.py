@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pct_mlops.config import EngineConfig, Recipe
-from pct_mlops.errors import ConfigError, DataError, RegistryNotFoundError
+from pct_mlops.config.recipe import named_code
+from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import Registry, Version, add_predictions
 from pct_mlops.workflows.runtime.distributed import on_main
@@ -46,14 +47,19 @@ def score(
         path = recipe_file or Path(reference) / "recipe.yaml"
         if recipe_file is None and not path.is_file():
             raise DataError(f"{reference} carries no recipe, so its data are unknown: give one with --recipe.")
-        recipe = Recipe.read(path, overrides)
+        recipe = _read(path, recipe_file, overrides, reference)
     else:
         session = open_session(accelerator, tracking_uri, create=False)
         version, recipe = on_main(accelerator, lambda: _registered(session, reference, recipe_file, overrides))
     splits = load_data(recipe.data, recipe.seed.data)
     chosen = {"train": splits.train, "val": splits.val, "test": splits.test}[split]
     weights = fetch_weights(
-        version.uri if version else reference, recipe.model_name, session, architecture_of(recipe.model, splits)
+        version.uri if version else reference,
+        recipe.model_name,
+        session,
+        architecture_of(recipe.model, splits),
+        # A recipe that came with the model is no word of the user's.
+        named=None if recipe_file else named_code(overrides),
     )
     model = weights.build()
     if model.architecture.class_names != splits.class_names:
@@ -87,7 +93,10 @@ def _registered(
     version = registry.resolve(reference)
     found = recipe_file or registry.download(version, "recipe.yaml")
     if found is None:
-        raise RegistryNotFoundError(
-            f"{version.uri} carries no recipe, so its data are unknown: give one with --recipe."
-        )
-    return version, Recipe.read(found, overrides)
+        raise DataError(f"{version.uri} carries no recipe, so its data are unknown: give one with --recipe.")
+    return version, _read(found, recipe_file, overrides, version.uri)
+
+
+def _read(path: Path, own: Path | None, overrides: Sequence[str], source: str) -> Recipe:
+    """The user's `own` recipe, or the one that came with the model."""
+    return Recipe.read(path, overrides) if own else Recipe.read_stored(path, overrides, source)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pct_mlops.config import Recipe
 from pct_mlops.errors import ConfigError
 from pct_mlops.workflows.runtime.model_weights import architecture_of
+from pct_mlops.workflows.training.plugin_versions import plugins_of
 from pct_mlops.workflows.training.sample_weights import tables_of, with_tables_read
 from pct_mlops.workflows.training.teacher import preset_teacher
 
@@ -33,7 +34,8 @@ class Inputs:
     """A recipe made real on this process.
 
     `digest` is sha256 over what the recipe only points at: ids and labels of train and val, class names, the contents
-    of weight tables. It does not look into images: files are taken to keep their names as long as they are the same.
+    of weight tables, versions of plugins. It does not look into images: files are taken to keep their names as long as
+    they are the same.
     """
 
     recipe: Recipe
@@ -85,6 +87,9 @@ def _digest(recipe: Recipe, splits: Splits) -> str:
         found.update(split.labels.numpy().tobytes())
     for path in tables_of(recipe.objective):
         found.update(path.read_bytes())
+    plugins = plugins_of(recipe)
+    if plugins:  # nothing otherwise: what was trained before there were any keeps its digest
+        found.update(json.dumps(plugins, sort_keys=True).encode())
     return found.hexdigest()
 
 

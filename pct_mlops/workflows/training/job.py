@@ -157,7 +157,7 @@ class Training:
             return files[0], files[1], step
 
         record, weights, step = on_main(self.accelerator, read)
-        best = classifier_from_bytes(record, weights, str(self.folder / "best"))
+        best = classifier_from_bytes(record, weights, str(self.folder / "best"), [self.recipe.model.name])
         splits = (self.splits.val, self.splits.test)
         logits = {split.name: self._predict(best, split, f"score {split.name}") for split in splits}
         return best.cpu().eval(), logits, step

@@ -12,6 +12,7 @@ from pct_mlops.errors import PctError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import PRODUCTION, Registry, TrainingRun, Version
 from pct_mlops.workflows.training.job import Trained
+from pct_mlops.workflows.training.plugin_versions import plugins_of
 from pct_mlops.workflows.training.thumbnails import write_thumbnails
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None =
     from pct_mlops.models import LogitsOnly, save_classifier
 
     recipe, splits, model, step = trained.recipe, trained.splits, trained.model, trained.step
+    plugins = "; ".join(f"{part}: {origin}" for part, origin in plugins_of(recipe).items())
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "version"
         save_classifier(model, folder)
@@ -68,6 +70,7 @@ def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None =
                 "pct.arch": recipe.model.name,
                 "pct.teacher": trained.teacher_uri,
                 "pct.dataset": splits.name,
+                **({"pct.plugins": plugins} if plugins else {}),
                 **{f"pct.{key}": f"{value:.6f}" for key, value in accuracy.items()},
                 **(tags or {}),
             },

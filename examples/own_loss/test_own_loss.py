@@ -1,0 +1,10 @@
+"""All that a distance has to keep to is checked by one call."""
+
+from own_loss import Huber
+
+from pct_mlops.testing import check_distance
+
+
+def test_huber_keeps_the_contract():
+    check_distance(Huber())
+    check_distance(Huber(delta=0.1))

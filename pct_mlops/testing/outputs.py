@@ -1,0 +1,128 @@
+"""Random outputs of two models, and how a distance is bound to them: what the checks of losses are made on."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from pct_mlops.losses import Binding, Distance, Objective
+from pct_mlops.models import ModelOutput
+
+Bindable = TypeVar("Bindable", Distance, Objective)
+Outputs = tuple[ModelOutput, ModelOutput, Tensor]
+
+# What neither a distance nor a focus may accept: (new, old, target) -> the same, spoilt.
+WRONG_SHAPES: dict[str, Callable[[ModelOutput, ModelOutput, Tensor], tuple[ModelOutput, ModelOutput, Tensor]]] = {
+    "other classes": lambda new, old, y: (new, old._replace(logits=old.logits[:, :-1]), y),
+    "one class, which broadcasts": lambda new, old, y: (new, old._replace(logits=old.logits[:, :1]), y),
+    "another batch": lambda new, old, y: (new, take(old, torch.arange(5)), y),
+    "one row, which broadcasts": lambda new, old, y: (new, take(old, torch.arange(1)), y),
+    "targets as a column": lambda new, old, y: (new, old, y[:, None]),
+    "too few targets": lambda new, old, y: (new, old, y[:3]),
+    "targets as floats": lambda new, old, y: (new, old, y.float()),
+    "logits of pixels": lambda new, old, y: (new._replace(logits=new.logits[..., None]), old, y),
+    "auxiliary logits of other classes": lambda new, old, y: (new._replace(aux=(new.logits[:, :2],)), old, y),
+}
+
+
+def make(
+    num_samples: int = 12, num_classes: int = 7, num_features: int = 5, *, seed: int = 0, scale: float = 2.0
+) -> Outputs:
+    """(new, old, target): two models that agree in part, of more than chance accuracy; both could take gradients.
+
+    Logits [N, C], features [N, D], targets int64 [N].
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    target = torch.randint(num_classes, (num_samples,), generator=generator)
+    shared = scale * draw(num_samples, num_classes) + 3.0 * nn.functional.one_hot(target, num_classes)
+    features = draw(num_samples, num_features)
+    outputs = [
+        ModelOutput(
+            (shared + scale * draw(num_samples, num_classes)).requires_grad_(),
+            (features + 0.7 * draw(num_samples, num_features)).requires_grad_(),
+        )
+        for _ in range(2)
+    ]
+    return outputs[0], outputs[1], target
+
+
+def bound(thing: Bindable, new: ModelOutput | None = None, old: ModelOutput | None = None) -> Bindable:
+    """The distance or objective, bound to two models that give such outputs; always to the same random modules."""
+    new, old = new or make()[0], old or make()[1]
+    widths = [parts(output)[1].shape[1] for output in (new, old)]
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(torch.Generator().manual_seed(0).get_state())
+        head = nn.Linear(widths[1], old.logits.shape[1])
+        return thing.bind(Binding(new.logits.shape[1], widths[0], widths[1], head))
+
+
+def parts(output: ModelOutput) -> tuple[Tensor, Tensor]:
+    """Logits and features, both there."""
+    assert output.features is not None
+    return output.logits, output.features
+
+
+def take(output: ModelOutput, rows: Tensor) -> ModelOutput:
+    """Some rows of an output, int64 [n]."""
+    logits, features = parts(output)
+    return output._replace(logits=logits[rows], features=features[rows])
+
+
+def cast(output: ModelOutput, dtype: torch.dtype) -> ModelOutput:
+    """The output in another precision."""
+    logits, features = parts(output)
+    return output._replace(logits=logits.to(dtype), features=features.to(dtype))
+
+
+def gradients(value: Tensor, output: ModelOutput) -> list[Tensor]:
+    """Those of the sum of `value` by logits and features, as far as they take part; empty where nothing does."""
+    if not value.requires_grad:
+        return []
+    found = torch.autograd.grad(value.sum(), parts(output), allow_unused=True)
+    return [gradient for gradient in found if gradient is not None]
+
+
+def require(condition: object, sentence: str) -> None:
+    """AssertionError with the sentence unless the condition holds; -O does not switch it off."""
+    if not bool(condition):
+        raise AssertionError(sentence)
+
+
+def same(one: Tensor, other: Tensor, sentence: str, *, rtol: float = 0.0, atol: float = 0.0) -> None:
+    """AssertionError with the sentence, and how far they are apart, unless both are equal within the tolerances."""
+    shapes = one.shape == other.shape
+    if not shapes or not torch.allclose(one, other, rtol=rtol, atol=atol):
+        apart = f"they differ by {float((one - other).abs().max()):.3g}" if shapes else "their shapes differ"
+        raise AssertionError(f"{sentence} ({apart})")
+
+
+@contextmanager
+def refused(errors: type[Exception] | tuple[type[Exception], ...], sentence: str) -> Iterator[None]:
+    """AssertionError with the sentence unless one of these errors is raised inside."""
+    try:
+        yield
+    except errors:
+        return
+    except Exception as error:
+        raise AssertionError(f"{sentence.rstrip('.')} ({type(error).__name__} was raised instead).") from error
+    raise AssertionError(sentence)
+
+
+def made_by(part: Any) -> Any:
+    """The part itself, or what a class or function gives that is called without arguments."""
+    return part() if isinstance(part, type | partial) or inspect.isroutine(part) else part
+
+
+def title(part: Any) -> str:
+    """How a sentence calls what is checked."""
+    return str(getattr(part, "__qualname__", None) or type(part).__qualname__)

@@ -1,0 +1,47 @@
+"""Which parts of a recipe are not built in, where their code is, and which version of it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pct_mlops.config import Recipe
+
+
+def plugins_of(recipe: Recipe) -> dict[str, str]:
+    """'distance smooth' -> 'own_loss:Smooth (own-loss 0.1)' for each part that others bring; empty for most recipes.
+
+    The version is that of the installed distribution. Code on PYTHONPATH alone has none, and an editable installation
+    keeps its number while its code changes.
+    """
+    from pct_mlops.data import DATASETS
+    from pct_mlops.losses import DISTANCES, FOCUSES, PRESETS
+    from pct_mlops.models import ARCHITECTURES
+
+    objective = recipe.objective
+    losses = [] if objective.loss in PRESETS else [objective.loss]
+    named = (
+        (DATASETS, [recipe.data.name]),
+        (ARCHITECTURES, [recipe.model.name]),
+        (DISTANCES, [*losses, *_names(objective.distance)]),
+        (FOCUSES, [*_names(objective.focus)]),
+    )
+    found = {}
+    for catalog, names in named:
+        for name in names:
+            plugin = catalog.plugin(name)
+            if plugin is not None:
+                found[f"{plugin.kind} {name}"] = plugin.origin
+    return found
+
+
+def _names(spec: Any) -> Iterator[str]:
+    """Every name in a distance or focus, those inside a sum or a shuffled focus too."""
+    if isinstance(spec, Mapping):
+        if isinstance(spec.get("name"), str):
+            yield spec["name"]
+        for value in spec.values():
+            yield from _names(value)
+    elif isinstance(spec, list | tuple):
+        for value in spec:
+            yield from _names(value)

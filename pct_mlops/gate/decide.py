@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os.path
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from pct_mlops.gate.rules import check_rule
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison
-    from pct_mlops.config import Policy
+    from pct_mlops.config import Policy, Rule
     from pct_mlops.predictions import TableInfo
 
 
@@ -66,12 +66,7 @@ def decide(
         return replace(start, error_code=refusal.code if isinstance(refusal, PctError) else None)
     if comparison is None:
         return _first(start, review_checks(policy, review))
-    checks: list[Check] = []
-    small: list[NotJudged] = []
-    for rule in policy.rules:
-        judged, skipped = check_rule(rule, comparison, policy.confidence, floor)
-        checks += judged
-        small += skipped
+    checks, small = _check_rules(policy.rules, comparison, policy.confidence, floor)
     checks += beyond_rules(policy, comparison, review, pinned)
     verdict = _worst(checks)
     return replace(
@@ -84,6 +79,13 @@ def decide(
         notes=notes(comparison),
         error_code=_first_code(checks),
     )
+
+
+def _check_rules(
+    rules: Sequence[Rule], comparison: Comparison, confidence: float, floor: float | None
+) -> tuple[list[Check], list[NotJudged]]:
+    found = [check_rule(rule, comparison, confidence, floor) for rule in rules]
+    return [check for checks, _ in found for check in checks], [item for _, small in found for item in small]
 
 
 def _worst(checks: list[Check]) -> Verdict:

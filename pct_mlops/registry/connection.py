@@ -170,7 +170,7 @@ def _put_back(kept: Mapping[str, str | None]) -> None:
             os.environ[key] = value
 
 
-def refused(error: BaseException) -> bool:
+def store_refused(error: BaseException) -> bool:
     """Whether the store itself said no, so that nothing was written; after any other failure one cannot know."""
     return _code(error) in _REFUSALS
 

@@ -37,7 +37,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pct_mlops.errors import ConfigError, PctError, PromotionError, RegistryForbiddenError
-from pct_mlops.registry.connection import MlflowException, bounded_requests, forbidden, missing, refused, said_plainly
+from pct_mlops.registry.connection import (
+    MlflowException,
+    bounded_requests,
+    forbidden,
+    missing,
+    said_plainly,
+    store_refused,
+)
 from pct_mlops.registry.moves import State, now, user
 from pct_mlops.registry.registry import LOCK_TAG, Registry
 
@@ -179,7 +186,7 @@ def locked(registry: Registry, name: str, check: Callable[[State], None] = lambd
         try:
             yield lock
         except PctError as error:
-            if error.__cause__ is None or refused(error):
+            if error.__cause__ is None or store_refused(error):
                 lock.release()
             raise
         lock.release()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pct_mlops.errors import PctError, PromotionError
-from pct_mlops.registry.connection import missing, refused, said_plainly
+from pct_mlops.registry.connection import missing, said_plainly, store_refused
 from pct_mlops.registry.lock import Lock, locked
 from pct_mlops.registry.moves import INTENT_TAG, Intent, Move, State, now, shown, user
 from pct_mlops.registry.registry import PREVIOUS, PRODUCTION, Registry, Version
@@ -197,7 +197,7 @@ def _carry_out(lock: Lock, intent: Intent) -> None:
 
 def _taken_back(lock: Lock, error: PctError) -> bool:
     """Whether nothing was moved for certain, and the intent is removed."""
-    if error.__cause__ is not None and not refused(error):
+    if error.__cause__ is not None and not store_refused(error):
         return False
     try:
         remove_intent(lock)

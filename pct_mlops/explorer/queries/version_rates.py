@@ -79,7 +79,7 @@ def batches(total: int, size: int) -> int:
     return max(-(-total // size), 1)
 
 
-def title(version: Version) -> str:
+def version_title(version: Version) -> str:
     """A version's number and its aliases."""
     return " · ".join([str(version.version), *version.aliases])
 
@@ -121,11 +121,11 @@ def versions_against(
             say(done / len(compared), f"Comparing version {version.version}, {done} of {len(compared)} done…")
         found = _measured(tracking_uri, version, old)
         if old is None or isinstance(found, str):
-            left_out.append(LeftOut(title(version), str(found)))
+            left_out.append(LeftOut(version_title(version), str(found)))
             continue
         points.append(_point(version, old, found))
         if reference is not None:
-            level = MethodPoint(title(reference), found.accuracy_old.value or 0.0, 0.0)
+            level = MethodPoint(version_title(reference), found.accuracy_old.value or 0.0, 0.0)
     return Versions(points, level, left_out)
 
 
@@ -141,7 +141,9 @@ def _measured(tracking_uri: str | None, version: Version, old: Version | None) -
 def _point(version: Version, old: Version, found: Rates) -> MethodPoint:
     lines = (f"against version {old.version}", *recipe_lines(version))
     key = f"{old.version}-{version.version}"
-    return MethodPoint(title(version), found.accuracy_new.value or 0.0, found.nfr.value or 0.0, details=lines, key=key)
+    return MethodPoint(
+        version_title(version), found.accuracy_new.value or 0.0, found.nfr.value or 0.0, details=lines, key=key
+    )
 
 
 def _table(tracking_uri: str | None, version: Version) -> VersionTable:

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.config import Policy
-from pct_mlops.errors import PctError
-from pct_mlops.gate import Verdict
 from pct_mlops.workflows.gating.gate_run import GateRun
 from pct_mlops.workflows.gating.report_files import ReportFiles
 
@@ -63,25 +61,5 @@ def evaluate_candidate(
         ('FAIL', 0.25)
     """
     files = files or ReportFiles()
-    return _run(
-        GateRun(candidate, policy, baseline, promote, override, reason, into, recompute, pin, files, tracking_uri)
-    )
-
-
-def _run(run: GateRun) -> Outcome:
-    """All stages in their order; what breaks off leaves reports that say ERROR, or none."""
-    try:
-        plan = run.plan()
-        outcome = run.decide(plan)
-        run.stage(outcome)
-        # An ERROR is no decision: the registry stays as it was.
-        if plan is not None and outcome.decision.verdict is not Verdict.ERROR:
-            outcome = run.move(plan, outcome)
-    except PctError as error:
-        run.files.refuse(run.policy, error)
-        raise
-    except BaseException:
-        run.files.discard()
-        raise
-    run.commit(outcome)
-    return outcome
+    run = GateRun(candidate, policy, baseline, promote, override, reason, into, recompute, pin, files, tracking_uri)
+    return run.run()

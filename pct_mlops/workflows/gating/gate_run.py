@@ -60,6 +60,24 @@ class GateRun:
     def __post_init__(self) -> None:
         self.asks_to_move = self.promote or self.override
 
+    def run(self) -> Outcome:
+        """All stages in their order; what breaks off leaves reports that say ERROR, or none."""
+        try:
+            plan = self.plan()
+            outcome = self.decide(plan)
+            self.stage(outcome)
+            # An ERROR is no decision: the registry stays as it was.
+            if plan is not None and outcome.decision.verdict is not Verdict.ERROR:
+                outcome = self.move(plan, outcome)
+        except PctError as error:
+            self.files.refuse(self.policy, error)
+            raise
+        except BaseException:
+            self.files.discard()
+            raise
+        self.commit(outcome)
+        return outcome
+
     def plan(self) -> Plan | None:
         """The versions that this run is about, None for two files; PctError for what cannot be asked."""
         if self.override and not self.reason.strip():

@@ -18,7 +18,7 @@ BREAKS = {
     "mlflow": ("cli/listing", "import mlflow"),
     "streamlit": ("reports/curve", "import streamlit"),
     "accelerate": ("data/split", "import accelerate"),
-    "gate, comparison": ("gate/distance", "import torch"),
+    "gate, comparison": ("gate/sentences", "import torch"),
 }
 
 

@@ -10,7 +10,7 @@ import click
 def list_names(kind: str) -> None:
     """Show what can be named in a recipe or policy.
 
-    Parts of installed distributions (entry points pct_mlops.distances, .focuses, .datasets, .architectures) come last,
+    Parts that installed distributions bring by entry points come last,
     each with the distribution that brings it; one that is broken says why.
 
     \b

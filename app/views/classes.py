@@ -100,7 +100,7 @@ def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
     cells = pairs.flip_cells(pair)
     if not cells:
         st.info(
-            "No negative flips: the new model is right wherever the old one was.",
+            "There are no negative flips: the new model is right wherever the old one was.",
             icon=":material/celebration:",
         )
         return

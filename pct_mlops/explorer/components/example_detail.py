@@ -1,4 +1,4 @@
-"""One example, large: its image, what both models thought, its past, its neighbours, and what reviewers say of it."""
+"""Draws one example large: its image, both predictions, its history, its neighbours and the marks of reviewers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KIND_TITLES = {
 
 
 def draw_example(pair: Pair, row: FlipRow, titles: list[str]) -> None:
-    """The example under the navigation."""
+    """Draw the example below the navigation."""
     left, right = st.columns([1, 1.7], gap="large")
     with left:
         draw_image(pair, row, titles)
@@ -32,7 +32,7 @@ def draw_example(pair: Pair, row: FlipRow, titles: list[str]) -> None:
         draw_answers(pair, row, titles)
         if pairs.has_versions(pair):
             st.subheader(
-                "What do you say?", anchor=False, help="Marks are kept with the new version; the gate reads them."
+                "Mark this example", anchor=False, help="Marks are kept with the new version. The gate reads them."
             )
             review_form.mark_example(pair, row.sample_id)
     draw_history(pair, row, titles)
@@ -40,7 +40,7 @@ def draw_example(pair: Pair, row: FlipRow, titles: list[str]) -> None:
 
 
 def draw_image(pair: Pair, row: FlipRow, titles: list[str]) -> None:
-    """The best image there is, as large as the column, with what it is."""
+    """Draw the best image of the example as wide as the column, with its target, its id and a note on the image."""
     png, said = example_images.large(pair, row.sample_id)
     alt = f"{titles[row.label]} ({row.sample_id})"
     st.html(f'{example_html.STYLE}<div class="pct-big">{image(png, alt)}</div>')
@@ -53,7 +53,10 @@ def draw_image(pair: Pair, row: FlipRow, titles: list[str]) -> None:
 
 
 def draw_answers(pair: Pair, row: FlipRow, titles: list[str]) -> None:
-    """Both models side by side: the likeliest classes where logits are stored, else the answer alone."""
+    """Draw both models side by side.
+
+    Each side shows the five likeliest classes. Without stored logits it shows only the prediction and the target.
+    """
     old, new = _titles(pair)
     sides = (
         ("Old", old, pair.old, row.old_prediction, row.old_confidence, row.old_label_confidence),
@@ -70,14 +73,14 @@ def draw_answers(pair: Pair, row: FlipRow, titles: list[str]) -> None:
             named = [(titles[index], share) for index, share in shares]
             st.html(example_html.distribution(named, titles[row.label], titles[answer]))
     if num_complete == len(sides):
-        st.caption("The five classes that each model finds likeliest. ✓ marks the target, ✗ a wrong answer.")
+        st.caption("The five likeliest classes of each model. ✓ marks the target, ✗ a wrong prediction.")
     else:
-        whose = "one of the two, so only its" if num_complete else "either of the two, so only their"
-        st.caption(f"No logits are stored for {whose} answer and the target are shown.")
+        whose = "one model, so only its prediction" if num_complete else "either model, so only their predictions"
+        st.caption(f"No logits are stored for {whose} and the target are shown.")
 
 
 def _titles(pair: Pair) -> tuple[str, str]:
-    """How to call the two where there is little room: of one model, by their versions."""
+    """Return short titles of old and new model: only the version where both are versions of one model."""
     old, new = pair.old, pair.new
     if isinstance(old, VersionTable) and isinstance(new, VersionTable) and old.name == new.name:
         return f"version {old.version}", f"version {new.version}"
@@ -85,31 +88,35 @@ def _titles(pair: Pair) -> tuple[str, str]:
 
 
 def draw_history(pair: Pair, row: FlipRow, titles: list[str]) -> None:
-    """Right or wrong and how sure, over the versions of the model."""
+    """Draw what each version of the model predicted, whether it was right, and its confidence."""
     newest = example_facts.newest(pair)
     if not newest:
         return
-    st.subheader("Over the versions", anchor=False, help="What each version of the model answered to this example.")
+    st.subheader("Version by version", anchor=False, help="What each version of the model predicted for this example.")
     if example_facts.num_examples(pair) > example_facts.SMALL:
         selection.restore_switch("past")
-        asked = st.toggle(f"Look it up in {count(len(newest))} versions", key="past")
+        asked = st.toggle(f"Look this example up in {count(len(newest))} versions", key="past")
         selection.remember_switch("past")
         if not asked:
-            st.caption("Each version's table is large, so this takes a moment.")
+            st.caption("This takes a moment, because the table of each version is large.")
             return
     found = example_facts.example_history(pair, row.sample_id, newest)
     st.html(example_html.past_table(found, titles, example_facts.versions_on_screen(pair)))
 
 
 def draw_neighbours(pair: Pair, row: FlipRow, titles: list[str]) -> None:
-    """The most similar examples by the new model's features."""
+    """Draw the examples whose features of the new model are most similar, with links to them."""
     if not example_facts.has_features(pair):
         st.caption("Similar examples are not shown: no features are stored with the new model's predictions.")
         return
-    st.subheader("Similar examples", anchor=False, help="The nearest by the new model's features (cosine distance).")
+    st.subheader(
+        "Similar examples",
+        anchor=False,
+        help="Nearest by the cosine distance of the new model's features.",
+    )
     found = example_facts.neighbours(pair, row.sample_id)
     if not found:
-        st.caption("Too many features are stored to look through them here, or this example has none.")
+        st.caption("Similar examples are not shown: too many features are stored to search them, or this one has none.")
         return
     images, _ = example_images.tiles(pair, [item.sample_id for item in found])
     st.html(gallery([_tile(item, images, titles) for item in found]))

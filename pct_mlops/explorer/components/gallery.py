@@ -1,4 +1,4 @@
-"""The gallery of examples as one responsive grid of links. Everything that comes from data is escaped."""
+"""Builds the gallery of examples as one responsive HTML grid of links. Everything that comes from data is escaped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pct_mlops.charts import percent, printable
 from pct_mlops.explorer.queries.png import MOST_PIXELS, png_size
 
-_SMALL = 96  # pixels; images up to here are enlarged without blurring
+_SMALL = 96  # pixels; images up to this width are enlarged without blurring
 
 # Colours of text and lines derive from the theme's own text colour, so that light and dark both work.
 STYLE = """<style>
@@ -46,7 +46,7 @@ figure>.pct-mark{position:static;display:inline-block;margin:9px 11px 0}
 
 @dataclass(frozen=True)
 class TileAnswer:
-    """What one model said: class name, confidence as a fraction where known, and whether it is the target."""
+    """A prediction on a tile: class name, confidence from 0 to 1 where it is known, and whether it is the target."""
 
     name: str
     confidence: float | None
@@ -55,7 +55,17 @@ class TileAnswer:
 
 @dataclass(frozen=True)
 class Tile:
-    """One example; `png` None when no image is stored, `mark` what a reviewer said of it, `href` leads to it."""
+    """An example of the gallery.
+
+    Attributes:
+        sample_id: Id of the example.
+        target: Title of its class.
+        old: Prediction of the old model, None where only one model is shown.
+        new: Prediction of the new model.
+        png: Image, None when none is stored.
+        href: Address of the example.
+        mark: A reviewer's mark in words, "" without one.
+    """
 
     sample_id: str
     target: str
@@ -67,17 +77,20 @@ class Tile:
 
 
 def html_text(value: str) -> str:
-    """Data as HTML text or attribute: shown literally, on one line."""
+    """Return data as HTML text or attribute that is shown literally, on one line."""
     return html.escape(printable(value), quote=True)
 
 
 def _exact(value: str) -> str:
-    """Data as an attribute that a script reads and nobody sees: every character is kept."""
+    """Return data as an HTML attribute for a script. Unlike `html_text`, it keeps every character."""
     return "".join(char if char >= " " else f"&#{ord(char)};" for char in html.escape(value, quote=True))
 
 
 def gallery(tiles: Sequence[Tile]) -> str:
-    """All tiles as one HTML grid that wraps with the window; where no tile has an image, none has room for one."""
+    """Return all tiles as one HTML grid that wraps with the window.
+
+    Tiles have room for an image only if at least one of them has an image.
+    """
     pictured = any(tile.png is not None for tile in tiles)
     return STYLE + '<div class="pct-grid">' + "".join(_tile(tile, pictured) for tile in tiles) + "</div>"
 
@@ -96,7 +109,7 @@ def _tile(tile: Tile, pictured: bool) -> str:
 
 
 def image(png: bytes | None, alt: str) -> str:
-    """A PNG as HTML, or the words in its place."""
+    """Return a PNG as an HTML image, or the words that stand in its place."""
     size = png_size(png)
     if png is None or size is None:
         return '<div class="pct-none">image not stored</div>'

@@ -26,7 +26,7 @@ SORTS = {
     "sample_id": "sample_id",
 }
 MAX_PAGE = 10_000
-MAX_SLICE_VALUE = 1000  # characters of a slice's value in an address
+MAX_SLICE_VALUE = 1000  # characters of a slice's value in an address, at most
 # By how much the confidence in the target fell. Decimals make sure that 0.4 - 0.3 is 0.1.
 FALL = "old_label_confidence::DECIMAL(9, 6) - new_label_confidence::DECIMAL(9, 6)"
 _TYPES = {1: f"kind = 'negative' AND {FALL} <= 0.1", 2: f"kind = 'negative' AND {FALL} >= 0.5"}

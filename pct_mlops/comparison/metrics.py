@@ -34,7 +34,7 @@ class Metric:
     Attributes:
         name: key in METRICS, in policies and in reports.
         summary: its meaning in one line.
-        unit: "share", "signed share" or another unit.
+        unit: "share", "signed share", "ratio", "mean confidence" or "nats".
         evaluate: computes it from totals, with bounds at a confidence.
         per_class: it needs a target class.
         costly: it takes another pass over the pairs.

@@ -64,7 +64,7 @@ def scopes(rule: Rule, comparison: Comparison) -> tuple[list[Scope], list[NotJud
         else:
             item = NotJudged(rule.metric, scope.class_name, scope.support, rule.min_support, scope.slice)
             small.append(item)
-    # If only the examples without a value are enough, no slice that the rule means was judged.
+    # If only the slice of examples without a value is large enough, no slice that the rule means was judged.
     if not [scope for scope in large if not (_is_every_slice(rule) and scope.slice and scope.slice[1] == NO_VALUE)]:
         raise _NoneLarge(f"No {_kind(rule)} has {rule.min_support:,} examples, so {rule.metric} judges nothing.", small)
     return large, small

@@ -45,12 +45,12 @@ class Pixels(Protocol):
 class ArrayPixels:
     """Images held as one uint8 tensor [N, C, H, W].
 
-    With `size` they are resized to size x size (antialiased) when read, unless their width is `size` already.
+    With `size` they are resized to size x size (antialiased) when read, unless they have that size already.
     """
 
     def __init__(self, data: Tensor, size: int | None = None) -> None:
         self._data = data
-        self._size = None if size in (None, data.shape[-1]) else size
+        self._size = None if size is None or tuple(data.shape[-2:]) == (size, size) else size
 
     @property
     def resizes(self) -> bool:

@@ -170,7 +170,7 @@ class Renyi(Distance):
     @field_validator("alpha")
     @classmethod
     def _not_one(cls, alpha: float) -> float:
-        # The rounding of float32 is divided by alpha - 1.
+        # The rounding error of float32 is divided by alpha - 1.
         if abs(alpha - 1) < 0.01:
             raise ValueError("stay at least 0.01 away from 1, whose limit is the distance kl with temperature 1")
         return alpha
@@ -183,7 +183,7 @@ class Renyi(Distance):
         log_new, log_old = (functional.log_softmax(output.logits, dim=1) for output in (new, old))
         if self.reorder:
             log_new, log_old = log_new.sort(dim=1).values, log_old.sort(dim=1).values
-        # p_old^alpha p_new^(1 - alpha) = p_old (p_old / p_new)^(alpha - 1): written so, equal models give exactly 0.
+        # p_old^alpha p_new^(1 - alpha) = p_old (p_old / p_new)^(alpha - 1): in this form equal models give exactly 0.
         log_sum = (log_old + (self.alpha - 1) * (log_old - log_new)).logsumexp(dim=1)
         # Without rounding the second term would be 0. It rounds as the first one does, and so takes away an error that
         # the division by alpha - 1 would enlarge.

@@ -98,7 +98,7 @@ def load_weights_into(
     reason = _misfit(own, complete)
     if reason:
         raise DataError(_refusal(source, model.architecture.name, reason, advice))
-    # Some of torchvision's networks convert weights of their older versions. By their names, these are of today's.
+    # Some of torchvision's networks convert weights of their older versions. These have the names of today's version.
     complete._metadata = own._metadata  # type: ignore[attr-defined]
     model.load_state_dict(complete)
     _note_normalisation(model)

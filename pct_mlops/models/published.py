@@ -65,7 +65,7 @@ def load_pretrained(model: Classifier, weights_name: str) -> bool:
         True when the head was loaded.
 
     Raises:
-        PctError: the name is unknown, the weights do not fit, or the file is neither here nor can it be fetched.
+        PctError: the name is unknown, the weights do not fit, or the file is missing and cannot be fetched.
     """
     architecture = model.architecture
     weights = _find(model, weights_name)

@@ -15,7 +15,7 @@ from pct_mlops.models.architecture import Architecture
 from pct_mlops.models.classifier import Body, Classifier, without_head
 
 LARGE_INPUT = {"inception_v3": 299}
-# Auxiliary classifiers that torchvision's weights bring along, in the order in which their maps arise.
+# Auxiliary classifiers that torchvision's weights include, in the order in which their maps arise.
 OWN_AUX = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 
 
@@ -86,7 +86,7 @@ def _inception(name: str, num_classes: int, kwargs: dict[str, Any]) -> Body:
     """Build GoogLeNet or Inception v3. With `aux_logits` their own auxiliary classifiers become heads."""
     from pct_mlops.models.inception import tapped
 
-    # The recipe may ask for torchvision's slow truncated-normal initialisation and its auxiliary heads: both are off.
+    # Both are off by default: auxiliary heads, and torchvision's truncated-normal initialisation, which is slow.
     kwargs = {"aux_logits": False, "init_weights": False, **kwargs}
     network, heads = (
         tapped(name, OWN_AUX[name], num_classes, kwargs) if kwargs["aux_logits"] else (_network(name, kwargs), ())

@@ -197,7 +197,7 @@ def test_weights_of_examples_come_from_a_table(store):
     ("text", "message"),
     [
         (None, "There is no table of weights"),
-        ("sample_id,weight\ntrain/000001,1\n", r"lacks \d+ of \d+ training samples"),
+        ("sample_id,weight\ntrain/000001,1\n", r"lacks \d+ of \d+ training examples"),
         ("sample_id,weight\ntrain/000001,x\n", "train/000001 has no finite weight"),
         ("sample_id,weight\ntrain/000001,-1\n", "train/000001 has no finite weight"),
         ("sample_id,weight\na,1\na,2\n", "a sample_id comes twice"),

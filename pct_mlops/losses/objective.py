@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -82,7 +83,7 @@ class Objective:
             [N, K].
 
     Raises:
-        ValueError: parts do not go together, for example both weight and mix.
+        ValueError: parts do not go together, for example both weight and mix, or a number is out of its range.
         PctError: weights are not numbers >= 0, or none is above 0.
 
     Example:
@@ -116,6 +117,13 @@ class Objective:
             raise ValueError("an objective with a distance needs either weight or mix")
         elif self.focus is None:
             object.__setattr__(self, "focus", AllExamples())
+        # Written so that NaN is refused too.
+        if self.mix is not None and not 0 <= self.mix <= 1:
+            raise ValueError(f"mix should be from 0 to 1, but is {self.mix}")
+        if self.weight is not None and not 0 <= self.weight < math.inf:
+            raise ValueError(f"weight should be a number from 0 up, but is {self.weight}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing should be from 0 to below 1, but is {self.label_smoothing}")
         class_weights = _weights_or_none(self.class_weights, "class_weights", "class")
         ce_weights = _weights_or_none(self.ce_weights, "ce_weights", "training example")
         known = _known_or_none(self.known_classes)

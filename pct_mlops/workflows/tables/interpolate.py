@@ -143,8 +143,7 @@ def check_shares(shares: Sequence[float]) -> None:
 
 
 def register(result: Interpolation) -> Version:
-    """Register the chosen model under the new version's name, with the alias candidate. Call it on the main process
-    only.
+    """Register the chosen model under the new version's name and set the alias candidate. Call it on the main process.
 
     Raises:
         ConfigError: The choice is the old or the new version itself.

@@ -147,13 +147,13 @@ def plan_members(
 
 
 def with_contents(member: Member, *digests: str) -> Member:
-    """Return the member with a key that also covers `digests`: of data, tables and weights that its recipe points at."""
+    """Return the member with a key that also covers `digests`, which are of what its recipe points at."""
     text = json.dumps([member.key, *digests])
     return dataclasses.replace(member, key=hashlib.sha256(text.encode()).hexdigest())
 
 
 def settings(recipe: Recipe, *, seeds: bool = True) -> dict[str, Any]:
-    """Return what determines a training's result, as plain data. Without `seeds`, leave out those of model and sampler."""
+    """Return what determines a training's result, as plain data. Without `seeds`, leave out the seeds that vary."""
     return recipe.model_dump(mode="json", exclude=RECIPE_HOW if seeds else {**RECIPE_HOW, "seed": {"model", "sampler"}})
 
 

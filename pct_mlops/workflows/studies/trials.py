@@ -43,7 +43,7 @@ Metrics = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Old:
-    """Version that all trainings are measured against. `share` is its accuracy on val, None where nothing asks for it."""
+    """Version that all trainings are measured against. `share` is its accuracy on val, None where it is not needed."""
 
     uri: str
     version: int

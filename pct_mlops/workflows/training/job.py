@@ -97,7 +97,7 @@ class Training:
             ) from error
 
     def _fit(self, run: TrainingRun | None) -> int:
-        """Train, keep the best epoch by accuracy on val, and log each epoch. Return the number of epochs trained now."""
+        """Train, keep the best epoch by accuracy on val, and log each epoch. Return the number of epochs trained."""
         from pct_mlops.engine import Checkpoints, fit
 
         checkpoints = Checkpoints(self.folder, self.fingerprint, self.recipe.engine.checkpoint_steps)

@@ -123,7 +123,7 @@ class GateRun:
         Nothing is written, except that `recompute` stores the tables that it scores again.
         """
         if plan is None:
-            assert self.baseline is not None  # as planned
+            assert self.baseline is not None  # `plan` has checked this
             evidence = file_evidence(self.baseline, self.candidate, self.policy)
         else:
             registry, version, old, target, _ = plan

@@ -25,7 +25,7 @@ def pinned_file(pinned: Pinned | None, policy_file: Path) -> Path:
     if pinned is None:
         raise ConfigError(
             f"{policy_file} pins nothing, so --pin-fixed has no list to add to: write 'pinned: {{file: pinned.csv}}' "
-            "into it, and a file with the one line sample_id."
+            "into it, and make that file with the one line sample_id."
         )
     path = policy_file.absolute().parent / pinned.file
     if path.suffix.lower() != ".csv":

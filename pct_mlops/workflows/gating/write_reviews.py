@@ -117,7 +117,7 @@ def expiry(text: str) -> str:
     except (ValueError, OverflowError) as error:
         raise ConfigError(f"--expires {text} is no date: write it as 2031-12-24.") from error
     if when <= datetime.now(timezone.utc):
-        raise ConfigError(f"--expires {text} has passed already: give a date that is to come.")
+        raise ConfigError(f"--expires {text} has passed already: give a later date.")
     return when.isoformat(timespec="seconds")
 
 

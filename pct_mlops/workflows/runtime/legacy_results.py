@@ -139,7 +139,7 @@ def _load(path: Path) -> Any:
             "save {pred, gt, outputs} again with torch.save."
         ) from error
     except PermissionError as error:
-        raise TableError(f"{path} cannot be read: {error.strerror}.") from error
+        raise TableError(f"{path} cannot be read ({error.strerror}): give a file that you may read.") from error
     except Exception as error:
         # A damaged archive can fail in any part of the reader, with any kind of error.
         raise TableError(f"{path} is damaged, or no file of torch.save: copy it again.") from error
@@ -184,7 +184,9 @@ def _array(path: Path, name: str, value: Any) -> NDArray[Any]:
 def _floats(path: Path, name: str, value: Any) -> NDArray[np.float32]:
     array = _array(path, name, value)
     if array.ndim != 2:
-        raise TableError(f"{path}: {name} has shape {list(array.shape)} instead of [examples, width].")
+        raise TableError(
+            f"{path}: {name} has shape {list(array.shape)} instead of [examples, width]: evaluate the model again."
+        )
     with np.errstate(over="ignore"):
         array = array.astype(np.float32)
     finite = np.isfinite(array).all(axis=1)
@@ -198,10 +200,15 @@ def _indices(path: Path, name: str, value: Any, num_examples: int, num_classes: 
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape != (num_examples,):
-        raise TableError(f"{path} has {num_examples} rows of outputs, but {name} has shape {list(array.shape)}.")
+        raise TableError(
+            f"{path} has {num_examples} rows of outputs, but {name} has shape {list(array.shape)}: "
+            "evaluate the model again."
+        )
     whole = array.astype(np.int64) if np.isfinite(array).all() else None
     if whole is None or (whole != array).any() or whole.min() < 0 or whole.max() >= num_classes:
-        raise TableError(f"{path}: {name} should be whole numbers from 0 to {num_classes - 1}.")
+        raise TableError(
+            f"{path}: {name} should be whole numbers from 0 to {num_classes - 1}: evaluate the model again."
+        )
     return whole
 
 

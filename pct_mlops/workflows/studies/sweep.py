@@ -124,7 +124,7 @@ def _read_old(recipe: Recipe, bench: Bench, needs_share: bool) -> Old:
     bench.old = old_tables(registry, version)
     if needs_share and "val" not in bench.old:
         raise RegistryNotFoundError(
-            f"{version.uri} carries no predictions on val, by which the controls are weighed: make them with "
+            f"{version.uri} carries no predictions on val, which the weights of the controls need: make them with "
             f"'pct score {version.name}/{version.version} --split val', or sweep with --no-controls."
         )
     test: Predictions = bench.old["test"]

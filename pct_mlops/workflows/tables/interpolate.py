@@ -151,8 +151,8 @@ def register(result: Interpolation) -> Version:
     share = result.chosen.share
     if share in (0, 1):
         raise ConfigError(
-            f"The choice is {result.old if share else result.new} itself, which is registered already: "
-            "nothing was registered; raise --tolerance, or give a finer --grid."
+            f"The choice is {result.old if share else result.new} itself, which is registered already, so nothing was "
+            "registered: raise --tolerance, or give a finer --grid."
         )
     made = result._made
     facts = {"update": "interpolate", "update.a": f"{share:g}", "update.old": result.old, "update.new": result.new}

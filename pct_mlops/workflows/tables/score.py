@@ -92,7 +92,7 @@ def _registered(
     session: Session, reference: str, recipe_file: Path | None, overrides: Sequence[str]
 ) -> tuple[Version, Recipe]:
     registry = session.registry
-    assert isinstance(registry, Registry)  # this is the main process
+    assert isinstance(registry, Registry)  # it is open on the main process, which alone calls this
     version = registry.resolve(reference)
     found = recipe_file or registry.download(version, "recipe.yaml")
     if found is None:

@@ -124,6 +124,6 @@ def _learnt(inputs: Inputs, teacher: Teacher | None) -> tuple[_Learnt, tuple[int
     if config.kind == "self_ema":
         bank = SelfEMA(len(splits.train), len(splits.class_names), config.momentum)
         return _Learnt(bank, "self_ema", "self_ema"), None
-    assert config.table is not None  # the recipe's own check
+    assert config.table is not None  # the recipe has checked this
     logits, known, digest = logits_of_table(config.table, splits)
     return _Learnt(TableTeacher(logits), str(config.table), digest), known

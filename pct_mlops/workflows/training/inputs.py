@@ -78,7 +78,7 @@ def _check_parts(recipe: Recipe, num_processes: int) -> None:
         )
     if recipe.teacher.num_members and recipe.model.train == "head" and not recipe.model.weights:
         raise ConfigError(
-            "Members are models of their own, and model.train=head leaves them nothing to learn features with: "
+            "Members of a teacher learn their own features, and model.train=head prevents that: "
             "leave it out, or start from published weights (model.weights)."
         )
 

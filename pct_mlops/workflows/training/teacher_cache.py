@@ -32,7 +32,7 @@ def store_outputs(inputs: Inputs, session: Session, teacher: Teacher) -> StoredO
     from pct_mlops.engine import StoredOutputs
 
     recipe, accelerator = inputs.recipe, session.accelerator
-    assert recipe.data.views is not None  # the recipe's own check
+    assert recipe.data.views is not None  # the recipe has checked this
 
     def loader(number: int) -> Iterable[Batch]:
         return view_loader(

@@ -221,7 +221,7 @@ def test_a_damaged_table_in_the_registry(store, capsys):
     before = store.state()
     assert main(["gate", "digits/2", "--policy", "lenient.yaml", "--promote"]) == 2
     said = " ".join("".join(capsys.readouterr()).split())
-    assert "! ERROR The predictions of models:/digits/2 on test are of no use: " in said
+    assert "! ERROR The predictions of models:/digits/2 on test cannot be used: " in said
     assert "is cut short or damaged" in said
     assert store.state() == before
 

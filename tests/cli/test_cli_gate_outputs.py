@@ -202,7 +202,7 @@ def test_a_promotion_that_breaks_off_after_the_move_says_where_production_is(sto
     )
     assert report["promotion"]["done"] is None
     printed = " ".join(printed.split())
-    assert "Whether production moved, 'pct verify digits' tells." in printed
+    assert "Run 'pct verify digits' to see whether production moved." in printed
     assert "Not promoted" not in printed
     assert store.registry.resolve("digits/2").tags["gate.verdict"] == "PASS", "the record that the repair goes by"
 

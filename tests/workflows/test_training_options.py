@@ -316,7 +316,7 @@ def test_what_cannot_follow_the_members_is_said_before_they_are_trained(store):
     for words, message in (
         (["model.init=nowhere/3"], "no model 'nowhere'"),
         (["objective.loss=bct", "teacher.num_members=2"], "this teacher has none"),
-        (["model.train=head", "model.init=production"], "leaves them nothing to learn"),
+        (["model.train=head", "model.init=production"], "model.train=head prevents that"),
         (["objective.loss=none", "teacher.num_members=2"], "has no teacher"),
     ):
         with pytest.raises(PctError, match=message):

@@ -1,4 +1,4 @@
-"""Both sides of a comparison scored anew on the candidate's evaluation set, and stored with their versions."""
+"""Scores both sides of a comparison again on the candidate's evaluation set. Stores the tables with their versions."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ logger = main_process_logger(__name__)
 def recompute(registry: Registry, old: Version, new: Version, *, split: str = "test") -> None:
     """Score `old` and `new` on the `split` of the data that `new`'s recipe names, and store both tables.
 
-    The examples are the candidate's; each model sees them as its own recipe says (image size, ten crops). Models are
+    The examples are the candidate's. Each model sees them as its own recipe says (image size, ten crops). Models are
     rebuilt from safetensors and architecture record. A table that is replaced stays with its version as
-    predictions/SPLIT-DIGEST.parquet. Nothing is stored unless both models could be scored. One process only.
+    predictions/SPLIT-DIGEST.parquet. Nothing is stored unless both models could be scored. Run it in one process only.
     """
     from pct_mlops.engine import make_accelerator
 
@@ -47,7 +47,7 @@ def recompute(registry: Registry, old: Version, new: Version, *, split: str = "t
             _keep_former(registry, version, split)
             assert table.path is not None
             add_predictions(registry, version, table.path)
-            logger.info(f"{version.uri}: {table.info.num_examples:,} examples of {split} scored anew.")
+            logger.info(f"{version.uri}: {table.info.num_examples:,} examples of {split} scored again.")
 
 
 def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> Predictions:
@@ -82,14 +82,14 @@ def _recipe(registry: Registry, version: Version) -> Recipe | None:
 
 
 def _keep_former(registry: Registry, version: Version, split: str) -> None:
-    """Store the table that is about to be replaced under another name; nothing where there is none."""
+    """Store the table that is about to be replaced under another name. Do nothing where there is none."""
     former = registry.download(version, f"predictions/{split}.parquet")
     if former is None:
         return
     try:
         digest = Predictions.load(former).info.digest[:8]
     except PctError:
-        digest = "unreadable"  # kept all the same: it may say why
+        digest = "unreadable"  # kept all the same, because it may show what went wrong
     name, number = f"{split}-{digest}.parquet", 1
     while (there := registry.download(version, f"predictions/{name}")) is not None:
         if filecmp.cmp(there, former, shallow=False):

@@ -1,4 +1,4 @@
-"""What a person types for a model: a registry reference or a predictions file."""
+"""Opens predictions by what a person types for a model: a registry reference or a predictions file."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from pct_mlops.predictions import Predictions
 if TYPE_CHECKING:
     from pct_mlops.registry import Registry, Version
 
-RESULT = ".result"  # the original's, converted when it is opened
+RESULT = ".result"  # a file of the original code, converted when it is opened
 SUFFIXES = (".parquet", RESULT)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Predictions and where they came from; `uri` is `models:/name/version` or the file's path."""
+    """Predictions and where they came from. `uri` is `models:/name/version` or the file's path."""
 
     predictions: Predictions
     uri: str
 
 
 def is_file(reference: str) -> bool:
-    """Whether the reference is meant as a file: it exists, or it ends like one."""
+    """Tell whether the reference is meant as a file: it exists, or it ends like one."""
     return os.path.exists(reference) or Path(reference).suffix in SUFFIXES
 
 
 def have_same_content(one: str, other: str) -> bool:
-    """Whether both references are one file, or two files of the same bytes."""
+    """Tell whether both references are one file, or two files of the same bytes."""
     try:
         return os.path.samefile(one, other) or filecmp.cmp(one, other, shallow=False)
     except OSError:
@@ -40,7 +40,10 @@ def have_same_content(one: str, other: str) -> bool:
 
 
 def open_source(reference: str, *, split: str = "test", tracking_uri: str | None = None) -> Source:
-    """Predictions behind `name@alias`, `name/3`, `models:/...`, a Parquet or a .result file; PctError for none."""
+    """Open the predictions behind `name@alias`, `name/3`, `models:/...`, a Parquet file or a .result file.
+
+    Raise PctError when there are none.
+    """
     if Path(reference).suffix == RESULT:
         from pct_mlops.workflows.runtime.legacy_results import open_result
 
@@ -58,7 +61,7 @@ def open_source(reference: str, *, split: str = "test", tracking_uri: str | None
 
 
 def no_source(reference: str) -> ConfigError:
-    """What is said of a reference that names nothing which could hold predictions."""
+    """Build the error for a reference that is neither a file nor a version."""
     return ConfigError(
         f"'{reference}' is neither a predictions file nor a registered model: "
         "write name@alias, name/3, models:/name@alias or the path of a .parquet or .result file."
@@ -66,7 +69,10 @@ def no_source(reference: str) -> ConfigError:
 
 
 def version_predictions(registry: Registry, version: Version, split: str) -> Predictions:
-    """The stored predictions of a version, under the version's own name: the table is older than its number."""
+    """Return the stored predictions of a version, under the version's own name and number.
+
+    The stored table lacks the number, because it was written before the version had one.
+    """
     path = registry.predictions(version, split)
     info = Predictions.load(path).info
     info = replace(info, model_name=version.name, model_version=str(version.version), model_uri=version.uri)

@@ -1,4 +1,4 @@
-"""Compare and average the predictions behind references or files."""
+"""Compares and averages the predictions behind references or files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def compare_sources(old: str, new: str, *, split: str = "test", tracking_uri: str | None = None) -> Comparison:
-    """The comparison of two references or files."""
+    """Compare the predictions of two references or files."""
     sources = [open_source(reference, split=split, tracking_uri=tracking_uri) for reference in (old, new)]
     return compare(sources[0].predictions, sources[1].predictions)
 
 
 def mean_of(references: Sequence[str], *, split: str = "test", tracking_uri: str | None = None) -> Predictions:
-    """The mean of the logits of all references or files, each weighing the same."""
+    """Average the logits of all references or files, each with the same weight."""
     tables = [open_source(reference, split=split, tracking_uri=tracking_uri).predictions for reference in references]
     return reduce(lambda left, right: left + right, tables)

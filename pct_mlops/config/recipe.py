@@ -81,9 +81,7 @@ class ModelConfig(Config):
         if self.weights and self.init:
             raise ValueError("give either 'weights' or 'init', not both: the second would overwrite the first")
         if self.train == "head" and not (self.weights or self.init):
-            raise ValueError(
-                "train 'head' freezes all other weights: set 'init' or 'weights' to say where they come from"
-            )
+            raise ValueError("train 'head' freezes all other weights: give them with 'init' or 'weights'")
         if self.weights and self.train == "head" and self.embedding_dim:
             raise ValueError("train 'head' would freeze an embedding that published weights do not have")
         return self
@@ -123,10 +121,9 @@ class OptimConfig(Config):
 class ObjectiveConfig(Config):
     """The loss. `loss` names a preset, and the other keys override its parts.
 
-    `class_weights` is a list with one weight for each class, or "balanced": inverse to frequency, with mean 1.
-
-    `cross_entropy: binary` is binary cross-entropy with logits on one-hot targets. `ce_weights` is a table (CSV or
-    Parquet with sample_id and weight) that weighs each example in the cross-entropy.
+    `cross_entropy: binary` is binary cross-entropy with logits on one-hot targets. `class_weights` is a list with one
+    weight for each class, or "balanced": inverse to frequency, with mean 1. `ce_weights` is a table (CSV or Parquet) of
+    sample_id and weight, for each example's cross-entropy.
     """
 
     loss: str = "none"
@@ -260,11 +257,9 @@ class Recipe(Config):
     def _parts_fit(self) -> Recipe:
         mixed = self.data.augment.mixup or self.data.augment.cutmix
         if self.teacher.store and self.data.views is None:
-            raise ValueError("teacher.store needs a fixed number of views per example: set data.views, for example 8")
+            raise ValueError("teacher.store needs a fixed number of views: set data.views, for example 8")
         if mixed and (self.teacher.store or self.teacher.kind != "models"):
-            raise ValueError(
-                "mixup and cutmix make new images, for which no logits are stored: leave out either them or the stored logits"
-            )
+            raise ValueError("stored logits do not fit the images of mixup and cutmix: leave one of the two out")
         if self.optim.start_epoch >= self.optim.epochs:
             raise ValueError("optim.start_epoch should be below optim.epochs, or nothing would be trained")
         return self

@@ -3,7 +3,7 @@
 It needs only the standard library. It is configured by the environment:
 
     PCT_WEBHOOK_SECRET   the secret that is registered with the webhook
-    PCT_WEBHOOK_MODELS   models to judge, separated by commas; `a=b` judges versions of a for production of b
+    PCT_WEBHOOK_MODELS   models to judge, separated by commas, where `a=b` judges versions of a for production of b
     PCT_WEBHOOK_LISTEN   where to listen (default 127.0.0.1:8710, behind a proxy that speaks TLS)
 
 The variables of gate.sh apply too. Reports go to PCT_REPORTS/NAME/VERSION.

@@ -1,4 +1,4 @@
-"""pct compare, pct ensemble: prediction tables."""
+"""Implements pct compare and pct ensemble, which read prediction tables."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pct_mlops.errors import ConfigError
 @click.argument("old")
 @click.argument("new")
 @click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
-@click.option("--json", "json_file", type=ReportFile(), metavar="FILE", help="Write the metrics here too; - is stdout.")
+@click.option("--json", "json_file", type=ReportFile(), metavar="FILE", help="Also write metrics here; - is stdout.")
 @tracking_uri
 def compare(old: str, new: str, split: str, json_file: Path | None, tracking_uri: str | None) -> None:
     """Show what changes when NEW replaces OLD.
 
-    Accuracy, flips and every other metric with its bounds.
+    The table holds accuracy, flips and every other metric with its bounds.
 
     \b
     Examples:
@@ -54,7 +54,7 @@ def ensemble(output: Path, inputs: tuple[str, ...], split: str, tracking_uri: st
     """
     if output.suffix != ".parquet":
         raise ConfigError(
-            f"The mean is written to a file first, and {output} is none: name it, for example mean.parquet."
+            f"OUTPUT comes first and is a .parquet file, and {output} is not: name it, for example, mean.parquet."
         )
     from pct_mlops.workflows.runtime.atomic_files import keep_off
     from pct_mlops.workflows.tables.compare_sources import mean_of

@@ -152,7 +152,7 @@ def test_verbs_that_read_make_no_registry(empty, capsys, words):
         (("score", "digits/1", "--set", "data.name=digit"), "Unknown dataset 'digit'"),
         (("compare", "digits@production", "digits"), "neither a predictions file nor a registered model"),
         (("ensemble", "/proc/no/mean.parquet", "digits/1"), "cannot be written"),
-        (("ensemble", "digits/1", "digits/2"), "is written to a file first, and digits/1 is none"),
+        (("ensemble", "digits/1", "digits/2"), "OUTPUT comes first and is a .parquet file, and digits/1 is not"),
         (("compare", "digits/1", "digits/2", "--json", "/proc/no/x.json"), "cannot be written"),
         (("compare", "digits/1", "recipe.yaml", "--json", "./recipe.yaml"), "is read and would be written over"),
         (("ensemble", "x.parquet", "digits/1", "x.parquet"), "There is no prediction table x.parquet"),
@@ -247,7 +247,7 @@ def test_a_damaged_teacher(store, capsys, file, content, says):
 
 @pytest.mark.parametrize("words", [("gate", "\udcff@candidate"), ("train", "r.yaml", "--set", "data.root=\udcff")])
 def test_bytes_that_are_no_text(empty, capsys, words):
-    assert "is not UTF-8: write it so" in refused(capsys, *words)
+    assert "is not UTF-8: write it in UTF-8" in refused(capsys, *words)
 
 
 def test_debug_shows_where(empty, capsys):

@@ -298,7 +298,7 @@ def test_outputs_that_are_inputs_or_the_same_are_refused(store, tmp_path, capsys
     assert store.pct("gate", "digits/2", "--policy", policy, "--json", "x", "--junit", "./x") == 2
     assert "the same file" in capsys.readouterr().err
     assert store.pct("gate", "digits/2", "--policy", policy, "--explorer-url", "javascript:x") == 2
-    assert "no address of an explorer" in capsys.readouterr().err
+    assert "not the address of an explorer" in capsys.readouterr().err
 
 
 def test_a_link_stays_a_link_and_a_device_a_device(store, tmp_path):

@@ -49,7 +49,7 @@ def test_examples_are_marked_by_a_list_or_a_table(store, tmp_path, capsys):
     (tmp_path / "b.csv").write_text(f'note,sample_id\n"twice, sure",{third}\n')
     words = ("--samples", tmp_path / "a.txt", "--mark", "label_error", *WHY, "--expires", "2099-12-24")
     assert store.pct("review", f"{NAME}/2", *words) == 0
-    assert "label_error on 2 samples" in capsys.readouterr().out
+    assert "label_error on 2 examples" in capsys.readouterr().out
     assert store.pct("review", f"{NAME}/2", "--reject", "--samples", tmp_path / "b.csv", *WHY) == 0
     marked, blocked, rejected = recorded(store)
     assert (marked.samples, marked.mark) == ((first, second), Mark.LABEL_ERROR)

@@ -67,9 +67,9 @@ def _of_class(titles: list[str], target: int, kind: str) -> tuple[str, dict[str,
     return f"{KINDS[kind].capitalize()} of class {titles[target]}", wanted.to_query(titles)
 
 
-def _of_cell(titles: list[str], target: int, answer: int) -> tuple[str, dict[str, str]]:
-    wanted = FlipFilter(target=target, new_prediction=answer)
-    return f"Flips from {titles[target]} to {titles[answer]}", wanted.to_query(titles)
+def _of_cell(titles: list[str], target: int, prediction: int) -> tuple[str, dict[str, str]]:
+    wanted = FlipFilter(target=target, new_prediction=prediction)
+    return f"Flips from {titles[target]} to {titles[prediction]}", wanted.to_query(titles)
 
 
 def table(rates: list[ClassRates]) -> dict[str, list[Any]]:
@@ -110,11 +110,11 @@ def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
         st.info("None of the classes found has negative flips.", icon=":material/search_off:")
         return
     if len(titles) > len(rows):
-        targets, answers = (
+        targets, predictions = (
             f"{len(found)} {what}{'' if len(found) == 1 else 's'}"
             for found, what in ((rows, "target"), (columns, "prediction"))
         )
-        st.caption(f"The {targets} and {answers} with most negative flips.")
+        st.caption(f"The {targets} and {predictions} with most negative flips.")
     clickable_chart.chart(
         drawn(flip_matrix, cells, rows, columns, titles),
         key="matrix",

@@ -9,7 +9,7 @@ import streamlit as st
 from pct_mlops.charts import count
 from pct_mlops.comparison import FlipFilter, FlipRow
 from pct_mlops.explorer.components import example_detail, filter_bar
-from pct_mlops.explorer.components.gallery import Tile, TileAnswer, gallery
+from pct_mlops.explorer.components.gallery import Tile, TilePrediction, gallery
 from pct_mlops.explorer.components.gallery_clicks import opener
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import example_facts, example_images, flip_pages, pairs, reviews
@@ -92,8 +92,8 @@ def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
                 Tile(
                     sample_id=row.sample_id,
                     target=titles[row.label],
-                    old=TileAnswer(titles[row.old_prediction], row.old_confidence, row.old_prediction == row.label),
-                    new=TileAnswer(titles[row.new_prediction], row.new_confidence, row.new_prediction == row.label),
+                    old=TilePrediction(titles[row.old_prediction], row.old_confidence, row.old_prediction == row.label),
+                    new=TilePrediction(titles[row.new_prediction], row.new_confidence, row.new_prediction == row.label),
                     png=images.get(row.sample_id),
                     href="?" + selection.query(example=row.sample_id),
                     mark=reviews.title_of(marks.get(row.sample_id)),

@@ -9,7 +9,7 @@ import streamlit as st
 from pct_mlops.charts import count
 from pct_mlops.comparison import FlipRow
 from pct_mlops.explorer.components import example_html, review_form
-from pct_mlops.explorer.components.gallery import Tile, TileAnswer, gallery, html_text, image
+from pct_mlops.explorer.components.gallery import Tile, TilePrediction, gallery, html_text, image
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import example_facts, example_images, pairs
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
@@ -29,7 +29,7 @@ def draw_example(pair: Pair, row: FlipRow, titles: list[str]) -> None:
     with left:
         draw_image(pair, row, titles)
     with right:
-        draw_answers(pair, row, titles)
+        draw_predictions(pair, row, titles)
         if pairs.has_versions(pair):
             st.subheader(
                 "Mark this example", anchor=False, help="Marks are kept with the new version. The gate reads them."
@@ -52,7 +52,7 @@ def draw_image(pair: Pair, row: FlipRow, titles: list[str]) -> None:
         st.caption(plain(said))
 
 
-def draw_answers(pair: Pair, row: FlipRow, titles: list[str]) -> None:
+def draw_predictions(pair: Pair, row: FlipRow, titles: list[str]) -> None:
     """Draw both models side by side.
 
     Each side shows the five likeliest classes. Without stored logits it shows only the prediction and the target.
@@ -63,15 +63,15 @@ def draw_answers(pair: Pair, row: FlipRow, titles: list[str]) -> None:
         ("New", new, pair.new, row.new_prediction, row.new_confidence, row.new_label_confidence),
     )
     num_complete = 0
-    for place, (who, title, table, answer, sure, on_target) in zip(st.columns(2, gap="medium"), sides, strict=True):
+    for place, (who, title, table, prediction, sure, on_target) in zip(st.columns(2, gap="medium"), sides, strict=True):
         shares = example_facts.likeliest(table, row.sample_id)
         num_complete += shares is not None
         if shares is None:
-            shares = [(answer, sure)] if answer == row.label else [(answer, sure), (row.label, on_target)]
+            shares = [(prediction, sure)] if prediction == row.label else [(prediction, sure), (row.label, on_target)]
         with place:
             st.markdown(f"**{who}** · {plain(title)}")
             named = [(titles[index], share) for index, share in shares]
-            st.html(example_html.distribution(named, titles[row.label], titles[answer]))
+            st.html(example_html.distribution(named, titles[row.label], titles[prediction]))
     if num_complete == len(sides):
         st.caption("The five likeliest classes of each model. ✓ marks the target, ✗ a wrong prediction.")
     else:
@@ -128,7 +128,7 @@ def _tile(item: example_facts.Neighbour, images: dict[str, bytes], titles: Seque
         sample_id=item.sample_id,
         target=titles[item.label],
         old=None,
-        new=TileAnswer(titles[item.prediction], None, right),
+        new=TilePrediction(titles[item.prediction], None, right),
         png=images.get(item.sample_id),
         href="?" + selection.query(example=item.sample_id),
     )

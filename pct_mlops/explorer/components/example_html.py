@@ -34,15 +34,15 @@ def mark_of(is_right: bool) -> str:
     return f'<span class="pct-{colour}" role="img" aria-label="{kind}" title="{kind}">{sign}</span>'
 
 
-def distribution(shares: Sequence[tuple[str, float]], target: str, answer: str) -> str:
+def distribution(shares: Sequence[tuple[str, float]], target: str, prediction: str) -> str:
     """Return classes with their probabilities as HTML bars, with the target and a wrong prediction marked.
 
     `shares` are pairs of a class name and its probability from 0 to 1.
     """
     lines = []
     for name, share in shares:
-        kind = "is-right" if name == target else "is-wrong" if name == answer else "other"
-        sign = f"{mark_of(name == target)} " if name in (target, answer) else ""
+        kind = "is-right" if name == target else "is-wrong" if name == prediction else "other"
+        sign = f"{mark_of(name == target)} " if name in (target, prediction) else ""
         width = 100 * min(max(share, 0.0), 1.0)
         lines.append(
             f'<div class="pct-line"><span class="pct-name" title="{html_text(name)}">{sign}{html_text(name)}</span>'

@@ -45,7 +45,7 @@ figure>.pct-mark{position:static;display:inline-block;margin:9px 11px 0}
 
 
 @dataclass(frozen=True)
-class TileAnswer:
+class TilePrediction:
     """A prediction on a tile: class name, confidence from 0 to 1 where it is known, and whether it is the target."""
 
     name: str
@@ -69,8 +69,8 @@ class Tile:
 
     sample_id: str
     target: str
-    old: TileAnswer | None
-    new: TileAnswer
+    old: TilePrediction | None
+    new: TilePrediction
     png: bytes | None = None
     href: str = ""
     mark: str = ""
@@ -104,7 +104,7 @@ def _tile(tile: Tile, pictured: bool) -> str:
         f'<figcaption class="pct-text">'
         f'<div class="pct-target pct-two" title="target: {html_text(tile.target)}">{html_text(tile.target)}</div>'
         f'<div class="pct-id pct-cut" title="{html_text(tile.sample_id)}">{html_text(tile.sample_id)}</div>'
-        f"{_answer('old', tile.old) if tile.old else ''}{_answer('new', tile.new)}</figcaption></figure></a>"
+        f"{_prediction('old', tile.old) if tile.old else ''}{_prediction('new', tile.new)}</figcaption></figure></a>"
     )
 
 
@@ -120,15 +120,15 @@ def image(png: bytes | None, alt: str) -> str:
     return f'<img{small} src="data:image/png;base64,{data}" alt="{html_text(alt)}">'
 
 
-def _answer(who: str, answer: TileAnswer) -> str:
-    kind, mark = ("right", "✓") if answer.is_right else ("wrong", "✗")
-    sure = "" if answer.confidence is None else percent(answer.confidence)
-    width = 100 * min(max(answer.confidence or 0.0, 0.0), 1.0)
+def _prediction(who: str, prediction: TilePrediction) -> str:
+    kind, mark = ("right", "✓") if prediction.is_right else ("wrong", "✗")
+    sure = "" if prediction.confidence is None else percent(prediction.confidence)
+    width = 100 * min(max(prediction.confidence or 0.0, 0.0), 1.0)
     bar = f'<div class="pct-bar"><i class="pct-{kind}" style="width:{width:.1f}%"></i></div>' if sure else ""
     return (
         f'<div class="pct-row"><span class="pct-who">{who}</span>'
         f'<span class="pct-{kind}" title="{kind}" role="img" aria-label="{kind}">{mark}</span>'
         f'<span class="pct-conf">{sure}</span></div>'
-        f'<div class="pct-two" title="{html_text(answer.name)}">{html_text(answer.name)}</div>'
+        f'<div class="pct-two" title="{html_text(prediction.name)}">{html_text(prediction.name)}</div>'
         f"{bar}"
     )

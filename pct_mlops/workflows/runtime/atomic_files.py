@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -152,3 +153,29 @@ def _said(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
+
+
+def replace_folder(aside: Path, place: Path) -> None:
+    """Put the folder `aside` into `place`.
+
+    No system renames a folder onto another one, so a kill may come when there is none. `recover_folder` brings the old
+    one back then.
+    """
+    former = _former(place)
+    if place.exists():
+        shutil.rmtree(former, ignore_errors=True)
+        place.rename(former)
+    aside.rename(place)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def recover_folder(place: Path) -> None:
+    """Bring back the folder that a kill in `replace_folder` left beside `place`, and remove one that is not needed."""
+    former = _former(place)
+    if former.is_dir() and not place.exists():
+        former.rename(place)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _former(place: Path) -> Path:
+    return place.with_name(f".{place.name}.former")

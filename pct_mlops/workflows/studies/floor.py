@@ -75,9 +75,9 @@ def measure_floor(
 
 
 def read_recipe(reference: str | None, overrides: Sequence[str], tracking_uri: str | None) -> tuple[Recipe, str, str]:
-    """Return the recipe, its version, and the first registered version among the teachers that it was trained with.
+    """Return the recipe, its version, and the version that was in production when it was trained.
 
-    The latter stands for production as it was then. Both are "" for a recipe file. Every process reads the recipe,
+    The last is "" where no teacher was production. Both are "" for a recipe file. Every process reads the recipe,
     because they cannot be joined before it says what they run on.
     """
     if reference is not None and not is_reference(reference):
@@ -93,9 +93,19 @@ def read_recipe(reference: str | None, overrides: Sequence[str], tracking_uri: s
             f"{version.uri} started from the weights of what was in production then: name that version, "
             "as in --set model.init=NAME/NUMBER."
         )
-    # Production may be another version by now. The tag names the teachers that it was trained with.
-    teachers = [part for part in version.tags.get("pct.teacher", "").split(" + ") if is_reference(part)]
-    return recipe, version.uri, teachers[0] if teachers else ""
+    return recipe, version.uri, production_then(recipe, version.tags.get("pct.teacher", ""))
+
+
+def production_then(recipe: Recipe, teachers: str) -> str:
+    """Return the version that a recipe's teacher "production" meant, "" where it has no such teacher.
+
+    Production may be another version by now. `teachers` are the models that it was trained with, joined by " + " in the
+    order of the recipe.
+    """
+    config = preset_teacher(recipe.teacher, recipe.objective.loss)
+    named = [part.ref for part in config.refs] or [config.ref or ("" if config.num_members else PRODUCTION)]
+    found = dict(zip(named, teachers.split(" + "), strict=False)).get(PRODUCTION, "")
+    return found if is_reference(found) else ""
 
 
 def between_equals(tables: dict[int, Predictions]) -> list[Report]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pct_mlops.config import Recipe
 from pct_mlops.errors import DataError, OutputError
 from pct_mlops.registry import TrainingRun
+from pct_mlops.workflows.runtime.atomic_files import recover_folder, replace_folder
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.training.inputs import RECIPE_HOW
@@ -164,12 +165,14 @@ class Training:
 
     def _prepare(self, checkpoints: Checkpoints) -> bool:
         """Prepare the folder. Return True when the training is complete already and its result can be used as it is."""
+        best = self.folder / "best"
+        recover_folder(best)
         complete = self.resume and checkpoints.finished(self.recipe.optim.epochs)
-        if complete and (self.folder / "best" / "epoch.json").is_file():
+        if complete and (best / "epoch.json").is_file():
             return True
         if complete or not self.resume:
             checkpoints.clear()
-            shutil.rmtree(self.folder / "best", ignore_errors=True)
+            shutil.rmtree(best, ignore_errors=True)
         # The recipe makes the folder a model that can be scored. One that is there may be of another training.
         if not checkpoints.complete():
             self.recipe.write(self.folder / "recipe.yaml")
@@ -221,18 +224,17 @@ class Training:
             run.log_checkpoint(self._snapshot(model), 0, {})
 
     def _keep_best(self, model: Any, epoch: int) -> None:
-        """Replace the former best by this model, with one rename at the end: a kill leaves no half-written best."""
+        """Replace the former best by this model. A kill at any time leaves one of the two, complete."""
         from pct_mlops.models import save_classifier
 
         if not self.accelerator.is_main_process:
             return
-        aside, best = self.folder / ".best.partial", self.folder / "best"
+        aside = self.folder / ".best.partial"
         shutil.rmtree(aside, ignore_errors=True)
         save_classifier(self.parts.served(model), aside)
         steps = len(self.splits.train) // self.recipe.optim.global_batch_size
         (aside / "epoch.json").write_text(json.dumps({"epoch": epoch, "step": (epoch + 1) * steps}), encoding="utf-8")
-        shutil.rmtree(best, ignore_errors=True)
-        aside.rename(best)
+        replace_folder(aside, self.folder / "best")
 
 
 def _fingerprint(parts: Assembled) -> str:

@@ -57,6 +57,7 @@ def compare(
         >>> compare(old, new).counts
         FlipCounts(both_right=2, negative_flips=1, positive_flips=1, both_wrong=0)
     """
+    old, new = old.aligned(new)
     by_index = costs_by_index(new.info.class_names, costs)
     connection = new.connect()
     try:

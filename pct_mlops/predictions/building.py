@@ -67,7 +67,8 @@ def build_from_call(
         raise TableError("There are no sample_ids: name every example, since tables are joined by id, never by order.")
     # Calls in the old order were allowed to make up logits for models of which only predictions are known.
     made = build_table(sample_ids, given, class_names, slices, keep_logits=keep_logits, one_hot_logits=len(arrays) != 1)
-    return replace(made[0], **{name: str(about.get(name, "")) for name in _ABOUT}), made[1]
+    named: dict[str, Any] = {name: str(about.get(name, "")) for name in _ABOUT}
+    return replace(made[0], **named), made[1]
 
 
 def build_table(

@@ -176,7 +176,8 @@ def read_info(path: Path) -> TableInfo:
         slices=slices,
         num_members=_whole(meta.get("num_members")) or 1,
         path=str(path),
-        **{key: meta.get(key) == "true" for key in _FLAGS},
+        classes_from_data=meta.get("classes_from_data") == "true",
+        predictions_stated=meta.get("predictions_stated") == "true",
         **{key: _shown(meta[key]) for key in _TEXT_KEYS},
     )
 

@@ -75,7 +75,12 @@ class Predictions:
         """
         if not is_foreign(Path(path)):
             return cls.load(path)
-        return cls.temporary(convert_file(Path(path), ReadOptions.make(columns, class_names, split)))
+        return cls.convert(Path(path), ReadOptions.make(columns, class_names, split))
+
+    @classmethod
+    def convert(cls, path: Path, options: ReadOptions) -> Predictions:
+        """Read a file or folder of another program into a temporary table."""
+        return cls.temporary(convert_file(path, options))
 
     @classmethod
     def from_frame(
@@ -149,20 +154,6 @@ class Predictions:
     def path(self) -> Path | None:
         """Where the table lies, None before it is saved."""
         return self._path
-
-    @staticmethod
-    def connect() -> duckdb.DuckDBPyConnection:
-        """A connection on which tables can be joined."""
-        return sql.connect()
-
-    @staticmethod
-    def show_progress(cursor: duckdb.DuckDBPyConnection) -> None:
-        """Let a long query on this cursor show how far it is, where a person looks."""
-        sql.show_progress(cursor)
-
-    def check_joined(self, number: int) -> None:
-        """PctError unless `number` pairs are all examples of this table."""
-        pairing.check_joined(number, self.info)
 
     def attach(self, connection: duckdb.DuckDBPyConnection, name: str, *, vectors: bool = False) -> None:
         """Make the table visible to SQL on this connection and its cursors as `name`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pct_mlops.errors import TableError
@@ -34,7 +34,7 @@ class NoClassError(TableError):
 
 
 def settle_classes(
-    what: str, values: dict[str, Collection[str]], given: Sequence[str] | None, num_scores: int | None
+    what: str, values: Mapping[str, Collection[str]], given: Sequence[str] | None, num_scores: int | None
 ) -> Classes:
     """Return the classes of a table.
 
@@ -67,7 +67,7 @@ def settle_classes(
     return Classes(names, _indices(values, names), from_data)
 
 
-def _observed(what: str, values: dict[str, Collection[str]]) -> tuple[str, ...]:
+def _observed(what: str, values: Mapping[str, Collection[str]]) -> tuple[str, ...]:
     """Return the names that occur, sorted; "0" to the greatest where all are whole numbers."""
     whole = {column: _are_whole(found) for column, found in values.items() if found}
     if len(set(whole.values())) > 1 and not any(map(_WHOLE.fullmatch, _only(values, whole, False))):
@@ -84,7 +84,7 @@ def _observed(what: str, values: dict[str, Collection[str]]) -> tuple[str, ...]:
     return check_classes(sorted(together), what)
 
 
-def _only(values: dict[str, Collection[str]], whole: dict[str, bool], wanted: bool) -> Iterable[str]:
+def _only(values: Mapping[str, Collection[str]], whole: Mapping[str, bool], wanted: bool) -> Iterable[str]:
     return (value for column, is_whole in whole.items() if is_whole is wanted for value in values[column])
 
 
@@ -97,7 +97,7 @@ def _numbers(what: str, number: int) -> tuple[str, ...]:
     return tuple(map(str, range(number)))
 
 
-def _indices(values: dict[str, Collection[str]], names: Sequence[str]) -> dict[str, dict[str, int]]:
+def _indices(values: Mapping[str, Collection[str]], names: Sequence[str]) -> dict[str, dict[str, int]]:
     """Return the index of each value by column: by name where all are names, else by number where all are numbers."""
     places = {name: index for index, name in enumerate(names)}
     numbered = [column for column, found in values.items() if _are_whole(found)]

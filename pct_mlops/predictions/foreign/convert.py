@@ -155,7 +155,8 @@ class _Rows:
 
     def slices(self) -> tuple[str, ...]:
         """Return the further columns of few different values; those left out are named in a log line."""
-        found, left = [], []
+        found: list[str] = []
+        left: list[str] = []
         for name in self.layout.others:
             usable = not is_nested(self.raw.types[name]) and name.lower() not in RESERVED
             if usable:

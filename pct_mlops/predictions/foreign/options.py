@@ -94,7 +94,7 @@ def check_classes(names: Iterable[str], where: str) -> tuple[str, ...]:
         raise ConfigError(f"{where} holds {len(found):,} names, and at most {MAX_CLASSES:,} classes can be compared.")
     if len(set(found)) < len(found):
         repeated = next(name for index, name in enumerate(found) if name in found[:index])
-        raise ConfigError(f"{where} names the class '{repeated}' twice: give each class its own name.")
+        raise ConfigError(f"{where} names a class twice ('{repeated}'): give each its own name.")
     return found
 
 

@@ -68,7 +68,7 @@ def open_file(connection: duckdb.DuckDBPyConnection, path: Path) -> Raw:
         else:
             names = [glob.escape(str(part.absolute())) for part in parts]
             folders = path.is_dir()
-            relation = connection.read_parquet(names, hive_partitioning=folders, union_by_name=folders)  # type: ignore[arg-type]
+            relation = connection.read_parquet(names, hive_partitioning=folders, union_by_name=folders)
             relation.create_view("raw")
     return _described(connection, what)
 

@@ -214,7 +214,10 @@ def test_values_of_every_type_stand_for_classes(tmp_path):
     frame = pd.DataFrame({"id": [1, 2], "label": [True, False], "pred": [True, True]})
     frame.to_csv(tmp_path / "t.csv", index=False)
     frame.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
-    for table in (Predictions.from_frame(frame), *(Predictions.from_file(tmp_path / f"t.{e}") for e in ("csv", "jsonl"))):
+    for table in (
+        Predictions.from_frame(frame),
+        *(Predictions.from_file(tmp_path / f"t.{e}") for e in ("csv", "jsonl")),
+    ):
         assert table.info.class_names == ("False", "True")
     floats = pd.DataFrame({"id": [1, 2], "label": [1.0, 0.0], "pred": ["1", "0"]})
     assert Predictions.from_frame(floats).accuracy() == 1

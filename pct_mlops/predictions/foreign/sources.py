@@ -119,6 +119,9 @@ def _read_lines(connection: duckdb.DuckDBPyConnection, parts: list[Path]) -> Non
         # Depth 1: values stay as they were written, and no text is taken for a date. Every line is looked at for keys.
         lines = connection.read_json(names, format="newline_delimited", maximum_depth=1, sample_size=-1)  # type: ignore[arg-type]
         lines.create("raw")
+        if lines.columns == ["json"]:  # what lines are that hold no object
+            for part in parts:
+                _check_lines(part)
     except duckdb.Error as error:
         for part in parts:
             _check_lines(part)
@@ -143,11 +146,13 @@ def _check_lines(path: Path) -> None:
 
 
 def _open_arrays(connection: duckdb.DuckDBPyConnection, path: Path) -> Raw:
+    if not zipfile.is_zipfile(path):
+        raise TableError(f"{path} is no .npz file, or damaged: save arrays with numpy.savez.")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        why = "it holds objects, which could run code" if "pickle" in str(error) else "it is no .npz file, or damaged"
+        why = "it holds objects, which could run code" if "pickle" in str(error) else "it is damaged"
         raise TableError(f"{path} cannot be read ({why}): save plain arrays with numpy.savez.") from error
     names = next((arrays.pop(key) for key in CLASS_NAMES if key in arrays and arrays[key].ndim == 1), None)
     columns = {name: value for name, value in arrays.items() if value.ndim in (1, 2)}

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pct_mlops.predictions import sql
+from pct_mlops.predictions.arrow_numbers import numbers
 from pct_mlops.predictions.pairing import digest_of_rows
 from pct_mlops.predictions.schema import TableInfo, arrow_schema
 from pct_mlops.predictions.writing import TemporaryTable, write_temporary
@@ -71,9 +72,9 @@ def with_classes(table: Predictions, names: Sequence[str]) -> TemporaryTable:
 
 def _moved(column: pa.Array, field: pa.Field, places: npt.NDArray[np.int32]) -> pa.Array:
     if field.name in ("label", "prediction"):
-        return pa.array(places[column.to_numpy(zero_copy_only=False)])
+        return pa.array(places[numbers(column)])
     if field.name == "logits":
         # Only tables of the very same classes hold logits here: no class has none.
-        values = np.asarray(column.flatten()).reshape(len(column), -1)[:, np.argsort(places)]
+        values = numbers(column.flatten()).reshape(len(column), -1)[:, np.argsort(places)]
         return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), pa.float32()), type=field.type)
     return column.cast(field.type)

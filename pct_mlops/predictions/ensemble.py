@@ -13,6 +13,7 @@ import pyarrow as pa
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.arrays import softmax_columns
+from pct_mlops.predictions.arrow_numbers import numbers
 from pct_mlops.predictions.pairing import JOINED
 from pct_mlops.predictions.schema import TableInfo, arrow_schema
 from pct_mlops.predictions.writing import TemporaryTable, write_temporary
@@ -61,8 +62,8 @@ def _mean_logits(
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in connection.sql(query).to_arrow_reader(8_192):
-            labels = batch.column(1).to_numpy()
-            parts = [np.asarray(batch.column(i).flatten(), np.float64).reshape(len(labels), -1) for i in (2, 3)]
+            labels = numbers(batch.column(1))
+            parts = [numbers(batch.column(i).flatten()).astype(np.float64).reshape(len(labels), -1) for i in (2, 3)]
             mean = ((parts[0] * old.num_members + parts[1] * new.num_members) / members).astype(np.float32)
             flat = pa.array(mean.reshape(-1))
             arrays = [

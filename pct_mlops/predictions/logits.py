@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
+from pct_mlops.predictions.arrow_numbers import numbers
 
 # So many are held against the predictions before anything is decided on them, within about a second; those of larger
 # tables are looked through by `pct_mlops.predictions.Predictions.verify` alone.
@@ -48,15 +47,8 @@ def check(connection: duckdb.DuckDBPyConnection, name: str, num_classes: int, wh
 def _agree(batch: pa.RecordBatch, num_classes: int) -> bool:
     answers, lists = batch.column("prediction"), batch.column("logits")
     lengths, scores = pc.list_value_length(lists), lists.flatten()
-    if lists.null_count or scores.null_count or answers.null_count or (_values(lengths) != num_classes).any():
+    if lists.null_count or scores.null_count or answers.null_count or (numbers(lengths) != num_classes).any():
         return False
-    values = _values(scores).reshape(-1, num_classes)
+    values = numbers(scores).reshape(-1, num_classes)
     top = values.max(axis=1)
-    return bool(np.isfinite(values).all() and (values[np.arange(len(batch)), _values(answers)] == top).all())
-
-
-def _values(array: pa.Array) -> npt.NDArray[Any]:
-    """Numbers without nulls, in place. Arrow's own ways to numpy import pandas, which takes longer than most tables."""
-    width = array.type.bit_width // 8
-    kind = np.dtype(f"f{width}" if pa.types.is_floating(array.type) else f"i{width}")
-    return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * width)
+    return bool(np.isfinite(values).all() and (values[np.arange(len(batch)), numbers(answers)] == top).all())

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pct_mlops.errors import TableError
+from pct_mlops.predictions.arrow_numbers import numbers
 
 SCHEMA_VERSION = 1
 FIXED_COLUMNS = {
@@ -286,7 +287,7 @@ def digest_of(batches: Iterable[pa.RecordBatch], class_names: Sequence[str]) -> 
         lengths.update(np.diff(offsets).astype("<u4").tobytes())
         if data is not None:
             ids.update(memoryview(data)[offsets[0] : offsets[-1]])
-        labels.update(batch.column(1).to_numpy(zero_copy_only=False).astype("<i4").tobytes())
+        labels.update(numbers(batch.column(1)).astype("<i4").tobytes())
         num_pairs += size
     whole = hashlib.sha256(b"pct-digest-1" + struct.pack("<QQ", num_pairs, len(class_names)))
     for name in class_names:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pct_mlops.errors import TableError
 from pct_mlops.predictions.arrays import SLAB
+from pct_mlops.predictions.arrow_numbers import numbers
 
 TOLERANCE = 1e-3  # by which the sum of probabilities may miss 1, as sums of half-precision numbers do
 _TINY = float(np.finfo(np.float32).tiny)
@@ -42,14 +44,14 @@ class ScoreReader:
         A prediction that the columns hold is what the model said; else it is the class of the greatest score.
         """
         ids, lists = columns["sample_id"], columns["scores"]
-        values = np.asarray(lists.flatten().to_numpy(zero_copy_only=False), np.float64)
+        values = numbers(pc.fill_null(lists.flatten(), np.nan))
         if lists.null_count or len(values) != len(lists) * self.num_classes:
             raise TableError(f"{self.what}: {self.kind} are missing: give {self.num_classes:,} for each example.")
         given = columns.get("prediction")
         return self.of_arrays(
             values.reshape(-1, self.num_classes),
-            columns["label"].to_numpy(zero_copy_only=False),
-            None if given is None else given.to_numpy(zero_copy_only=False),
+            numbers(columns["label"]),
+            None if given is None else numbers(given),
             ids,
         )
 

@@ -14,12 +14,16 @@ pct --version --debug
 compare OLD NEW
   --split test|val
   --json FILE
+  --columns PAIRS
+  --classes NAMES
   --tracking-uri URI
 demo
   --folder DIR
   --set KEY=VALUE repeatable
 ensemble OUTPUT INPUTS...
   --split test|val
+  --columns PAIRS
+  --classes NAMES
   --tracking-uri URI
 explore [OLD] [NEW]
   --model NAME
@@ -28,6 +32,9 @@ explore [OLD] [NEW]
   --read-only
   --port INTEGER RANGE
   --headless
+  --columns PAIRS
+  --classes NAMES
+  --split NAME
   --tracking-uri URI
 floor [RECIPE]
   --seeds N
@@ -47,12 +54,16 @@ gate CANDIDATE
   --junit FILE
   --markdown FILE
   --explorer-url URL
+  --columns PAIRS
+  --classes NAMES
+  --split NAME
   --tracking-uri URI
 history NAME
   --tracking-uri URI
 import FILE OUTPUT
-  --classes FILE
   --ids FILE
+  --columns PAIRS
+  --classes NAMES
   --split NAME
   --model-name NAME
   --dataset NAME
@@ -118,6 +129,8 @@ update-predictions STORED NEW
   --new-val FILE
   --split test|train
   --json FILE
+  --columns PAIRS
+  --classes NAMES
   --tracking-uri URI
 verify NAME
   --repair

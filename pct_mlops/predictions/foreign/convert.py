@@ -150,7 +150,8 @@ class _Rows:
     def join_classes(self, classes: Classes) -> None:
         """Make the index of every label and prediction available to the queries that follow."""
         for column, indices in classes.indices.items():
-            table = pa.table({"value": pa.array(indices, pa.string()), "place": pa.array(indices.values(), pa.int32())})
+            values, places = list(indices), list(indices.values())
+            table = pa.table({"value": pa.array(values, pa.string()), "place": pa.array(places, pa.int32())})
             sql.view_arrow(self.raw.connection, f"class_of_{column}", table)
 
     def slices(self) -> tuple[str, ...]:

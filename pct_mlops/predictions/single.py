@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pct_mlops.predictions import sql
+from pct_mlops.predictions.schema import CONFIDENCE_COLUMNS
 from pct_mlops.predictions.table import Predictions
 
 # Distances are worked out row by row: so many numbers are read within about a second.
@@ -17,12 +18,12 @@ _ROW = "FROM mine WHERE sample_id = $id"
 
 @dataclass(frozen=True)
 class ExamplePrediction:
-    """What one model says of one example; classes are indices, confidences lie in [0, 1]."""
+    """What one model says of one example: class indices, and confidences in [0, 1] where they are known."""
 
     label: int
     prediction: int
-    confidence: float
-    label_confidence: float
+    confidence: float | None
+    label_confidence: float | None
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class Neighbour:
 
 
 def answer(table: Predictions, sample_id: str) -> ExamplePrediction | None:
-    """The row of an example, None when the table has none of this id."""
-    rows = _read(table, f"SELECT label, prediction, confidence, label_confidence {_ROW}", sample_id)
+    """Return the prediction for an example, None when the table has none of this id."""
+    columns = [name if name in table.info.columns else f"NULL::FLOAT AS {name}" for name in CONFIDENCE_COLUMNS]
+    rows = _read(table, f"SELECT label, prediction, {', '.join(columns)} {_ROW}", sample_id)
     return ExamplePrediction(*rows[0]) if rows else None
 
 

@@ -1,6 +1,6 @@
-"""Reads numbers of Arrow columns as numpy arrays, without pandas.
+"""Turns numbers of Arrow columns into numpy arrays and back, without pandas.
 
-Arrow's own ways to numpy import pandas, which takes longer than most tables.
+Arrow's own ways to do it import pandas, which takes longer than most tables.
 """
 
 from __future__ import annotations
@@ -19,3 +19,13 @@ def numbers(array: pa.Array) -> npt.NDArray[Any]:
     if len(array) == 0:
         return np.empty(0, kind)
     return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * width)
+
+
+def as_column(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """Return numbers [n], or for a fixed-size list [n, width], as an Arrow column."""
+    inner = kind.value_type if pa.types.is_fixed_size_list(kind) else kind
+    width = inner.bit_width // 8
+    number = np.dtype(f"f{width}" if pa.types.is_floating(inner) else f"i{width}")
+    flat = np.ascontiguousarray(values, number).reshape(-1)
+    array = pa.Array.from_buffers(inner, len(flat), [None, pa.py_buffer(flat)])
+    return array if inner is kind else pa.FixedSizeListArray.from_arrays(array, type=kind)

@@ -1,4 +1,4 @@
-"""Do a table's logits say what its predictions say?"""
+"""Checks that the predictions of a table are where its logits are largest."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.arrow_numbers import numbers
 
-# So many are held against the predictions before anything is decided on them, within about a second; those of larger
-# tables are looked through by `pct_mlops.predictions.Predictions.verify` alone.
+# Up to so many logits are checked before anything is decided on a table, which takes about a second. Those of larger
+# tables are checked by `pct_mlops.predictions.Predictions.verify` alone.
 MAX_LOGITS = 50_000_000
 # The greatest is NaN where one is; a missing logit makes the list shorter.
 _WRONG = """SELECT count(*) FROM (SELECT prediction, logits::FLOAT[] AS scores FROM {name})
@@ -25,7 +25,7 @@ _WRONG = """SELECT count(*) FROM (SELECT prediction, logits::FLOAT[] AS scores F
 
 
 def agree(path: Path, num_classes: int) -> bool:
-    """Whether all is well beyond doubt, for less than the query that says how many rows are wrong."""
+    """Tell whether every prediction is where its logits are largest. This is faster than `check`, which counts."""
     try:
         with pq.ParquetFile(path) as file:
             batches = file.iter_batches(8_192, columns=["prediction", "logits"])
@@ -35,7 +35,7 @@ def agree(path: Path, num_classes: int) -> bool:
 
 
 def check(connection: duckdb.DuckDBPyConnection, name: str, num_classes: int, what: str) -> None:
-    """PctError where logits of the view `name` are not finite, or largest elsewhere than at the prediction."""
+    """Raise PctError where logits of the view `name` are not finite, or not largest at the prediction."""
     with sql.reading(what):
         (number,) = sql.one(connection, _WRONG.format(name=name), {"num_classes": num_classes})
     if number:

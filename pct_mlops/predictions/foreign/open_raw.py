@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.foreign.delimited import read_delimited
+from pct_mlops.predictions.schema import read_footer
 
 TEXT, LINES, PARQUET, ARRAYS = (".csv", ".tsv"), (".jsonl", ".ndjson"), ".parquet", ".npz"
 ENDINGS = (PARQUET, *TEXT, *LINES, ARRAYS)
@@ -55,7 +56,7 @@ def is_foreign(path: Path) -> bool:
 
 
 def open_file(connection: duckdb.DuckDBPyConnection, path: Path) -> Raw:
-    """Make a file, or a folder of parts, visible as `raw`; PctError when it cannot be read as what its ending says."""
+    """Make a file, or a folder of parts, visible as `raw`. Raise PctError when it is not what its ending says."""
     parts = _parts(path)
     ending, what = parts[0].suffix.lower(), str(path)
     if ending == ARRAYS:
@@ -66,6 +67,8 @@ def open_file(connection: duckdb.DuckDBPyConnection, path: Path) -> Raw:
         elif ending in LINES:
             _read_lines(connection, parts)
         else:
+            for part in parts:
+                read_footer(part)  # says better than DuckDB what is wrong with a file
             names = [glob.escape(str(part.absolute())) for part in parts]
             folders = path.is_dir()
             relation = connection.read_parquet(names, hive_partitioning=folders, union_by_name=folders)
@@ -74,7 +77,7 @@ def open_file(connection: duckdb.DuckDBPyConnection, path: Path) -> Raw:
 
 
 def open_frame(connection: duckdb.DuckDBPyConnection, frame: Any, what: str = "the frame") -> Raw:
-    """Make a frame (pandas, polars, Arrow, a DuckDB relation) visible as `raw`; PctError for anything else."""
+    """Make a frame (pandas, polars, Arrow, a DuckDB relation) visible as `raw`. Raise PctError for anything else."""
     table = _to_arrow(frame, what)
     if any(_HALF.search(str(field.type)) for field in table.schema):
         # DuckDB does not know them.
@@ -165,7 +168,7 @@ def _open_arrays(connection: duckdb.DuckDBPyConnection, path: Path) -> Raw:
 
 
 def _column(value: np.ndarray) -> pa.Array:
-    """Return an array [N] or [N, width] as an Arrow column; text of any kind and dates as text."""
+    """Return an array [N] or [N, width] as an Arrow column. Text of any kind and dates become text."""
     if value.dtype.kind not in "biuf":
         value = value.astype(str)
     if value.dtype == np.float16:

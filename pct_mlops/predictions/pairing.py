@@ -149,6 +149,7 @@ def mean_logits(
         model_name=" + ".join(part.title for part in (old, new)),
         model_version="",
         model_uri="",
+        weights="",
         columns=tuple(schema.names),
         num_members=members,
         preprocessing=" + ".join(dict.fromkeys((old.preprocessing, new.preprocessing))),

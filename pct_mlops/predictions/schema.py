@@ -42,6 +42,7 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 # Unicode's categories of control characters, which would run in a terminal, and of half of a surrogate pair.
 _UNREADABLE = ("Cc", "Cs")
 _TEXT_KEYS = ("model_name", "model_version", "model_uri", "dataset", "split", "preprocessing", "digest")
+_OPTIONAL_KEYS = ("weights",)  # came after the first tables, which are readable without
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class TableInfo:
         slices: those that examples can be sliced by.
         num_members: models whose mean logits it holds.
         path: of the file; empty before it is saved.
+        weights: sha256 of the weights or model files that made the predictions; empty where that is not known.
 
     Example:
         >>> from pct_mlops import Predictions
@@ -84,6 +86,7 @@ class TableInfo:
     slices: tuple[str, ...] = ()
     num_members: int = 1
     path: str = ""
+    weights: str = ""
 
     @property
     def title(self) -> str:
@@ -101,6 +104,7 @@ def to_metadata(info: TableInfo) -> dict[str, str]:
         _KEY + "class_names": json.dumps(info.class_names),
         _KEY + "num_examples": str(info.num_examples),
         _KEY + "num_members": str(info.num_members),
+        **{_KEY + key: getattr(info, key) for key in _OPTIONAL_KEYS if getattr(info, key)},
     }
 
 
@@ -160,6 +164,7 @@ def read_info(path: Path) -> TableInfo:
         num_members=_whole(meta.get("num_members")) or 1,
         path=str(path),
         **{key: _shown(meta[key]) for key in _TEXT_KEYS},
+        **{key: _shown(meta.get(key, "")) for key in _OPTIONAL_KEYS},
     )
 
 

@@ -12,12 +12,24 @@ from pct_mlops.registry.review_records import add_review, reviews
 from pct_mlops.registry.stored_floor import Floor, read_floor, store_floor
 from pct_mlops.registry.training_run import TrainingRun, add_predictions, make_experiment, training_run
 from pct_mlops.registry.verification import ProductionState, Verification, adopt, check_first, repair, verify
+from pct_mlops.registry.version_facts import (
+    TEXTS,
+    THUMBNAILS,
+    WEIGHTS_TAG,
+    add_example_file,
+    logged_model,
+    logged_models,
+    record_weights,
+)
 
 __all__ = [
     "CANDIDATE",
     "CANDIDATES",
     "PREVIOUS",
     "PRODUCTION",
+    "TEXTS",
+    "THUMBNAILS",
+    "WEIGHTS_TAG",
     "ChildRun",
     "Floor",
     "ModelFiles",
@@ -28,6 +40,7 @@ __all__ = [
     "TrainingRun",
     "Verification",
     "Version",
+    "add_example_file",
     "add_predictions",
     "add_review",
     "adopt",
@@ -40,12 +53,15 @@ __all__ = [
     "is_reference",
     "load_served",
     "log_evaluation",
+    "logged_model",
+    "logged_models",
     "make_experiment",
     "open_child",
     "parent_run",
     "promote",
     "read_floor",
     "record_decision",
+    "record_weights",
     "release",
     "repair",
     "reviews",

@@ -23,7 +23,7 @@ _LOGGED_MODEL = re.compile(r"^models:/(m-[0-9a-f]+)/?\Z")
 
 @cache
 def _downloads() -> Path:
-    """Return the folder that artifacts are copied to; it is removed when the process ends."""
+    """Return the folder that artifacts are copied to, which is removed when the process ends."""
     folder = tempfile.TemporaryDirectory(prefix="pct-")
     atexit.register(folder.cleanup)
     return Path(folder.name)
@@ -33,8 +33,8 @@ def _downloads() -> Path:
 class ModelFiles:
     """The folder of a model in its artifact store.
 
-    A version of a logged model, of a run's artifacts and of a plain path each have one, and so has a logged model that
-    no version was made of yet.
+    Every version has one, whether it was made of a logged model, of a run's artifacts or of a plain path. A logged
+    model has one before any version is made of it.
 
     Attributes:
         title: What sentences call the model, for example `models:/pets/3`.
@@ -68,7 +68,7 @@ class ModelFiles:
             return fetch(f"{self.location.rstrip('/')}/{path}", target, self.tracking_uri)
 
     def folder(self) -> Path:
-        """Return the whole model as a local folder; it is copied once per process where it lies elsewhere."""
+        """Return the whole model as a local folder, copied once per process where it lies elsewhere."""
         target = self._cache("models")
         with said_plainly(f"reading the files of {self.title}"):
             if self.here is not None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PRODUCTION, PREVIOUS, CANDIDATE = "production", "previous", "candidate"
 IMAGES_TAG = "pct.images."  # + the first digits of an evaluation set's digest
+TEXTS_TAG = "pct.texts."  # the same for texts
 LOCK_TAG = "pct.lock.of"  # on the registered models that are locks
 
 _REFERENCE = re.compile(r"^(?:models:/)?(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]{1,9}))\Z")
@@ -228,17 +229,28 @@ class Registry:
 
     def images(self, name: str, digest: str) -> Path | None:
         """Thumbnails of the evaluation set with this digest (Parquet: sample_id, png), or None."""
+        return self._example_file(name, IMAGES_TAG, "images", digest)
+
+    def texts(self, name: str, digest: str) -> Path | None:
+        """Return the texts of the evaluation set with this digest (Parquet: sample_id, text), or None."""
+        return self._example_file(name, TEXTS_TAG, "texts", digest)
+
+    def _example_file(self, name: str, tag: str, folder: str, digest: str) -> Path | None:
         with said_plainly(f"reading the model {name}"):
-            uri = self.client.get_registered_model(name).tags.get(IMAGES_TAG + digest[:16])
-        target = _downloads() / "images" / f"{digest[:16]}.parquet"
+            uri = self.client.get_registered_model(name).tags.get(tag + digest[:16])
+        target = _downloads() / folder / f"{digest[:16]}.parquet"
         if target.is_file() or not uri:
             return target if target.is_file() else None
         try:
-            with said_plainly("reading the thumbnails"):
+            with said_plainly(f"reading the {folder}"):
                 return self.fetch(uri, target)
         except (PctError, OSError):
-            # The run that carried them was deleted: the explorer shows placeholders.
+            # The run or version that carried them was deleted: the explorer shows placeholders.
             return None
+
+    def forget_example_file(self, folder: str, digest: str) -> None:
+        """Read pictures or texts of this evaluation set from the store the next time, because they were replaced."""
+        (_downloads() / folder / f"{digest[:16]}.parquet").unlink(missing_ok=True)
 
     def fetch(self, uri: str, target: Path) -> Path:
         """Copy an artifact to `target`, which is there only once it is whole."""

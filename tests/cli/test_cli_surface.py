@@ -11,6 +11,12 @@ from pct_mlops.cli.main import pct
 
 SURFACE = """
 pct --version --debug
+attach MODEL FILE
+  --split NAME
+  --thumbnails FILE
+  --texts FILE
+  --replace
+  --tracking-uri URI
 compare OLD NEW
   --split test|val
   --json FILE

@@ -133,7 +133,7 @@ def _missing(registry: Registry, version: Version, old: Version | None, split: s
         if registry.download(item, f"predictions/{split}.parquet") is None:
             from pct_mlops.registry import how_to_give
 
-            return RegistryNotFoundError(f"{item.uri} carries no predictions on {split}: {how_to_give(item, split)}")
+            return RegistryNotFoundError(f"{item.uri} carries no predictions on {split}: {how_to_give(item, split)}.")
         try:
             infos.append(version_predictions(registry, item, split).info)
         except PctError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pct_mlops.cli.options import empty_is_none, overrides, tracking_uri
+from pct_mlops.cli.options import empty_is_none, overrides, reading, tracking_uri
 
 
 @click.command()
@@ -21,6 +21,7 @@ from pct_mlops.cli.options import empty_is_none, overrides, tracking_uri
 @click.option("--read-only", is_flag=True, help="Show reviews, but let nobody write one.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
 @click.option("--headless", is_flag=True, help="Do not open a browser.")
+@reading("What the files of other programs are predictions on.  [default: test]")
 @tracking_uri
 def explore(
     *,
@@ -32,6 +33,9 @@ def explore(
     read_only: bool,
     port: int,
     headless: bool,
+    columns: str | None,
+    classes: str | None,
+    split: str | None,
     tracking_uri: str | None,
 ) -> None:
     """Open the explorer on two versions or two files.
@@ -40,7 +44,7 @@ def explore(
     Examples:
       pct explore                                   over the registry
       pct explore --model fashion-mnist --policy projects/fashion_mnist/policy.yaml
-      pct explore old.parquet new.parquet           two files, no registry
+      pct explore old.parquet new.csv               two files, no registry
       pct explore --images /data/pets               full images from the data set's folder
     """
     from pct_mlops.workflows.explore import start
@@ -55,6 +59,7 @@ def explore(
         tracking_uri=tracking_uri,
         images=images,
         read_only=read_only,
+        reading={"--columns": columns, "--classes": classes, "--split": split},
     )
 
 

@@ -70,7 +70,7 @@ def pct(debug: bool) -> None:
       pct train projects/fashion_mnist/recipe.yaml --loss cna
       pct gate fashion-mnist@candidate --policy projects/fashion_mnist/policy.yaml --promote
 
-    A model is written name@alias, name/3 or models:/name@alias, or is a predictions file (.parquet). The registry is
+    A model is written name@alias, name/3 or models:/name@alias, or is a file of predictions. The registry is
     MLflow's: set MLFLOW_TRACKING_URI, or leave it for mlflow.db in the current folder.
 
     Exit codes: 0 passed or done, 1 refused by the gate, 2 error, 3 inconclusive.

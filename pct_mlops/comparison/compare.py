@@ -21,6 +21,7 @@ from pct_mlops.comparison.slices import Joined, SliceExcess, excesses, join_slic
 from pct_mlops.comparison.totals import Totals
 from pct_mlops.config import unknown
 from pct_mlops.errors import ConfigError, TableError
+from pct_mlops.predictions import pairing, sql
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions, TableInfo
@@ -57,8 +58,9 @@ def compare(
         >>> compare(old, new).counts
         FlipCounts(both_right=2, negative_flips=1, positive_flips=1, both_wrong=0)
     """
+    old, new = old.aligned(new)
     by_index = costs_by_index(new.info.class_names, costs)
-    connection = new.connect()
+    connection = sql.connect()
     try:
         new.pairs(old, connection).create_view("pairs")
         # Where both tables have a column, the new one's counts; SQL knows no difference between a and A.
@@ -70,13 +72,13 @@ def compare(
         first = str(error).strip().split("\n", 1)[0]
         raise TableError(f"The tables cannot be compared ({first}): write them again.") from error
     columns = own | dict.fromkeys(joined.columns, "extra")
-    pairs = Pairs(connection, columns, apart, by_index, new.show_progress)
+    pairs = Pairs(connection, columns, apart, by_index, sql.show_progress)
     own_costs = dict(costs) if costs is not None else None
     comparison = Comparison(old.info, new.info, pairs, joined, apart=frozenset(apart), costs=own_costs)
     # Some tables lie in a temporary file that goes with its handle, and later questions read them again.
     comparison.tables = (old, new)
     # The tables were found to be about the same examples by sums of hashes; the join itself is the proof.
-    new.check_joined(comparison.counts.total)
+    pairing.check_joined(comparison.counts.total, new.info)
     return comparison
 
 
@@ -159,6 +161,10 @@ class Comparison:
             if (every or not item.costly) and (self.costs is not None or not item.needs_costs)
         )
 
+    def lacking(self, name: str) -> str:
+        """Say which table lacks what a metric needs; empty where neither does."""
+        return metric(name).lacking({"old": self.old.columns, "new": self.new.columns})
+
     def estimate(
         self,
         name: str,
@@ -181,18 +187,13 @@ class Comparison:
         if class_index is None and definition.per_class:
             raise ConfigError(f"{name} is about one class: say which, by class_index.")
         totals = self._totals(class_index, slice)
+        if self.lacking(name):
+            return Estimate(name, None, None, None, confidence)
         if definition.costly:
             totals = self._calibrated(totals, class_index, slice)
         value, lower, upper, numerator, denominator = definition.evaluate(totals.scaled(scale), confidence)
-        return Estimate(
-            name,
-            value,
-            lower,
-            upper,
-            confidence,
-            None if numerator is None else round(numerator),
-            None if denominator is None else round(denominator),
-        )
+        counts = (None if number is None else round(number) for number in (numerator, denominator))
+        return Estimate(name, value, lower, upper, confidence, *counts)
 
     def classes(self, slice: tuple[str, str] | None = None) -> list[ClassCounts]:
         """Every class in the order of its index, also those without examples; of all examples, or of one slice."""

@@ -78,7 +78,8 @@ class _RuleCheck:
     def observe(self, scope: Scope) -> Check:
         """Value and bounds with the verdict that they would have on their own; ERROR with a sentence."""
         estimate = self.estimate(scope, self.confidence)
-        problem = _problem(self.rule, estimate, self.limit)
+        lacking = self.comparison.lacking(self.rule.metric)
+        problem = f"is not available: {lacking}." if lacking else _problem(self.rule, estimate, self.limit)
         return Check(
             metric=self.rule.metric,
             class_name=scope.class_name,

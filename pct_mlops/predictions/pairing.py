@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import duckdb
-import numpy as np
-import pyarrow as pa
 
 from pct_mlops.errors import NotComparableError, TableError
 from pct_mlops.predictions import sql
-from pct_mlops.predictions.schema import TableInfo, arrow_schema
+from pct_mlops.predictions.schema import CONFIDENCE_COLUMNS, TableInfo, digest_of
 
 _RANGES = """
        count(*) FILTER (WHERE sample_id IS NULL OR sample_id = ''),
        count(*) FILTER (WHERE NOT coalesce(label BETWEEN 0 AND $last, false)),
        count(*) FILTER (WHERE NOT coalesce(prediction BETWEEN 0 AND $last, false)),
-       count(*) FILTER (WHERE NOT coalesce(confidence BETWEEN 0 AND 1 AND label_confidence BETWEEN 0 AND 1, false))
+       count(*) FILTER (WHERE NOT coalesce({confidences}, false))
 """
 # Different hashes are of different ids, and hashes take a third of the memory. Equal hashes settle nothing.
 _ROW_CHECK = f"SELECT count(*), count(DISTINCT hash(sample_id)), sum(hash(sample_id, label)), {_RANGES} FROM {{name}}"
@@ -37,8 +34,11 @@ def check_rows(connection: duckdb.DuckDBPyConnection, name: str, info: TableInfo
 
     Returns the hashes of its rows, which do not depend on their order.
     """
+    known = [column for column in CONFIDENCE_COLUMNS if column in info.columns]
+    confidences = " AND ".join(f"{column} BETWEEN 0 AND 1" for column in known) or "true"
     with sql.reading(what):
-        row = sql.one(connection, _ROW_CHECK.format(name=name), {"last": len(info.class_names) - 1})
+        query = _ROW_CHECK.format(name=name, confidences=confidences)
+        row = sql.one(connection, query, {"last": len(info.class_names) - 1})
         total, hashes, summed, nameless, labels, predictions, confidences = row
         distinct = hashes
         if hashes != total:
@@ -55,6 +55,12 @@ def check_rows(connection: duckdb.DuckDBPyConnection, name: str, info: TableInfo
         if present:
             raise TableError(f"{what} has {problem}: write the table again.")
     return RowHashes(int(summed), hashes == total)
+
+
+def digest_of_rows(connection: duckdb.DuckDBPyConnection, name: str, class_names: Sequence[str]) -> str:
+    """Return the digest of the relation `name`, whatever the order of its rows."""
+    ordered = connection.sql(f"SELECT sample_id, label FROM {name} ORDER BY sample_id, label")
+    return digest_of(ordered.to_arrow_reader(65_536), class_names)
 
 
 def check_classes(old: TableInfo, new: TableInfo) -> None:
@@ -120,60 +126,22 @@ def joined(
     known = {name.lower() for name in new.slices}
     columns = [f"n.{sql.quoted(name)}" for name in new.slices]
     columns += [f"o.{sql.quoted(name)}" for name in old.slices if name.lower() not in known]
+    # A table without confidences has none here either: NULL, which no sum counts.
     sides = [
-        f"{side[0]}.{name} AS {side}_{name}"
-        for name in ("prediction", "confidence", "label_confidence")
-        for side in ("old", "new")
+        (f"{side[0]}.{name}" if name in info.columns else "NULL::FLOAT") + f" AS {side}_{name}"
+        for name in ("prediction", *CONFIDENCE_COLUMNS)
+        for side, info in (("old", old), ("new", new))
     ]
     rights = [f"{side[0]}.prediction = n.label AS {side}_right" for side in ("old", "new")]
     wanted = ", ".join(["n.sample_id AS sample_id", "n.label AS label", *sides, *rights, *columns])
-    on = _ON_HASHES if by_hash else _ON
+    on = _ON_HASHES if by_hash else JOINED
     return connection.sql(f"SELECT {wanted} FROM old_table AS o JOIN new_table AS n {on}")
 
 
 # Rows whose labels differ drop out, and are missed where pairs are counted.
-_ON = "ON o.sample_id = n.sample_id AND o.label = n.label"
+JOINED = "ON o.sample_id = n.sample_id AND o.label = n.label"
 # That an id has the hash of another one, which only the other table holds, has a chance of 2^-64 a pair of ids.
 _ON_HASHES = "ON hash(o.sample_id) = hash(n.sample_id) AND o.label = n.label"
-Softmax = Callable[[Any, Any], tuple[Any, Any, Any]]
-
-
-def mean_logits(
-    connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo, softmax: Softmax
-) -> tuple[TableInfo, Iterator[pa.RecordBatch]]:
-    """The ensemble of the views `old_table` and `new_table`: its info, and its rows in batches sorted by id."""
-    members = old.num_members + new.num_members
-    schema = arrow_schema(len(new.class_names), 0, new.slices, logits=True)
-    info = replace(
-        new,
-        model_name=" + ".join(part.title for part in (old, new)),
-        model_version="",
-        model_uri="",
-        weights="",
-        columns=tuple(schema.names),
-        num_members=members,
-        preprocessing=" + ".join(dict.fromkeys((old.preprocessing, new.preprocessing))),
-    )
-    extra = "".join(f", n.{sql.quoted(name)}" for name in new.slices)
-    query = f"""SELECT n.sample_id, n.label, o.logits, n.logits{extra}
-                FROM old_table AS o JOIN new_table AS n {_ON} ORDER BY n.sample_id"""
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for batch in connection.sql(query).to_arrow_reader(8_192):
-            labels = batch.column(1).to_numpy()
-            parts = [np.asarray(batch.column(i).flatten(), np.float64).reshape(len(labels), -1) for i in (2, 3)]
-            mean = ((parts[0] * old.num_members + parts[1] * new.num_members) / members).astype(np.float32)
-            flat = pa.array(mean.reshape(-1))
-            arrays = [
-                batch.column(0),
-                batch.column(1),
-                *softmax(mean, labels),
-                pa.FixedSizeListArray.from_arrays(flat, type=schema.field("logits").type),
-            ]
-            arrays += [batch.column(4 + i) for i in range(len(new.slices))]
-            yield pa.record_batch([pa.array(a) if isinstance(a, np.ndarray) else a for a in arrays], schema=schema)
-
-    return info, batches()
 
 
 def _examples(number: int) -> str:

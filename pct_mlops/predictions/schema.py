@@ -23,13 +23,14 @@ FIXED_COLUMNS = {
     "sample_id": pa.string(),
     "label": pa.int32(),
     "prediction": pa.int32(),
-    "confidence": pa.float32(),
-    "label_confidence": pa.float32(),
 }
+# Columns that only models with scores have.
+CONFIDENCE_COLUMNS = {"confidence": pa.float32(), "label_confidence": pa.float32()}
 VECTOR_COLUMNS = ("logits", "features")
 # A slice column may not be called like a column of the table itself or of two joined tables.
 RESERVED = (
     frozenset(FIXED_COLUMNS)
+    | set(CONFIDENCE_COLUMNS)
     | set(VECTOR_COLUMNS)
     | {
         f"{side}_{name}"
@@ -41,6 +42,7 @@ _KEY = "pct."
 _DIGEST = re.compile("[0-9a-f]{64}")
 # Unicode's categories of control characters, which would run in a terminal, and of half of a surrogate pair.
 _UNREADABLE = ("Cc", "Cs")
+_FLAGS = ("classes_from_data", "predictions_stated")  # written where they hold
 _TEXT_KEYS = ("model_name", "model_version", "model_uri", "dataset", "split", "preprocessing", "digest")
 _OPTIONAL_KEYS = ("weights",)  # came after the first tables, which are readable without
 
@@ -64,6 +66,8 @@ class TableInfo:
         slices: those that examples can be sliced by.
         num_members: models whose mean logits it holds.
         path: of the file; empty before it is saved.
+        classes_from_data: whether the class names are those that occur; another table of the classes may hold more.
+        predictions_stated: whether predictions are what the model said and not where its logits are largest.
         weights: sha256 of the weights or model files that made the predictions; empty where that is not known.
 
     Example:
@@ -86,6 +90,8 @@ class TableInfo:
     slices: tuple[str, ...] = ()
     num_members: int = 1
     path: str = ""
+    classes_from_data: bool = False
+    predictions_stated: bool = False
     weights: str = ""
 
     @property
@@ -104,13 +110,24 @@ def to_metadata(info: TableInfo) -> dict[str, str]:
         _KEY + "class_names": json.dumps(info.class_names),
         _KEY + "num_examples": str(info.num_examples),
         _KEY + "num_members": str(info.num_members),
+        **{_KEY + key: "true" for key in _FLAGS if getattr(info, key)},
         **{_KEY + key: getattr(info, key) for key in _OPTIONAL_KEYS if getattr(info, key)},
     }
 
 
-def arrow_schema(num_classes: int, num_features: int, slices: Sequence[str], *, logits: bool) -> pa.Schema:
-    """Columns in file order; `num_features` 0 leaves features out."""
-    fields = [pa.field(name, kind, nullable=False) for name, kind in FIXED_COLUMNS.items()]
+def arrow_schema(
+    num_classes: int,
+    num_features: int,
+    slices: Sequence[str],
+    *,
+    logits: bool,
+    confidence: bool = True,
+    label_confidence: bool = True,
+) -> pa.Schema:
+    """Return the columns in file order; `num_features` 0 leaves features out."""
+    known = {"confidence": confidence, "label_confidence": label_confidence}
+    kinds = FIXED_COLUMNS | {name: kind for name, kind in CONFIDENCE_COLUMNS.items() if known[name]}
+    fields = [pa.field(name, kind, nullable=False) for name, kind in kinds.items()]
     if logits:
         fields.append(pa.field("logits", pa.list_(pa.float32(), num_classes)))
     if num_features:
@@ -163,6 +180,8 @@ def read_info(path: Path) -> TableInfo:
         slices=slices,
         num_members=_whole(meta.get("num_members")) or 1,
         path=str(path),
+        classes_from_data=meta.get("classes_from_data") == "true",
+        predictions_stated=meta.get("predictions_stated") == "true",
         **{key: _shown(meta[key]) for key in _TEXT_KEYS},
         **{key: _shown(meta.get(key, "")) for key in _OPTIONAL_KEYS},
     )
@@ -205,7 +224,7 @@ def _check_columns(path: Path, schema: pa.Schema, num_classes: int) -> tuple[str
     slices = []
     for field in schema:
         text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-        expected = FIXED_COLUMNS.get(field.name)
+        expected = (FIXED_COLUMNS | CONFIDENCE_COLUMNS).get(field.name)
         if expected is not None:
             right = text if expected == pa.string() else field.type == expected
         elif field.name in VECTOR_COLUMNS:

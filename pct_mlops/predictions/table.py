@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
-import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import logits, pairing, sql
-from pct_mlops.predictions.arrays import checked_columns, softmax_columns, to_arrow
+from pct_mlops.predictions.alignment import common_classes, with_classes
+from pct_mlops.predictions.building import Given, build_from_call
+from pct_mlops.predictions.ensemble import mean_of
+from pct_mlops.predictions.foreign import ReadOptions, convert_file, convert_frame, is_foreign
 from pct_mlops.predictions.schema import (
-    SCHEMA_VERSION,
     TableInfo,
-    arrow_schema,
     check_class_names,
-    check_slices,
-    digest_of,
     read_info,
-    to_metadata,
 )
-from pct_mlops.predictions.writing import without_vectors, write, write_aside
+from pct_mlops.predictions.writing import TemporaryTable, without_vectors, write_aside, write_table
 
 
 class Predictions:
@@ -53,6 +51,7 @@ class Predictions:
         self._table = table
         self._hashes: pairing.RowHashes | None = None
         self._look: Future[bool] | None = None
+        self._is_temporary = False
 
     @classmethod
     def load(cls, path: str | Path) -> Predictions:
@@ -61,84 +60,107 @@ class Predictions:
         return cls(read_info(path), path=path)
 
     @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        columns: Mapping[str, str] | None = None,
+        class_names: Sequence[str] | None = None,
+        split: str = "test",
+    ) -> Predictions:
+        """Read predictions that any program wrote: Parquet, CSV, JSON lines, .npz, or a folder of such parts.
+
+        A table of this package is opened as it is. `columns` maps what is needed to the file's own names, for example
+        {"label": "gold"}. Class names are those of the file unless they are given.
+        """
+        if not is_foreign(Path(path)):
+            return cls.load(path)
+        return cls.convert(Path(path), ReadOptions.make(columns, class_names, split))
+
+    @classmethod
+    def convert(cls, path: Path, options: ReadOptions) -> Predictions:
+        """Read a file or folder of another program into a temporary table."""
+        return cls.temporary(convert_file(path, options))
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        columns: Mapping[str, str] | None = None,
+        class_names: Sequence[str] | None = None,
+        split: str = "test",
+        model_name: str = "",
+    ) -> Predictions:
+        """Read predictions from a pandas or polars frame, an Arrow table, a DuckDB relation or a dictionary of columns.
+
+        Columns are found by their usual names, or by `columns`, as in `from_file`.
+        """
+        return cls.temporary(convert_frame(frame, ReadOptions.make(columns, class_names, split), model_name))
+
+    @classmethod
+    def temporary(cls, made: TemporaryTable) -> Predictions:
+        """Return the handle on a table whose folder goes with it."""
+        table = cls(made.info, path=made.path)
+        table._is_temporary = True
+        weakref.finalize(table, shutil.rmtree, made.folder, ignore_errors=True)
+        return table
+
+    @classmethod
     def from_arrays(
         cls,
-        sample_ids: Sequence[str],
-        labels: npt.ArrayLike,
-        logits: npt.ArrayLike,
-        *,
-        class_names: Sequence[str],
-        model_name: str = "",
-        model_version: str | int = "",
-        model_uri: str = "",
-        dataset: str = "",
-        split: str = "",
-        preprocessing: str = "",
-        features: npt.ArrayLike | None = None,
+        *arrays: Any,
+        labels: Any = None,
+        predictions: Any = None,
+        probabilities: Any = None,
+        logits: Any = None,
+        scores: Any = None,
+        sample_ids: Sequence[Any] | None = None,
+        class_names: Sequence[str] | None = None,
+        features: Any = None,
         slices: Mapping[str, Sequence[str | None]] | None = None,
         keep_logits: bool = True,
+        **about: str | int,
     ) -> Predictions:
-        """Predictions from labels [N], logits [N, C] and optionally features [N, D] and string columns [N].
+        """Build a table from arrays or tensors of any library, or from lists.
 
-        Confidences are softmax probabilities computed in float64. PctError for unequal lengths, labels outside
-        [0, C), empty or repeated sample_ids and non-finite numbers.
+        Args:
+            arrays: The labels, or sample_ids, labels and logits.
+            labels: The class of each example [N], as class numbers or names.
+            predictions: What the model said [N]; by default the class of the greatest score.
+            probabilities: Of every class [N, C].
+            logits: Scores of every class [N, C] whose softmax are probabilities.
+            scores: Confidences in the predictions [N], where nothing is known of the other classes.
+            sample_ids: The name of each example [N].
+            class_names: In the order of the class numbers [C]; by default those that occur.
+            features: For the search of similar examples [N, D].
+            slices: Texts by which examples can be told apart [N], by column.
+            keep_logits: Whether the table holds the logits.
+            about: model_name, model_version, model_uri, dataset, split and preprocessing.
+
+        Returns:
+            The table, in memory until it is saved. It has no column for what is not known of the model.
+
+        Raises:
+            PctError: Arrays that do not fit each other, or probabilities given as logits.
         """
-        class_names = tuple(class_names)
-        check_class_names(class_names, written=False)
-        arrays = {"label": labels, "logits": logits} | ({} if features is None else {"features": features})
-        ids, columns = checked_columns(sample_ids, arrays, slices or {}, len(class_names))
-        values = columns.pop("logits")
-        if keep_logits:
-            columns["logits"] = values
-        prediction, confidence, label_confidence = softmax_columns(values, columns["label"])
-        columns.update(prediction=prediction, confidence=confidence, label_confidence=label_confidence)
-        names = check_slices(slices or {}, "the table")
-        num_features = columns["features"].shape[1] if "features" in columns else 0
-        schema = arrow_schema(len(class_names), num_features, names, logits=keep_logits)
-        columns.update({name: list((slices or {})[name]) for name in names})
-        table = pa.table([ids] + [to_arrow(columns[f.name], f.type) for f in list(schema)[1:]], schema=schema)
-        info = TableInfo(
-            schema_version=SCHEMA_VERSION,
-            model_name=model_name,
-            model_version=str(model_version),
-            model_uri=model_uri,
-            dataset=dataset,
-            split=split,
-            class_names=class_names,
-            preprocessing=preprocessing,
-            digest="",
-            num_examples=table.num_rows,
-            columns=tuple(schema.names),
-            slices=names,
+        given = Given(labels, predictions, probabilities, logits, scores, features)
+        info, table = build_from_call(
+            arrays, given, sample_ids, class_names, slices=slices or {}, keep_logits=keep_logits, about=about
         )
-        unsigned = cls(info, table=table)
-        return cls(replace(info, digest=unsigned._digest()), table=table)
+        return cls(replace(info, digest=cls(info, table=table)._digest()), table=table)
 
     @property
     def path(self) -> Path | None:
         """Where the table lies, None before it is saved."""
         return self._path
 
-    @staticmethod
-    def connect() -> duckdb.DuckDBPyConnection:
-        """A connection on which tables can be joined."""
-        return sql.connect()
-
-    @staticmethod
-    def show_progress(cursor: duckdb.DuckDBPyConnection) -> None:
-        """Let a long query on this cursor show how far it is, where a person looks."""
-        sql.show_progress(cursor)
-
-    def check_joined(self, number: int) -> None:
-        """PctError unless `number` pairs are all examples of this table."""
-        pairing.check_joined(number, self.info)
-
     def attach(self, connection: duckdb.DuckDBPyConnection, name: str, *, vectors: bool = False) -> None:
         """Make the table visible to SQL on this connection and its cursors as `name`.
 
         A table in memory is copied, and without its `vectors` (logits, features) unless they are asked for.
         """
-        with sql.reading(self._what):
+        with sql.reading(self.what):
             if self._path is not None:
                 sql.view_parquet(connection, name, self._path)
             else:
@@ -146,13 +168,14 @@ class Predictions:
                 sql.view_arrow(connection, name, table if vectors else without_vectors(table))
 
     def save(self, path: str | Path) -> Predictions:
-        """Write the table: aside in the same folder, flushed to disk, then renamed. Returns the handle on the file."""
+        """Write the table aside in the same folder, flush it to disk and rename it; return the handle on the file."""
         check_class_names(self.info.class_names, written=True)
         path = Path(path)
-        table = self._table
-        if table is not None:
-            schema = table.schema.with_metadata(to_metadata(self.info))
-            write_aside(path, lambda aside: write(aside, schema, table.to_batches()))
+        if self._table is not None:
+            write_table(path, self._table.schema, self._table.to_batches(), self.info)
+        elif self._path is not None and self._is_temporary:
+            file = pq.ParquetFile(self._path)
+            write_table(path, file.schema_arrow, file.iter_batches(), self.info)
         elif self._path is not None and not (path.exists() and path.samefile(self._path)):
             source = self._path
             write_aside(path, lambda aside: shutil.copyfile(source, aside))
@@ -164,7 +187,7 @@ class Predictions:
         if self._num_logits > logits.MAX_LOGITS:
             self._check_logits()
         if self._digest() != self.info.digest:
-            raise TableError(f"{self._what} was altered after it was written (its digest differs): write it again.")
+            raise TableError(f"{self.what} was altered after it was written (its digest differs): write it again.")
 
     def check_rows(self) -> pairing.RowHashes:
         """Labels and predictions in range, ids unique, confidences in [0, 1]: one pass in SQL, done once a handle.
@@ -176,7 +199,7 @@ class Predictions:
             self._look_at_logits()
             with sql.connect() as connection:
                 self.attach(connection, "mine")
-                found = pairing.check_rows(connection, "mine", self.info, self._what)
+                found = pairing.check_rows(connection, "mine", self.info, self.what)
             if self._look is not None and not self._look.result():
                 self._check_logits()
             self._hashes = found
@@ -186,7 +209,7 @@ class Predictions:
         """Share of examples whose prediction is their label."""
         with sql.connect() as connection:
             self.attach(connection, "mine")
-            with sql.reading(self._what):
+            with sql.reading(self.what):
                 (share,) = sql.one(connection, "SELECT avg((prediction = label)::INT) FROM mine")
         return float(share)
 
@@ -204,7 +227,7 @@ class Predictions:
         hashes = old.check_rows(), self.check_rows()
         old.attach(connection, "old_table")
         self.attach(connection, "new_table")
-        with sql.reading(f"{old._what} or {self._what}"):
+        with sql.reading(f"{old.what} or {self.what}"):
             pairing.check_same_examples(connection, old.info, self.info, hashes)
             by_hash = all(side.distinct for side in hashes)
             return pairing.joined(connection, old.info, self.info, by_hash=by_hash)
@@ -218,36 +241,38 @@ class Predictions:
         return self._share(old, "NOT old_right AND new_right")
 
     def __add__(self, other: Predictions) -> Predictions:
-        """Ensemble: the mean of the members' logits, every member weighing the same, however the sum is nested."""
-        if "logits" not in self.info.columns or "logits" not in other.info.columns:
-            lacking = self if "logits" not in self.info.columns else other
-            raise TableError(f"{lacking._what} holds no logits, which an ensemble averages: score the model again.")
-        connection = sql.connect()
-        other.pairs(self, connection)
-        self.attach(connection, "old_table", vectors=True)
-        other.attach(connection, "new_table", vectors=True)
-        info, batches = pairing.mean_logits(connection, self.info, other.info, softmax_columns)
-        # The sum may be larger than memory: it lives in a temporary file until the handle is dropped.
-        folder = tempfile.mkdtemp(prefix="pct-mlops-")
-        path = Path(folder) / "ensemble.parquet"
-        schema = arrow_schema(len(info.class_names), 0, info.slices, logits=True).with_metadata(to_metadata(info))
-        with sql.reading(f"{self._what} or {other._what}"):
-            write(path, schema, batches)
-        result = Predictions.load(path)
-        weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
-        return result
+        """Return the ensemble: the mean of the members' logits, every member weighing the same."""
+        return self.temporary(mean_of(*self.aligned(other)))
+
+    def aligned(self, new: Predictions) -> tuple[Predictions, Predictions]:
+        """Return this table and a `new` one with their classes in one order; unchanged where no order fits both."""
+        names = common_classes(self.info, new.info)
+        if names is None:
+            return self, new
+        old, new = (
+            table if table.info.class_names == names else self.temporary(with_classes(table, names))
+            for table in (self, new)
+        )
+        return old, new
 
     @property
-    def _what(self) -> str:
-        return str(self._path) if self._path is not None else f"the predictions of {self.info.title}"
+    def what(self) -> str:
+        """What errors call the table; a converted one is known by the file that it was read from."""
+        if self._path is None:
+            return f"the predictions of {self.info.title}"
+        return self.info.path or str(self._path)
 
     @property
     def _num_logits(self) -> int:
-        return self.info.num_examples * len(self.info.class_names) if "logits" in self.info.columns else 0
+        """How many logits must be greatest at the prediction; none where the model said something else."""
+        if "logits" not in self.info.columns or self.info.predictions_stated:
+            return 0
+        return self.info.num_examples * len(self.info.class_names)
 
     def _share(self, old: Predictions, condition: str) -> float:
-        pairs = self.pairs(old)
-        with sql.reading(self._what):
+        old, new = old.aligned(self)
+        pairs = new.pairs(old)
+        with sql.reading(self.what):
             ((share, number),) = pairs.aggregate(f"avg(({condition})::INT), count(*)").fetchall()
         pairing.check_joined(number, self.info)
         return float(share)
@@ -263,10 +288,9 @@ class Predictions:
         """PctError with the number of rows whose logits disagree."""
         with sql.connect() as connection:
             self.attach(connection, "mine", vectors=True)
-            logits.check(connection, "mine", len(self.info.class_names), self._what)
+            logits.check(connection, "mine", len(self.info.class_names), self.what)
 
     def _digest(self) -> str:
-        with sql.connect() as connection, sql.reading(self._what):
+        with sql.connect() as connection, sql.reading(self.what):
             self.attach(connection, "mine")
-            ordered = connection.sql("SELECT sample_id, label FROM mine ORDER BY sample_id, label")
-            return digest_of(ordered.to_arrow_reader(65_536), self.info.class_names)
+            return pairing.digest_of_rows(connection, "mine", self.info.class_names)

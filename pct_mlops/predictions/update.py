@@ -31,27 +31,22 @@ Which examples to ask the new model about where not all can be (section 3.2) is 
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pct_mlops.config import unknown
 from pct_mlops.errors import ConfigError, TableError
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.arrays import SLAB
-from pct_mlops.predictions.schema import TableInfo, arrow_schema, to_metadata
+from pct_mlops.predictions.schema import TableInfo, arrow_schema
 from pct_mlops.predictions.table import Predictions
-from pct_mlops.predictions.writing import ROW_GROUP
+from pct_mlops.predictions.writing import write_temporary
 
 STRATEGIES = ("mb", "mbme", "cr")
 BATCH = 65_536  # rows in memory at once
@@ -156,23 +151,13 @@ def updated(
         weights="",
         columns=tuple(schema.names),
         num_members=1,
+        path="",
+        predictions_stated=False,
         preprocessing=" + ".join(dict.fromkeys((stored.info.preprocessing, new.info.preprocessing))),
     )
-    folder = tempfile.mkdtemp(prefix="pct-mlops-")
-    path = Path(folder) / "updated.parquet"
-    try:
-        with (
-            sql.reading(f"{stored.info.title} or {new.info.title}"),
-            pq.ParquetWriter(path, schema.with_metadata(to_metadata(info)), compression="zstd") as writer,
-        ):
-            for batch in _revised(connection, stored.info, schema, beliefs, rule):
-                writer.write_table(pa.Table.from_batches([batch]), row_group_size=ROW_GROUP)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    result = Predictions.load(path)
-    weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
-    return result
+    with sql.reading(f"{stored.info.title} or {new.info.title}"):
+        batches = _revised(connection, stored.info, schema, beliefs, rule)
+        return Predictions.temporary(write_temporary(info, schema, batches))
 
 
 def confusion_counts(table: Predictions) -> NDArray[np.int64]:

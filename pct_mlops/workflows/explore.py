@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
 from pct_mlops.config import Policy
 from pct_mlops.errors import ConfigError, DataError
-from pct_mlops.workflows.runtime.references import is_file, no_source, open_source
+from pct_mlops.predictions import ReadOptions
+from pct_mlops.workflows.runtime.references import is_file, no_source, open_table
 
 
 def start(
@@ -23,6 +25,7 @@ def start(
     tracking_uri: str | None,
     images: str | None = None,
     read_only: bool = False,
+    reading: Mapping[str, str | None] | None = None,
 ) -> NoReturn:
     """Check what was typed, then become the app. Nobody is left in between who would have to pass a SIGTERM on."""
     if bool(old) != bool(new):
@@ -33,16 +36,18 @@ def start(
         raise DataError(
             f"There are no images at {images}: give the data set's folder, or a Parquet file of sample_id and png."
         )
+    words = {flag: value for flag, value in (reading or {}).items() if value}
+    options = ReadOptions.parse(*(words.get(flag) for flag in ("--columns", "--classes", "--split")))
     for reference in filter(None, (old, new)):
         if is_file(reference):
-            open_source(reference)
+            open_table(reference, options)
         elif "@" not in reference and "/" not in reference:
             # What a version's name must hold; the app asks the registry whether there is one.
             raise no_source(reference)
     # By its path: `python -m` would look for it in the current folder first.
     program = Path(__file__).resolve().parents[1] / "explorer" / "__main__.py"
     command = [sys.executable, str(program), *(word for word in (old, new) if word)]
-    given = {"--model": model, "--policy": policy, "--tracking-uri": tracking_uri, "--images": images}
+    given = {"--model": model, "--policy": policy, "--tracking-uri": tracking_uri, "--images": images, **words}
     for flag, value in given.items():
         command += [flag, value] if value else []
     command += ["--read-only"] if read_only else []

@@ -197,7 +197,11 @@ def test_from_python_with_what_mlflow_returned(foreign, tmp_path):
         pct_mlops.log_predictions(version, foreign.table("pets-sklearn", 2), tracking_uri=foreign.uri)
     done = pct_mlops.attach("logged/1", foreign.table("pets-sklearn", 2), replace=True, tracking_uri=foreign.uri)
     assert done.former.startswith("predictions/test-")
-    for nothing, says in ((object(), "of type object"), ("m-" + "0" * 32, "There is no logged model"), ("0" * 32, "of run 0000")):
+    for nothing, says in (
+        (object(), "of type object"),
+        ("m-" + "0" * 32, "There is no logged model"),
+        ("0" * 32, "of run 0000"),
+    ):
         with pytest.raises(PctError, match=says):
             pct_mlops.log_predictions(nothing, table, tracking_uri=foreign.uri)
 

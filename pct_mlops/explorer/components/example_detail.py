@@ -61,7 +61,7 @@ def draw_answers(pair: Pair, row: FlipRow, titles: list[str]) -> None:
     )
     num_complete = 0
     for place, (who, title, table, answer, sure, on_target) in zip(st.columns(2, gap="medium"), sides, strict=True):
-        shares = example_facts.likeliest(table, row.sample_id)
+        shares = example_facts.likeliest(pair, table, row.sample_id)
         num_complete += shares is not None
         if shares is None:
             shares = [(answer, sure)] if answer == row.label else [(answer, sure), (row.label, on_target)]

@@ -31,6 +31,7 @@ from pct_mlops.explorer.state.url import (
     restore_switch,
     restore_text,
 )
+from pct_mlops.predictions import ReadOptions
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -111,16 +112,17 @@ def choose_pair(options: Options) -> Pair:
 
 
 def _given(options: Options) -> Pair:
-    old, new = (_fixed(options.tracking_uri, text) for text in (options.old or "", options.new or ""))
+    reading = ReadOptions.parse(options.columns, options.classes, options.split)
+    old, new = (_fixed(options.tracking_uri, text, reading) for text in (options.old or "", options.new or ""))
     if old == new:
         raise ConfigError("Old and new are the same table: give two different ones to 'pct explore OLD NEW'.")
     return Pair(old, new, *titles_of(old, new), options.images)
 
 
-def _fixed(tracking_uri: str | None, text: str) -> pairs.Table:
+def _fixed(tracking_uri: str | None, text: str, reading: ReadOptions) -> pairs.Table:
     """The table that `text` meant when the page was opened: an alias may move while somebody looks."""
     try:
-        now = pairs.table_of(tracking_uri, text)
+        now = pairs.table_of(tracking_uri, text, reading)
     except PctError as error:
         if _GIVEN + text not in st.session_state:
             raise

@@ -13,7 +13,7 @@ from pct_mlops.gate import ReviewState, apart_ids, review_state
 from pct_mlops.workflows.runtime.references import have_same_content, open_source, version_predictions
 
 if TYPE_CHECKING:
-    from pct_mlops.predictions import Predictions, TableInfo
+    from pct_mlops.predictions import Predictions, ReadOptions, TableInfo
     from pct_mlops.registry import Floor, Registry, Version
 
 RESCORE = "or add --recompute to score both with their registered models on the candidate's evaluation set"
@@ -38,9 +38,9 @@ class Evidence:
     floor: Floor | None = None
 
 
-def file_evidence(baseline: str, candidate: str, policy: Policy) -> Evidence:
-    """What two predictions files say; `baseline` may be a version, too."""
-    old, new = open_source(baseline), open_source(candidate)
+def file_evidence(baseline: str, candidate: str, policy: Policy, reading: ReadOptions | None = None) -> Evidence:
+    """Return what two predictions files say; `baseline` may be a version, too."""
+    old, new = open_source(baseline, reading=reading), open_source(candidate, reading=reading)
     comparison, problem = None, None
     if not have_same_content(baseline, candidate):
         comparison, problem = _compare(old.predictions, new.predictions, policy)

@@ -9,6 +9,7 @@ from pathlib import Path
 from pct_mlops.config import Policy
 from pct_mlops.errors import ConfigError, PctError, PromotionError
 from pct_mlops.gate import Verdict, decide
+from pct_mlops.predictions import ReadOptions
 from pct_mlops.reports import ComparedPair, Promotion
 from pct_mlops.workflows.gating.evidence import file_evidence, version_evidence
 from pct_mlops.workflows.gating.outcome import OVERRIDABLE, Outcome
@@ -55,6 +56,7 @@ class GateRun:
     pin: Path | None = None
     files: ReportFiles = field(default_factory=ReportFiles)
     tracking_uri: str | None = None
+    reading: ReadOptions | None = None
     asks_to_move: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -121,7 +123,7 @@ class GateRun:
         """The verdict with the evidence behind it; only `recompute` writes anything: the tables that it makes anew."""
         if plan is None:
             assert self.baseline is not None  # as planned
-            evidence = file_evidence(self.baseline, self.candidate, self.policy)
+            evidence = file_evidence(self.baseline, self.candidate, self.policy, self.reading)
         else:
             registry, version, old, target, _ = plan
             evidence = version_evidence(registry, version, old, self.policy, target=target, recompute=self.recompute)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from pct_mlops.cli.options import empty_is_none, tracking_uri
+from pct_mlops.cli.options import empty_is_none, reading, tracking_uri
 
 
 @click.command()
 @click.argument("model")
 @click.argument("file")
-@click.option("--split", default="test", show_default=True, metavar="NAME", help="What the predictions are about.")
+@reading("What the predictions are about.  [default: test]")
 @click.option(
     "--thumbnails", callback=empty_is_none, metavar="FILE", help="Pictures to show (Parquet: sample_id, png)."
 )
@@ -23,7 +23,9 @@ def attach(
     *,
     model: str,
     file: str,
-    split: str,
+    split: str | None,
+    columns: str | None,
+    classes: str | None,
     thumbnails: str | None,
     texts: str | None,
     replace: bool,
@@ -31,21 +33,33 @@ def attach(
 ) -> None:
     """Store your own predictions with the version MODEL.
 
-    MODEL is a registered version of any flavour, FILE a predictions file. The table becomes a part of the version, and
+    MODEL is a registered version of any flavour, FILE a predictions file
+    of any format that 'pct compare' reads. The table becomes a part of the version, and
     the gate, the explorer and all other verbs read it there. Nothing of the model itself is loaded or changed.
 
     \b
     Examples:
-      pct attach shoes/3 predictions.parquet
+      pct attach shoes/3 predictions.csv
+      pct attach shoes/3 scores.npz --classes boot,sandal,sneaker
       pct attach shoes@candidate val.parquet --split val
       pct attach shoes/3 new.parquet --replace
       pct attach reviews/7 predictions.parquet --texts texts.csv
     """
+    from pct_mlops.predictions import ReadOptions
     from pct_mlops.reports.terminal import clean
     from pct_mlops.workflows.tables.attach import attach as run
 
+    options = ReadOptions.parse(columns, classes, split)
     done = run(
-        model, file, split or "test", thumbnails=thumbnails, texts=texts, replace=replace, tracking_uri=tracking_uri
+        model,
+        file,
+        options.split,
+        columns=dict(options.columns),
+        class_names=options.classes,
+        thumbnails=thumbnails,
+        texts=texts,
+        replace=replace,
+        tracking_uri=tracking_uri,
     )
     info = done.table.info
     lines = [

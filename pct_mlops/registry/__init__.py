@@ -1,7 +1,7 @@
 """The only place that imports mlflow: reading a model registry, writing runs and versions, moving aliases."""
 
 from pct_mlops.registry.artifacts import ModelFiles
-from pct_mlops.registry.evaluation import input_shape, load_served, log_evaluation
+from pct_mlops.registry.evaluation import input_shape, log_evaluation
 from pct_mlops.registry.moves import Move, history, user
 from pct_mlops.registry.nested import ChildRun, ParentRun, close_child, find_child, open_child, parent_run, run_file
 from pct_mlops.registry.production import promote, rollback
@@ -9,6 +9,7 @@ from pct_mlops.registry.record_decision import record_decision
 from pct_mlops.registry.registry import CANDIDATE, PREVIOUS, PRODUCTION, Registry, Version, how_to_give, is_reference
 from pct_mlops.registry.release import CANDIDATES, release
 from pct_mlops.registry.review_records import add_review, reviews
+from pct_mlops.registry.served_model import fetch_model
 from pct_mlops.registry.stored_floor import Floor, read_floor, store_floor
 from pct_mlops.registry.training_run import TrainingRun, add_predictions, make_experiment, training_run
 from pct_mlops.registry.verification import ProductionState, Verification, adopt, check_first, repair, verify
@@ -46,12 +47,12 @@ __all__ = [
     "adopt",
     "check_first",
     "close_child",
+    "fetch_model",
     "find_child",
     "history",
     "how_to_give",
     "input_shape",
     "is_reference",
-    "load_served",
     "log_evaluation",
     "logged_model",
     "logged_models",

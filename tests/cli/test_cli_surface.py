@@ -12,6 +12,8 @@ from pct_mlops.cli.main import pct
 SURFACE = """
 pct --version --debug
 attach MODEL FILE
+  --columns PAIRS
+  --classes NAMES
   --split NAME
   --thumbnails FILE
   --texts FILE
@@ -94,6 +96,11 @@ score MODEL
   --split test|val|train
   --output PATH
   --recipe FILE
+  --data FILE
+  --columns PAIRS
+  --classes NAMES
+  --scores logits|probabilities
+  --allow-code
   --set KEY=VALUE repeatable
   --tracking-uri URI
 sweep [RECIPE]

@@ -14,6 +14,7 @@ from PIL import Image
 import pct_mlops
 from pct_mlops.errors import PctError
 from pct_mlops.predictions import Predictions
+from pct_mlops.predictions.alignment import with_classes
 from pct_mlops.registry import history
 
 pytestmark = pytest.mark.slow
@@ -161,7 +162,7 @@ def test_bad_input_is_said_in_one_sentence_and_stores_nothing(foreign, tmp_path,
     assert registry.download(registry.resolve(version), "predictions/test.parquet") is None
 
 
-def test_other_classes_and_examples_than_productions_are_said(foreign, capsys):
+def test_other_classes_and_examples_than_productions_are_said(foreign, tmp_path, capsys):
     first, second, third = (foreign.free_version(name="beside") for _ in range(3))
     assert foreign.pct("attach", first, foreign.file("pets-sklearn", 1)) == 0
     assert "Nothing is in production of beside yet" in capsys.readouterr().out
@@ -171,7 +172,25 @@ def test_other_classes_and_examples_than_productions_are_said(foreign, capsys):
     assert "the same examples, targets and classes as models:/beside/1" in capsys.readouterr().out
     swapped = foreign.file("pets-sklearn", 2, class_names=["cat", "horse", "dog"])
     assert foreign.pct("attach", third, swapped) == 0
-    assert "Its classes (in another order) are not those of models:/beside/1" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Its classes (without owl)" not in said
+    assert "The gate will refuse it, because its examples or targets are not those of models:/beside/1" in said
+    fourth, fifth = (foreign.free_version(name="beside") for _ in range(2))
+    # The same names in another order are brought into production's.
+    table = foreign.table("pets-sklearn", 2)
+    swapped = Predictions.temporary(with_classes(table, ["horse", "cat", "dog"]))
+    assert swapped.info.digest != table.info.digest
+    done = pct_mlops.attach(fourth, swapped, tracking_uri=foreign.uri)
+    assert (done.table.info.class_names, done.table.info.digest) == (tuple(CLASSES), table.info.digest)
+    assert foreign.pct("gate", fourth, "--policy", foreign.policy()) == 0
+    capsys.readouterr()
+    # A file of another format, with names of its own, and with fewer and other classes.
+    frame = foreign.examples().assign(said="owl")
+    frame["gold"] = frame.pop("label").replace("horse", "owl")
+    frame[["id", "gold", "said"]].to_csv(tmp_path / "other.csv", index=False)
+    columns = ("--columns", "label=gold,prediction=said")
+    assert foreign.pct("attach", fifth, tmp_path / "other.csv", *columns) == 0
+    assert "Its classes (without horse and with owl) are not those of models:/beside/1" in capsys.readouterr().out
 
 
 def test_from_python_with_what_mlflow_returned(foreign, tmp_path):
@@ -197,11 +216,8 @@ def test_from_python_with_what_mlflow_returned(foreign, tmp_path):
         pct_mlops.log_predictions(version, foreign.table("pets-sklearn", 2), tracking_uri=foreign.uri)
     done = pct_mlops.attach("logged/1", foreign.table("pets-sklearn", 2), replace=True, tracking_uri=foreign.uri)
     assert done.former.startswith("predictions/test-")
-    for nothing, says in (
-        (object(), "of type object"),
-        ("m-" + "0" * 32, "There is no logged model"),
-        ("0" * 32, "of run 0000"),
-    ):
+    absent = ((object(), "of type object"), ("m-" + "0" * 32, "no logged model"), ("0" * 32, "of run 0000"))
+    for nothing, says in absent:
         with pytest.raises(PctError, match=says):
             pct_mlops.log_predictions(nothing, table, tracking_uri=foreign.uri)
 

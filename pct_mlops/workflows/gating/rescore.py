@@ -31,7 +31,8 @@ def recompute(registry: Registry, old: Version, new: Version, *, split: str = "t
     recipe = _recipe(registry, new)
     if recipe is None:
         raise RegistryNotFoundError(
-            f"{new.uri} carries no recipe, so its evaluation set is unknown: score both with 'pct score'."
+            f"{new.uri} carries no recipe, so its evaluation set is unknown: score both with 'pct score MODEL --data "
+            "FILE', or bring their predictions with 'pct attach'."
         )
     session = Session(make_accelerator(EngineConfig()), registry)
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as temporary:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import filecmp
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pct_mlops.errors import ConfigError, DataError, PctError, TableError
-from pct_mlops.predictions import Predictions
+from pct_mlops.predictions import Predictions, ReadOptions
+from pct_mlops.predictions.alignment import common_classes, with_classes
 from pct_mlops.predictions.described import save_described
-from pct_mlops.workflows.runtime.references import is_file, open_source
+from pct_mlops.predictions.foreign import convert_frame
+from pct_mlops.workflows.runtime.references import is_file, open_table
 from pct_mlops.workflows.runtime.stored_tables import FOLDER, keep_former, stored_table
 from pct_mlops.workflows.runtime.weights_digest import weights_digest
 from pct_mlops.workflows.tables.example_files import prepared_texts, prepared_thumbnails
@@ -45,9 +48,11 @@ class Attached:
 
 def attach(
     version: Version | str,
-    predictions: Predictions | str | Path,
+    predictions: Any,
     split: str = "test",
     *,
+    columns: Mapping[str, str] | None = None,
+    class_names: Sequence[str] | None = None,
     thumbnails: str | Path | None = None,
     texts: str | Path | None = None,
     replace: bool = False,
@@ -60,8 +65,10 @@ def attach(
 
     Args:
         version: A `Version`, `name/3`, `name@alias` or `models:/name/3`.
-        predictions: A table, or the path of a predictions file.
+        predictions: A table, the path of a predictions file of any format, or a frame of pandas, polars or Arrow.
         split: Which part of the data the predictions are about.
+        columns: What a file or frame of another program calls its columns, for example `{"label": "gold"}`.
+        class_names: Of such a file or frame, in the order of its class numbers. None means those that it names.
         thumbnails: Parquet file with the columns `sample_id` and `png`, which the explorer shows.
         texts: Parquet or CSV file with the columns `sample_id` and `text`, which the explorer shows.
         replace: Put the table in the place of one that is there. The former one is kept under another name.
@@ -84,11 +91,13 @@ def attach(
     """
     from pct_mlops.registry import Registry, record_weights
 
-    table = checked_table(predictions, split)
+    table = checked_table(predictions, ReadOptions.make(columns, class_names, split))
     registry = Registry(tracking_uri)
     found = registry.resolve(version) if isinstance(version, str) else version
-    words = {"model_name": found.name, "model_version": str(found.version), "model_uri": found.uri}
     files = registry.files(found)
+    before = _table_of_production(registry, found, split)
+    table = _in_the_order_of(before, table)
+    words = {"model_name": found.name, "model_version": str(found.version), "model_uri": found.uri}
     digest = _version_digest(table.info, files)
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
         aside = Path(folder)
@@ -96,20 +105,21 @@ def attach(
         stored = store_table(files, table, split, replace=replace, aside=aside, **words)
         notes = [*stored.notes, *_show_examples(registry, found, table.info, shown, replace=replace)]
     record_weights(registry, found, digest)
-    notes.append(_beside_production(registry, found, stored.table.info, split))
+    notes.append(_beside_production(before, stored.table.info))
     step = f"pct gate {found.name}/{found.version} --policy policy.yaml" if split == "test" else ""
     return dataclasses.replace(stored, notes=tuple(notes), next_step=step)
 
 
-def checked_table(predictions: Predictions | str | Path, split: str) -> Predictions:
+def checked_table(predictions: Any, options: ReadOptions) -> Predictions:
     """Return the table that was given after checking every row. Raise PctError when it is about another split."""
+    split = options.split
     if not split or "/" in split or split.startswith("."):
         raise ConfigError(f"'{split}' is no name of a split: write for example --split test.")
-    table = _opened(predictions, split)
+    table = _opened(predictions, options)
     table.verify()
     if table.info.split not in ("", split):
         raise ConfigError(
-            f"{_name(predictions)} holds predictions on '{table.info.split}', and '{split}' was asked for: give "
+            f"{table.what} holds predictions on '{table.info.split}', and '{split}' was asked for: give "
             f"--split {table.info.split}, or a table about {split}."
         )
     return table
@@ -143,18 +153,15 @@ def store_table(
     return Attached(files.title, path, Predictions.load(found), former, notes)
 
 
-def _opened(predictions: Predictions | str | Path, split: str) -> Predictions:
-    """Return the table that was given as such or as a file."""
+def _opened(predictions: Any, options: ReadOptions) -> Predictions:
+    """Return the table that was given as such, as a file or as a frame."""
     if isinstance(predictions, Predictions):
         return predictions
-    path = str(predictions)
-    if not is_file(path):
-        raise ConfigError(f"There is no file {path}: give the path of a predictions file.")
-    return open_source(path, split=split).predictions
-
-
-def _name(predictions: Predictions | str | Path) -> str:
-    return "The table" if isinstance(predictions, Predictions) else str(predictions)
+    if not isinstance(predictions, str | Path):
+        return Predictions.temporary(convert_frame(predictions, options))
+    if not is_file(str(predictions)):
+        raise ConfigError(f"There is no file {predictions}: give the path of a predictions file.")
+    return open_table(predictions, options)
 
 
 def _version_digest(info: TableInfo, files: ModelFiles) -> str:
@@ -196,22 +203,40 @@ def _show_examples(
     return notes
 
 
-def _beside_production(registry: Registry, version: Version, info: TableInfo, split: str) -> str:
-    """Say how the table stands to that of production, which the gate will compare it with."""
+def _table_of_production(registry: Registry, version: Version, split: str) -> tuple[Version | None, TableInfo | str]:
+    """Return what is in production, and what its table says of itself or why there is none to compare with."""
     from pct_mlops.registry import PRODUCTION
 
     old = registry.find(version.name, PRODUCTION)
     if old is None:
-        return f"Nothing is in production of {version.name} yet: the gate lets the first version in."
+        return None, f"Nothing is in production of {version.name} yet: the gate lets the first version in."
     if old.uri == version.uri:
-        return f"{version.uri} is in production."
+        return old, f"{version.uri} is in production."
     file = stored_table(registry.files(old), split)
     if file is None:
-        return f"{old.uri} is in production and carries no predictions on {split}: attach them, too."
+        return old, f"{old.uri} is in production and carries no predictions on {split}: attach them, too."
     try:
-        before = Predictions.load(file).info
+        return old, Predictions.load(file).info
     except PctError as error:
-        return f"The predictions of {old.uri}, which is in production, are of no use: {error}"
+        return old, f"The predictions of {old.uri}, which is in production, are of no use: {error}"
+
+
+def _in_the_order_of(production: tuple[Version | None, TableInfo | str], table: Predictions) -> Predictions:
+    """Return the table with its classes in the order of production's, where both have the same ones."""
+    _, before = production
+    if isinstance(before, str) or before.class_names == table.info.class_names:
+        return table
+    # All that production knows and no more: a table that was read from data may lack a class that does not occur.
+    if common_classes(before, table.info) is None or set(table.info.class_names) - set(before.class_names):
+        return table
+    return Predictions.temporary(with_classes(table, before.class_names))
+
+
+def _beside_production(production: tuple[Version | None, TableInfo | str], info: TableInfo) -> str:
+    """Say how the table stands to that of production, which the gate will compare it with."""
+    old, before = production
+    if isinstance(before, str) or old is None:
+        return str(before)
     return f"{_beside(before, info)} {old.uri}, which is in production."
 
 
@@ -221,7 +246,7 @@ def _beside(old: TableInfo, new: TableInfo) -> str:
         gone = [name for name in old.class_names if name not in new.class_names]
         added = [name for name in new.class_names if name not in old.class_names]
         parts = [f"{word} {', '.join(names[:3])}" for word, names in (("without", gone), ("with", added)) if names]
-        return f"Its classes ({' and '.join(parts) or 'in another order'}) are not those of"
+        return f"Its classes ({' and '.join(parts)}) are not those of"
     if old.digest != new.digest:
         return "The gate will refuse it, because its examples or targets are not those of"
     return "It has the same examples, targets and classes as"

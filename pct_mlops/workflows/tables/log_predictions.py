@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.errors import ConfigError, RegistryNotFoundError
+from pct_mlops.predictions import ReadOptions
 from pct_mlops.workflows.tables.attach import Attached, attach, checked_table, store_table
 
 if TYPE_CHECKING:
-    from pct_mlops.predictions import Predictions
     from pct_mlops.registry import ModelFiles, Registry
 
 _RUN = re.compile(r"^(?:runs:/)?([0-9a-f]{32})/?\Z")
@@ -21,7 +21,7 @@ _HINT = "give a run, what log_model returned, or a version such as 'pets/3'"
 
 def log_predictions(
     target: Any,
-    predictions: Predictions | str | Path,
+    predictions: Any,
     split: str = "test",
     *,
     replace: bool = False,
@@ -34,7 +34,7 @@ def log_predictions(
     Args:
         target: An MLflow run in which one model was logged, what `log_model` returned, a version (MLflow's or ours), or
             the id or address of one of them.
-        predictions: A table, or the path of a predictions file.
+        predictions: A table, the path of a predictions file of any format, or a frame of pandas, polars or Arrow.
         split: Which part of the data the predictions are about.
         replace: Put the table in the place of one that is there. The former one is kept under another name.
         tracking_uri: Of the registry. None means the one that MLflow uses now.
@@ -60,11 +60,12 @@ def log_predictions(
         return attach(address, predictions, split, replace=replace, tracking_uri=tracking_uri)
     from pct_mlops.registry import Registry
 
-    table = checked_table(predictions, split)
+    table = checked_table(predictions, ReadOptions(split=split))
     registry = Registry(tracking_uri)
     files = _only_model(registry, run[1]) if run else _model(registry, model[1] if model else "")
+    words = {"model_name": "", "model_version": "", "model_uri": files.title}
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
-        return store_table(files, table, split, replace=replace, aside=Path(folder), model_uri=files.title)
+        return store_table(files, table, split, replace=replace, aside=Path(folder), **words)
 
 
 def _address(target: Any) -> str:

@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from pct_mlops.cli import (
+    attach,
     explore,
     gate,
     listing,
@@ -38,7 +39,7 @@ from pct_mlops.workflows.runtime.distributed import (
 
 ERROR, INTERRUPTED = 2, 130
 # Over within seconds, a third of which Python would spend collecting garbage: while mlflow is imported, and at the end.
-SHORT_VERBS = {"compare", "gate", "history", "list", "policy", "review", "rollback", "verify"}
+SHORT_VERBS = {"attach", "compare", "gate", "history", "list", "policy", "review", "rollback", "verify"}
 
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -79,6 +80,7 @@ def pct(debug: bool) -> None:
 for _command in (
     training.train,
     training.score,
+    attach.attach,
     sweeps.sweep,
     sweeps.floor,
     tables.compare,

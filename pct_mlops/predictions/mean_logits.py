@@ -51,6 +51,7 @@ def _mean_logits(
         model_name=" + ".join(part.title for part in (old, new)),
         model_version="",
         model_uri="",
+        weights="",
         columns=tuple(schema.names),
         num_members=members,
         predictions_stated=False,

@@ -45,6 +45,7 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 _UNREADABLE = ("Cc", "Cs")
 _FLAGS = ("classes_from_data", "predictions_stated")  # written where they hold
 _TEXT_KEYS = ("model_name", "model_version", "model_uri", "dataset", "split", "preprocessing", "digest")
+_OPTIONAL_KEYS = ("weights",)  # came after the first tables, which are readable without
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class TableInfo:
         path: of the file. It is empty before the table is saved.
         classes_from_data: whether the class names are those that occur. Another table of these classes may hold more.
         predictions_stated: whether predictions are what the model said and not where its logits are largest.
+        weights: sha256 of the weights or model files that made the predictions; empty where that is not known.
 
     Example:
         >>> from pct_mlops import Predictions
@@ -91,6 +93,7 @@ class TableInfo:
     path: str = ""
     classes_from_data: bool = False
     predictions_stated: bool = False
+    weights: str = ""
 
     @property
     def title(self) -> str:
@@ -109,6 +112,7 @@ def to_metadata(info: TableInfo) -> dict[str, str]:
         _KEY + "num_examples": str(info.num_examples),
         _KEY + "num_members": str(info.num_members),
         **{_KEY + key: "true" for key in _FLAGS if getattr(info, key)},
+        **{_KEY + key: getattr(info, key) for key in _OPTIONAL_KEYS if getattr(info, key)},
     }
 
 
@@ -180,6 +184,7 @@ def read_info(path: Path) -> TableInfo:
         classes_from_data=meta.get("classes_from_data") == "true",
         predictions_stated=meta.get("predictions_stated") == "true",
         **{key: _shown(meta[key]) for key in _TEXT_KEYS},
+        **{key: _shown(meta.get(key, "")) for key in _OPTIONAL_KEYS},
     )
 
 

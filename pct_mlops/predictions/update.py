@@ -156,6 +156,7 @@ def updated(
         model_name=f"{stored.info.title} updated by {new.info.title} ({rule})",
         model_version="",
         model_uri="",
+        weights="",
         columns=tuple(schema.names),
         num_members=1,
         path="",

@@ -11,6 +11,14 @@ from pct_mlops.cli.main import pct
 
 SURFACE = """
 pct --version --debug
+attach MODEL FILE
+  --columns PAIRS
+  --classes NAMES
+  --split NAME
+  --thumbnails FILE
+  --texts FILE
+  --replace
+  --tracking-uri URI
 compare OLD NEW
   --split test|val
   --json FILE
@@ -99,6 +107,11 @@ score MODEL
   --split test|val|train
   --output PATH
   --recipe FILE
+  --data FILE
+  --columns PAIRS
+  --classes NAMES
+  --scores logits|probabilities
+  --allow-code
   --set KEY=VALUE repeatable
   --tracking-uri URI
 sweep [RECIPE]

@@ -102,7 +102,7 @@ def _is_same(registry: Registry, version: Version, old: Version) -> bool:
     """Whether both are one model: the same version, or one a copy of the other."""
     if version.uri == old.uri:
         return True
-    return version.name != old.name and registry.model_id(version) == registry.model_id(old)
+    return version.name != old.name and registry.have_same_files(version, old)
 
 
 def _tables(
@@ -131,10 +131,9 @@ def _missing(registry: Registry, version: Version, old: Version | None, split: s
         if item is None:
             continue
         if registry.download(item, f"predictions/{split}.parquet") is None:
-            return RegistryNotFoundError(
-                f"{item.uri} carries no predictions on {split}: make them with "
-                f"'pct score {item.name}/{item.version} --split {split}'"
-            )
+            from pct_mlops.registry import how_to_give
+
+            return RegistryNotFoundError(f"{item.uri} carries no predictions on {split}: {how_to_give(item, split)}.")
         try:
             infos.append(version_predictions(registry, item, split).info)
         except PctError as error:

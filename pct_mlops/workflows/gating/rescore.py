@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import filecmp
-import shutil
 import tempfile
 from pathlib import Path
 
 from pct_mlops.config import EngineConfig, Recipe
-from pct_mlops.errors import DataError, PctError, RegistryNotFoundError
+from pct_mlops.errors import DataError, RegistryNotFoundError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import Registry, Version, add_predictions
 from pct_mlops.workflows.runtime.distributed import main_process_logger
 from pct_mlops.workflows.runtime.model_weights import Weights, classifier_files
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.runtime.session import Session
+from pct_mlops.workflows.runtime.stored_tables import keep_former
 from pct_mlops.workflows.training.register import predictions_table
 
 logger = main_process_logger(__name__)
@@ -32,7 +31,8 @@ def recompute(registry: Registry, old: Version, new: Version, *, split: str = "t
     recipe = _recipe(registry, new)
     if recipe is None:
         raise RegistryNotFoundError(
-            f"{new.uri} carries no recipe, so its evaluation set is unknown: score both with 'pct score'."
+            f"{new.uri} carries no recipe, so its evaluation set is unknown: score both with 'pct score MODEL --data "
+            "FILE', or bring their predictions with 'pct attach'."
         )
     session = Session(make_accelerator(EngineConfig()), registry)
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as temporary:
@@ -44,7 +44,7 @@ def recompute(registry: Registry, old: Version, new: Version, *, split: str = "t
         if len({table.info.digest for _, table in made}) > 1:
             raise DataError(f"The data of {new.uri} changed while it was read: try again when nothing writes to it.")
         for version, table in made:
-            _keep_former(registry, version, split)
+            keep_former(registry.files(version), split)
             assert table.path is not None
             add_predictions(registry, version, table.path)
             logger.info(f"{version.uri}: {table.info.num_examples:,} examples of {split} scored anew.")
@@ -79,24 +79,3 @@ def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> P
 def _recipe(registry: Registry, version: Version) -> Recipe | None:
     file = registry.download(version, "recipe.yaml")
     return Recipe.read_stored(file, (), version.uri) if file is not None else None
-
-
-def _keep_former(registry: Registry, version: Version, split: str) -> None:
-    """Store the table that is about to be replaced under another name; nothing where there is none."""
-    former = registry.download(version, f"predictions/{split}.parquet")
-    if former is None:
-        return
-    try:
-        digest = Predictions.load(former).info.digest[:8]
-    except PctError:
-        digest = "unreadable"  # kept all the same: it may say why
-    name, number = f"{split}-{digest}.parquet", 1
-    while (there := registry.download(version, f"predictions/{name}")) is not None:
-        if filecmp.cmp(there, former, shallow=False):
-            return
-        number += 1
-        name = f"{split}-{digest}-{number}.parquet"
-    with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
-        shutil.copyfile(former, Path(folder) / name)
-        add_predictions(registry, version, Path(folder) / name)
-    logger.info(f"{version.uri}: its former table is kept as predictions/{name}.")

@@ -16,6 +16,7 @@ from pct_mlops.workflows.runtime.distributed import on_main
 from pct_mlops.workflows.runtime.model_weights import LEGACY, architecture_of, fetch_weights
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.runtime.session import Session, open_session
+from pct_mlops.workflows.runtime.stored_tables import keep_former
 from pct_mlops.workflows.training.register import predictions_table
 
 
@@ -77,6 +78,7 @@ def score(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{split}.parquet"
         table.save(file)
+        keep_former(session.registry.files(version), split)
         add_predictions(session.registry, version, file)
     return table
 
@@ -93,7 +95,11 @@ def _registered(
     version = registry.resolve(reference)
     found = recipe_file or registry.download(version, "recipe.yaml")
     if found is None:
-        raise DataError(f"{version.uri} carries no recipe, so its data are unknown: give one with --recipe.")
+        name = f"{version.name}/{version.version}"
+        raise DataError(
+            f"{version.uri} carries no recipe, so its data are unknown: score it on a file of examples with 'pct score "
+            f"{name} --data FILE', bring its predictions with 'pct attach {name} FILE', or give a recipe with --recipe."
+        )
     return version, _read(found, recipe_file, overrides, version.uri)
 
 

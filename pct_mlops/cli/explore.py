@@ -18,6 +18,12 @@ from pct_mlops.cli.options import empty_is_none, overrides, reading_options, tra
     metavar="PATH",
     help="The data set's folder, for full images; or images of two files (Parquet: sample_id, png).",
 )
+@click.option(
+    "--texts",
+    callback=empty_is_none,
+    metavar="FILE",
+    help="Texts or rows of the examples (.csv, .tsv, .jsonl, .parquet), with a column of ids.",
+)
 @click.option("--read-only", is_flag=True, help="Show reviews, but let nobody write one.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
 @click.option("--headless", is_flag=True, help="Do not open a browser.")
@@ -30,6 +36,7 @@ def explore(
     model: str | None,
     policy: str | None,
     images: str | None,
+    texts: str | None,
     read_only: bool,
     port: int,
     headless: bool,
@@ -46,6 +53,7 @@ def explore(
       pct explore --model fashion-mnist --policy projects/fashion_mnist/policy.yaml
       pct explore old.parquet new.csv               two files, no registry
       pct explore --images /data/pets               full images from the data set's folder
+      pct explore old.csv new.csv --texts mail.csv  examples show their text, or their columns
     """
     from pct_mlops.workflows.explore import start
 
@@ -58,6 +66,7 @@ def explore(
         headless=headless,
         tracking_uri=tracking_uri,
         images=images,
+        texts=texts,
         read_only=read_only,
         reading={"--columns": columns, "--classes": classes, "--split": split},
     )

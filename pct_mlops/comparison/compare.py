@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from pct_mlops.comparison.costs import costs_by_index
+from pct_mlops.comparison.example_inputs import input_conditions
 from pct_mlops.comparison.flips import FLIP_MATRIX, ONE_EXAMPLE, OTHER_CONFIDENCES, FlipFilter, FlipRow, page_query
 from pct_mlops.comparison.intervals import mcnemar_exact
 from pct_mlops.comparison.joined_pairs import Pairs
@@ -239,7 +240,7 @@ class Comparison:
         """One page of examples whose prediction changed; kinds: negative, positive, both_wrong, all.
 
         `filters` are those of FlipFilter: target, old_prediction, new_prediction, slice, type_, confidence_range,
-        sample_ids, not_sample_ids.
+        sample_ids, not_sample_ids, text.
         """
         where, values = self._condition(FlipFilter(kind, **filters))
         query, page = page_query(where, sort, limit, offset)
@@ -269,11 +270,9 @@ class Comparison:
     def _condition(self, wanted: FlipFilter) -> tuple[str, dict[str, Any]]:
         where, values = wanted.condition()
         self._pairs.changed()
-        if wanted.slice is not None:
-            column, value = wanted.slice
-            table = self._pairs.changed_slices(column)
-            where += f" AND sample_id IN (SELECT sample_id FROM {table} WHERE slice_value = $slice_value)"
-            values["slice_value"] = value
+        for condition, more in input_conditions(self._pairs, wanted):
+            where += f" AND {condition}"
+            values |= more
         return where, values
 
     def _totals(self, index: int | None, slice: tuple[str, str] | None = None) -> Totals:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pct_mlops.config import unknown
 from pct_mlops.errors import ConfigError
+from pct_mlops.predictions.example_texts import ExampleTexts
 
 KINDS = {
     "negative": "kind = 'negative'",
@@ -27,6 +28,7 @@ SORTS = {
 }
 MAX_PAGE = 10_000
 MAX_SLICE_VALUE = 1000  # characters that an address may give for one
+MAX_NEEDLE = 200  # characters of a text that is searched for
 # By how much the confidence in the target fell; as decimals, so that 0.4 - 0.3 is 0.1.
 FALL = "old_label_confidence::DECIMAL(9, 6) - new_label_confidence::DECIMAL(9, 6)"
 _TYPES = {1: f"kind = 'negative' AND {FALL} <= 0.1", 2: f"kind = 'negative' AND {FALL} >= 0.5"}
@@ -99,11 +101,24 @@ class FlipRow:
 
 
 @dataclass(frozen=True)
+class TextSearch:
+    """A search for examples whose text contains `needle`, upper and lower case alike.
+
+    It reads a file of texts, or the slice column `column` where `texts` is None.
+    """
+
+    needle: str
+    texts: ExampleTexts | None = None
+    column: str = ""
+
+
+@dataclass(frozen=True)
 class FlipFilter:
     """Which examples whose prediction changed. Classes are indices; None is any.
 
     slice: (column, value); type_: 1 (target confidence fell by at most 0.1) or 2 (by at least 0.5), of negative flips;
     confidence_range: lowest and highest confidence of the new model; sample_ids: only these; not_sample_ids: not these.
+    text: only those whose text contains something.
     """
 
     kind: str = "negative"
@@ -115,6 +130,7 @@ class FlipFilter:
     confidence_range: tuple[float, float] | None = None
     sample_ids: Collection[str] | None = field(default=None)
     not_sample_ids: Collection[str] | None = field(default=None)
+    text: TextSearch | None = None
 
     def to_query(self, classes: Sequence[str], slice_values: Mapping[str, str] | None = None) -> dict[str, str]:
         """Write the filter as parameters of the explorer's address, defaults left out; `from_query` reads them.
@@ -133,6 +149,8 @@ class FlipFilter:
             found["kind"] = self.kind
         if self.type_ is not None:
             found["type"] = str(self.type_)
+        if self.text is not None:
+            found["text"] = self.text.needle
         if self.confidence_range is not None:
             found["conf"] = "-".join(str(round(100 * value)) for value in self.confidence_range)
         if self.slice is not None:

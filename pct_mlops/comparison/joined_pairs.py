@@ -112,7 +112,7 @@ class Pairs:
     ) -> None:
         self.slice_columns = tuple(slice_columns)
         self._prepare = prepare
-        self._sources = dict(slice_columns)
+        self.sources = dict(slice_columns)
         self._connection = connection
         self._costs = costs
         self._is_apart = f"({_IS_APART})" if apart else "false"
@@ -180,11 +180,11 @@ class Pairs:
         """The name of the table of changed examples."""
         return self.table("changed", CREATE_CHANGED)
 
-    def table(self, name: str, create: str) -> str:
+    def table(self, name: str, create: str, values: Mapping[str, Any] | None = None) -> str:
         """Make a table once."""
         with self._lock:
             if name not in self._tables:
-                self.query(create)
+                self.query(create, values)
                 self._tables[name] = name
             return name
 
@@ -213,7 +213,7 @@ class Pairs:
         """Whether a column has too many values to be one of slices, such as an id of each example."""
         self.check_slice(column)
         # Of the table that holds it: without the join that the sums need.
-        distinct = f"SELECT DISTINCT {quoted(column)} FROM {self._sources[column]} LIMIT {MAX_SLICES + 1}"
+        distinct = f"SELECT DISTINCT {quoted(column)} FROM {self.sources[column]} LIMIT {MAX_SLICES + 1}"
         return bool(self.query(f"SELECT count(*) FROM ({distinct})")[0][0] > MAX_SLICES)
 
     def _check_column(self, column: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from pct_mlops.config import Policy
 from pct_mlops.errors import ConfigError, DataError
-from pct_mlops.predictions import ReadOptions
+from pct_mlops.predictions import Predictions, ReadOptions, sql
+from pct_mlops.predictions.example_texts import open_texts
 from pct_mlops.workflows.runtime.references import is_file, no_source, open_table
 
 
@@ -24,6 +25,7 @@ def start(
     headless: bool,
     tracking_uri: str | None,
     images: str | None = None,
+    texts: str | None = None,
     read_only: bool = False,
     reading: Mapping[str, str | None] | None = None,
 ) -> NoReturn:
@@ -38,16 +40,27 @@ def start(
         )
     words = {flag: value for flag, value in (reading or {}).items() if value}
     options = ReadOptions.parse(*(words.get(flag) for flag in ("--columns", "--classes", "--split")))
+    tables = []
     for reference in filter(None, (old, new)):
         if is_file(reference):
-            open_table(reference, options)
+            tables.append(open_table(reference, options))
         elif "@" not in reference and "/" not in reference:
             # What a version's name must hold; the app asks the registry whether there is one.
             raise no_source(reference)
+    if texts:
+        _check_texts(texts, options, tables)
+    del tables  # some lie in temporary files, and nothing is tidied up behind execv
     # By its path: `python -m` would look for it in the current folder first.
     program = Path(__file__).resolve().parents[1] / "explorer" / "__main__.py"
     command = [sys.executable, str(program), *(word for word in (old, new) if word)]
-    given = {"--model": model, "--policy": policy, "--tracking-uri": tracking_uri, "--images": images, **words}
+    given = {
+        "--model": model,
+        "--policy": policy,
+        "--tracking-uri": tracking_uri,
+        "--images": images,
+        "--texts": texts,
+        **words,
+    }
     for flag, value in given.items():
         command += [flag, value] if value else []
     command += ["--read-only"] if read_only else []
@@ -56,6 +69,18 @@ def start(
     os.environ["STREAMLIT_SERVER_HEADLESS"] = str(headless).lower()
     sys.stdout.flush()
     os.execv(sys.executable, command)
+
+
+def _check_texts(texts: str, options: ReadOptions, tables: Sequence[Predictions]) -> None:
+    """Raise PctError where the file cannot be read, or knows none of the examples of the tables."""
+    opened = open_texts(texts, options)
+    for table in tables:
+        with sql.connect() as connection:
+            table.attach(connection, "examples")
+            if not opened.has_any_of(connection, "examples"):
+                raise DataError(
+                    f"{texts} has none of the examples of {table.what}: give --texts a file with the same ids."
+                )
 
 
 def _holds_images(path: str) -> bool:

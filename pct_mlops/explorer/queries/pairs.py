@@ -57,6 +57,7 @@ class Pair:
     new_title: str
     images: str | None = None
     slices: FileTable | None = None
+    texts: FileTable | None = None
 
 
 def file_table(path: str | Path, reading: ReadOptions | None = None) -> FileTable:

@@ -17,6 +17,7 @@ class Options:
     tracking_uri: str | None = None
     policy: str | None = None
     images: str | None = None
+    texts: str | None = None
     read_only: bool = False
     columns: str | None = None
     classes: str | None = None
@@ -34,6 +35,7 @@ def read_options(arguments: Sequence[str]) -> Options:
     parser.add_argument(
         "--images", metavar="PATH", help="the data set's folder, or a Parquet file of sample_id and png"
     )
+    parser.add_argument("--texts", metavar="FILE", help="texts or rows of the examples, with a column of ids")
     parser.add_argument("--columns", metavar="PAIRS", help="what files of other programs call their columns")
     parser.add_argument("--classes", metavar="NAMES", help="the class names of such files, in order")
     parser.add_argument("--split", metavar="NAME", help="what such files are predictions on")

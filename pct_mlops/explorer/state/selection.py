@@ -106,9 +106,20 @@ def choose_pair(options: Options) -> Pair:
     """The pair given on the command line, or the one picked on the page; PctError when there is nothing to pick."""
     st.session_state[OPTIONS] = options
     pair = _given(options) if options.old and options.new else _picked(options)
-    pair = replace(pair, slices=pairs.policy_slices(options.policy))
+    pair = replace(pair, slices=pairs.policy_slices(options.policy), texts=_texts(options))
     st.session_state[PAIR] = pair
     return pair
+
+
+def _texts(options: Options) -> pairs.FileTable | None:
+    """Return a key for the file of --texts. One that is gone has a key too, and those who read it say so."""
+    if not options.texts:
+        return None
+    reading = ReadOptions.parse(options.columns)
+    try:
+        return pairs.file_table(options.texts, reading)
+    except PctError:
+        return pairs.FileTable(options.texts, 0, reading)
 
 
 def _given(options: Options) -> Pair:

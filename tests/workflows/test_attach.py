@@ -240,6 +240,7 @@ def test_a_version_that_no_run_made(store, tmp_path, capsys):
 
     save_described(rows, tmp_path / "own.parquet", weights="")
     assert store.pct("attach", "plain/1", tmp_path / "own.parquet") == 0
+    assert "It is not tied to the version's weights" in capsys.readouterr().out
     assert store.pct("gate", "plain/1", "--policy", store.policy("lenient"), "--promote") == 0
     (move,) = history(store.registry, "plain")
     assert (move.verdict, move.to_version) == ("BOOTSTRAP", 1)

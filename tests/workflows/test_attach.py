@@ -199,7 +199,7 @@ def test_from_python_with_what_mlflow_returned(foreign, tmp_path):
     table = foreign.table("pets-sklearn", 1)
     (tmp_path / "MLmodel").write_text("flavors: {}\n")
     client = foreign.registry.client
-    with mlflow.start_run() as run, pytest.raises(PctError, match="no model was logged"):
+    with mlflow.start_run(experiment_id="0") as run, pytest.raises(PctError, match="no model was logged"):
         pct_mlops.log_predictions(run, table, tracking_uri=foreign.uri)
     made = client.create_logged_model(run.info.experiment_id, name="m", source_run_id=run.info.run_id)
     client.log_model_artifact(made.model_id, str(tmp_path / "MLmodel"))

@@ -169,7 +169,7 @@ def test_other_shapes_and_answers_are_said(evaluate, images, test_split):
         evaluate(images.reshape(len(images), -1)[:4], labels, model=lambda given: np.zeros(len(given)))
 
 
-def test_the_evaluated_table_is_attached_for_the_gate(evaluate, images, test_split, shared_store):
+def test_the_evaluated_table_is_attached_for_the_gate(evaluate, images, test_split, shared_store, tmp_path):
     """A model that was logged by its own means gets the table that the evaluation made."""
     import mlflow
 
@@ -182,8 +182,12 @@ def test_the_evaluated_table_is_attached_for_the_gate(evaluate, images, test_spl
         made = registry.client.create_logged_model("1", name="copied")
     for path in files.paths():
         if not path.startswith("predictions/"):
-            folder = path.rpartition("/")[0]
-            registry.client.log_model_artifact(made.model_id, str(files.find(path)), folder or None)
+            file, folder = files.find(path), path.rpartition("/")[0]
+            if path == "MLmodel":
+                text = file.read_text().replace(registry.model_id(version), made.model_id)
+                file = tmp_path / "MLmodel"
+                file.write_text(text)
+            registry.client.log_model_artifact(made.model_id, str(file), folder or None)
     registry.client.finalize_logged_model(made.model_id, "READY")
     flat, labels = images.reshape(len(images), -1), test_split.labels.numpy()
     given = {"sample_ids": test_split.sample_ids, "model": f"models:/{made.model_id}"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pct_mlops.cli.options import empty_is_none, overrides, reading, tracking_uri
+from pct_mlops.cli.options import empty_is_none, overrides, reading_options, tracking_uri
 
 
 @click.command()
@@ -21,7 +21,7 @@ from pct_mlops.cli.options import empty_is_none, overrides, reading, tracking_ur
 @click.option("--read-only", is_flag=True, help="Show reviews, but let nobody write one.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
 @click.option("--headless", is_flag=True, help="Do not open a browser.")
-@reading("What the files of other programs are predictions on.  [default: test]")
+@reading_options("What the files of other programs are predictions on.  [default: test]")
 @tracking_uri
 def explore(
     *,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pct_mlops.cli.options import ReportFile, empty_is_none, reading, tracking_uri
+from pct_mlops.cli.options import ReportFile, empty_is_none, reading_options, tracking_uri
 from pct_mlops.cli.streams import keep_stdout_free, show
 from pct_mlops.config import Policy
 from pct_mlops.errors import ConfigError, PctError
@@ -40,16 +40,13 @@ FILE = ReportFile()
     metavar="URL",
     help="Link to this explorer (or PCT_EXPLORER_URL).",
 )
-@reading("What the files of other programs are predictions on.  [default: test]")
+@reading_options("What the files of other programs are predictions on.  [default: test]")
 @tracking_uri
 def gate(
     *,
     candidate: str,
     policy: str,
     pin_fixed: bool,
-    columns: str | None,
-    classes: str | None,
-    split: str | None,
     json_file: Path | None,
     junit_file: Path | None,
     markdown_file: Path | None,
@@ -85,7 +82,7 @@ def gate(
 
     files = ReportFiles(json_file, junit_file, markdown_file)
     files.keep_off([candidate, policy, asked["baseline"]])
-    options = ReadOptions.parse(columns, classes, split)
+    options = ReadOptions.parse(*(asked.pop(name) for name in ("columns", "classes", "split")))
     rules = _read_policy(policy, files)
     files.explorer = explorer = checked_explorer(explorer_url) if explorer_url else ""
     pin = pinned_file(rules.pinned, Path(policy)) if pin_fixed else None

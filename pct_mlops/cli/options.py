@@ -63,7 +63,7 @@ def tracking_uri(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def reading(split: str = "") -> Callable[..., Any]:
+def reading_options(split: str = "") -> Callable[..., Any]:
     """--columns and --classes, about files that another program wrote; with `split` also --split, described by it."""
 
     def added(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pct_mlops.cli.options import ReportFile, reading, tracking_uri
+from pct_mlops.cli.options import ReportFile, reading_options, tracking_uri
 from pct_mlops.cli.streams import keep_stdout_free, show
 from pct_mlops.errors import ConfigError
 from pct_mlops.predictions import ReadOptions
@@ -17,7 +17,7 @@ from pct_mlops.predictions import ReadOptions
 @click.argument("new")
 @click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
 @click.option("--json", "json_file", type=ReportFile(), metavar="FILE", help="Write the metrics here too; - is stdout.")
-@reading()
+@reading_options()
 @tracking_uri
 def compare(
     *,
@@ -59,7 +59,7 @@ def compare(
 @click.argument("output", type=click.Path(path_type=Path))
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
-@reading()
+@reading_options()
 @tracking_uri
 def ensemble(
     *,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pct_mlops.cli.options import empty_is_none, overrides, reading, tracking_uri
+from pct_mlops.cli.options import empty_is_none, overrides, reading_options, tracking_uri
 from pct_mlops.cli.streams import show
 from pct_mlops.errors import ConfigError
 
@@ -128,7 +128,7 @@ def interpolate(
 @_file("--new-val", "Val predictions of the new model.  [default: the version's own]")
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
 @_file("--json", "Write the metrics here too.")
-@reading()
+@reading_options()
 @tracking_uri
 def update_predictions(
     *,
@@ -192,7 +192,7 @@ def update_predictions(
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
 @_file("--ids", "sample_ids of a .result file, one a line.  [default: SPLIT/000000, ...]")
-@reading("What the predictions are on.  [default: test]")
+@reading_options("What the predictions are on.  [default: test]")
 @click.option("--model-name", callback=empty_is_none, metavar="NAME", help="[default: the file's name]")
 @click.option("--dataset", default="", metavar="NAME", help="Kept in the table.")
 def import_result(

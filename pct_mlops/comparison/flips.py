@@ -65,7 +65,7 @@ FROM pairs
 
 @dataclass(frozen=True)
 class FlipRow:
-    """One example; classes are indices, confidences lie in [0, 1].
+    """One example; classes are indices, confidences lie in [0, 1] and are None where a table has none.
 
     Attributes:
         sample_id: of the tables.
@@ -91,10 +91,10 @@ class FlipRow:
     label: int
     old_prediction: int
     new_prediction: int
-    old_confidence: float
-    new_confidence: float
-    old_label_confidence: float
-    new_label_confidence: float
+    old_confidence: float | None
+    new_confidence: float | None
+    old_label_confidence: float | None
+    new_label_confidence: float | None
     kind: str
 
 

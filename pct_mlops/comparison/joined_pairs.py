@@ -85,10 +85,10 @@ count(*) FILTER (WHERE {side}_right), sum({side}_confidence::DECIMAL(18, 9)),
 sum((-ln(nullif({side}_label_confidence, 0)::DOUBLE))::DECIMAL(18, 9)),
 count(*) FILTER (WHERE {side}_label_confidence = 0)
 """
-# Both models in one pass: each row is of a bin of one of them, and the other's bin is NULL there.
+# Both models in one pass: each row is of a bin of one of them. A table without confidences has one bin, NULL.
 _BINS = """
 WITH binned AS (SELECT {value} AS slice_value, {label} AS class_index, {old}, {new} FROM sliced)
-SELECT slice_value, class_index, old_bin, count(*), {old_sums}, {new_sums} FROM binned
+SELECT slice_value, class_index, grouping(old_bin) = 0, count(*), {old_sums}, {new_sums} FROM binned
 GROUP BY GROUPING SETS ((slice_value, class_index, old_bin), (slice_value, class_index, new_bin))
 """
 
@@ -254,9 +254,9 @@ class Pairs:
             **{f"{side}_sums": _SIDE_SUMS.format(side=side) for side in ("old", "new")},
         )
         groups: dict[Scope, tuple[list[Any], list[Any]]] = {}
-        for value, label, old_bin, num, *sums in self.query(query):
+        for value, label, is_old, num, *sums in self.query(query):
             old, new = groups.setdefault((value, label), ([], []))
-            if old_bin is not None:
+            if is_old:
                 old.append((num, *sums[:4]))
             else:
                 new.append((num, *sums[4:]))
@@ -281,7 +281,8 @@ def _calibration(bins: Sequence[Any]) -> Calibration:
     ECE: bins of equal width (Guo et al., ICML 2017). A target confidence of 0 has no finite logarithm: no NLL then.
     """
     num = sum(row[0] for row in bins)
-    ece = sum(abs(row[1] - float(row[2])) for row in bins) / num
-    if any(row[4] for row in bins):
+    unknown = any(row[2] is None for row in bins)
+    ece = None if unknown else sum(abs(row[1] - float(row[2])) for row in bins) / num
+    if any(row[4] or row[3] is None for row in bins):
         return Calibration(ece, None)
     return Calibration(ece, float(sum(row[3] for row in bins)) / num)

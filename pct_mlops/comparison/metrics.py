@@ -47,8 +47,14 @@ class Metric:
     def lacking(self, columns: Mapping[str, Collection[str]]) -> str:
         """Say which side lacks a column that is needed; empty where nothing is lacking."""
         split = (name.partition("_") for name in self.needs)
-        missing = {(side, column) for side, _, column in split if column not in columns[side]}
-        return " and ".join(f"the {side} table has no {column}" for side, column in sorted(missing, reverse=True))
+        missing: dict[str, list[str]] = {}
+        for side, _, column in split:
+            if column not in columns[side]:
+                missing.setdefault(column, []).append(side)
+        return " and ".join(
+            f"neither table has {column}" if len(sides) > 1 else f"the {sides[0]} table has no {column}"
+            for column, sides in missing.items()
+        )
 
 
 METRICS: dict[str, Metric] = {}

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pct_mlops.predictions import sql
+from pct_mlops.predictions.arrow_numbers import as_column, numbers
 from pct_mlops.predictions.pairing import digest_of_rows
 from pct_mlops.predictions.schema import TableInfo, arrow_schema
 from pct_mlops.predictions.writing import TemporaryTable, write_temporary
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 _BATCH_NUMBERS = 4_000_000
 
 
-def common_classes(old: TableInfo, new: TableInfo) -> tuple[str, ...] | None:
-    """Return the class names under which two tables can be compared, in the order of the new one; None for none.
+def shared_class_order(old: TableInfo, new: TableInfo) -> tuple[str, ...] | None:
+    """Return the class names under which two tables can be compared, in the order of the new one, or None.
 
-    Names must be the same, in any order. A table whose names are only those that occur in it may lack some.
+    Both must have the same names, in any order. A table whose names are only those that occur in it may lack some.
     """
     missing = [name for name in old.class_names if name not in set(new.class_names)]
     further = set(new.class_names) - set(old.class_names)
@@ -71,9 +72,9 @@ def with_classes(table: Predictions, names: Sequence[str]) -> TemporaryTable:
 
 def _moved(column: pa.Array, field: pa.Field, places: npt.NDArray[np.int32]) -> pa.Array:
     if field.name in ("label", "prediction"):
-        return pa.array(places[column.to_numpy(zero_copy_only=False)])
+        return as_column(places[numbers(column)], field.type)
     if field.name == "logits":
         # Only tables of the very same classes hold logits here: no class has none.
-        values = np.asarray(column.flatten()).reshape(len(column), -1)[:, np.argsort(places)]
-        return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), pa.float32()), type=field.type)
+        values = numbers(column.flatten()).reshape(len(column), -1)[:, np.argsort(places)]
+        return as_column(values, field.type)
     return column.cast(field.type)

@@ -16,7 +16,7 @@ SLAB = 1_000_000  # numbers, 8 MB of float64
 
 
 def plain_array(name: str, value: Any) -> npt.NDArray[Any]:
-    """Return an array of any library, or a list, as numpy has it; tensors on any device and of any precision."""
+    """Return an array of any library, or a list, as a numpy array. Tensors may lie on any device."""
     if isinstance(value, list | tuple) and value and hasattr(value[0], "detach"):
         return np.stack([plain_array(name, item) for item in value])
     if hasattr(value, "detach"):  # a tensor of torch, which is not imported here
@@ -30,7 +30,7 @@ def plain_array(name: str, value: Any) -> npt.NDArray[Any]:
 
 
 def checked_ids(sample_ids: Sequence[Any]) -> pa.Array:
-    """Return ids as an Arrow column of text; PctError for none, an empty one or a repeated one."""
+    """Return ids as an Arrow column of text. Raise PctError for no id, an empty one or a repeated one."""
     try:
         ids = pa.array(sample_ids, pa.string())
     except (pa.ArrowException, TypeError, ValueError):
@@ -63,7 +63,7 @@ def checked_vectors(name: str, value: npt.NDArray[Any], ids: pa.Array, *, keep: 
 
 
 def checked_labels(name: str, labels: npt.NDArray[Any], num_classes: int) -> npt.NDArray[np.int32]:
-    """Return class indices [N] as int32; PctError names the first that is none."""
+    """Return class indices [N] as int32. Raise PctError for one that is outside the classes."""
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise TableError(f"{name}s should be whole numbers of shape [examples], but are {labels.dtype}.")
     if len(labels) and (labels.min() < 0 or labels.max() >= num_classes):

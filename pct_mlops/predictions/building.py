@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pct_mlops.errors import TableError
 from pct_mlops.predictions.arrays import SLAB, checked_ids, checked_labels, checked_vectors, plain_array, to_arrow
-from pct_mlops.predictions.foreign.classes import Classes, NoClassError, settle_classes
+from pct_mlops.predictions.foreign.class_indices import Classes, NoClassError, settle_classes
 from pct_mlops.predictions.schema import (
     SCHEMA_VERSION,
     TableInfo,
@@ -26,7 +26,7 @@ WHAT = "The table"
 
 
 class Given(NamedTuple):
-    """The arrays of a table as the caller gave them; None where there is none."""
+    """The arrays of a table as the caller gave them, None for those that were not given."""
 
     labels: Any
     predictions: Any = None
@@ -80,9 +80,9 @@ def build_table(
     keep_logits: bool,
     one_hot_logits: bool,
 ) -> tuple[TableInfo, pa.Table]:
-    """Return a table without a digest and without names of model and data; PctError for what does not fit.
+    """Return a table without a digest and without names of model and data. Raise PctError for what does not fit.
 
-    `one_hot_logits`: logits that hold only 0 and 1 are taken as such, and not refused as probabilities.
+    With `one_hot_logits`, logits that hold only 0 and 1 are not refused as probabilities.
     """
     arrays = given.arrays()
     ids = _check_lengths(sample_ids, {**arrays, **slices})
@@ -150,7 +150,7 @@ def _check_lengths(sample_ids: Sequence[Any], arrays: Mapping[str, Any]) -> pa.A
 
 
 def _kind_of(given: Given) -> str | None:
-    """Return which scores of every class there are; PctError for several, or for nothing that a model said."""
+    """Return which scores of every class were given. Raise PctError for two kinds, or for no prediction at all."""
     kinds = [name for name in ("probabilities", "logits", "scores") if getattr(given, name) is not None]
     if len(kinds) > 1:
         raise TableError(f"Both {kinds[0]} and {kinds[1]} are given: give one of them.")
@@ -165,7 +165,7 @@ def _kind_of(given: Given) -> str | None:
 def _classes(
     arrays: Mapping[str, npt.NDArray[Any]], class_names: Sequence[str] | None, num_scores: int | None, ids: pa.Array
 ) -> _Indices:
-    """Return class indices. Whole numbers are indices; anything else is looked up among the class names."""
+    """Return class indices. Whole numbers are indices, and anything else is looked up among the class names."""
     names = None if class_names is None else tuple(map(str, class_names))
     if names is not None:
         check_class_names(names, written=False)

@@ -1,4 +1,4 @@
-"""Two tables side by side: are they comparable, and if not, what differs? All in SQL."""
+"""Checks in SQL that two tables are comparable, says what differs if they are not, and joins them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _RANGES = """
        count(*) FILTER (WHERE NOT coalesce(prediction BETWEEN 0 AND $last, false)),
        count(*) FILTER (WHERE NOT coalesce({confidences}, false))
 """
-# Different hashes are of different ids, and hashes take a third of the memory. Equal hashes settle nothing.
+# Different hashes mean different ids, and hashes take a third of the memory. Equal hashes do not mean equal ids.
 _ROW_CHECK = f"SELECT count(*), count(DISTINCT hash(sample_id)), sum(hash(sample_id, label)), {_RANGES} FROM {{name}}"
 _DISTINCT = "SELECT count(DISTINCT sample_id) FROM {name}"
 
 
 class RowHashes(NamedTuple):
-    """Of a table whose ids are unique: the sum of hash(sample_id, label), and whether no two ids have one hash."""
+    """Hashes of a table whose ids are unique: the sum of hash(sample_id, label), and whether all ids differ in hash."""
 
     total: int
     distinct: bool
 
 
 def check_rows(connection: duckdb.DuckDBPyConnection, name: str, info: TableInfo, what: str) -> RowHashes:
-    """PctError naming the first kind of impossible row in the view `name`; NaN lies outside every range.
+    """Raise PctError for the first kind of impossible row in the view `name`. NaN lies outside every range.
 
-    Returns the hashes of its rows, which do not depend on their order.
+    Return the hashes of its rows, which do not depend on their order.
     """
     known = [column for column in CONFIDENCE_COLUMNS if column in info.columns]
     confidences = " AND ".join(f"{column} BETWEEN 0 AND 1" for column in known) or "true"
@@ -64,7 +64,7 @@ def digest_of_rows(connection: duckdb.DuckDBPyConnection, name: str, class_names
 
 
 def check_classes(old: TableInfo, new: TableInfo) -> None:
-    """PctError when the class names differ, saying which."""
+    """Raise PctError when the class names differ, and say which."""
     if old.class_names == new.class_names:
         return
     gone = [name for name in old.class_names if name not in new.class_names]
@@ -86,10 +86,10 @@ def check_classes(old: TableInfo, new: TableInfo) -> None:
 def check_same_examples(
     connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo, hashes: tuple[RowHashes, RowHashes]
 ) -> None:
-    """PctError unless `old_table` and `new_table` hold the same ids with the same labels (ids are unique here).
+    """Raise PctError unless `old_table` and `new_table` hold the same ids with the same labels (ids are unique here).
 
-    Equal sums of hashes (of check_rows) stand for equal sets, which saves a join. Whoever counts the pairs must find as
-    many as there are examples: `check_joined`.
+    Equal sums of hashes (of check_rows) stand for equal sets, which saves a join. The caller counts the pairs and calls
+    `check_joined`, since equal sums are no proof.
     """
     if hashes[0].total == hashes[1].total and old.num_examples == new.num_examples and old.digest == new.digest:
         return
@@ -110,7 +110,7 @@ def check_same_examples(
 
 
 def check_joined(number: int, info: TableInfo) -> None:
-    """PctError unless all examples found their counterpart, by id and label."""
+    """Raise PctError unless every example was found in both tables, by id and label."""
     if number != info.num_examples:
         raise _not_comparable([f"{info.num_examples:,} examples, of which {number:,} were found in both tables"])
 
@@ -118,10 +118,10 @@ def check_joined(number: int, info: TableInfo) -> None:
 def joined(
     connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo, *, by_hash: bool
 ) -> duckdb.DuckDBPyRelation:
-    """The pairs of the views `old_table` and `new_table`, lazily.
+    """Return the pairs of the views `old_table` and `new_table`, lazily.
 
-    by_hash: the ids of either table are known to have a hash each, and the hashes are joined in their place. Numbers
-    take less memory than names: where a join of ids would spill to disk, this is twice as fast.
+    With `by_hash` the hashes of the ids are joined in their place, which the caller knows to be different for each id.
+    Numbers take less memory than names: where a join of ids would spill to disk, this is twice as fast.
     """
     known = {name.lower() for name in new.slices}
     columns = [f"n.{sql.quoted(name)}" for name in new.slices]
@@ -138,9 +138,9 @@ def joined(
     return connection.sql(f"SELECT {wanted} FROM old_table AS o JOIN new_table AS n {on}")
 
 
-# Rows whose labels differ drop out, and are missed where pairs are counted.
+# Rows whose labels differ drop out. Counting the pairs shows that they are missing.
 JOINED = "ON o.sample_id = n.sample_id AND o.label = n.label"
-# That an id has the hash of another one, which only the other table holds, has a chance of 2^-64 a pair of ids.
+# Two different ids, one in each table, have the same hash with a chance of 2^-64.
 _ON_HASHES = "ON hash(o.sample_id) = hash(n.sample_id) AND o.label = n.label"
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pct_mlops.errors import TableError
 from pct_mlops.predictions.arrays import SLAB
+from pct_mlops.predictions.arrow_numbers import numbers
 
 TOLERANCE = 1e-3  # by which the sum of probabilities may miss 1, as sums of half-precision numbers do
 _TINY = float(np.finfo(np.float32).tiny)
@@ -24,12 +26,12 @@ def are_probabilities(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 
 def to_logits(probabilities: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Return logits [N, C] whose softmax are the probabilities; the logarithm of 0 is that of the least float32."""
+    """Return logits [N, C] whose softmax are the probabilities. For 0 the least positive float32 is taken."""
     return np.log(np.maximum(probabilities, _TINY)).astype(np.float32)
 
 
 class ScoreReader:
-    """Scores of one table, a batch at a time; `finish` says what only the last batch settles."""
+    """Reader of one table's scores, a batch at a time. `finish` says what only the last batch settles."""
 
     def __init__(self, kind: str, num_classes: int, what: str) -> None:
         self.kind, self.num_classes, self.what = kind, num_classes, what
@@ -39,17 +41,19 @@ class ScoreReader:
     def read(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Return prediction, confidence, label_confidence [n] and logits [n, C] of a batch with a list column scores.
 
-        A prediction that the columns hold is what the model said; else it is the class of the greatest score.
+        A prediction that the columns hold is what the model said. Without one, the class of the greatest score is it.
         """
         ids, lists = columns["sample_id"], columns["scores"]
-        values = np.asarray(lists.flatten().to_numpy(zero_copy_only=False), np.float64)
-        if lists.null_count or len(values) != len(lists) * self.num_classes:
+        flat = lists.flatten()
+        if lists.null_count or len(flat) != len(lists) * self.num_classes:
             raise TableError(f"{self.what}: {self.kind} are missing: give {self.num_classes:,} for each example.")
+        if flat.null_count:
+            raise self._not_finite(ids[pc.index(flat.is_null(), True).as_py() // self.num_classes])
         given = columns.get("prediction")
         return self.of_arrays(
-            values.reshape(-1, self.num_classes),
-            columns["label"].to_numpy(zero_copy_only=False),
-            None if given is None else given.to_numpy(zero_copy_only=False),
+            numbers(flat).reshape(-1, self.num_classes),
+            numbers(columns["label"]),
+            None if given is None else numbers(given),
             ids,
         )
 
@@ -63,8 +67,7 @@ class ScoreReader:
         """Return the same from scores [n, C], labels [n] and perhaps predictions [n]."""
         finite = np.isfinite(values).all(axis=1)
         if not finite.all():
-            name = ids[int(np.argmin(finite))].as_py()
-            raise TableError(f"{self.what}: {self.kind} of '{name}' hold NaN, infinity or no number: score it again.")
+            raise self._not_finite(ids[int(np.argmin(finite))])
         alike = are_probabilities(values)
         self._all_probabilities &= bool(alike.all())
         if self.kind == "probabilities":
@@ -89,8 +92,16 @@ class ScoreReader:
             "logits": logits,
         }
 
+    def _not_finite(self, sample_id: pa.Scalar) -> TableError:
+        return TableError(
+            f"{self.what}: {self.kind} of '{sample_id.as_py()}' hold NaN, infinity or no number: score it again."
+        )
+
     def finish(self) -> bool:
-        """Tell whether any prediction is not where its scores are greatest; PctError where logits are probabilities."""
+        """Tell whether any prediction is not where its scores are greatest.
+
+        Raise PctError where all logits are probabilities.
+        """
         if self.kind == "logits" and self._all_probabilities:
             raise TableError(
                 f"{self.what}: the logits lie in 0 to 1 and sum to 1 for every example, as probabilities do: "

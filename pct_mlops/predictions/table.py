@@ -1,4 +1,4 @@
-"""A handle on one model's predictions for one evaluation set."""
+"""The handle on one model's predictions for one evaluation set."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import logits, pairing, sql
-from pct_mlops.predictions.alignment import common_classes, with_classes
+from pct_mlops.predictions.alignment import shared_class_order, with_classes
 from pct_mlops.predictions.building import Given, build_from_call
-from pct_mlops.predictions.ensemble import mean_of
 from pct_mlops.predictions.foreign import ReadOptions, convert_file, convert_frame, is_foreign
+from pct_mlops.predictions.mean_logits import write_mean
 from pct_mlops.predictions.schema import (
     TableInfo,
     check_class_names,
@@ -29,13 +29,14 @@ from pct_mlops.predictions.writing import TemporaryTable, without_vectors, write
 
 
 class Predictions:
-    """Lazy handle on a Parquet file (or, before it is saved, on an Arrow table); one row per example.
+    """Handle on a prediction table, with one row for each example. Rows are read when they are needed.
 
-    Rows are read through DuckDB, a few columns at a time: a table may be far larger than memory. `Predictions.load`
-    opens a file, and `Predictions.from_arrays` makes a table of arrays.
+    The table is a Parquet file, or an Arrow table before it is saved. It may be far larger than memory, since DuckDB
+    reads a few columns at a time. `load` opens a table of this package. `from_file`, `from_frame` and `from_arrays`
+    take predictions of any program.
 
     Attributes:
-        info: what the table says about itself.
+        info: the description that the table carries of itself.
 
     Example:
         >>> from pct_mlops import Predictions
@@ -55,7 +56,7 @@ class Predictions:
 
     @classmethod
     def load(cls, path: str | Path) -> Predictions:
-        """Open a table; only its footer is read. PctError names the file and what is wrong with it."""
+        """Open a table of this package, and read its footer only. PctError names the file and what is wrong with it."""
         path = Path(path)
         return cls(read_info(path), path=path)
 
@@ -127,16 +128,16 @@ class Predictions:
         Args:
             arrays: The labels, or sample_ids, labels and logits.
             labels: The class of each example [N], as class numbers or names.
-            predictions: What the model said [N]; by default the class of the greatest score.
+            predictions: What the model said [N], by default the class of the greatest score.
             probabilities: Of every class [N, C].
             logits: Scores of every class [N, C] whose softmax are probabilities.
             scores: Confidences in the predictions [N], where nothing is known of the other classes.
             sample_ids: The name of each example [N].
-            class_names: In the order of the class numbers [C]; by default those that occur.
+            class_names: In the order of the class numbers [C], by default those that occur.
             features: For the search of similar examples [N, D].
             slices: Texts by which examples can be told apart [N], by column.
             keep_logits: Whether the table holds the logits.
-            about: model_name, model_version, model_uri, dataset, split and preprocessing.
+            about: `model_name`, `model_version`, `model_uri`, `dataset`, `split` and `preprocessing`.
 
         Returns:
             The table, in memory until it is saved. It has no column for what is not known of the model.
@@ -152,7 +153,7 @@ class Predictions:
 
     @property
     def path(self) -> Path | None:
-        """Where the table lies, None before it is saved."""
+        """The file that holds the table, None before it is saved."""
         return self._path
 
     def attach(self, connection: duckdb.DuckDBPyConnection, name: str, *, vectors: bool = False) -> None:
@@ -168,7 +169,7 @@ class Predictions:
                 sql.view_arrow(connection, name, table if vectors else without_vectors(table))
 
     def save(self, path: str | Path) -> Predictions:
-        """Write the table aside in the same folder, flush it to disk and rename it; return the handle on the file."""
+        """Write the table as a whole or not at all, and return the handle on the file."""
         check_class_names(self.info.class_names, written=True)
         path = Path(path)
         if self._table is not None:
@@ -182,7 +183,7 @@ class Predictions:
         return Predictions.load(path)
 
     def verify(self) -> None:
-        """Check every row's values, its logits too, and recompute the digest; PctError when the file was altered."""
+        """Check every row's values, its logits too, and the digest. Raise PctError when the file was altered."""
         self.check_rows()
         if self._num_logits > logits.MAX_LOGITS:
             self._check_logits()
@@ -190,10 +191,10 @@ class Predictions:
             raise TableError(f"{self.what} was altered after it was written (its digest differs): write it again.")
 
     def check_rows(self) -> pairing.RowHashes:
-        """Labels and predictions in range, ids unique, confidences in [0, 1]: one pass in SQL, done once a handle.
+        """Check that labels and predictions are classes, ids unique, and confidences in [0, 1], once a handle.
 
-        Up to logits.MAX_LOGITS logits of a file are read as well: they must agree with the predictions. Returns
-        what the rows' hashes say, by which two tables are found to hold the same ids and labels.
+        Up to logits.MAX_LOGITS logits of a file are read as well, and must agree with the predictions. Return the
+        hashes of the rows, by which two tables are found to hold the same ids and labels.
         """
         if self._hashes is None:
             self._look_at_logits()
@@ -206,7 +207,7 @@ class Predictions:
         return self._hashes
 
     def accuracy(self) -> float:
-        """Share of examples whose prediction is their label."""
+        """Return the share of examples whose prediction is their label."""
         with sql.connect() as connection:
             self.attach(connection, "mine")
             with sql.reading(self.what):
@@ -214,7 +215,7 @@ class Predictions:
         return float(share)
 
     def pairs(self, old: Predictions, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
-        """This (new) table joined to `old` by sample_id, lazily; PctError says what differs if not comparable.
+        """Join this (new) table to `old` by sample_id, lazily. PctError says what differs if they do not compare.
 
         Columns: sample_id, label, old_prediction, new_prediction, old_confidence, new_confidence,
         old_label_confidence, new_label_confidence, old_right, new_right, then the slice columns of both (the new
@@ -233,20 +234,20 @@ class Predictions:
             return pairing.joined(connection, old.info, self.info, by_hash=by_hash)
 
     def nfr(self, old: Predictions) -> float:
-        """Negative flip rate: share of examples that `old` gets right and this table wrong."""
+        """Return the negative flip rate: the share of examples that `old` gets right and this table wrong."""
         return self._share(old, "old_right AND NOT new_right")
 
     def pfr(self, old: Predictions) -> float:
-        """Positive flip rate: share of examples that `old` gets wrong and this table right."""
+        """Return the positive flip rate: the share of examples that `old` gets wrong and this table right."""
         return self._share(old, "NOT old_right AND new_right")
 
     def __add__(self, other: Predictions) -> Predictions:
         """Return the ensemble: the mean of the members' logits, every member weighing the same."""
-        return self.temporary(mean_of(*self.aligned(other)))
+        return self.temporary(write_mean(*self.aligned(other)))
 
     def aligned(self, new: Predictions) -> tuple[Predictions, Predictions]:
-        """Return this table and a `new` one with their classes in one order; unchanged where no order fits both."""
-        names = common_classes(self.info, new.info)
+        """Return this table and a `new` one with their classes in one order, or as they are where none fits both."""
+        names = shared_class_order(self.info, new.info)
         if names is None:
             return self, new
         old, new = (
@@ -257,14 +258,14 @@ class Predictions:
 
     @property
     def what(self) -> str:
-        """What errors call the table; a converted one is known by the file that it was read from."""
+        """The name of the table in errors: the file that it is, or that it was read from."""
         if self._path is None:
             return f"the predictions of {self.info.title}"
         return self.info.path or str(self._path)
 
     @property
     def _num_logits(self) -> int:
-        """How many logits must be greatest at the prediction; none where the model said something else."""
+        """Number of logits to check against the predictions. It is 0 where the model said something else."""
         if "logits" not in self.info.columns or self.info.predictions_stated:
             return 0
         return self.info.num_examples * len(self.info.class_names)
@@ -278,14 +279,14 @@ class Predictions:
         return float(share)
 
     def _look_at_logits(self) -> None:
-        """Begin to, beside what else there is to read. A table in memory was made of its logits."""
+        """Start to check the logits in a thread. A table in memory needs no check, as it was made of its logits."""
         if self._look is None and self._path is not None and 0 < self._num_logits <= logits.MAX_LOGITS:
             with_one = ThreadPoolExecutor(1)
             self._look = with_one.submit(logits.agree, self._path, len(self.info.class_names))
             with_one.shutdown(wait=False)
 
     def _check_logits(self) -> None:
-        """PctError with the number of rows whose logits disagree."""
+        """Raise PctError with the number of rows whose logits disagree with the prediction."""
         with sql.connect() as connection:
             self.attach(connection, "mine", vectors=True)
             logits.check(connection, "mine", len(self.info.class_names), self.what)

@@ -1,4 +1,4 @@
-"""Writing tables: a few batches at a time, and each file whole or not at all."""
+"""Writes tables a few batches at a time, and each file as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROW_GROUP = 100_000
 
 
 def without_vectors(table: pa.Table) -> pa.Table:
-    """The table without logits and features."""
+    """Return the table without logits and features."""
     return table.drop_columns([name for name in VECTOR_COLUMNS if name in table.column_names])
 
 
@@ -49,7 +49,7 @@ def write_table(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 
 @dataclass(frozen=True)
 class TemporaryTable:
-    """A table at `path` in a temporary `folder`, which goes with the handle on it; the file itself has no metadata."""
+    """A table at `path` in a temporary `folder`, which goes with the handle on it. The file has no metadata."""
 
     info: TableInfo
     path: Path
@@ -62,7 +62,7 @@ def write_temporary(
     batches: Iterable[pa.RecordBatch],
     finish: Callable[[TableInfo], TableInfo] = lambda info: info,
 ) -> TemporaryTable:
-    """Write batches into a temporary folder; `finish` gives what is known of the table after the last of them."""
+    """Write batches into a temporary folder. `finish` adds what is known of the table after the last of them."""
     folder = tempfile.mkdtemp(prefix="pct-mlops-")
     path = Path(folder) / "table.parquet"
     try:
@@ -77,7 +77,7 @@ def write_temporary(
 
 
 def write_aside(path: Path, write: Callable[[Path], Any]) -> None:
-    """A reader sees the old file or the whole new one, also after a power cut."""
+    """Write a file so that a reader sees the old one or the whole new one, even after a power cut."""
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,12 +22,16 @@ attach MODEL FILE
 compare OLD NEW
   --split test|val
   --json FILE
+  --columns PAIRS
+  --classes NAMES
   --tracking-uri URI
 demo
   --folder DIR
   --set KEY=VALUE repeatable
 ensemble OUTPUT INPUTS...
   --split test|val
+  --columns PAIRS
+  --classes NAMES
   --tracking-uri URI
 explore [OLD] [NEW]
   --model NAME
@@ -36,6 +40,9 @@ explore [OLD] [NEW]
   --read-only
   --port INTEGER RANGE
   --headless
+  --columns PAIRS
+  --classes NAMES
+  --split NAME
   --tracking-uri URI
 floor [RECIPE]
   --seeds N
@@ -55,12 +62,16 @@ gate CANDIDATE
   --junit FILE
   --markdown FILE
   --explorer-url URL
+  --columns PAIRS
+  --classes NAMES
+  --split NAME
   --tracking-uri URI
 history NAME
   --tracking-uri URI
 import FILE OUTPUT
-  --classes FILE
   --ids FILE
+  --columns PAIRS
+  --classes NAMES
   --split NAME
   --model-name NAME
   --dataset NAME
@@ -131,6 +142,8 @@ update-predictions STORED NEW
   --new-val FILE
   --split test|train
   --json FILE
+  --columns PAIRS
+  --classes NAMES
   --tracking-uri URI
 verify NAME
   --repair

@@ -173,7 +173,7 @@ def _set(column, values, kind):
         (lambda p: _rewritten(p, lambda rows: rows.slice(0, 2)), "holds 2 rows but says 3"),
         (
             lambda p: _rewritten(p, lambda rows: rows.drop_columns(["label", "confidence"])),
-            "lacks the column label, conf",
+            "lacks the column label",
         ),
         (lambda p: _rewritten(p, _set("label", [0, 1, 2], pa.int64())), "'label' has type int64"),
         (

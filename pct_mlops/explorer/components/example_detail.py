@@ -61,9 +61,10 @@ def draw_answers(pair: Pair, row: FlipRow, titles: list[str]) -> None:
     )
     num_complete = 0
     for place, (who, title, table, answer, sure, on_target) in zip(st.columns(2, gap="medium"), sides, strict=True):
-        shares = example_facts.likeliest(pair, table, row.sample_id)
-        num_complete += shares is not None
-        if shares is None:
+        known = example_facts.likeliest(pair, table, row.sample_id)
+        num_complete += known is not None
+        shares: list[tuple[int, float | None]] = [*known] if known is not None else []
+        if known is None:
             shares = [(answer, sure)] if answer == row.label else [(answer, sure), (row.label, on_target)]
         with place:
             st.markdown(f"**{who}** · {plain(title)}")

@@ -34,16 +34,17 @@ def mark_of(is_right: bool) -> str:
     return f'<span class="pct-{colour}" role="img" aria-label="{kind}" title="{kind}">{sign}</span>'
 
 
-def distribution(shares: Sequence[tuple[str, float]], target: str, answer: str) -> str:
-    """Classes with their probabilities as bars; the target and a wrong answer are marked."""
+def distribution(shares: Sequence[tuple[str, float | None]], target: str, answer: str) -> str:
+    """Return classes with their probabilities, where known, as bars; the target and a wrong prediction are marked."""
     lines = []
     for name, share in shares:
         kind = "is-right" if name == target else "is-wrong" if name == answer else "other"
         sign = f"{mark_of(name == target)} " if name in (target, answer) else ""
-        width = 100 * min(max(share, 0.0), 1.0)
+        width = 100 * min(max(share or 0.0, 0.0), 1.0)
+        said = "not known" if share is None else percent(share)
         lines.append(
             f'<div class="pct-line"><span class="pct-name" title="{html_text(name)}">{sign}{html_text(name)}</span>'
-            f'<span class="pct-share">{percent(share)}</span></div>'
+            f'<span class="pct-share">{said}</span></div>'
             f'<div class="pct-track"><i class="pct-{kind}" style="width:{width:.1f}%"></i></div>'
         )
     return f'{STYLE}<div class="pct-dist">{"".join(lines)}</div>'
@@ -60,10 +61,11 @@ def _past_row(past: Past, titles: Sequence[str], is_here: bool) -> str:
     here = ' class="pct-here"' if is_here else ""
     if past.answer is None:
         return f'<tr{here}><td>{html_text(name)}</td><td colspan="2"><i>{html_text(past.problem)}</i></td></tr>'
-    right = past.answer.prediction == past.answer.label
+    right, known = past.answer.prediction == past.answer.label, past.answer.confidence
+    sure = "not known" if known is None else percent(known)
     return (
         f"<tr{here}><td>{html_text(name)}</td><td>{mark_of(right)} {html_text(titles[past.answer.prediction])}</td>"
-        f'<td class="pct-number">{percent(past.answer.confidence)}</td></tr>'
+        f'<td class="pct-number">{sure}</td></tr>'
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pct_mlops.config import unknown
 from pct_mlops.errors import TableError
-from pct_mlops.predictions.foreign.options import PREFIXES, USUAL_NAMES
+from pct_mlops.predictions.foreign.read_options import PREFIXES, USUAL_NAMES
 from pct_mlops.predictions.sql import quoted
 
 _VECTORS = ("probabilities", "logits")
@@ -42,7 +42,7 @@ class Layout:
 
 
 def find_columns(what: str, names: Sequence[str], mapping: Sequence[tuple[str, str]]) -> Layout:
-    """Return the layout of a table; PctError for two candidates for one meaning, or none where one is needed."""
+    """Return the layout of a table. Raise PctError for two candidates for one meaning, or where one is missing."""
     by_name = {name.lower(): name for name in names}
     found = {meaning: _single(what, meaning, by_name, mapping) for meaning in USUAL_NAMES}
     if found["sample_id"] is None:
@@ -145,13 +145,13 @@ def as_text(name: str, kind: str) -> str:
 
 
 def as_number(name: str, kind: str) -> str:
-    """Return SQL for a value as DOUBLE; NULL for a text that is no number."""
+    """Return SQL for a value as DOUBLE, or NULL for a text that is no number."""
     text = f"{quoted(name)}->>'$'" if kind == "JSON" else quoted(name)
     return f"TRY_CAST({text} AS DOUBLE)"
 
 
 def as_vector(scores: Scores, types: dict[str, str]) -> str:
-    """Return SQL for the scores of all classes as DOUBLE[]; NULL inside for what is no number."""
+    """Return SQL for the scores of all classes as DOUBLE[], with NULL for what is no number."""
     if scores.class_names is not None:
         return f"[{', '.join(as_number(name, types[name]) for name in scores.columns)}]"
     return f"TRY_CAST({quoted(scores.columns[0])} AS DOUBLE[])"

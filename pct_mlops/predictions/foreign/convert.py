@@ -16,10 +16,11 @@ import pyarrow as pa
 
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
-from pct_mlops.predictions.foreign.classes import Classes, NoClassError, settle_classes
+from pct_mlops.predictions.arrow_numbers import as_column
+from pct_mlops.predictions.foreign.class_indices import Classes, NoClassError, settle_classes
 from pct_mlops.predictions.foreign.columns import Layout, as_number, as_text, as_vector, find_columns, is_nested
-from pct_mlops.predictions.foreign.options import MAX_CLASSES, ReadOptions
-from pct_mlops.predictions.foreign.sources import Raw, open_file, open_frame
+from pct_mlops.predictions.foreign.open_raw import Raw, open_file, open_frame
+from pct_mlops.predictions.foreign.read_options import MAX_CLASSES, ReadOptions
 from pct_mlops.predictions.schema import (
     RESERVED,
     SCHEMA_VERSION,
@@ -37,13 +38,13 @@ _LOG = logging.getLogger(__name__)
 
 
 def convert_file(path: Path, options: ReadOptions, title: str = "") -> TemporaryTable:
-    """Convert a file or a folder of parts; PctError says what is wrong, with file and line or id."""
+    """Convert a file or a folder of parts. Raise PctError with the file, and the line or id, of what is wrong."""
     with sql.connect() as connection:
         return _convert(open_file(connection, path), options, str(path), title)
 
 
 def convert_frame(frame: Any, options: ReadOptions, title: str = "") -> TemporaryTable:
-    """Convert a frame in memory; PctError says what is wrong, with the id."""
+    """Convert a frame in memory. Raise PctError with the id of what is wrong."""
     with sql.connect() as connection:
         return _convert(open_frame(connection, frame), options, "", title)
 
@@ -150,11 +151,12 @@ class _Rows:
     def join_classes(self, classes: Classes) -> None:
         """Make the index of every label and prediction available to the queries that follow."""
         for column, indices in classes.indices.items():
-            table = pa.table({"value": pa.array(indices, pa.string()), "place": pa.array(indices.values(), pa.int32())})
-            sql.view_arrow(self.raw.connection, f"class_of_{column}", table)
+            given = {"values": list(indices), "places": list(indices.values())}
+            rows = "unnest($values::VARCHAR[]) AS value, unnest($places::INT[]) AS place"
+            self.raw.all(f"CREATE TABLE class_of_{column} AS SELECT {rows}", given)
 
     def slices(self) -> tuple[str, ...]:
-        """Return the further columns of few different values; those left out are named in a log line."""
+        """Return the further columns of few different values. A log line names those that are left out."""
         found: list[str] = []
         left: list[str] = []
         for name in self.layout.others:
@@ -198,7 +200,10 @@ class _Rows:
             columns: dict[str, Any] = {name: batch.column(name) for name in batch.schema.names}
             if reader is not None:
                 columns = {**reader.read(columns), **columns}
-            arrays = [_typed(columns[field.name], field.type) for field in schema]
+            arrays = [
+                as_column(found, field.type) if isinstance(found, np.ndarray) else found.cast(field.type)
+                for field, found in ((field, columns[field.name]) for field in schema)
+            ]
             yield pa.record_batch(arrays, schema=schema)
 
     def _class_columns(self) -> list[str]:
@@ -219,7 +224,7 @@ class _Rows:
         return f"raw {' '.join(joins)}"
 
     def _distinct(self, column: str) -> set[str]:
-        """Return the different values of a column of classes; PctError where they are too many to be classes."""
+        """Return the different values of a column of classes. Raise PctError where there are too many."""
         rows = self.raw.all(f"SELECT DISTINCT {self._text(column)} FROM raw LIMIT {MAX_CLASSES + 1}")
         name = getattr(self.layout, column)
         if len(rows) > MAX_CLASSES:
@@ -265,11 +270,3 @@ def _several(what: str, name: str, meaning: str) -> TableError:
         f"{what}: the column '{name}' holds several classes for an example, and one is compared: "
         "write a table for each label, with the classes yes and no."
     )
-
-
-def _typed(column: Any, kind: pa.DataType) -> pa.Array:
-    if isinstance(column, np.ndarray):
-        if pa.types.is_fixed_size_list(kind):
-            return pa.FixedSizeListArray.from_arrays(pa.array(column.reshape(-1), pa.float32()), type=kind)
-        return pa.array(column, kind)
-    return column.cast(kind)

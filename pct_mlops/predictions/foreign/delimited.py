@@ -1,6 +1,6 @@
 """Reads .csv and .tsv files: finds the separator, takes every value as text, and names the line of what is wrong.
 
-DuckDB's own search for separator, header and types is not used: it passes over lines that do not fit, and reads the id
+DuckDB's own search for separator, header and types is not used. It passes over lines that do not fit, and reads the id
 "007" as the number 7.
 """
 
@@ -23,7 +23,7 @@ _WIDTH = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 
 
 def read_delimited(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> list[str]:
-    """Load every file into a table of text columns, and return a SELECT for each; PctError names file and line."""
+    """Load every file into a table of text columns, and return a SELECT for each. PctError names file and line."""
     selects = []
     for number, path in enumerate(paths):
         separator, names = header(path)
@@ -45,7 +45,7 @@ def read_delimited(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path])
 
 
 def header(path: Path) -> tuple[str, list[str]]:
-    """Return the separator of a file and the names in its first line; PctError for a header that names no columns."""
+    """Return the separator of a file and the names in its first line. Raise PctError for a header without names."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)

@@ -1,4 +1,4 @@
-"""What a person may say about a file of predictions: its columns, its class names, its split."""
+"""Options of a person about a file of predictions: its columns, its class names and its split."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _EXAMPLE = "--columns label=gold,prediction=said"
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How to read files of predictions that another program wrote; tables of this package say all of it themselves.
+    """Options for files of predictions that another program wrote. Tables of this package need none.
 
     Attributes:
         columns: (meaning, column) pairs. Several columns for one meaning serve files that spell it differently.
-        classes: class names in the order of the class numbers; None takes them from the file.
+        classes: class names in the order of the class numbers. None takes them from the file.
         split: which part of the data set the examples are.
     """
 
@@ -49,19 +49,19 @@ class ReadOptions:
         class_names: Sequence[str] | None = None,
         split: str = "test",
     ) -> ReadOptions:
-        """Build options from the arguments of a Python call; PctError for an unknown meaning or a repeated class."""
+        """Build options from the arguments of a Python call. Raise PctError for an unknown word or repeated class."""
         pairs = tuple((_meaning(key), value) for key, value in (columns or {}).items())
-        classes = None if class_names is None else check_classes([str(name) for name in class_names], "class_names")
+        classes = None if class_names is None else checked_names([str(name) for name in class_names], "class_names")
         return cls(pairs, classes, split)
 
     @classmethod
     def parse(cls, columns: str | None = None, classes: str | None = None, split: str | None = None) -> ReadOptions:
-        """Build options from the words of a command line; PctError says what to write instead."""
+        """Build options from the words of a command line. PctError says what to write instead."""
         return cls(parse_columns(columns), parse_classes(classes), split or "test")
 
 
 def parse_columns(text: str | None) -> tuple[tuple[str, str], ...]:
-    """Read "label=gold,prediction=said" as pairs; None and "" give none."""
+    """Read "label=gold,prediction=said" as pairs. None and "" hold no pair."""
     pairs = []
     for word in text.split(",") if text else []:
         meaning, equals, column = (part.strip() for part in word.partition("="))
@@ -72,21 +72,21 @@ def parse_columns(text: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def parse_classes(text: str | None) -> tuple[str, ...] | None:
-    """Read class names from "cat,dog,owl" or from a file with one name a line; None and "" give None."""
+    """Read class names from "cat,dog,owl" or from a file with one name a line. Return None for None and ""."""
     if not text:
         return None
     if os.path.exists(text):
         wanted = "a file of class names, one a line"
-        return check_classes(read_text(Path(text), wanted=wanted, max_bytes=_MAX_BYTES).splitlines(), text)
+        return checked_names(read_text(Path(text), wanted=wanted, max_bytes=_MAX_BYTES).splitlines(), text)
     if "," not in text:
         raise ConfigError(
             f"There is no file {text}: give --classes a file of names, one a line, or a list like cat,dog."
         )
-    return check_classes([name.strip() for name in text.split(",")], "--classes")
+    return checked_names([name.strip() for name in text.split(",")], "--classes")
 
 
-def check_classes(names: Iterable[str], where: str) -> tuple[str, ...]:
-    """Return the names as they are; PctError for none, an empty one, a repeated one or too many."""
+def checked_names(names: Iterable[str], where: str) -> tuple[str, ...]:
+    """Return the names as they are. Raise PctError for no name, an empty one, a repeated one or too many."""
     found = tuple(names)
     if not found or not all(found):
         raise ConfigError(f"{where} holds no class name, or an empty one: give each class a name.")
@@ -99,7 +99,7 @@ def check_classes(names: Iterable[str], where: str) -> tuple[str, ...]:
 
 
 def _meaning(word: str) -> str:
-    """Return what a column can hold, under its first name; PctError for an unknown word."""
+    """Return what a column can hold, under its first name. Raise PctError for an unknown word."""
     for meaning, names in USUAL_NAMES.items():
         if word in names:
             return meaning

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pct_mlops.errors import TableError
-from pct_mlops.predictions.foreign.options import MAX_CLASSES, check_classes
+from pct_mlops.predictions.foreign.read_options import MAX_CLASSES, checked_names
 
 # A whole number as programs write class numbers, 7 or 7.0; 007 is a name.
 _WHOLE = re.compile(r"(0|[1-9][0-9]{0,17})(\.0+)?")
@@ -26,7 +26,7 @@ class Classes:
 
 
 class NoClassError(TableError):
-    """A value that stands for no class; the caller adds where it was found."""
+    """A value that stands for no class. The caller adds where it was found."""
 
     def __init__(self, column: str, value: str, names: Sequence[str]) -> None:
         self.column, self.value, self.names = column, value, names
@@ -41,8 +41,8 @@ def settle_classes(
     Args:
         what: the table, for errors.
         values: the different values of the columns label and, where there is one, prediction.
-        given: class names in their order; None takes them from the values.
-        num_scores: how many scores each example has; None without scores.
+        given: class names in their order. None takes them from the values.
+        num_scores: how many scores each example has. None means none.
 
     Raises:
         NoClassError: a value is no class.
@@ -50,7 +50,7 @@ def settle_classes(
     """
     from_data = False
     if given is not None:
-        names = check_classes(given, what)
+        names = checked_names(given, what)
         if num_scores is not None and num_scores != len(names):
             raise TableError(
                 f"{what} has {num_scores:,} scores for each example, and there are {len(names):,} class names."
@@ -68,7 +68,7 @@ def settle_classes(
 
 
 def _observed(what: str, values: Mapping[str, Collection[str]]) -> tuple[str, ...]:
-    """Return the names that occur, sorted; "0" to the greatest where all are whole numbers."""
+    """Return the names that occur, sorted. Where all are whole numbers, return "0" to the greatest."""
     whole = {column: _are_whole(found) for column, found in values.items() if found}
     if len(set(whole.values())) > 1 and not any(map(_WHOLE.fullmatch, _only(values, whole, False))):
         numbers, texts = (
@@ -81,7 +81,7 @@ def _observed(what: str, values: Mapping[str, Collection[str]]) -> tuple[str, ..
     together = {value for found in values.values() for value in found}
     if whole and all(whole.values()):
         return _numbers(what, 1 + max(int(value.split(".")[0]) for value in together))
-    return check_classes(sorted(together), what)
+    return checked_names(sorted(together), what)
 
 
 def _only(values: Mapping[str, Collection[str]], whole: Mapping[str, bool], wanted: bool) -> Iterable[str]:

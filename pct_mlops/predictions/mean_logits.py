@@ -13,6 +13,7 @@ import pyarrow as pa
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.arrays import softmax_columns
+from pct_mlops.predictions.arrow_numbers import as_column, numbers
 from pct_mlops.predictions.pairing import JOINED
 from pct_mlops.predictions.schema import TableInfo, arrow_schema
 from pct_mlops.predictions.writing import TemporaryTable, write_temporary
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pct_mlops.predictions.table import Predictions
 
 
-def mean_of(left: Predictions, right: Predictions) -> TemporaryTable:
+def write_mean(left: Predictions, right: Predictions) -> TemporaryTable:
     """Write the mean of the members' logits, every member weighing the same, however the sum is nested.
 
     The mean may be larger than memory, and is written to a temporary file.
@@ -62,17 +63,20 @@ def _mean_logits(
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in connection.sql(query).to_arrow_reader(8_192):
-            labels = batch.column(1).to_numpy()
-            parts = [np.asarray(batch.column(i).flatten(), np.float64).reshape(len(labels), -1) for i in (2, 3)]
+            labels = numbers(batch.column(1))
+            parts = [numbers(batch.column(i).flatten()).astype(np.float64).reshape(len(labels), -1) for i in (2, 3)]
             mean = ((parts[0] * old.num_members + parts[1] * new.num_members) / members).astype(np.float32)
-            flat = pa.array(mean.reshape(-1))
             arrays = [
                 batch.column(0),
                 batch.column(1),
                 *softmax_columns(mean, labels),
-                pa.FixedSizeListArray.from_arrays(flat, type=schema.field("logits").type),
+                mean,
             ]
             arrays += [batch.column(4 + i) for i in range(len(new.slices))]
-            yield pa.record_batch([pa.array(a) if isinstance(a, np.ndarray) else a for a in arrays], schema=schema)
+            filled = [
+                as_column(array, field.type) if isinstance(array, np.ndarray) else array
+                for array, field in zip(arrays, schema, strict=True)
+            ]
+            yield pa.record_batch(filled, schema=schema)
 
     return info, batches()

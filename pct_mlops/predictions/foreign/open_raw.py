@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.foreign.delimited import read_delimited
+from pct_mlops.predictions.schema import read_footer
 
 TEXT, LINES, PARQUET, ARRAYS = (".csv", ".tsv"), (".jsonl", ".ndjson"), ".parquet", ".npz"
 ENDINGS = (PARQUET, *TEXT, *LINES, ARRAYS)
@@ -55,7 +56,7 @@ def is_foreign(path: Path) -> bool:
 
 
 def open_file(connection: duckdb.DuckDBPyConnection, path: Path) -> Raw:
-    """Make a file, or a folder of parts, visible as `raw`; PctError when it cannot be read as what its ending says."""
+    """Make a file, or a folder of parts, visible as `raw`. Raise PctError when it is not what its ending says."""
     parts = _parts(path)
     ending, what = parts[0].suffix.lower(), str(path)
     if ending == ARRAYS:
@@ -66,6 +67,8 @@ def open_file(connection: duckdb.DuckDBPyConnection, path: Path) -> Raw:
         elif ending in LINES:
             _read_lines(connection, parts)
         else:
+            for part in parts:
+                read_footer(part)  # says better than DuckDB what is wrong with a file
             names = [glob.escape(str(part.absolute())) for part in parts]
             folders = path.is_dir()
             relation = connection.read_parquet(names, hive_partitioning=folders, union_by_name=folders)
@@ -74,7 +77,7 @@ def open_file(connection: duckdb.DuckDBPyConnection, path: Path) -> Raw:
 
 
 def open_frame(connection: duckdb.DuckDBPyConnection, frame: Any, what: str = "the frame") -> Raw:
-    """Make a frame (pandas, polars, Arrow, a DuckDB relation) visible as `raw`; PctError for anything else."""
+    """Make a frame (pandas, polars, Arrow, a DuckDB relation) visible as `raw`. Raise PctError for anything else."""
     table = _to_arrow(frame, what)
     if any(_HALF.search(str(field.type)) for field in table.schema):
         # DuckDB does not know them.
@@ -119,6 +122,9 @@ def _read_lines(connection: duckdb.DuckDBPyConnection, parts: list[Path]) -> Non
         # Depth 1: values stay as they were written, and no text is taken for a date. Every line is looked at for keys.
         lines = connection.read_json(names, format="newline_delimited", maximum_depth=1, sample_size=-1)  # type: ignore[arg-type]
         lines.create("raw")
+        if lines.columns == ["json"]:  # what lines are that hold no object
+            for part in parts:
+                _check_lines(part)
     except duckdb.Error as error:
         for part in parts:
             _check_lines(part)
@@ -143,11 +149,13 @@ def _check_lines(path: Path) -> None:
 
 
 def _open_arrays(connection: duckdb.DuckDBPyConnection, path: Path) -> Raw:
+    if not zipfile.is_zipfile(path):
+        raise TableError(f"{path} is no .npz file, or damaged: save arrays with numpy.savez.")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        why = "it holds objects, which could run code" if "pickle" in str(error) else "it is no .npz file, or damaged"
+        why = "it holds objects, which could run code" if "pickle" in str(error) else "it is damaged"
         raise TableError(f"{path} cannot be read ({why}): save plain arrays with numpy.savez.") from error
     names = next((arrays.pop(key) for key in CLASS_NAMES if key in arrays and arrays[key].ndim == 1), None)
     columns = {name: value for name, value in arrays.items() if value.ndim in (1, 2)}
@@ -160,7 +168,7 @@ def _open_arrays(connection: duckdb.DuckDBPyConnection, path: Path) -> Raw:
 
 
 def _column(value: np.ndarray) -> pa.Array:
-    """Return an array [N] or [N, width] as an Arrow column; text of any kind and dates as text."""
+    """Return an array [N] or [N, width] as an Arrow column. Text of any kind and dates become text."""
     if value.dtype.kind not in "biuf":
         value = value.astype(str)
     if value.dtype == np.float16:

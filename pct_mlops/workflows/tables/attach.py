@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pct_mlops.errors import ConfigError, DataError, PctError, TableError
 from pct_mlops.predictions import Predictions, ReadOptions
-from pct_mlops.predictions.alignment import common_classes, with_classes
+from pct_mlops.predictions.alignment import shared_class_order, with_classes
 from pct_mlops.predictions.described import save_described
 from pct_mlops.predictions.foreign import convert_frame
 from pct_mlops.workflows.runtime.references import is_file, open_table
@@ -237,7 +237,7 @@ def _in_the_order_of(production: tuple[Version | None, TableInfo | str], table: 
     if isinstance(before, str) or before.class_names == table.info.class_names:
         return table
     # All that production knows and no more: a table that was read from data may lack a class that does not occur.
-    if common_classes(before, table.info) is None or set(table.info.class_names) - set(before.class_names):
+    if shared_class_order(before, table.info) is None or set(table.info.class_names) - set(before.class_names):
         return table
     return Predictions.temporary(with_classes(table, before.class_names))
 

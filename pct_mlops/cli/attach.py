@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from pct_mlops.cli.options import empty_is_none, reading, tracking_uri
+from pct_mlops.cli.options import empty_is_none, reading_options, tracking_uri
 
 
 @click.command()
 @click.argument("model")
 @click.argument("file")
-@reading("What the predictions are about.  [default: test]")
+@reading_options("What the predictions are about.  [default: test]")
 @click.option(
     "--thumbnails", callback=empty_is_none, metavar="FILE", help="Pictures to show (Parquet: sample_id, png)."
 )

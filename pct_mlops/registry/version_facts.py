@@ -24,8 +24,8 @@ THUMBNAILS, TEXTS = ExampleFile("images", IMAGES_TAG), ExampleFile("texts", TEXT
 
 
 def record_weights(registry: Registry, version: Version, digest: str) -> None:
-    """Write the digest of the version's weights on the version, unless it is there already."""
-    if version.tags.get(WEIGHTS_TAG) == digest:
+    """Write the digest of the version's weights on the version, unless one is there already."""
+    if WEIGHTS_TAG in version.tags:
         return
     with said_plainly(f"recording the weights of {version.uri}"):
         registry.client.set_model_version_tag(version.name, str(version.version), WEIGHTS_TAG, digest)

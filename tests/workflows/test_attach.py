@@ -199,7 +199,7 @@ def test_from_python_with_what_mlflow_returned(foreign, tmp_path):
     table = foreign.table("pets-sklearn", 1)
     (tmp_path / "MLmodel").write_text("flavors: {}\n")
     client = foreign.registry.client
-    with mlflow.start_run() as run, pytest.raises(PctError, match="no model was logged"):
+    with mlflow.start_run(experiment_id="0") as run, pytest.raises(PctError, match="no model was logged"):
         pct_mlops.log_predictions(run, table, tracking_uri=foreign.uri)
     made = client.create_logged_model(run.info.experiment_id, name="m", source_run_id=run.info.run_id)
     client.log_model_artifact(made.model_id, str(tmp_path / "MLmodel"))
@@ -240,6 +240,7 @@ def test_a_version_that_no_run_made(store, tmp_path, capsys):
 
     save_described(rows, tmp_path / "own.parquet", weights="")
     assert store.pct("attach", "plain/1", tmp_path / "own.parquet") == 0
+    assert "It is not tied to the version's weights" in capsys.readouterr().out
     assert store.pct("gate", "plain/1", "--policy", store.policy("lenient"), "--promote") == 0
     (move,) = history(store.registry, "plain")
     assert (move.verdict, move.to_version) == ("BOOTSTRAP", 1)

@@ -84,6 +84,27 @@ def test_a_former_table_is_kept(foreign, capsys):
     assert former.accuracy() == foreign.table("pets-sklearn", 2).accuracy()
 
 
+def test_scored_versions_of_others_are_tied_to_their_files(foreign, tmp_path, capsys):
+    first, second = (foreign.free_version(f"pets-sklearn/{number}", "tied") for number in (1, 2))
+    demanding = foreign.policy(evidence={"tied": True})
+    for version in (first, second):
+        assert foreign.pct("attach", version, foreign.file("pets-sklearn", 1)) == 0
+        assert foreign.pct("gate", version, "--policy", demanding, "--promote") == 2
+        assert foreign.pct("score", version, "--data", foreign.folder / "test.csv", "--allow-code") == 0
+        assert foreign.pct("gate", version, "--policy", demanding, "--promote") == 0
+    files = foreign.registry.files(foreign.registry.resolve(first))
+    (tmp_path / "requirements.txt").write_text("another\n")
+    files.add(tmp_path / "requirements.txt", "")
+    capsys.readouterr()
+    assert foreign.pct("score", first, "--data", foreign.folder / "test.csv", "--allow-code") == 0, "copied before"
+    again = type(foreign)(foreign.uri, foreign.folder)
+    from pct_mlops.registry.artifacts import _downloads
+
+    _downloads.cache_clear()
+    assert again.pct("score", first, "--data", foreign.folder / "test.csv", "--allow-code") == 2
+    assert "changed since its weights were recorded" in capsys.readouterr().err
+
+
 def test_bad_input_of_each_flag(foreign, tmp_path, capsys):
     data = foreign.folder / "test.csv"
     frame = foreign.examples()

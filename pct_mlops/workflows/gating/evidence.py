@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pct_mlops.comparison import Comparison, compare
 from pct_mlops.config import Policy
 from pct_mlops.errors import NotComparableError, PctError, RegistryNotFoundError
-from pct_mlops.gate import ReviewState, apart_ids, review_state
+from pct_mlops.gate import ReviewState, Tie, Ties, apart_ids, review_state, tie_of
 from pct_mlops.workflows.runtime.references import have_same_content, open_source, version_predictions
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ class Evidence:
     """What `decide` is given beside the policy.
 
     `comparison` is None where there is none: then `problem` says why, or there is no baseline yet. `candidate` is about
-    the candidate's table, `review` is what reviewers' records add up to, `floor` what retraining alone flips. `new_uri`
+    the candidate's table, `review` is what reviewers' records add up to, `floor` what retraining alone flips, `ties`
+    whether the weights of the versions made their tables. `new_uri`
     and `old_uri` name what was compared.
     """
 
@@ -36,6 +37,7 @@ class Evidence:
     baseline_exists: bool = True
     review: ReviewState | None = None
     floor: Floor | None = None
+    ties: Ties | None = None
 
 
 def file_evidence(baseline: str, candidate: str, policy: Policy, reading: ReadOptions | None = None) -> Evidence:
@@ -66,12 +68,16 @@ def version_evidence(
             f"{version.uri} is the baseline itself: register a new candidate, then judge that."
         )
         return replace(start, problem=problem, candidate=_info(registry, version, split))
-    tables, lacking = _tables(registry, version, old, split, recompute)
-    if lacking or tables is None:
+    forced = recompute and policy.wanted_tie == "recomputed"
+    recomputed, lacking = _complete(registry, version, old, split, recompute=recompute, forced=forced)
+    if lacking:
         return replace(start, problem=lacking, candidate=_info(registry, version, split))
-    old_table, new_table = tables
+    old_table = version_predictions(registry, old, split) if old is not None else None
+    new_table = version_predictions(registry, version, split)
     review = _reviews(registry, version, old, target)
-    found = replace(start, candidate=new_table.info, review=review, floor=_floor(registry, target, new_table))
+    ties = _ties((version, new_table), (old, old_table), recomputed)
+    floor = _floor(registry, target, new_table)
+    found = replace(start, candidate=new_table.info, review=review, floor=floor, ties=ties)
     if old_table is None:
         return replace(found, problem=_flaw(new_table), baseline_exists=False)
     comparison, differing = _compare(old_table, new_table, policy, review)
@@ -105,23 +111,35 @@ def _is_same(registry: Registry, version: Version, old: Version) -> bool:
     return version.name != old.name and registry.have_same_files(version, old)
 
 
-def _tables(
-    registry: Registry, version: Version, old: Version | None, split: str, recompute: bool
-) -> tuple[tuple[Predictions | None, Predictions] | None, PctError | None]:
-    """((baseline's, candidate's), None), or (None, what is missing)."""
+def _complete(
+    registry: Registry, version: Version, old: Version | None, split: str, *, recompute: bool, forced: bool
+) -> tuple[bool, PctError | None]:
+    """Score the versions again where that is asked for and needed, or `forced`.
+
+    Returns whether that was done, and what is missing after it.
+    """
     problem = _missing(registry, version, old, split)
-    if problem and old is not None and recompute:
+    if forced or (problem and old is not None and recompute):
         # Loads models, and so torch: only where it is asked for and needed.
         from pct_mlops.workflows.gating.rescore import recompute as score_both
 
         score_both(registry, old, version, split=split)
-        problem = _missing(registry, version, old, split)
-    elif problem and old is not None:
+        return True, _missing(registry, version, old, split)
+    if problem and old is not None:
         problem = problem.reworded(f"{str(problem).rstrip('.')}, {RESCORE}.")
-    if problem:
-        return None, problem
-    old_table = version_predictions(registry, old, split) if old is not None else None
-    return (old_table, version_predictions(registry, version, split)), None
+    return False, problem
+
+
+def _ties(
+    candidate: tuple[Version, Predictions], baseline: tuple[Version | None, Predictions | None], recomputed: bool
+) -> Ties:
+    from pct_mlops.registry import WEIGHTS_TAG
+
+    def tie(version: Version, table: Predictions) -> Tie:
+        return Tie.RECOMPUTED if recomputed else tie_of(table.info.weights, version.tags.get(WEIGHTS_TAG, ""))
+
+    old, table = baseline
+    return Ties(tie(*candidate), tie(old, table) if old is not None and table is not None else None)
 
 
 def _missing(registry: Registry, version: Version, old: Version | None, split: str) -> PctError | None:

@@ -135,6 +135,7 @@ class GateRun:
             problem=evidence.problem,
             floor=evidence.floor.mean if evidence.floor else None,
             review=evidence.review,
+            ties=evidence.ties,
         )
         if plan is None:
             return Outcome.of(decision, evidence, ComparedPair(self.baseline or "", self.candidate))

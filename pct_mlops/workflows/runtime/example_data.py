@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.errors import DataError
-from pct_mlops.predictions.foreign.options import USUAL_NAMES
+from pct_mlops.predictions.foreign.read_options import USUAL_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,16 +7,30 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pct_mlops.errors import DataError
 from pct_mlops.workflows.runtime.model_weights import FILES
 
 if TYPE_CHECKING:
-    from pct_mlops.registry import ModelFiles
+    from pct_mlops.registry import ModelFiles, Registry, Version
 
 # What this package adds to a model's folder after it was made: none of it changes a prediction.
 OWN_FOLDERS = ("predictions", "images", "texts", "gate", "pct")
 # MLflow and Python write these into the folder of a model when it is loaded from a local store.
 _WRITTEN_ON_LOAD = {"registered_model_meta", "__pycache__"}
 _BLOCK = 1 << 20
+
+
+def version_digest(registry: Registry, version: Version) -> str:
+    """Return the digest of a version's weights. Raise PctError when it is not the one that was recorded."""
+    from pct_mlops.registry import WEIGHTS_TAG
+
+    recorded, digest = version.tags.get(WEIGHTS_TAG, ""), weights_digest(registry.files(version))
+    if recorded and recorded != digest:
+        raise DataError(
+            f"The files of {version.uri} changed since its weights were recorded ({recorded[:12]}, now {digest[:12]}): "
+            f"register the model again, or, where the change is right, delete the tag {WEIGHTS_TAG} of the version."
+        )
+    return digest
 
 
 def weights_digest(files: ModelFiles) -> str:

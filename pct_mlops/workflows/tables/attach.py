@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from pct_mlops.errors import ConfigError, DataError, PctError, TableError
 from pct_mlops.predictions import Predictions, ReadOptions
-from pct_mlops.predictions.alignment import common_classes, with_classes
+from pct_mlops.predictions.alignment import shared_class_order, with_classes
 from pct_mlops.predictions.described import save_described
 from pct_mlops.predictions.foreign import convert_frame
 from pct_mlops.workflows.runtime.references import is_file, open_table
 from pct_mlops.workflows.runtime.stored_tables import FOLDER, keep_former, stored_table
-from pct_mlops.workflows.runtime.weights_digest import weights_digest
+from pct_mlops.workflows.runtime.weights_digest import version_digest
 from pct_mlops.workflows.tables.example_files import prepared_texts, prepared_thumbnails
 
 if TYPE_CHECKING:
@@ -98,12 +98,16 @@ def attach(
     before = _table_of_production(registry, found, split)
     table = _in_the_order_of(before, table)
     words = {"model_name": found.name, "model_version": str(found.version), "model_uri": found.uri}
-    digest = _version_digest(table.info, files)
+    digest = _made_by(table.info, registry, found)
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
         aside = Path(folder)
         shown = _prepared(table, aside, thumbnails, texts)
         stored = store_table(files, table, split, replace=replace, aside=aside, **words)
-        notes = [*stored.notes, *_show_examples(registry, found, table.info, shown, replace=replace)]
+        notes = [
+            *stored.notes,
+            _tie(stored.table.info, digest),
+            *_show_examples(registry, found, table.info, shown, replace=replace),
+        ]
     record_weights(registry, found, digest)
     notes.append(_beside_production(before, stored.table.info))
     step = f"pct gate {found.name}/{found.version} --policy policy.yaml" if split == "test" else ""
@@ -164,12 +168,18 @@ def _opened(predictions: Any, options: ReadOptions) -> Predictions:
     return open_table(predictions, options)
 
 
-def _version_digest(info: TableInfo, files: ModelFiles) -> str:
+def _tie(info: TableInfo, digest: str) -> str:
+    if info.weights == digest:
+        return "It is tied to the version's weights, which made it."
+    return "It is not tied to the version's weights: nothing shows that they made it."
+
+
+def _made_by(info: TableInfo, registry: Registry, version: Version) -> str:
     """Return the digest of the version's weights. Raise PctError when the table says that others made it."""
-    digest = weights_digest(files)
+    digest = version_digest(registry, version)
     if info.weights and info.weights != digest:
         raise TableError(
-            f"The table was made by other weights ({info.weights[:12]}) than those of {files.title} ({digest[:12]}): "
+            f"The table was made by other weights ({info.weights[:12]}) than those of {version.uri} ({digest[:12]}): "
             "attach it to the version that made it."
         )
     return digest
@@ -227,7 +237,7 @@ def _in_the_order_of(production: tuple[Version | None, TableInfo | str], table: 
     if isinstance(before, str) or before.class_names == table.info.class_names:
         return table
     # All that production knows and no more: a table that was read from data may lack a class that does not occur.
-    if common_classes(before, table.info) is None or set(table.info.class_names) - set(before.class_names):
+    if shared_class_order(before, table.info) is None or set(table.info.class_names) - set(before.class_names):
         return table
     return Predictions.temporary(with_classes(table, before.class_names))
 

@@ -14,7 +14,7 @@ from pct_mlops.workflows.runtime.example_data import Examples, read_examples
 from pct_mlops.workflows.runtime.model_inputs import fitted, input_names
 from pct_mlops.workflows.runtime.model_outputs import joined, table_of
 from pct_mlops.workflows.runtime.predictors import Predictor, load_predictor
-from pct_mlops.workflows.runtime.weights_digest import weights_digest
+from pct_mlops.workflows.runtime.weights_digest import version_digest
 from pct_mlops.workflows.tables.attach import store_table
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def score_data(
     version = registry.resolve(reference)
     files = registry.files(version)
     name = f"{version.name}/{version.version}"
-    # Before and after: nobody should replace the files in between.
-    digest = weights_digest(files)
+    digest = version_digest(registry, version)
     predictor = load_predictor(
         files.folder(),
         version.uri,

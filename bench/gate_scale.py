@@ -22,7 +22,7 @@ from pathlib import Path
 from table_info import table_info
 
 from pct_mlops.predictions import Predictions, digest_of, sql
-from pct_mlops.predictions.schema import FIXED_COLUMNS, to_metadata
+from pct_mlops.predictions.schema import CONFIDENCE_COLUMNS, FIXED_COLUMNS, to_metadata
 
 NUM_CLASSES, SIMILAR = 1000, 20  # a wrong prediction is one of 20 similar classes
 STRIDE = 7_919_000_001  # coprime to every power of ten, so that it gives the second table another order
@@ -89,7 +89,7 @@ def write_tables(folder: Path, num_rows: int) -> list[Path]:
         pairs = f"SELECT {id_of(num_rows)}, {label_of(num_rows)} FROM range({num_rows}) AS t(i)"
         digest = digest_of(connection.sql(pairs).to_arrow_reader(65_536), names)
         for version, name in ((1, "old"), (2, "new")):
-            info = table_info(version, names, num_rows, tuple(FIXED_COLUMNS), digest=digest)
+            info = table_info(version, names, num_rows, (*FIXED_COLUMNS, *CONFIDENCE_COLUMNS), digest=digest)
             meta = ", ".join(f"'{key}': '{value}'" for key, value in to_metadata(info).items())
             path = folder / f"{name}.parquet"
             options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100000, KV_METADATA {{{meta}}}"

@@ -119,8 +119,8 @@ def table_page() -> str:
         "sample_id": "names the example, the same in every table",
         "label": "index of the target class",
         "prediction": "index of the class that the model says",
-        "confidence": "probability of the prediction",
-        "label_confidence": "probability of the target",
+        "confidence": "optional; probability of the prediction",
+        "label_confidence": "optional; probability of the target",
         "logits": "optional; here of 10 classes",
         "features": "optional; here 64 wide",
         "camera": "optional; any further column of text is a slice",
@@ -136,7 +136,8 @@ def table_page() -> str:
             "# Prediction table",
             f"One Parquet file for each model and evaluation set, version {SCHEMA_VERSION}, one row for each example. "
             "Two tables are joined by `sample_id`, never by the order of their rows. They can be compared when their "
-            "digests agree. `Predictions.from_arrays(...).save(path)` writes one.",
+            "digests agree. `Predictions.from_arrays(...).save(path)` writes one. `pct import FILE OUT` makes one of a "
+            "file that another program wrote.",
             "## Columns",
             md.table(("column", "type", "may be null", "meaning"), columns),
             "## File metadata",

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions, TableInfo
     from pct_mlops.registry import Registry, Version
     from pct_mlops.workflows.gating.evaluate import evaluate_candidate
+    from pct_mlops.workflows.tables.attach import attach
+    from pct_mlops.workflows.tables.log_predictions import log_predictions
 
     __version__: str
 
@@ -93,6 +95,7 @@ __all__ = [
     "Verdict",
     "Version",
     "__version__",
+    "attach",
     "build_distance",
     "build_focus",
     "build_objective",
@@ -100,6 +103,7 @@ __all__ = [
     "compare",
     "decide",
     "evaluate_candidate",
+    "log_predictions",
     "negative_flip_rate",
     "positive_flip_rate",
 ]
@@ -121,6 +125,8 @@ _MODULES = {
     "pct_mlops.registry": "Registry Version",
     "pct_mlops.version": "__version__:version",
     "pct_mlops.workflows.gating.evaluate": "evaluate_candidate",
+    "pct_mlops.workflows.tables.attach": "attach",
+    "pct_mlops.workflows.tables.log_predictions": "log_predictions",
 }
 _HOME = {entry.partition(":")[0]: (module, entry) for module, names in _MODULES.items() for entry in names.split()}
 

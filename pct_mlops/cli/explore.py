@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pct_mlops.cli.options import empty_is_none, overrides, tracking_uri
+from pct_mlops.cli.options import empty_is_none, overrides, reading_options, tracking_uri
 
 
 @click.command()
@@ -18,9 +18,16 @@ from pct_mlops.cli.options import empty_is_none, overrides, tracking_uri
     metavar="PATH",
     help="Folder of the data set, for full images, or a Parquet file (sample_id, png) for two files.",
 )
+@click.option(
+    "--texts",
+    callback=empty_is_none,
+    metavar="FILE",
+    help="Texts or rows of the examples (.csv, .tsv, .jsonl, .parquet), with a column of ids.",
+)
 @click.option("--read-only", is_flag=True, help="Show reviews, but let nobody write one.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8501, show_default=True)
 @click.option("--headless", is_flag=True, help="Do not open a browser.")
+@reading_options("What the files of other programs are predictions on.  [default: test]")
 @tracking_uri
 def explore(
     *,
@@ -29,9 +36,13 @@ def explore(
     model: str | None,
     policy: str | None,
     images: str | None,
+    texts: str | None,
     read_only: bool,
     port: int,
     headless: bool,
+    columns: str | None,
+    classes: str | None,
+    split: str | None,
     tracking_uri: str | None,
 ) -> None:
     """Open the explorer on two versions or two files.
@@ -40,8 +51,9 @@ def explore(
     Examples:
       pct explore                                   over the registry
       pct explore --model fashion-mnist --policy projects/fashion_mnist/policy.yaml
-      pct explore old.parquet new.parquet           two files, no registry
+      pct explore old.parquet new.csv               two files, no registry
       pct explore --images /data/pets               full images from the data set's folder
+      pct explore old.csv new.csv --texts mail.csv  examples show their text, or their columns
     """
     from pct_mlops.workflows.explore import start
 
@@ -54,7 +66,9 @@ def explore(
         headless=headless,
         tracking_uri=tracking_uri,
         images=images,
+        texts=texts,
         read_only=read_only,
+        reading={"--columns": columns, "--classes": classes, "--split": split},
     )
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pct_mlops.cli.options import ReportFile, empty_is_none, tracking_uri
+from pct_mlops.cli.options import ReportFile, empty_is_none, reading_options, tracking_uri
 from pct_mlops.cli.streams import keep_stdout_free, show
 from pct_mlops.config import Policy
 from pct_mlops.errors import ConfigError, PctError
+from pct_mlops.predictions import ReadOptions
 
 if TYPE_CHECKING:
     from pct_mlops.workflows.gating.report_files import ReportFiles
@@ -39,6 +40,7 @@ FILE = ReportFile()
     metavar="URL",
     help="Link to this explorer (or PCT_EXPLORER_URL).",
 )
+@reading_options("What the files of other programs are predictions on.  [default: test]")
 @tracking_uri
 def gate(
     *,
@@ -71,6 +73,7 @@ def gate(
       pct gate shoes/4 --promote --pin-fixed
       pct gate shoes/4 --json - | jq .verdict
       pct gate new.parquet --baseline old.parquet
+      pct gate new.csv --baseline old.jsonl --columns label=gold,prediction=said
     """
     from pct_mlops.reports import checked_explorer, render_decision
     from pct_mlops.reports.terminal import clean
@@ -81,13 +84,14 @@ def gate(
 
     files = ReportFiles(json_file, junit_file, markdown_file)
     files.keep_off([candidate, policy, asked["baseline"]])
+    options = ReadOptions.parse(*(asked.pop(name) for name in ("columns", "classes", "split")))
     rules = _read_policy(policy, files)
     files.explorer = explorer = checked_explorer(explorer_url) if explorer_url else ""
     pin = pinned_file(rules.pinned, Path(policy)) if pin_fixed else None
     # Then a program reads standard output, and the text for people goes to standard error.
     if err := any(map(is_stdout, files.paths)):
         keep_stdout_free()
-    outcome = evaluate_candidate(candidate, rules, pin=pin, files=files, **asked)
+    outcome = evaluate_candidate(candidate, rules, pin=pin, files=files, reading=options, **asked)
     try:
         show(render_decision(outcome.decision, outcome.comparison), err=err)
         for line in outcome.remarks:

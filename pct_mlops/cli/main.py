@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from pct_mlops.cli import (
+    attach,
     explore,
     gate,
     listing,
@@ -39,7 +40,7 @@ from pct_mlops.workflows.runtime.distributed import (
 ERROR, INTERRUPTED = 2, 130
 # These verbs end within seconds. Garbage collection would take a third of that time: while mlflow is imported, and at
 # the end.
-SHORT_VERBS = {"compare", "gate", "history", "list", "policy", "review", "rollback", "verify"}
+SHORT_VERBS = {"attach", "compare", "gate", "history", "list", "policy", "review", "rollback", "verify"}
 
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -70,7 +71,7 @@ def pct(debug: bool) -> None:
       pct train projects/fashion_mnist/recipe.yaml --loss cna
       pct gate fashion-mnist@candidate --policy projects/fashion_mnist/policy.yaml --promote
 
-    Write a model as name@alias, name/3 or models:/name@alias, or give a file of predictions (.parquet). The registry is
+    Write a model as name@alias, name/3 or models:/name@alias, or give a file of predictions. The registry is
     MLflow's. Set MLFLOW_TRACKING_URI to choose it. By default it is mlflow.db in the current folder.
 
     Exit codes: 0 passed or done, 1 refused by the gate, 2 error, 3 inconclusive.
@@ -80,6 +81,7 @@ def pct(debug: bool) -> None:
 for _command in (
     training.train,
     training.score,
+    attach.attach,
     sweeps.sweep,
     sweeps.floor,
     tables.compare,

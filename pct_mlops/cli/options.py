@@ -66,6 +66,28 @@ def tracking_uri(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def reading_options(split: str = "") -> Callable[..., Any]:
+    """--columns and --classes, about files that another program wrote; with `split` also --split, described by it."""
+
+    def added(command: Callable[..., Any]) -> Callable[..., Any]:
+        if split:
+            command = click.option("--split", callback=empty_is_none, metavar="NAME", help=split)(command)
+        command = click.option(
+            "--classes",
+            callback=empty_is_none,
+            metavar="NAMES",
+            help="Class names in their order: a list as cat,dog, or a file with one a line.  [default: the file's]",
+        )(command)
+        return click.option(
+            "--columns",
+            callback=empty_is_none,
+            metavar="PAIRS",
+            help="What the file calls its columns, for example label=gold,prediction=said.  [default: usual names]",
+        )(command)
+
+    return added
+
+
 def overrides(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the repeatable option --set key=value to a command."""
     return click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from pct_mlops.cli.options import empty_is_none, in_processes, overrides, tracki
 from pct_mlops.config import Recipe
 from pct_mlops.config.base import read_yaml
 from pct_mlops.workflows.runtime.distributed import is_main_process
+
+if TYPE_CHECKING:
+    from pct_mlops.predictions import Predictions
 
 DEFAULT_RECIPE = "projects/fashion_mnist/recipe.yaml"
 
@@ -75,6 +79,13 @@ def train(
 @click.option("--split", type=click.Choice(["test", "val", "train"]), default="test", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), help="Write the table here, and not to the registry.")
 @click.option("--recipe", callback=empty_is_none, metavar="FILE", help="Use this recipe instead of the model's own.")
+@click.option(
+    "--data", callback=empty_is_none, metavar="FILE", help="Labelled examples: .csv, .tsv, .parquet, .jsonl or .npz."
+)
+@click.option("--columns", callback=empty_is_none, metavar="PAIRS", help="For example label=gold,sample_id=key.")
+@click.option("--classes", callback=empty_is_none, metavar="NAMES", help="In the order of the scores; a list or file.")
+@click.option("--scores", type=click.Choice(["logits", "probabilities"]), help="[default: what they look like]")
+@click.option("--allow-code", is_flag=True, help="Load a model whose loading runs code that came with it.")
 @overrides
 @tracking_uri
 def score(
@@ -83,6 +94,11 @@ def score(
     split: str,
     output: Path | None,
     recipe: str | None,
+    data: str | None,
+    columns: str | None,
+    classes: str | None,
+    scores: str | None,
+    allow_code: bool,
     overrides: list[str],
     tracking_uri: str | None,
 ) -> None:
@@ -91,18 +107,42 @@ def score(
     MODEL is a registered version or a checkpoint: a folder, or a .pth.tar of torchvision's layout. The data are those
     of its own recipe. --set data.root=... points elsewhere.
 
+    With --data, MODEL is a version of any flavour that has a signature. The file has a column for the id and the label
+    of each example, and the columns that the model takes; .npz has arrays of these names and 'images'. Nothing that
+    came with a model is run, unless you trust its authors and say --allow-code.
+
     \b
     Examples:
       pct score fashion-mnist@production
       pct score fashion-mnist/3 --split val --output val.parquet
+      pct score reviews/7 --data test.csv --columns label=stars --allow-code
       pct score model_best.pth.tar --recipe imagenet.yaml --output old.parquet
       torchrun --nproc_per_node 2 -m pct_mlops score fashion-mnist/3
     """
+    from pct_mlops.predictions import ReadOptions
     from pct_mlops.workflows.runtime.atomic_files import keep_off
     from pct_mlops.workflows.tables.score import score as run
+    from pct_mlops.workflows.tables.score_data import check_words, score_data
 
-    keep_off([output], [model, recipe])
-    table = run(
+    keep_off([output], [model, recipe, data])
+    given = {"--columns": columns, "--classes": classes, "--scores": scores, "--allow-code": allow_code}
+    check_words(data=data, recipe=recipe, overrides=overrides, given=given)
+    if data is not None:
+        reading = ReadOptions.parse(columns, classes, split)
+        table = score_data(
+            model,
+            Path(data),
+            split=split,
+            columns=dict(reading.columns),
+            classes=reading.classes,
+            scores=scores,
+            allow_code=allow_code,
+            output=output,
+            tracking_uri=tracking_uri,
+        )
+        _show_scored(table, model, split, output)
+        return
+    scored = run(
         model,
         split=split,
         overrides=overrides,
@@ -110,9 +150,13 @@ def score(
         output=output,
         tracking_uri=tracking_uri,
     )
-    if table is not None and is_main_process():
-        where = output or f"{model}, predictions/{split}.parquet"
-        click.echo(f"{table.info.num_examples:,} predictions, accuracy {table.accuracy():.2%}: {where}")
+    if scored is not None and is_main_process():
+        _show_scored(scored, model, split, output)
+
+
+def _show_scored(table: Predictions, model: str, split: str, output: Path | None) -> None:
+    where = output or f"{model}, predictions/{split}.parquet"
+    click.echo(f"{table.info.num_examples:,} predictions, accuracy {table.accuracy():.2%}: {where}")
 
 
 def _without_another_loss(recipe: str, loss: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pct_mlops.cli.options import empty_is_none, overrides, tracking_uri
+from pct_mlops.cli.options import empty_is_none, overrides, reading_options, tracking_uri
 from pct_mlops.cli.streams import show
 from pct_mlops.errors import ConfigError
 
@@ -137,6 +137,7 @@ def interpolate(
 @_file("--new-val", "Val predictions of the new model.  [default: the version's own]")
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
 @_file("--json", "Also write the metrics here.")
+@reading_options()
 @tracking_uri
 def update_predictions(
     *,
@@ -150,6 +151,8 @@ def update_predictions(
     new_val: str | None,
     split: str,
     json: str | None,
+    columns: str | None,
+    classes: str | None,
     tracking_uri: str | None,
 ) -> None:
     """Update STORED labels by NEW where that helps.
@@ -163,7 +166,7 @@ def update_predictions(
       pct update-predictions a.parquet b.parquet --stored-val a-val.parquet --new-val b-val.parquet \\
         --strategy cr --cost-ratio 5 --output updated.parquet
     """
-    from pct_mlops.predictions import UpdateRule, default_smoothing
+    from pct_mlops.predictions import ReadOptions, UpdateRule, default_smoothing
     from pct_mlops.reports import prediction_update_to_json, render_against
     from pct_mlops.workflows.runtime.atomic_files import keep_off, write_json
     from pct_mlops.workflows.tables.update_predictions import update_predictions as run
@@ -180,6 +183,7 @@ def update_predictions(
         smoothing=smoothing,
         split=split,
         tracking_uri=tracking_uri,
+        reading=ReadOptions.parse(columns, classes),
     )
     if json:
         ratio = rule.cost_ratio if strategy == "cr" else None
@@ -196,37 +200,39 @@ def update_predictions(
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
-@_file("--classes", "Class names, one a line.  [default: 0, 1, ...]")
-@_file("--ids", "sample_ids, one a line.  [default: SPLIT/000000, ...]")
-@click.option("--split", default="test", show_default=True, metavar="NAME", help="What the examples are called.")
+@_file("--ids", "sample_ids of a .result file, one a line.  [default: SPLIT/000000, ...]")
+@reading_options("What the predictions are on.  [default: test]")
 @click.option("--model-name", callback=empty_is_none, metavar="NAME", help="[default: the file's name]")
 @click.option("--dataset", default="", metavar="NAME", help="Data set, kept in the table.")
 def import_result(
     *,
     file: Path,
     output: Path,
-    classes: str | None,
     ids: str | None,
-    split: str,
+    columns: str | None,
+    classes: str | None,
+    split: str | None,
     model_name: str | None,
     dataset: str,
 ) -> None:
-    """Turn a .result FILE of the original code into a table.
+    """Turn a FILE of predictions into a table.
 
-    FILE holds pred, gt, outputs and perhaps features, saved with torch.save. A file that would run code is refused. The
-    other verbs read .result files directly, with the defaults below.
+    FILE comes from any program (.parquet, .csv, .tsv, .jsonl, .npz, a folder of parts), or is a .result file of the
+    original code. A file that would run code is refused. The other verbs read all of these directly.
 
     \b
-    Example:
+    Examples:
+      pct import predictions.csv new.parquet --columns id=name,label=gold,prediction=said
+      pct import probabilities.npz new.parquet --classes cat,dog,owl
       pct import model_best.result old.parquet --classes classes.txt --split val
     """
+    from pct_mlops.predictions import ReadOptions
     from pct_mlops.workflows.runtime.atomic_files import keep_off
-    from pct_mlops.workflows.runtime.legacy_results import import_result as run
+    from pct_mlops.workflows.tables.import_predictions import import_predictions as run
 
     keep_off([output], [file, classes, ids])
-    names, lines = (Path(path) if path else None for path in (classes, ids))
-    table = run(file, classes=names, ids=lines, split=split or "test", model_name=model_name, dataset=dataset)
-    table = table.save(output)
+    options = ReadOptions.parse(columns, classes, split)
+    table = run(file, options, ids=Path(ids) if ids else None, model_name=model_name, dataset=dataset).save(output)
     classes_of = f"{table.info.num_examples:,} predictions of {len(table.info.class_names)} classes"
     click.echo(f"{classes_of}, accuracy {table.accuracy():.2%}: {output}")
 

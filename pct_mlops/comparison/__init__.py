@@ -1,7 +1,8 @@
 """Compares two prediction tables: the 2x2 of flips, metrics with bounds, slices, and the flips themselves."""
 
 from pct_mlops.comparison.compare import Comparison, compare
-from pct_mlops.comparison.flips import KINDS, SORTS, FlipFilter, FlipRow
+from pct_mlops.comparison.example_inputs import example_rows
+from pct_mlops.comparison.flips import KINDS, SORTS, FlipFilter, FlipRow, TextSearch
 from pct_mlops.comparison.intervals import clopper_pearson, fay_feuer, mcnemar_exact, tango
 from pct_mlops.comparison.metrics import METRICS, Metric
 from pct_mlops.comparison.results import ClassCounts, Estimate, FlipCell, FlipCounts, SliceCounts
@@ -23,8 +24,10 @@ __all__ = [
     "Metric",
     "SliceCounts",
     "SliceExcess",
+    "TextSearch",
     "clopper_pearson",
     "compare",
+    "example_rows",
     "fay_feuer",
     "mcnemar_exact",
     "tango",

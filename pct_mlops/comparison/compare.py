@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from pct_mlops.comparison.costs import costs_by_index
+from pct_mlops.comparison.example_inputs import input_conditions
 from pct_mlops.comparison.flips import FLIP_MATRIX, ONE_EXAMPLE, OTHER_CONFIDENCES, FlipFilter, FlipRow, page_query
 from pct_mlops.comparison.intervals import mcnemar_exact
 from pct_mlops.comparison.joined_pairs import Pairs
@@ -21,6 +22,7 @@ from pct_mlops.comparison.slices import Joined, SliceExcess, excesses, join_slic
 from pct_mlops.comparison.totals import Totals
 from pct_mlops.config import unknown
 from pct_mlops.errors import ConfigError, TableError
+from pct_mlops.predictions import pairing, sql
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions, TableInfo
@@ -57,8 +59,9 @@ def compare(
         >>> compare(old, new).counts
         FlipCounts(both_right=2, negative_flips=1, positive_flips=1, both_wrong=0)
     """
+    old, new = old.aligned(new)
     by_index = costs_by_index(new.info.class_names, costs)
-    connection = new.connect()
+    connection = sql.connect()
     try:
         new.pairs(old, connection).create_view("pairs")
         # If both tables have a column, that of the new one counts. SQL does not tell a from A.
@@ -70,13 +73,13 @@ def compare(
         first = str(error).strip().split("\n", 1)[0]
         raise TableError(f"The tables cannot be compared ({first}): write them again.") from error
     columns = own | dict.fromkeys(joined.columns, "extra")
-    pairs = Pairs(connection, columns, apart, by_index, new.show_progress)
+    pairs = Pairs(connection, columns, apart, by_index, sql.show_progress)
     own_costs = dict(costs) if costs is not None else None
     comparison = Comparison(old.info, new.info, pairs, joined, apart=frozenset(apart), costs=own_costs)
     # Keep the handles: some tables lie in a temporary file that goes with its handle, and later queries read it again.
     comparison.tables = (old, new)
     # So far only sums of hashes say that the tables are about the same examples. The join itself proves it.
-    new.check_joined(comparison.counts.total)
+    pairing.check_joined(comparison.counts.total, new.info)
     return comparison
 
 
@@ -159,6 +162,10 @@ class Comparison:
             if (every or not item.costly) and (self.costs is not None or not item.needs_costs)
         )
 
+    def lacking(self, name: str) -> str:
+        """Say which table lacks what a metric needs; empty where neither does."""
+        return metric(name).lacking({"old": self.old.columns, "new": self.new.columns})
+
     def estimate(
         self,
         name: str,
@@ -181,18 +188,13 @@ class Comparison:
         if class_index is None and definition.per_class:
             raise ConfigError(f"{name} is about one class: say which, by class_index.")
         totals = self._totals(class_index, slice)
+        if self.lacking(name):
+            return Estimate(name, None, None, None, confidence)
         if definition.costly:
             totals = self._calibrated(totals, class_index, slice)
         value, lower, upper, numerator, denominator = definition.evaluate(totals.scaled(scale), confidence)
-        return Estimate(
-            name,
-            value,
-            lower,
-            upper,
-            confidence,
-            None if numerator is None else round(numerator),
-            None if denominator is None else round(denominator),
-        )
+        counts = (None if number is None else round(number) for number in (numerator, denominator))
+        return Estimate(name, value, lower, upper, confidence, *counts)
 
     def classes(self, slice: tuple[str, str] | None = None) -> list[ClassCounts]:
         """Return the 2x2 of every class, even without examples, in the order of indices: over all, or in one slice."""
@@ -238,7 +240,7 @@ class Comparison:
         """Return one page of examples whose prediction changed. Kinds are negative, positive, both_wrong and all.
 
         `filters` are those of FlipFilter: target, old_prediction, new_prediction, slice, type_, confidence_range,
-        sample_ids, not_sample_ids.
+        sample_ids, not_sample_ids, text.
         """
         where, values = self._condition(FlipFilter(kind, **filters))
         query, page = page_query(where, sort, limit, offset)
@@ -268,11 +270,9 @@ class Comparison:
     def _condition(self, wanted: FlipFilter) -> tuple[str, dict[str, Any]]:
         where, values = wanted.condition()
         self._pairs.changed()
-        if wanted.slice is not None:
-            column, value = wanted.slice
-            table = self._pairs.changed_slices(column)
-            where += f" AND sample_id IN (SELECT sample_id FROM {table} WHERE slice_value = $slice_value)"
-            values["slice_value"] = value
+        for condition, more in input_conditions(self._pairs, wanted):
+            where += f" AND {condition}"
+            values |= more
         return where, values
 
     def _totals(self, index: int | None, slice: tuple[str, str] | None = None) -> Totals:

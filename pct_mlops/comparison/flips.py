@@ -8,6 +8,7 @@ from typing import Any
 
 from pct_mlops.config import unknown
 from pct_mlops.errors import ConfigError
+from pct_mlops.predictions.example_texts import ExampleTexts
 
 KINDS = {
     "negative": "kind = 'negative'",
@@ -27,6 +28,7 @@ SORTS = {
 }
 MAX_PAGE = 10_000
 MAX_SLICE_VALUE = 1000  # characters of a slice's value in an address, at most
+MAX_NEEDLE = 200  # characters of a text that is searched for
 # By how much the confidence in the target fell. Decimals make sure that 0.4 - 0.3 is 0.1.
 FALL = "old_label_confidence::DECIMAL(9, 6) - new_label_confidence::DECIMAL(9, 6)"
 _TYPES = {1: f"kind = 'negative' AND {FALL} <= 0.1", 2: f"kind = 'negative' AND {FALL} >= 0.5"}
@@ -65,7 +67,7 @@ FROM pairs
 
 @dataclass(frozen=True)
 class FlipRow:
-    """One example as both models see it. Classes are indices, confidences lie in [0, 1].
+    """One example as both models see it. Classes are indices, confidences lie in [0, 1] and are None where not known.
 
     Attributes:
         sample_id: id of the example in the tables.
@@ -91,11 +93,23 @@ class FlipRow:
     label: int
     old_prediction: int
     new_prediction: int
-    old_confidence: float
-    new_confidence: float
-    old_label_confidence: float
-    new_label_confidence: float
+    old_confidence: float | None
+    new_confidence: float | None
+    old_label_confidence: float | None
+    new_label_confidence: float | None
     kind: str
+
+
+@dataclass(frozen=True)
+class TextSearch:
+    """A search for examples whose text contains `needle`, upper and lower case alike.
+
+    It reads a file of texts, or the slice column `column` where `texts` is None.
+    """
+
+    needle: str
+    texts: ExampleTexts | None = None
+    column: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +126,7 @@ class FlipFilter:
         confidence_range: lowest and highest confidence of the new model in its prediction.
         sample_ids: ids of which the example must be one.
         not_sample_ids: ids of which the example must be none.
+        text: a part of the example's text.
     """
 
     kind: str = "negative"
@@ -123,6 +138,7 @@ class FlipFilter:
     confidence_range: tuple[float, float] | None = None
     sample_ids: Collection[str] | None = field(default=None)
     not_sample_ids: Collection[str] | None = field(default=None)
+    text: TextSearch | None = None
 
     def to_query(self, classes: Sequence[str], slice_values: Mapping[str, str] | None = None) -> dict[str, str]:
         """Write the filter as parameters of the explorer's address, without defaults. `from_query` reads them.
@@ -141,6 +157,8 @@ class FlipFilter:
             found["kind"] = self.kind
         if self.type_ is not None:
             found["type"] = str(self.type_)
+        if self.text is not None:
+            found["text"] = self.text.needle
         if self.confidence_range is not None:
             found["conf"] = "-".join(str(round(100 * value)) for value in self.confidence_range)
         if self.slice is not None:

@@ -86,10 +86,11 @@ count(*) FILTER (WHERE {side}_right), sum({side}_confidence::DECIMAL(18, 9)),
 sum((-ln(nullif({side}_label_confidence, 0)::DOUBLE))::DECIMAL(18, 9)),
 count(*) FILTER (WHERE {side}_label_confidence = 0)
 """
-# Both models in one pass: each row is a bin of one of them, and there the other's bin is NULL.
+# Both models in one pass: each row is a bin of one of them, and there the other's bin is NULL. A table without
+# confidences has one bin, NULL.
 _BINS = """
 WITH binned AS (SELECT {value} AS slice_value, {label} AS class_index, {old}, {new} FROM sliced)
-SELECT slice_value, class_index, old_bin, count(*), {old_sums}, {new_sums} FROM binned
+SELECT slice_value, class_index, grouping(old_bin) = 0, count(*), {old_sums}, {new_sums} FROM binned
 GROUP BY GROUPING SETS ((slice_value, class_index, old_bin), (slice_value, class_index, new_bin))
 """
 
@@ -118,7 +119,7 @@ class Pairs:
     ) -> None:
         self.slice_columns = tuple(slice_columns)
         self._prepare = prepare
-        self._sources = dict(slice_columns)
+        self.sources = dict(slice_columns)
         self._connection = connection
         self._costs = costs
         self._is_apart = f"({_IS_APART})" if apart else "false"
@@ -186,11 +187,11 @@ class Pairs:
         """Make the table of changed examples, and return its name."""
         return self.table("changed", CREATE_CHANGED)
 
-    def table(self, name: str, create: str) -> str:
+    def table(self, name: str, create: str, values: Mapping[str, Any] | None = None) -> str:
         """Make a table, if it is not there yet, and return its name."""
         with self._lock:
             if name not in self._tables:
-                self.query(create)
+                self.query(create, values)
                 self._tables[name] = name
             return name
 
@@ -219,7 +220,7 @@ class Pairs:
         """Tell whether a column has too many values to be one of slices, such as an id of each example."""
         self.check_slice(column)
         # Read from the table that holds the column, without the join that the sums need.
-        distinct = f"SELECT DISTINCT {quoted(column)} FROM {self._sources[column]} LIMIT {MAX_SLICES + 1}"
+        distinct = f"SELECT DISTINCT {quoted(column)} FROM {self.sources[column]} LIMIT {MAX_SLICES + 1}"
         return bool(self.query(f"SELECT count(*) FROM ({distinct})")[0][0] > MAX_SLICES)
 
     def _check_column(self, column: str) -> None:
@@ -260,9 +261,9 @@ class Pairs:
             **{f"{side}_sums": _SIDE_SUMS.format(side=side) for side in ("old", "new")},
         )
         groups: dict[Scope, tuple[list[Any], list[Any]]] = {}
-        for value, label, old_bin, num, *sums in self.query(query):
+        for value, label, is_old, num, *sums in self.query(query):
             old, new = groups.setdefault((value, label), ([], []))
-            if old_bin is not None:
+            if is_old:
                 old.append((num, *sums[:4]))
             else:
                 new.append((num, *sums[4:]))
@@ -291,7 +292,8 @@ def _calibration(bins: Sequence[Any]) -> Calibration:
     A target confidence of 0 has no finite logarithm, so then there is no NLL.
     """
     num = sum(row[0] for row in bins)
-    ece = sum(abs(row[1] - float(row[2])) for row in bins) / num
-    if any(row[4] for row in bins):
+    unknown = any(row[2] is None for row in bins)
+    ece = None if unknown else sum(abs(row[1] - float(row[2])) for row in bins) / num
+    if any(row[4] or row[3] is None for row in bins):
         return Calibration(ece, None)
     return Calibration(ece, float(sum(row[3] for row in bins)) / num)

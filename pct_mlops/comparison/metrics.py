@@ -7,9 +7,9 @@ denominator or an accuracy.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pct_mlops.comparison.intervals import clopper_pearson, fay_feuer, tango
 from pct_mlops.comparison.totals import Totals
@@ -39,6 +39,7 @@ class Metric:
         per_class: it needs a target class.
         costly: it takes another pass over the pairs.
         needs_costs: it is undefined without costs.
+        needs: columns of the joined tables that not every table has.
     """
 
     name: str
@@ -48,6 +49,19 @@ class Metric:
     per_class: bool = False
     costly: bool = False
     needs_costs: bool = False
+    needs: tuple[str, ...] = ()
+
+    def lacking(self, columns: Mapping[str, Collection[str]]) -> str:
+        """Say which side lacks a column that is needed; empty where nothing is lacking."""
+        split = (name.partition("_") for name in self.needs)
+        missing: dict[str, list[str]] = {}
+        for side, _, column in split:
+            if column not in columns[side]:
+                missing.setdefault(column, []).append(side)
+        return " and ".join(
+            f"neither table has {column}" if len(sides) > 1 else f"the {sides[0]} table has no {column}"
+            for column, sides in missing.items()
+        )
 
 
 METRICS: dict[str, Metric] = {}
@@ -63,12 +77,12 @@ def metric(name: str) -> Metric:
 Count = Callable[[Totals], float]
 
 
-def _add(name: str, evaluate: Callable[[Totals, float], MetricValue], **traits: bool) -> None:
+def _add(name: str, evaluate: Callable[[Totals, float], MetricValue], **traits: Any) -> None:
     info = METRIC_INFO[name]
     METRICS[name] = Metric(name, info.summary, info.unit, evaluate, **traits)
 
 
-def _share(name: str, numerator: Count, denominator: Count, **traits: bool) -> None:
+def _share(name: str, numerator: Count, denominator: Count, **traits: Any) -> None:
     """Add a share of examples. Its bounds are exact given its denominator."""
 
     def evaluate(totals: Totals, confidence: float) -> MetricValue:
@@ -80,19 +94,19 @@ def _share(name: str, numerator: Count, denominator: Count, **traits: bool) -> N
     _add(name, evaluate, **traits)
 
 
-def _number(name: str, top: Count, bottom: Count) -> None:
+def _number(name: str, top: Count, bottom: Count, **traits: Any) -> None:
     """Add a quotient that is no share of examples, and so has no interval here."""
 
     def evaluate(totals: Totals, confidence: float) -> MetricValue:
         below = bottom(totals)
         return MetricValue(top(totals) / below) if below > 0 and math.isfinite(below) else MetricValue()
 
-    _add(name, evaluate)
+    _add(name, evaluate, **traits)
 
 
-def _calibration(name: str, value: Callable[[Totals], float | None]) -> None:
+def _calibration(name: str, value: Callable[[Totals], float | None], needs: str) -> None:
     """Add a number that `Pairs.calibration` computes from the confidences."""
-    _add(name, lambda totals, confidence: MetricValue(value(totals)), costly=True)
+    _add(name, lambda totals, confidence: MetricValue(value(totals)), costly=True, needs=(needs,))
 
 
 def _accuracy_change(totals: Totals, confidence: float) -> MetricValue:
@@ -136,10 +150,11 @@ _share("bec_old", lambda t: t.both_wrong, lambda t: t.positive_flips + t.both_wr
 _share("churn", lambda t: t.negative_flips + t.positive_flips + t.both_wrong_changed, _num)
 _share("nfr_mc", lambda t: t.counted_flips + t.both_wrong_changed, _num)
 # Each flip weighs the new model's confidence in its prediction minus that in the target.
-_number("fractional_nfr", lambda t: t.excess_confidence, _num)
-_share("type_1_flips", lambda t: t.type_1, _num)
-_share("type_2_flips", lambda t: t.type_2, _num)
-_calibration("ece_old", lambda t: t.old_calibration.ece)
-_calibration("ece_new", lambda t: t.new_calibration.ece)
-_calibration("nll_old", lambda t: t.old_calibration.nll)
-_calibration("nll_new", lambda t: t.new_calibration.nll)
+_number("fractional_nfr", lambda t: t.excess_confidence, _num, needs=("new_confidence", "new_label_confidence"))
+_BOTH_TARGETS = ("old_label_confidence", "new_label_confidence")
+_share("type_1_flips", lambda t: t.type_1, _num, needs=_BOTH_TARGETS)
+_share("type_2_flips", lambda t: t.type_2, _num, needs=_BOTH_TARGETS)
+_calibration("ece_old", lambda t: t.old_calibration.ece, "old_confidence")
+_calibration("ece_new", lambda t: t.new_calibration.ece, "new_confidence")
+_calibration("nll_old", lambda t: t.old_calibration.nll, "old_label_confidence")
+_calibration("nll_new", lambda t: t.new_calibration.nll, "new_label_confidence")

@@ -21,8 +21,9 @@ from pct_mlops.errors import ConfigError, PctError
 
 # The largest policy file. The files that it names may be larger.
 MAX_BYTES = 256 * 1024
+RECOMPUTED = "recomputed"
 # Sections added after the first release. The digest omits them where unused, so that old digests stay valid.
-_LATER = ("pinned", "slices", "costs", "reviews")
+_LATER = ("pinned", "slices", "costs", "reviews", "evidence")
 _LATER_IN_RULES = ("max_times_floor", "classes", "slice")
 # These metrics depend on the baseline alone.
 _OF_THE_BASELINE = {"accuracy_old", "ece_old", "nll_old"}
@@ -66,6 +67,19 @@ class ReviewRules(Config):
     )
 
 
+class EvidenceRules(Config):
+    """What must be known of the tables that decide."""
+
+    tied: Literal[True] = Field(description="both tables were made by the weights of their versions")
+
+
+def _evidence(value: Any) -> Any:
+    known = value is None or value == RECOMPUTED or isinstance(value, EvidenceRules) or value == {"tied": True}
+    if not known or (isinstance(value, dict) and value["tied"] is not True):
+        raise ValueError("should be {tied: true} or recomputed")
+    return value
+
+
 def _costs(value: Any) -> Any:
     if value is None or isinstance(value, CostFile):
         return value
@@ -94,6 +108,7 @@ class Policy(Config):
         slices: further columns for rules on slices.
         costs: cost of a flip by class name, for weighted_nfr.
         reviews: effects of reviews on the decision.
+        evidence: facts that must be known of the tables that decide.
 
     Example:
         >>> from pct_mlops import Policy, Rule
@@ -113,6 +128,10 @@ class Policy(Config):
         default=None, description="cost of a flip by class name, for weighted_nfr; classes that are not named cost 1"
     )
     reviews: ReviewRules = Field(default_factory=ReviewRules, description="effects of reviews on the decision")
+    evidence: Annotated[EvidenceRules | Literal["recomputed"] | None, BeforeValidator(_evidence)] = Field(
+        default=None,
+        description="{tied: true}: the weights of both versions made their tables; recomputed: the gate made them",
+    )
 
     @field_validator("evaluation", mode="before")
     @classmethod
@@ -187,6 +206,13 @@ class Policy(Config):
     def class_costs(self) -> dict[str, float] | None:
         """Cost of a flip by class name, or None if the policy names none."""
         return _known(self.costs._costs, "costs") if isinstance(self.costs, CostFile) else self.costs
+
+    @property
+    def wanted_tie(self) -> str:
+        """What ties tables to models under this policy: "tied", "recomputed", or empty where nothing is asked for."""
+        if isinstance(self.evidence, EvidenceRules):
+            return "tied"
+        return self.evidence or ""
 
     @property
     def slices_path(self) -> Path | None:

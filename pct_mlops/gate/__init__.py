@@ -6,6 +6,7 @@ from pct_mlops.gate.decision import EXIT_CODES, Check, Decision, NotJudged, Verd
 from pct_mlops.gate.limit_distance import distance, is_at_most
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, in_force, review_state
 from pct_mlops.gate.rules import check_rule
+from pct_mlops.gate.ties import Tie, Ties, tie_of
 from pct_mlops.gate.whatif import limit_name, tightest, to_yaml, with_limits
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "Review",
     "ReviewKind",
     "ReviewState",
+    "Tie",
+    "Ties",
     "Verdict",
     "apart_ids",
     "check_rule",
@@ -27,6 +30,7 @@ __all__ = [
     "is_same_model",
     "limit_name",
     "review_state",
+    "tie_of",
     "tightest",
     "to_yaml",
     "with_limits",

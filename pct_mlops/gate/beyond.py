@@ -99,7 +99,8 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
         f"McNemar's test of net accuracy ({counts.positive_flips:,} gained, {counts.negative_flips:,} lost): "
         f"{probability(comparison.mcnemar())}; it says nothing about how many flips there are.",
     ]
-    if counted := counts.negative_flips - comparison.apart_counts:
+    counted = counts.negative_flips - comparison.apart_counts
+    if counted and not comparison.lacking("type_1_flips"):
         found.append(
             f"Of {counted:,} negative flips, {type_1:,} lost at most 0.1 of the confidence in the target "
             f"(type I) and {type_2:,} at least 0.5 (type II)."

@@ -12,6 +12,7 @@ from pct_mlops.gate.beyond import BEYOND_RULES, beyond_rules, counted_apart, not
 from pct_mlops.gate.decision import WORST_FIRST, Check, Decision, NotJudged, Verdict
 from pct_mlops.gate.reviews import ReviewState
 from pct_mlops.gate.rules import check_rule
+from pct_mlops.gate.ties import Ties, ties_notes, ties_refusal
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison
@@ -29,6 +30,7 @@ def decide(
     floor: float | None = None,
     review: ReviewState | None = None,
     pinned: Collection[str] | None = None,
+    ties: Ties | None = None,
 ) -> Decision:
     """Decide whether the candidate may replace the baseline.
 
@@ -41,6 +43,7 @@ def decide(
         floor: NFR of plain retraining on the same examples, for limits relative to it.
         review: the state that the reviewers' records add up to.
         pinned: ids that must not flip, instead of those that the policy names.
+        ties: whether the tables were made by the weights of their versions; None for tables of no version.
 
     Returns:
         The decision. Whatever is missing or unknown gives the verdict ERROR, not an exception.
@@ -61,7 +64,8 @@ def decide(
     review = review or ReviewState()
 
     refusal = problem or _refusal(policy, comparison, baseline_exists, candidate, review)
-    start = Decision(Verdict.ERROR, str(refusal or ""), (), policy, (), num_examples, new, old)
+    refusal = refusal or ties_refusal(policy, ties, new, old)
+    start = Decision(Verdict.ERROR, str(refusal or ""), (), policy, (), num_examples, new, old, ties=ties)
     if refusal:
         return replace(start, error_code=refusal.code if isinstance(refusal, PctError) else None)
     if comparison is None:
@@ -76,7 +80,7 @@ def decide(
         checks=tuple(checks),
         not_judged=tuple(small),
         apart=counted_apart(policy, comparison, review),
-        notes=notes(comparison),
+        notes=notes(comparison) + ties_notes(ties),
         error_code=_first_code(checks),
     )
 
@@ -102,7 +106,8 @@ def _first(start: Decision, checks: list[Check]) -> Decision:
     if open_:
         return replace(start, verdict=_worst(open_), sentence=open_[0].sentence, checks=tuple(checks))
     sentence = "There is no baseline yet: the candidate may become the first one."
-    return replace(start, verdict=Verdict.BOOTSTRAP, sentence=sentence, checks=tuple(checks))
+    told = ties_notes(start.ties)
+    return replace(start, verdict=Verdict.BOOTSTRAP, sentence=sentence, checks=tuple(checks), notes=told)
 
 
 def _refusal(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pct_mlops.config import Policy
+    from pct_mlops.gate.ties import Ties
     from pct_mlops.predictions import TableInfo
 
 
@@ -118,6 +119,7 @@ class Decision:
         notes: facts that are shown and decide nothing.
         error_code: code of the PctError that made the verdict ERROR, or of the first check that met one; None for any
             other reason.
+        ties: whether the weights of the versions made their tables; None for tables of no version.
 
     Example:
         >>> from pct_mlops import Policy, Rule, decide
@@ -137,6 +139,7 @@ class Decision:
     apart: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     error_code: str | None = None
+    ties: Ties | None = None
 
     @property
     def exit_code(self) -> int:

@@ -34,6 +34,13 @@ def explain(policy: Policy) -> list[str]:
         shown = ", ".join(f"{name} {cost:g}" for name, cost in list(costs.items())[:5])
         more = f" and {len(costs) - 5:,} more" if len(costs) > 5 else ""
         found.append(f"Costs of a flip: {shown}{more}; any other class 1.")
+    if policy.wanted_tie == "recomputed":
+        found.append("Evidence: the gate scores both models itself (--recompute); stored tables do not count.")
+    elif policy.wanted_tie:
+        found.append(
+            "Evidence: both tables were made by the weights of their versions, as 'pct train' and 'pct score' record "
+            "it; attached tables do not count."
+        )
     if policy.reviews.require_acceptance:
         found.append("Reviewers: one must accept the candidate for this very baseline, and none may have rejected it.")
     else:

@@ -85,7 +85,8 @@ class _RuleCheck:
     def observe(self, scope: Scope) -> Check:
         """Return the check with the verdict that it would have alone. Only an ERROR has its sentence already."""
         estimate = self.estimate(scope, self.confidence)
-        problem = _problem(self.rule, estimate, self.limit)
+        lacking = self.comparison.lacking(self.rule.metric)
+        problem = f"is not available: {lacking}." if lacking else _problem(self.rule, estimate, self.limit)
         return Check(
             metric=self.rule.metric,
             class_name=scope.class_name,

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
     from pct_mlops.comparison import Comparison
     from pct_mlops.predictions import Predictions
+    from pct_mlops.workflows.runtime.predictors import Predictor
 
+logger = logging.getLogger(__name__)
 PAGE = 10_000
 
 
@@ -48,6 +50,11 @@ class PctOptions:
         confidence: The confidence of the bounds.
         batch_size: The number of examples in one call of predict.
         metric_prefix: Text before the name of each metric.
+        allow_code: Load a baseline also where that runs code that came with it.
+        attach: Store the evaluated model's predictions with the model, as its table of `split`. True, or the version to
+            store them with.
+        split: The name of the stored table.
+        replace: Take the place of a table that is there, which is kept under another name.
     """
 
     baseline: str
@@ -57,6 +64,10 @@ class PctOptions:
     confidence: float = 0.95
     batch_size: int = 256
     metric_prefix: str = ""
+    allow_code: bool = False
+    attach: bool | str = False
+    split: str = "test"
+    replace: bool = False
 
     @classmethod
     def read(cls, given: dict[str, Any]) -> PctOptions:
@@ -72,6 +83,11 @@ class PctOptions:
             raise ConfigError(f"batch_size should be a whole number from 1 up, and it is {config.batch_size}.")
         if not isinstance(config.confidence, float) or not 0.5 < config.confidence < 1:
             raise ConfigError(f"confidence should be a number between 0.5 and 1, and it is {config.confidence}.")
+        for name in ("allow_code", "replace"):
+            if not isinstance(getattr(config, name), bool):
+                raise ConfigError(f"{name} should be True or False, and it is {getattr(config, name)!r}.")
+        if not isinstance(config.attach, bool | str) or config.attach == "":
+            raise ConfigError(f"attach should be True or a version such as 'pets/3', and it is {config.attach!r}.")
         return config
 
 
@@ -110,6 +126,8 @@ class FlipEvaluator:
         with _settings_kept():
             from pct_mlops import registry
         comparison, tables = _compare(model, dataset, config, registry)
+        if config.attach:
+            _attach(model, tables["new"], config)
         return _logged(comparison, tables, config, run_id, registry)
 
 
@@ -145,16 +163,44 @@ def _compare(model: Any, dataset: Any, config: PctOptions, registry: Any) -> tup
         uri, known = _resolved(config.baseline, registry)
         names = names or known
 
-    def table(asked: Any, name: str, address: str) -> Predictions:
-        scores = _scores(asked, features, config, registry.input_shape(asked))
+    def table(asked: Any, name: str, address: str, shape: tuple[int, ...] | None) -> Predictions:
+        scores = _scores(asked, features, config, shape)
         classes = tuple(str(item) for item in names or range(scores.shape[1]))
         labels = _labels(dataset.labels_data, classes)
         title = {"class_names": classes, "model_name": name, "model_uri": address, "dataset": "evaluated data"}
         return Predictions.from_arrays(ids, labels, scores, split="evaluated", **title)  # type: ignore[arg-type]
 
-    new = table(model, "evaluated model", getattr(model, "model_id", None) or "")
-    old = stored if stored is not None else table(registry.load_served(uri), "baseline", uri)
+    new = table(model, "evaluated model", getattr(model, "model_id", None) or "", registry.input_shape(model))
+    if stored is not None:
+        return compare(stored, new), {"old": stored, "new": new}
+    baseline = _load_baseline(uri, config, registry)
+    old = table(baseline, "baseline", uri, baseline.inputs.shape if baseline.inputs else None)
     return compare(old, new), {"old": old, "new": new}
+
+
+def _load_baseline(uri: str, config: PctOptions, registry: Any) -> Predictor:
+    from pct_mlops.workflows.runtime.predictors import load_predictor
+
+    return load_predictor(
+        registry.fetch_model(uri),
+        uri,
+        allow_code=config.allow_code,
+        how_to_allow="set allow_code: True in evaluator_config['pct']",
+        instead="give a predictions file as the baseline",
+    )
+
+
+def _attach(model: Any, table: Predictions, config: PctOptions) -> None:
+    """Store the evaluated model's table with the model, so that the gate can read it."""
+    from pct_mlops.predictions.described import described
+    from pct_mlops.workflows.tables.log_predictions import log_predictions
+
+    target = config.attach if isinstance(config.attach, str) else getattr(model, "model_id", None)
+    if target is None:
+        raise ConfigError("The evaluated model is no logged model of MLflow: name its version, as in attach: 'pets/3'.")
+    # Its own split is "evaluated", which no policy decides on.
+    stored = log_predictions(target, described(table, split=""), config.split, replace=config.replace)
+    logger.info(f"{stored.model} carries {stored.path} now: {stored.table.info.num_examples:,} examples.")
 
 
 def _resolved(reference: str, registry: Any) -> tuple[str, tuple[str, ...] | None]:

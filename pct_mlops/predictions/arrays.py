@@ -1,8 +1,8 @@
-"""From arrays in memory to columns that are safe to store."""
+"""Turns arrays in memory into columns that are safe to store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,31 +15,27 @@ from pct_mlops.errors import TableError
 SLAB = 1_000_000  # numbers, 8 MB of float64
 
 
-def checked_columns(
-    sample_ids: Sequence[str],
-    arrays: Mapping[str, npt.ArrayLike],
-    slices: Mapping[str, Sequence[str | None]],
-    num_classes: int,
-) -> tuple[pa.Array, dict[str, Any]]:
-    """The ids, and label [N], logits [N, C] and perhaps features [N, D]: equal lengths, in range, finite, typed."""
-    columns: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
-    for name, value in {**columns, **slices}.items():
-        if len(value) != len(sample_ids):
-            raise TableError(f"There are {len(sample_ids)} sample_ids but {len(value)} rows of {name}: give one each.")
-    ids = _checked_ids(sample_ids)
-    for name in columns.keys() - {"label"}:
-        columns[name] = _checked_vectors(name, columns[name], sample_ids)
-    if not num_classes or columns["logits"].shape[1] != num_classes:
-        raise TableError(f"logits have {columns['logits'].shape[1]} classes, but there are {num_classes} class names.")
-    columns["label"] = _checked_labels(columns["label"], num_classes)
-    return ids, columns
+def plain_array(name: str, value: Any) -> npt.NDArray[Any]:
+    """Return an array of any library, or a list, as a numpy array. Tensors may lie on any device."""
+    if isinstance(value, list | tuple) and value and hasattr(value[0], "detach"):
+        return np.stack([plain_array(name, item) for item in value])
+    if hasattr(value, "detach"):  # a tensor of torch, which is not imported here
+        value = value.detach().cpu()
+        value = value.float() if value.is_floating_point() else value
+        return np.asarray(value.numpy())
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise TableError(f"{name} are lists of unequal length: give each example as many numbers.") from error
 
 
-def _checked_ids(sample_ids: Sequence[str]) -> pa.Array:
+def checked_ids(sample_ids: Sequence[Any]) -> pa.Array:
+    """Return ids as an Arrow column of text. Raise PctError for no id, an empty one or a repeated one."""
     try:
         ids = pa.array(sample_ids, pa.string())
-    except (pa.ArrowException, TypeError) as error:
-        raise TableError("sample_ids should be strings: name every example with one.") from error
+    except (pa.ArrowException, TypeError, ValueError):
+        given = plain_array("sample_ids", sample_ids).reshape(-1).tolist()
+        ids = pa.array([None if value is None else str(value) for value in given], pa.string())
     if len(ids) == 0:
         raise TableError("There are no examples: a prediction table needs at least one.")
     if ids.null_count or pc.any(pc.equal(ids, "")).as_py():
@@ -51,31 +47,38 @@ def _checked_ids(sample_ids: Sequence[str]) -> pa.Array:
     return ids
 
 
-def _checked_vectors(name: str, value: npt.NDArray[Any], sample_ids: Sequence[str]) -> npt.NDArray[np.float32]:
+def checked_vectors(name: str, value: npt.NDArray[Any], ids: pa.Array, *, keep: bool = False) -> npt.NDArray[Any]:
+    """Return finite numbers [N, width] as float32, or with `keep` in their own precision."""
     if value.ndim != 2:
         raise TableError(f"{name} should have shape [examples, width], but has {list(value.shape)}.")
+    if value.dtype.kind not in "biuf":
+        raise TableError(f"{name} should be numbers, and are {value.dtype}.")
     with np.errstate(over="ignore"):
-        value = value.astype(np.float32)
+        value = value if keep and value.dtype.kind == "f" else value.astype(np.float32)
     finite = np.isfinite(value).all(axis=1)
     if not finite.all():
         row = int(np.argmin(finite))
-        raise TableError(f"{name} of '{sample_ids[row]}' are not finite (NaN or infinite): train or score again.")
+        raise TableError(f"{name} of '{ids[row].as_py()}' are not finite (NaN or infinite): train or score again.")
     return value
 
 
-def _checked_labels(labels: npt.NDArray[Any], num_classes: int) -> npt.NDArray[np.int32]:
+def checked_labels(name: str, labels: npt.NDArray[Any], num_classes: int) -> npt.NDArray[np.int32]:
+    """Return class indices [N] as int32. Raise PctError for one that is outside the classes."""
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise TableError(f"labels should be whole numbers of shape [examples], but are {labels.dtype}.")
+        raise TableError(f"{name}s should be whole numbers of shape [examples], but are {labels.dtype}.")
     if len(labels) and (labels.min() < 0 or labels.max() >= num_classes):
         wrong = labels.min() if labels.min() < 0 else labels.max()
-        raise TableError(f"Label {wrong} is outside 0 to {num_classes - 1}: check the class names.")
+        raise TableError(f"{name} {wrong} is outside 0 to {num_classes - 1}: check the class names.")
     return labels.astype(np.int32)
 
 
 def softmax_columns(
     logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Prediction, its softmax probability, and the label's [N]; in slabs, so that float64 copies stay small."""
+    """Return the prediction, its softmax probability and the label's, [N] each.
+
+    The work is done in slabs, so that float64 copies stay small.
+    """
     prediction = np.argmax(logits, axis=1).astype(np.int32)
     confidence = np.empty((2, len(logits)), np.float32)
     step = max(SLAB // logits.shape[1], 1)
@@ -91,7 +94,7 @@ def softmax_columns(
 
 
 def to_arrow(value: Any, kind: pa.DataType) -> pa.Array:
-    """A column of the file from a sequence [N] or an array [N, width]."""
+    """Return a column of the file from a sequence [N] or an array [N, width]."""
     if pa.types.is_fixed_size_list(kind):
         flat = pa.array(np.ascontiguousarray(value).reshape(-1), pa.float32())
         return pa.FixedSizeListArray.from_arrays(flat, type=kind)

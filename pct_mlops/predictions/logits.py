@@ -1,22 +1,21 @@
-"""Do a table's logits say what its predictions say?"""
+"""Checks that the predictions of a table are where its logits are largest."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
+from pct_mlops.predictions.arrow_numbers import numbers
 
-# So many are held against the predictions before anything is decided on them, within about a second; those of larger
-# tables are looked through by `pct_mlops.predictions.Predictions.verify` alone.
+# Up to so many logits are checked before anything is decided on a table, which takes about a second. Those of larger
+# tables are checked by `pct_mlops.predictions.Predictions.verify` alone.
 MAX_LOGITS = 50_000_000
 # The greatest is NaN where one is; a missing logit makes the list shorter.
 _WRONG = """SELECT count(*) FROM (SELECT prediction, logits::FLOAT[] AS scores FROM {name})
@@ -26,7 +25,7 @@ _WRONG = """SELECT count(*) FROM (SELECT prediction, logits::FLOAT[] AS scores F
 
 
 def agree(path: Path, num_classes: int) -> bool:
-    """Whether all is well beyond doubt, for less than the query that says how many rows are wrong."""
+    """Tell whether every prediction is where its logits are largest. This is faster than `check`, which counts."""
     try:
         with pq.ParquetFile(path) as file:
             batches = file.iter_batches(8_192, columns=["prediction", "logits"])
@@ -36,7 +35,7 @@ def agree(path: Path, num_classes: int) -> bool:
 
 
 def check(connection: duckdb.DuckDBPyConnection, name: str, num_classes: int, what: str) -> None:
-    """PctError where logits of the view `name` are not finite, or largest elsewhere than at the prediction."""
+    """Raise PctError where logits of the view `name` are not finite, or not largest at the prediction."""
     with sql.reading(what):
         (number,) = sql.one(connection, _WRONG.format(name=name), {"num_classes": num_classes})
     if number:
@@ -48,15 +47,8 @@ def check(connection: duckdb.DuckDBPyConnection, name: str, num_classes: int, wh
 def _agree(batch: pa.RecordBatch, num_classes: int) -> bool:
     answers, lists = batch.column("prediction"), batch.column("logits")
     lengths, scores = pc.list_value_length(lists), lists.flatten()
-    if lists.null_count or scores.null_count or answers.null_count or (_values(lengths) != num_classes).any():
+    if lists.null_count or scores.null_count or answers.null_count or (numbers(lengths) != num_classes).any():
         return False
-    values = _values(scores).reshape(-1, num_classes)
+    values = numbers(scores).reshape(-1, num_classes)
     top = values.max(axis=1)
-    return bool(np.isfinite(values).all() and (values[np.arange(len(batch)), _values(answers)] == top).all())
-
-
-def _values(array: pa.Array) -> npt.NDArray[Any]:
-    """Numbers without nulls, in place. Arrow's own ways to numpy import pandas, which takes longer than most tables."""
-    width = array.type.bit_width // 8
-    kind = np.dtype(f"f{width}" if pa.types.is_floating(array.type) else f"i{width}")
-    return np.frombuffer(array.buffers()[1], kind, len(array), array.offset * width)
+    return bool(np.isfinite(values).all() and (values[np.arange(len(batch)), numbers(answers)] == top).all())

@@ -1,44 +1,44 @@
-"""Two tables side by side: are they comparable, and if not, what differs? All in SQL."""
+"""Checks in SQL that two tables are comparable, says what differs if they are not, and joins them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import duckdb
-import numpy as np
-import pyarrow as pa
 
 from pct_mlops.errors import NotComparableError, TableError
 from pct_mlops.predictions import sql
-from pct_mlops.predictions.schema import TableInfo, arrow_schema
+from pct_mlops.predictions.schema import CONFIDENCE_COLUMNS, TableInfo, digest_of
 
 _RANGES = """
        count(*) FILTER (WHERE sample_id IS NULL OR sample_id = ''),
        count(*) FILTER (WHERE NOT coalesce(label BETWEEN 0 AND $last, false)),
        count(*) FILTER (WHERE NOT coalesce(prediction BETWEEN 0 AND $last, false)),
-       count(*) FILTER (WHERE NOT coalesce(confidence BETWEEN 0 AND 1 AND label_confidence BETWEEN 0 AND 1, false))
+       count(*) FILTER (WHERE NOT coalesce({confidences}, false))
 """
-# Different hashes are of different ids, and hashes take a third of the memory. Equal hashes settle nothing.
+# Different hashes mean different ids, and hashes take a third of the memory. Equal hashes do not mean equal ids.
 _ROW_CHECK = f"SELECT count(*), count(DISTINCT hash(sample_id)), sum(hash(sample_id, label)), {_RANGES} FROM {{name}}"
 _DISTINCT = "SELECT count(DISTINCT sample_id) FROM {name}"
 
 
 class RowHashes(NamedTuple):
-    """Of a table whose ids are unique: the sum of hash(sample_id, label), and whether no two ids have one hash."""
+    """Hashes of a table whose ids are unique: the sum of hash(sample_id, label), and whether all ids differ in hash."""
 
     total: int
     distinct: bool
 
 
 def check_rows(connection: duckdb.DuckDBPyConnection, name: str, info: TableInfo, what: str) -> RowHashes:
-    """PctError naming the first kind of impossible row in the view `name`; NaN lies outside every range.
+    """Raise PctError for the first kind of impossible row in the view `name`. NaN lies outside every range.
 
-    Returns the hashes of its rows, which do not depend on their order.
+    Return the hashes of its rows, which do not depend on their order.
     """
+    known = [column for column in CONFIDENCE_COLUMNS if column in info.columns]
+    confidences = " AND ".join(f"{column} BETWEEN 0 AND 1" for column in known) or "true"
     with sql.reading(what):
-        row = sql.one(connection, _ROW_CHECK.format(name=name), {"last": len(info.class_names) - 1})
+        query = _ROW_CHECK.format(name=name, confidences=confidences)
+        row = sql.one(connection, query, {"last": len(info.class_names) - 1})
         total, hashes, summed, nameless, labels, predictions, confidences = row
         distinct = hashes
         if hashes != total:
@@ -57,8 +57,14 @@ def check_rows(connection: duckdb.DuckDBPyConnection, name: str, info: TableInfo
     return RowHashes(int(summed), hashes == total)
 
 
+def digest_of_rows(connection: duckdb.DuckDBPyConnection, name: str, class_names: Sequence[str]) -> str:
+    """Return the digest of the relation `name`, whatever the order of its rows."""
+    ordered = connection.sql(f"SELECT sample_id, label FROM {name} ORDER BY sample_id, label")
+    return digest_of(ordered.to_arrow_reader(65_536), class_names)
+
+
 def check_classes(old: TableInfo, new: TableInfo) -> None:
-    """PctError when the class names differ, saying which."""
+    """Raise PctError when the class names differ, and say which."""
     if old.class_names == new.class_names:
         return
     gone = [name for name in old.class_names if name not in new.class_names]
@@ -80,10 +86,10 @@ def check_classes(old: TableInfo, new: TableInfo) -> None:
 def check_same_examples(
     connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo, hashes: tuple[RowHashes, RowHashes]
 ) -> None:
-    """PctError unless `old_table` and `new_table` hold the same ids with the same labels (ids are unique here).
+    """Raise PctError unless `old_table` and `new_table` hold the same ids with the same labels (ids are unique here).
 
-    Equal sums of hashes (of check_rows) stand for equal sets, which saves a join. Whoever counts the pairs must find as
-    many as there are examples: `check_joined`.
+    Equal sums of hashes (of check_rows) stand for equal sets, which saves a join. The caller counts the pairs and calls
+    `check_joined`, since equal sums are no proof.
     """
     if hashes[0].total == hashes[1].total and old.num_examples == new.num_examples and old.digest == new.digest:
         return
@@ -104,7 +110,7 @@ def check_same_examples(
 
 
 def check_joined(number: int, info: TableInfo) -> None:
-    """PctError unless all examples found their counterpart, by id and label."""
+    """Raise PctError unless every example was found in both tables, by id and label."""
     if number != info.num_examples:
         raise _not_comparable([f"{info.num_examples:,} examples, of which {number:,} were found in both tables"])
 
@@ -112,67 +118,30 @@ def check_joined(number: int, info: TableInfo) -> None:
 def joined(
     connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo, *, by_hash: bool
 ) -> duckdb.DuckDBPyRelation:
-    """The pairs of the views `old_table` and `new_table`, lazily.
+    """Return the pairs of the views `old_table` and `new_table`, lazily.
 
-    by_hash: the ids of either table are known to have a hash each, and the hashes are joined in their place. Numbers
-    take less memory than names: where a join of ids would spill to disk, this is twice as fast.
+    With `by_hash` the hashes of the ids are joined in their place, which the caller knows to be different for each id.
+    Numbers take less memory than names: where a join of ids would spill to disk, this is twice as fast.
     """
     known = {name.lower() for name in new.slices}
     columns = [f"n.{sql.quoted(name)}" for name in new.slices]
     columns += [f"o.{sql.quoted(name)}" for name in old.slices if name.lower() not in known]
+    # A table without confidences has none here either: NULL, which no sum counts.
     sides = [
-        f"{side[0]}.{name} AS {side}_{name}"
-        for name in ("prediction", "confidence", "label_confidence")
-        for side in ("old", "new")
+        (f"{side[0]}.{name}" if name in info.columns else "NULL::FLOAT") + f" AS {side}_{name}"
+        for name in ("prediction", *CONFIDENCE_COLUMNS)
+        for side, info in (("old", old), ("new", new))
     ]
     rights = [f"{side[0]}.prediction = n.label AS {side}_right" for side in ("old", "new")]
     wanted = ", ".join(["n.sample_id AS sample_id", "n.label AS label", *sides, *rights, *columns])
-    on = _ON_HASHES if by_hash else _ON
+    on = _ON_HASHES if by_hash else JOINED
     return connection.sql(f"SELECT {wanted} FROM old_table AS o JOIN new_table AS n {on}")
 
 
-# Rows whose labels differ drop out, and are missed where pairs are counted.
-_ON = "ON o.sample_id = n.sample_id AND o.label = n.label"
-# That an id has the hash of another one, which only the other table holds, has a chance of 2^-64 a pair of ids.
+# Rows whose labels differ drop out. Counting the pairs shows that they are missing.
+JOINED = "ON o.sample_id = n.sample_id AND o.label = n.label"
+# Two different ids, one in each table, have the same hash with a chance of 2^-64.
 _ON_HASHES = "ON hash(o.sample_id) = hash(n.sample_id) AND o.label = n.label"
-Softmax = Callable[[Any, Any], tuple[Any, Any, Any]]
-
-
-def mean_logits(
-    connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo, softmax: Softmax
-) -> tuple[TableInfo, Iterator[pa.RecordBatch]]:
-    """The ensemble of the views `old_table` and `new_table`: its info, and its rows in batches sorted by id."""
-    members = old.num_members + new.num_members
-    schema = arrow_schema(len(new.class_names), 0, new.slices, logits=True)
-    info = replace(
-        new,
-        model_name=" + ".join(part.title for part in (old, new)),
-        model_version="",
-        model_uri="",
-        columns=tuple(schema.names),
-        num_members=members,
-        preprocessing=" + ".join(dict.fromkeys((old.preprocessing, new.preprocessing))),
-    )
-    extra = "".join(f", n.{sql.quoted(name)}" for name in new.slices)
-    query = f"""SELECT n.sample_id, n.label, o.logits, n.logits{extra}
-                FROM old_table AS o JOIN new_table AS n {_ON} ORDER BY n.sample_id"""
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for batch in connection.sql(query).to_arrow_reader(8_192):
-            labels = batch.column(1).to_numpy()
-            parts = [np.asarray(batch.column(i).flatten(), np.float64).reshape(len(labels), -1) for i in (2, 3)]
-            mean = ((parts[0] * old.num_members + parts[1] * new.num_members) / members).astype(np.float32)
-            flat = pa.array(mean.reshape(-1))
-            arrays = [
-                batch.column(0),
-                batch.column(1),
-                *softmax(mean, labels),
-                pa.FixedSizeListArray.from_arrays(flat, type=schema.field("logits").type),
-            ]
-            arrays += [batch.column(4 + i) for i in range(len(new.slices))]
-            yield pa.record_batch([pa.array(a) if isinstance(a, np.ndarray) else a for a in arrays], schema=schema)
-
-    return info, batches()
 
 
 def _examples(number: int) -> str:

@@ -1,4 +1,4 @@
-"""What a prediction table looks like on disk: columns, file metadata, digest."""
+"""The prediction table on disk: its columns, its file metadata and its digest."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pct_mlops.errors import TableError
+from pct_mlops.predictions.arrow_numbers import numbers
 
 SCHEMA_VERSION = 1
 FIXED_COLUMNS = {
     "sample_id": pa.string(),
     "label": pa.int32(),
     "prediction": pa.int32(),
-    "confidence": pa.float32(),
-    "label_confidence": pa.float32(),
 }
+# Columns that only models with scores have.
+CONFIDENCE_COLUMNS = {"confidence": pa.float32(), "label_confidence": pa.float32()}
 VECTOR_COLUMNS = ("logits", "features")
 # A slice column may not be called like a column of the table itself or of two joined tables.
 RESERVED = (
     frozenset(FIXED_COLUMNS)
+    | set(CONFIDENCE_COLUMNS)
     | set(VECTOR_COLUMNS)
     | {
         f"{side}_{name}"
@@ -41,12 +43,14 @@ _KEY = "pct."
 _DIGEST = re.compile("[0-9a-f]{64}")
 # Unicode's categories of control characters, which would run in a terminal, and of half of a surrogate pair.
 _UNREADABLE = ("Cc", "Cs")
+_FLAGS = ("classes_from_data", "predictions_stated")  # written where they hold
 _TEXT_KEYS = ("model_name", "model_version", "model_uri", "dataset", "split", "preprocessing", "digest")
+_OPTIONAL_KEYS = ("weights",)  # came after the first tables, which are readable without
 
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What a table says about itself.
+    """The description that a table carries of itself.
 
     Attributes:
         schema_version: of the file's layout.
@@ -57,12 +61,15 @@ class TableInfo:
         split: which part of it, for example test.
         class_names: in the order of the class indices.
         preprocessing: id of what was done to the inputs.
-        digest: sha256 over the (sample_id, label) pairs and the class names; equal digests are comparable.
+        digest: sha256 over the (sample_id, label) pairs and the class names. Tables of equal digests are comparable.
         num_examples: rows.
         columns: all columns, in file order.
-        slices: those that examples can be sliced by.
-        num_members: models whose mean logits it holds.
-        path: of the file; empty before it is saved.
+        slices: columns that examples can be sliced by.
+        num_members: how many models' mean logits it holds.
+        path: of the file. It is empty before the table is saved.
+        classes_from_data: whether the class names are those that occur. Another table of these classes may hold more.
+        predictions_stated: whether predictions are what the model said and not where its logits are largest.
+        weights: sha256 of the weights or model files that made the predictions; empty where that is not known.
 
     Example:
         >>> from pct_mlops import Predictions
@@ -84,29 +91,44 @@ class TableInfo:
     slices: tuple[str, ...] = ()
     num_members: int = 1
     path: str = ""
+    classes_from_data: bool = False
+    predictions_stated: bool = False
+    weights: str = ""
 
     @property
     def title(self) -> str:
-        """The shortest name a person recognises: model and version, else uri, else file."""
+        """The shortest name that a person recognises: model and version, else uri, else file."""
         if self.model_name:
             return f"{self.model_name}/{self.model_version}" if self.model_version else self.model_name
         return self.model_uri or self.path or "unnamed model"
 
 
 def to_metadata(info: TableInfo) -> dict[str, str]:
-    """File key-value metadata of a table."""
+    """Return the key-value metadata of a table's file."""
     return {
         **{_KEY + key: getattr(info, key) for key in _TEXT_KEYS},
         _KEY + "schema_version": str(info.schema_version),
         _KEY + "class_names": json.dumps(info.class_names),
         _KEY + "num_examples": str(info.num_examples),
         _KEY + "num_members": str(info.num_members),
+        **{_KEY + key: "true" for key in _FLAGS if getattr(info, key)},
+        **{_KEY + key: getattr(info, key) for key in _OPTIONAL_KEYS if getattr(info, key)},
     }
 
 
-def arrow_schema(num_classes: int, num_features: int, slices: Sequence[str], *, logits: bool) -> pa.Schema:
-    """Columns in file order; `num_features` 0 leaves features out."""
-    fields = [pa.field(name, kind, nullable=False) for name, kind in FIXED_COLUMNS.items()]
+def arrow_schema(
+    num_classes: int,
+    num_features: int,
+    slices: Sequence[str],
+    *,
+    logits: bool,
+    confidence: bool = True,
+    label_confidence: bool = True,
+) -> pa.Schema:
+    """Return the columns in file order. `num_features` 0 leaves features out."""
+    known = {"confidence": confidence, "label_confidence": label_confidence}
+    kinds = FIXED_COLUMNS | {name: kind for name, kind in CONFIDENCE_COLUMNS.items() if known[name]}
+    fields = [pa.field(name, kind, nullable=False) for name, kind in kinds.items()]
     if logits:
         fields.append(pa.field("logits", pa.list_(pa.float32(), num_classes)))
     if num_features:
@@ -115,7 +137,7 @@ def arrow_schema(num_classes: int, num_features: int, slices: Sequence[str], *, 
 
 
 def check_slices(names: Iterable[str], where: str) -> tuple[str, ...]:
-    """Slice names as they are; PctError for a reserved, empty or repeated one (SQL ignores upper and lower case)."""
+    """Return slice names as they are. Raise PctError for a reserved, empty or repeated one (A and a are alike)."""
     names = tuple(names)
     lowered = [name.lower() for name in names]
     for name, low in zip(names, lowered, strict=True):
@@ -125,8 +147,8 @@ def check_slices(names: Iterable[str], where: str) -> tuple[str, ...]:
 
 
 def read_info(path: Path) -> TableInfo:
-    """Everything the footer says, without reading rows. PctError names the file and what is wrong with it."""
-    schema, num_rows = _footer(path)
+    """Read the description in a file's footer, and no rows. PctError names the file and what is wrong with it."""
+    schema, num_rows = read_footer(path)
     raw = {
         key.decode("utf-8", "replace"): value.decode("utf-8", "replace")
         for key, value in (schema.metadata or {}).items()
@@ -159,11 +181,15 @@ def read_info(path: Path) -> TableInfo:
         slices=slices,
         num_members=_whole(meta.get("num_members")) or 1,
         path=str(path),
+        classes_from_data=meta.get("classes_from_data") == "true",
+        predictions_stated=meta.get("predictions_stated") == "true",
         **{key: _shown(meta[key]) for key in _TEXT_KEYS},
+        **{key: _shown(meta.get(key, "")) for key in _OPTIONAL_KEYS},
     )
 
 
-def _footer(path: Path) -> tuple[pa.Schema, int]:
+def read_footer(path: Path) -> tuple[pa.Schema, int]:
+    """Read the columns and the number of rows of a Parquet file. PctError names the file and what is wrong with it."""
     try:
         if path.is_dir():
             raise TableError(f"{path} is a folder: give the path of one .parquet file.")
@@ -191,7 +217,7 @@ def _footer(path: Path) -> tuple[pa.Schema, int]:
 
 
 def _check_columns(path: Path, schema: pa.Schema, num_classes: int) -> tuple[str, ...]:
-    """The slice columns; PctError for a missing column or one of another type."""
+    """Return the slice columns. Raise PctError for a missing column or one of another type."""
     missing = [name for name in FIXED_COLUMNS if name not in schema.names]
     if missing:
         raise TableError(f"{path} lacks the column {', '.join(missing)}: write the table again.")
@@ -200,7 +226,7 @@ def _check_columns(path: Path, schema: pa.Schema, num_classes: int) -> tuple[str
     slices = []
     for field in schema:
         text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-        expected = FIXED_COLUMNS.get(field.name)
+        expected = (FIXED_COLUMNS | CONFIDENCE_COLUMNS).get(field.name)
         if expected is not None:
             right = text if expected == pa.string() else field.type == expected
         elif field.name in VECTOR_COLUMNS:
@@ -226,7 +252,7 @@ def _class_names(text: str) -> tuple[str, ...] | None:
 
 
 def check_class_names(names: Sequence[str], *, written: bool) -> None:
-    """PctError for a name that has no UTF-8, or that is to be `written` and could not be read again."""
+    """Raise PctError for a name that is not UTF-8, or that is to be `written` and could not be read again."""
     for name in names:
         if not _is_text(name, _UNREADABLE if written else ("Cs",)):
             raise TableError(f"The class name {name!r} holds a control character or half of one: give it another name.")
@@ -242,18 +268,19 @@ def _whole(text: str | None) -> int | None:
 
 
 def _shown(text: str) -> str:
-    """Without control characters, which would run in the terminal of whoever reads the name."""
+    """Replace control characters, which would run in the terminal where the name is shown."""
     return "".join("\ufffd" if unicodedata.category(char) == "Cc" else char for char in text)
 
 
 def digest_of(batches: Iterable[pa.RecordBatch], class_names: Sequence[str]) -> str:
-    """sha256 over the (sample_id, label) pairs, which must arrive sorted by the UTF-8 bytes of sample_id.
+    """Return sha256 over the (sample_id, label) pairs, which must arrive sorted by the UTF-8 bytes of sample_id.
 
-    Framing: with H = sha256, the digest is H(header + H(lengths) + H(ids) + H(labels)), where `lengths` holds every
-    id's byte length as little-endian uint32, `ids` all bytes of all ids, `labels` every label as little-endian int32,
-    each in sorted order. The header is 'pct-digest-1', the number of pairs and of classes as little-endian uint64,
-    then each class name as its byte length (uint32) and its UTF-8 bytes. Lengths are declared before text everywhere,
-    so no two different tables share the hashed bytes; and the result does not depend on how batches were cut.
+    Framing: with H = sha256, the digest is H(header + H(lengths) + H(ids) + H(labels)), each in sorted order.
+    `lengths` holds every id's byte length as little-endian uint32. `ids` holds all bytes of all ids. `labels` holds
+    every label as little-endian int32. The header is 'pct-digest-1', then the number of pairs and of classes as
+    little-endian uint64, then each class name as its byte length (uint32) and its UTF-8 bytes. Lengths are declared
+    before text everywhere, so no two different tables share the hashed bytes. The result does not depend on how batches
+    were cut.
     """
     lengths, ids, labels = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
     num_pairs = 0
@@ -267,7 +294,7 @@ def digest_of(batches: Iterable[pa.RecordBatch], class_names: Sequence[str]) -> 
         lengths.update(np.diff(offsets).astype("<u4").tobytes())
         if data is not None:
             ids.update(memoryview(data)[offsets[0] : offsets[-1]])
-        labels.update(batch.column(1).to_numpy(zero_copy_only=False).astype("<i4").tobytes())
+        labels.update(numbers(batch.column(1)).astype("<i4").tobytes())
         num_pairs += size
     whole = hashlib.sha256(b"pct-digest-1" + struct.pack("<QQ", num_pairs, len(class_names)))
     for name in class_names:

@@ -1,4 +1,4 @@
-"""One example of a table: its answer, the classes it was taken for, and what lies near it. A few rows are read."""
+"""Reads a few rows about one example of a table: its prediction, its likeliest classes and similar examples."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from typing import Any
 import numpy as np
 
 from pct_mlops.predictions import sql
+from pct_mlops.predictions.schema import CONFIDENCE_COLUMNS
 from pct_mlops.predictions.table import Predictions
 
-# Distances are worked out row by row: so many numbers are read within about a second.
+# Distances are worked out row by row. Reading so many numbers takes about a second.
 MAX_FEATURES = 20_000_000
 _ROW = "FROM mine WHERE sample_id = $id"
 
 
 @dataclass(frozen=True)
 class ExamplePrediction:
-    """What one model says of one example; classes are indices, confidences lie in [0, 1]."""
+    """The prediction of one model for one example: class indices, and confidences in [0, 1] where they are known."""
 
     label: int
     prediction: int
-    confidence: float
-    label_confidence: float
+    confidence: float | None
+    label_confidence: float | None
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """An example near another one; `distance` is 1 - cosine similarity of their features, 0 to 2."""
+    """An example near another one. `distance` is 1 - cosine similarity of their features, 0 to 2."""
 
     sample_id: str
     label: int
@@ -36,13 +37,14 @@ class Neighbour:
 
 
 def answer(table: Predictions, sample_id: str) -> ExamplePrediction | None:
-    """The row of an example, None when the table has none of this id."""
-    rows = _read(table, f"SELECT label, prediction, confidence, label_confidence {_ROW}", sample_id)
+    """Return the prediction for an example, None when the table has none of this id."""
+    columns = [name if name in table.info.columns else f"NULL::FLOAT AS {name}" for name in CONFIDENCE_COLUMNS]
+    rows = _read(table, f"SELECT label, prediction, {', '.join(columns)} {_ROW}", sample_id)
     return ExamplePrediction(*rows[0]) if rows else None
 
 
 def top_classes(table: Predictions, sample_id: str, limit: int = 5) -> list[tuple[int, float]] | None:
-    """(class, probability) of the likeliest classes, the first first; None where no logits are stored."""
+    """Return (class, probability) of the likeliest classes, the likeliest first, or None where no logits are stored."""
     if "logits" not in table.info.columns:
         return None
     rows = _read(table, f"SELECT logits {_ROW}", sample_id)
@@ -57,7 +59,7 @@ def top_classes(table: Predictions, sample_id: str, limit: int = 5) -> list[tupl
 
 
 def nearest(table: Predictions, sample_id: str, limit: int = 8) -> list[Neighbour] | None:
-    """The examples with the most similar features; None where none are stored, or too many to look through."""
+    """Return the examples with the most similar features, or None where none are stored or there are too many."""
     if "features" not in table.info.columns:
         return None
     size = table.info.num_examples

@@ -1,4 +1,4 @@
-"""DuckDB at arm's length: connections, views over tables, and errors that name the file.
+"""Opens DuckDB connections, makes tables visible as views, and words errors so that they name the file.
 
 Paths reach DuckDB through its Python interface, never inside SQL text; column names are quoted identifiers.
 """
@@ -27,7 +27,10 @@ _SIZE = re.compile(r"^[1-9]\d*(\.\d+)? ?([KMGT]i?)?B$", re.IGNORECASE)
 
 
 def memory_limit() -> str:
-    """How much memory a database takes before it spills to disk: PCT_MEMORY_LIMIT, else 2.5 GB or half the machine."""
+    """Return how much memory a database takes before it spills to disk.
+
+    This is PCT_MEMORY_LIMIT, else 2.5 GB or half of the machine's memory, whichever is less.
+    """
     given = os.environ.get(MEMORY_LIMIT, "").strip()
     if given and not _SIZE.match(given):
         raise ConfigError(f"{MEMORY_LIMIT} is '{given}': write a size, for example 8GB.")
@@ -41,16 +44,16 @@ def memory_limit() -> str:
 
 
 def show_progress(connection: duckdb.DuckDBPyConnection) -> None:
-    """DuckDB's bar for queries of more than two seconds, where a person looks: it is written to the output.
+    """Show DuckDB's progress bar for queries of more than two seconds, in a terminal only.
 
-    Elsewhere it is switched off: under `python -c` and in a notebook DuckDB draws it unasked, also into a pipe that a
-    program reads. Call it on every cursor as well: they do not inherit the setting.
+    Elsewhere it is switched off. Under `python -c` and in a notebook DuckDB draws it unasked, even into a pipe that a
+    program reads. Call this on every cursor as well, since cursors do not inherit the setting.
     """
     connection.execute(f"SET enable_progress_bar = {str(sys.stderr.isatty() and sys.stdout.isatty()).lower()}")
 
 
 def connection_config() -> dict[str, Any]:
-    """Settings of a database that spills into a temporary folder and loads no extensions."""
+    """Return the settings of a database that spills into a temporary folder and loads no extensions."""
     return {
         "memory_limit": memory_limit(),
         # Nothing here depends on the order of rows in a file, and keeping it takes memory.
@@ -63,19 +66,19 @@ def connection_config() -> dict[str, Any]:
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """A private in-memory database. Every connection of ours comes from here, so that none draws a bar into a pipe."""
+    """Open a private in-memory database. All connections come from here, so that none draws a bar into a pipe."""
     connection = duckdb.connect(config=connection_config())
     show_progress(connection)
     return connection
 
 
 def quoted(name: str) -> str:
-    """A column name as an SQL identifier."""
+    """Return a column name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def view_parquet(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
-    """Make the file visible as the view `name`. Wildcards in the path are literal; folder names add no columns."""
+    """Make the file visible as the view `name`. Wildcards in the path are literal. Folder names add no columns."""
     literal = glob.escape(str(path.absolute()))
     connection.read_parquet(literal, hive_partitioning=False).create_view(name, replace=True)
 
@@ -88,7 +91,7 @@ def view_arrow(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Turns a DuckDB error into one sentence about `what` is being read."""
+    """Turn a DuckDB error into one sentence about `what` is being read."""
     try:
         yield
     except duckdb.Error as error:
@@ -97,6 +100,6 @@ def reading(what: str) -> Iterator[None]:
 
 
 def one(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Any] | None = None) -> tuple:
-    """The only row of an aggregate. Fetched to the end: a result left open blocks the connection."""
+    """Return the only row of an aggregate. It is fetched to the end, as a result left open blocks the connection."""
     (row,) = connection.execute(query, parameters or {}).fetchall()
     return row

@@ -1,43 +1,42 @@
-"""A handle on one model's predictions for one evaluation set."""
+"""The handle on one model's predictions for one evaluation set."""
 
 from __future__ import annotations
 
 import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
-import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import logits, pairing, sql
-from pct_mlops.predictions.arrays import checked_columns, softmax_columns, to_arrow
+from pct_mlops.predictions.alignment import shared_class_order, with_classes
+from pct_mlops.predictions.building import Given, build_from_call
+from pct_mlops.predictions.foreign import ReadOptions, convert_file, convert_frame, is_foreign
+from pct_mlops.predictions.mean_logits import write_mean
 from pct_mlops.predictions.schema import (
-    SCHEMA_VERSION,
     TableInfo,
-    arrow_schema,
     check_class_names,
-    check_slices,
-    digest_of,
     read_info,
-    to_metadata,
 )
-from pct_mlops.predictions.writing import without_vectors, write, write_aside
+from pct_mlops.predictions.writing import TemporaryTable, without_vectors, write_aside, write_table
 
 
 class Predictions:
-    """Lazy handle on a Parquet file (or, before it is saved, on an Arrow table); one row per example.
+    """Handle on a prediction table, with one row for each example. Rows are read when they are needed.
 
-    Rows are read through DuckDB, a few columns at a time: a table may be far larger than memory. `Predictions.load`
-    opens a file, and `Predictions.from_arrays` makes a table of arrays.
+    The table is a Parquet file, or an Arrow table before it is saved. It may be far larger than memory, since DuckDB
+    reads a few columns at a time. `load` opens a table of this package. `from_file`, `from_frame` and `from_arrays`
+    take predictions of any program.
 
     Attributes:
-        info: what the table says about itself.
+        info: the description that the table carries of itself.
 
     Example:
         >>> from pct_mlops import Predictions
@@ -53,92 +52,116 @@ class Predictions:
         self._table = table
         self._hashes: pairing.RowHashes | None = None
         self._look: Future[bool] | None = None
+        self._is_temporary = False
 
     @classmethod
     def load(cls, path: str | Path) -> Predictions:
-        """Open a table; only its footer is read. PctError names the file and what is wrong with it."""
+        """Open a table of this package, and read its footer only. PctError names the file and what is wrong with it."""
         path = Path(path)
         return cls(read_info(path), path=path)
 
     @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        columns: Mapping[str, str] | None = None,
+        class_names: Sequence[str] | None = None,
+        split: str = "test",
+    ) -> Predictions:
+        """Read predictions that any program wrote: Parquet, CSV, JSON lines, .npz, or a folder of such parts.
+
+        A table of this package is opened as it is. `columns` maps what is needed to the file's own names, for example
+        {"label": "gold"}. Class names are those of the file unless they are given.
+        """
+        if not is_foreign(Path(path)):
+            return cls.load(path)
+        return cls.convert(Path(path), ReadOptions.make(columns, class_names, split))
+
+    @classmethod
+    def convert(cls, path: Path, options: ReadOptions) -> Predictions:
+        """Read a file or folder of another program into a temporary table."""
+        return cls.temporary(convert_file(path, options))
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        columns: Mapping[str, str] | None = None,
+        class_names: Sequence[str] | None = None,
+        split: str = "test",
+        model_name: str = "",
+    ) -> Predictions:
+        """Read predictions from a pandas or polars frame, an Arrow table, a DuckDB relation or a dictionary of columns.
+
+        Columns are found by their usual names, or by `columns`, as in `from_file`.
+        """
+        return cls.temporary(convert_frame(frame, ReadOptions.make(columns, class_names, split), model_name))
+
+    @classmethod
+    def temporary(cls, made: TemporaryTable) -> Predictions:
+        """Return the handle on a table whose folder goes with it."""
+        table = cls(made.info, path=made.path)
+        table._is_temporary = True
+        weakref.finalize(table, shutil.rmtree, made.folder, ignore_errors=True)
+        return table
+
+    @classmethod
     def from_arrays(
         cls,
-        sample_ids: Sequence[str],
-        labels: npt.ArrayLike,
-        logits: npt.ArrayLike,
-        *,
-        class_names: Sequence[str],
-        model_name: str = "",
-        model_version: str | int = "",
-        model_uri: str = "",
-        dataset: str = "",
-        split: str = "",
-        preprocessing: str = "",
-        features: npt.ArrayLike | None = None,
+        *arrays: Any,
+        labels: Any = None,
+        predictions: Any = None,
+        probabilities: Any = None,
+        logits: Any = None,
+        scores: Any = None,
+        sample_ids: Sequence[Any] | None = None,
+        class_names: Sequence[str] | None = None,
+        features: Any = None,
         slices: Mapping[str, Sequence[str | None]] | None = None,
         keep_logits: bool = True,
+        **about: str | int,
     ) -> Predictions:
-        """Predictions from labels [N], logits [N, C] and optionally features [N, D] and string columns [N].
+        """Build a table from arrays or tensors of any library, or from lists.
 
-        Confidences are softmax probabilities computed in float64. PctError for unequal lengths, labels outside
-        [0, C), empty or repeated sample_ids and non-finite numbers.
+        Args:
+            arrays: The labels, or sample_ids, labels and logits.
+            labels: The class of each example [N], as class numbers or names.
+            predictions: What the model said [N], by default the class of the greatest score.
+            probabilities: Of every class [N, C].
+            logits: Scores of every class [N, C] whose softmax are probabilities.
+            scores: Confidences in the predictions [N], where nothing is known of the other classes.
+            sample_ids: The name of each example [N].
+            class_names: In the order of the class numbers [C], by default those that occur.
+            features: For the search of similar examples [N, D].
+            slices: Texts by which examples can be told apart [N], by column.
+            keep_logits: Whether the table holds the logits.
+            about: `model_name`, `model_version`, `model_uri`, `dataset`, `split` and `preprocessing`.
+
+        Returns:
+            The table, in memory until it is saved. It has no column for what is not known of the model.
+
+        Raises:
+            PctError: Arrays that do not fit each other, or probabilities given as logits.
         """
-        class_names = tuple(class_names)
-        check_class_names(class_names, written=False)
-        arrays = {"label": labels, "logits": logits} | ({} if features is None else {"features": features})
-        ids, columns = checked_columns(sample_ids, arrays, slices or {}, len(class_names))
-        values = columns.pop("logits")
-        if keep_logits:
-            columns["logits"] = values
-        prediction, confidence, label_confidence = softmax_columns(values, columns["label"])
-        columns.update(prediction=prediction, confidence=confidence, label_confidence=label_confidence)
-        names = check_slices(slices or {}, "the table")
-        num_features = columns["features"].shape[1] if "features" in columns else 0
-        schema = arrow_schema(len(class_names), num_features, names, logits=keep_logits)
-        columns.update({name: list((slices or {})[name]) for name in names})
-        table = pa.table([ids] + [to_arrow(columns[f.name], f.type) for f in list(schema)[1:]], schema=schema)
-        info = TableInfo(
-            schema_version=SCHEMA_VERSION,
-            model_name=model_name,
-            model_version=str(model_version),
-            model_uri=model_uri,
-            dataset=dataset,
-            split=split,
-            class_names=class_names,
-            preprocessing=preprocessing,
-            digest="",
-            num_examples=table.num_rows,
-            columns=tuple(schema.names),
-            slices=names,
+        given = Given(labels, predictions, probabilities, logits, scores, features)
+        info, table = build_from_call(
+            arrays, given, sample_ids, class_names, slices=slices or {}, keep_logits=keep_logits, about=about
         )
-        unsigned = cls(info, table=table)
-        return cls(replace(info, digest=unsigned._digest()), table=table)
+        return cls(replace(info, digest=cls(info, table=table)._digest()), table=table)
 
     @property
     def path(self) -> Path | None:
-        """Where the table lies, None before it is saved."""
+        """The file that holds the table, None before it is saved."""
         return self._path
-
-    @staticmethod
-    def connect() -> duckdb.DuckDBPyConnection:
-        """A connection on which tables can be joined."""
-        return sql.connect()
-
-    @staticmethod
-    def show_progress(cursor: duckdb.DuckDBPyConnection) -> None:
-        """Let a long query on this cursor show how far it is, where a person looks."""
-        sql.show_progress(cursor)
-
-    def check_joined(self, number: int) -> None:
-        """PctError unless `number` pairs are all examples of this table."""
-        pairing.check_joined(number, self.info)
 
     def attach(self, connection: duckdb.DuckDBPyConnection, name: str, *, vectors: bool = False) -> None:
         """Make the table visible to SQL on this connection and its cursors as `name`.
 
         A table in memory is copied, and without its `vectors` (logits, features) unless they are asked for.
         """
-        with sql.reading(self._what):
+        with sql.reading(self.what):
             if self._path is not None:
                 sql.view_parquet(connection, name, self._path)
             else:
@@ -146,52 +169,53 @@ class Predictions:
                 sql.view_arrow(connection, name, table if vectors else without_vectors(table))
 
     def save(self, path: str | Path) -> Predictions:
-        """Write the table: aside in the same folder, flushed to disk, then renamed. Returns the handle on the file."""
+        """Write the table as a whole or not at all, and return the handle on the file."""
         check_class_names(self.info.class_names, written=True)
         path = Path(path)
-        table = self._table
-        if table is not None:
-            schema = table.schema.with_metadata(to_metadata(self.info))
-            write_aside(path, lambda aside: write(aside, schema, table.to_batches()))
+        if self._table is not None:
+            write_table(path, self._table.schema, self._table.to_batches(), self.info)
+        elif self._path is not None and self._is_temporary:
+            file = pq.ParquetFile(self._path)
+            write_table(path, file.schema_arrow, file.iter_batches(), self.info)
         elif self._path is not None and not (path.exists() and path.samefile(self._path)):
             source = self._path
             write_aside(path, lambda aside: shutil.copyfile(source, aside))
         return Predictions.load(path)
 
     def verify(self) -> None:
-        """Check every row's values, its logits too, and recompute the digest; PctError when the file was altered."""
+        """Check every row's values, its logits too, and the digest. Raise PctError when the file was altered."""
         self.check_rows()
         if self._num_logits > logits.MAX_LOGITS:
             self._check_logits()
         if self._digest() != self.info.digest:
-            raise TableError(f"{self._what} was altered after it was written (its digest differs): write it again.")
+            raise TableError(f"{self.what} was altered after it was written (its digest differs): write it again.")
 
     def check_rows(self) -> pairing.RowHashes:
-        """Labels and predictions in range, ids unique, confidences in [0, 1]: one pass in SQL, done once a handle.
+        """Check that labels and predictions are classes, ids unique, and confidences in [0, 1], once a handle.
 
-        Up to logits.MAX_LOGITS logits of a file are read as well: they must agree with the predictions. Returns
-        what the rows' hashes say, by which two tables are found to hold the same ids and labels.
+        Up to logits.MAX_LOGITS logits of a file are read as well, and must agree with the predictions. Return the
+        hashes of the rows, by which two tables are found to hold the same ids and labels.
         """
         if self._hashes is None:
             self._look_at_logits()
             with sql.connect() as connection:
                 self.attach(connection, "mine")
-                found = pairing.check_rows(connection, "mine", self.info, self._what)
+                found = pairing.check_rows(connection, "mine", self.info, self.what)
             if self._look is not None and not self._look.result():
                 self._check_logits()
             self._hashes = found
         return self._hashes
 
     def accuracy(self) -> float:
-        """Share of examples whose prediction is their label."""
+        """Return the share of examples whose prediction is their label."""
         with sql.connect() as connection:
             self.attach(connection, "mine")
-            with sql.reading(self._what):
+            with sql.reading(self.what):
                 (share,) = sql.one(connection, "SELECT avg((prediction = label)::INT) FROM mine")
         return float(share)
 
     def pairs(self, old: Predictions, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
-        """This (new) table joined to `old` by sample_id, lazily; PctError says what differs if not comparable.
+        """Join this (new) table to `old` by sample_id, lazily. PctError says what differs if they do not compare.
 
         Columns: sample_id, label, old_prediction, new_prediction, old_confidence, new_confidence,
         old_label_confidence, new_label_confidence, old_right, new_right, then the slice columns of both (the new
@@ -204,69 +228,70 @@ class Predictions:
         hashes = old.check_rows(), self.check_rows()
         old.attach(connection, "old_table")
         self.attach(connection, "new_table")
-        with sql.reading(f"{old._what} or {self._what}"):
+        with sql.reading(f"{old.what} or {self.what}"):
             pairing.check_same_examples(connection, old.info, self.info, hashes)
             by_hash = all(side.distinct for side in hashes)
             return pairing.joined(connection, old.info, self.info, by_hash=by_hash)
 
     def nfr(self, old: Predictions) -> float:
-        """Negative flip rate: share of examples that `old` gets right and this table wrong."""
+        """Return the negative flip rate: the share of examples that `old` gets right and this table wrong."""
         return self._share(old, "old_right AND NOT new_right")
 
     def pfr(self, old: Predictions) -> float:
-        """Positive flip rate: share of examples that `old` gets wrong and this table right."""
+        """Return the positive flip rate: the share of examples that `old` gets wrong and this table right."""
         return self._share(old, "NOT old_right AND new_right")
 
     def __add__(self, other: Predictions) -> Predictions:
-        """Ensemble: the mean of the members' logits, every member weighing the same, however the sum is nested."""
-        if "logits" not in self.info.columns or "logits" not in other.info.columns:
-            lacking = self if "logits" not in self.info.columns else other
-            raise TableError(f"{lacking._what} holds no logits, which an ensemble averages: score the model again.")
-        connection = sql.connect()
-        other.pairs(self, connection)
-        self.attach(connection, "old_table", vectors=True)
-        other.attach(connection, "new_table", vectors=True)
-        info, batches = pairing.mean_logits(connection, self.info, other.info, softmax_columns)
-        # The sum may be larger than memory: it lives in a temporary file until the handle is dropped.
-        folder = tempfile.mkdtemp(prefix="pct-mlops-")
-        path = Path(folder) / "ensemble.parquet"
-        schema = arrow_schema(len(info.class_names), 0, info.slices, logits=True).with_metadata(to_metadata(info))
-        with sql.reading(f"{self._what} or {other._what}"):
-            write(path, schema, batches)
-        result = Predictions.load(path)
-        weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
-        return result
+        """Return the ensemble: the mean of the members' logits, every member weighing the same."""
+        return self.temporary(write_mean(*self.aligned(other)))
+
+    def aligned(self, new: Predictions) -> tuple[Predictions, Predictions]:
+        """Return this table and a `new` one with their classes in one order, or as they are where none fits both."""
+        names = shared_class_order(self.info, new.info)
+        if names is None:
+            return self, new
+        old, new = (
+            table if table.info.class_names == names else self.temporary(with_classes(table, names))
+            for table in (self, new)
+        )
+        return old, new
 
     @property
-    def _what(self) -> str:
-        return str(self._path) if self._path is not None else f"the predictions of {self.info.title}"
+    def what(self) -> str:
+        """The name of the table in errors: the file that it is, or that it was read from."""
+        if self._path is None:
+            return f"the predictions of {self.info.title}"
+        return self.info.path or str(self._path)
 
     @property
     def _num_logits(self) -> int:
-        return self.info.num_examples * len(self.info.class_names) if "logits" in self.info.columns else 0
+        """Number of logits to check against the predictions. It is 0 where the model said something else."""
+        if "logits" not in self.info.columns or self.info.predictions_stated:
+            return 0
+        return self.info.num_examples * len(self.info.class_names)
 
     def _share(self, old: Predictions, condition: str) -> float:
-        pairs = self.pairs(old)
-        with sql.reading(self._what):
+        old, new = old.aligned(self)
+        pairs = new.pairs(old)
+        with sql.reading(self.what):
             ((share, number),) = pairs.aggregate(f"avg(({condition})::INT), count(*)").fetchall()
         pairing.check_joined(number, self.info)
         return float(share)
 
     def _look_at_logits(self) -> None:
-        """Begin to, beside what else there is to read. A table in memory was made of its logits."""
+        """Start to check the logits in a thread. A table in memory needs no check, as it was made of its logits."""
         if self._look is None and self._path is not None and 0 < self._num_logits <= logits.MAX_LOGITS:
             with_one = ThreadPoolExecutor(1)
             self._look = with_one.submit(logits.agree, self._path, len(self.info.class_names))
             with_one.shutdown(wait=False)
 
     def _check_logits(self) -> None:
-        """PctError with the number of rows whose logits disagree."""
+        """Raise PctError with the number of rows whose logits disagree with the prediction."""
         with sql.connect() as connection:
             self.attach(connection, "mine", vectors=True)
-            logits.check(connection, "mine", len(self.info.class_names), self._what)
+            logits.check(connection, "mine", len(self.info.class_names), self.what)
 
     def _digest(self) -> str:
-        with sql.connect() as connection, sql.reading(self._what):
+        with sql.connect() as connection, sql.reading(self.what):
             self.attach(connection, "mine")
-            ordered = connection.sql("SELECT sample_id, label FROM mine ORDER BY sample_id, label")
-            return digest_of(ordered.to_arrow_reader(65_536), self.info.class_names)
+            return pairing.digest_of_rows(connection, "mine", self.info.class_names)

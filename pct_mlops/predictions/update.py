@@ -1,57 +1,56 @@
-"""Probabilistic update of stored labels by a new model's answers (Träuble et al., NeurIPS 2021, arXiv 2107.01057).
+"""Probabilistic update of stored labels by a new model's predictions (Träuble et al., NeurIPS 2021, arXiv 2107.01057).
 
-What is computed, with C classes and, of one example, the unknown label y, the stored label a and the new answer b:
+There are C classes. An example has an unknown label y, a stored label a and a new prediction b. With n_y of the N
+examples of the stored labels' val table, and m_y of the new model's, having label y:
 
-    p(y)        = (n_y + s) / (N + s C)               n_y of the N examples of the stored labels' val table have label y
+    p(y)        = (n_y + s) / (N + s C)
     p(a | y)    = (stored_counts[y, a] + s) / (n_y + s C)      the stored labels' confusion matrix on labelled val data
     p(b | y)    = (new_counts[y, b] + s) / (m_y + s C)         the same of the new model, on its own val table
     p(y | a, b) = p(y) p(a | y) p(b | y) / sum over y of it
 
-s is the smoothing, added to every cell: 1 / C, so that each class gets one more example (1: Laplace's, C more). Given
-the true label, the two answers are taken as independent: models that make the same mistakes make the posterior surer
-than it should be. Only answers are used, no confidences.
-With k = argmax_y p(y | a, b), where the stored label wins ties, the stored label a becomes k
+s is the smoothing, which is added to every cell. It is 1 / C, so that each class gets one more example (Laplace's is 1,
+which gives C more). Given the true label, the two predictions are taken as independent. Models that make the same
+mistakes therefore make the posterior surer than it should be. Only predictions are used, no confidences.
+
+Let k = argmax_y p(y | a, b), where the stored label wins ties. The stored label a becomes k by one of three strategies,
+which are those of the paper's section 3.3 (it leaves ties open):
 
     mb    always (max belief)
     mbme  when the entropy of p(y | a, b) is below that of p(y | a) (max belief, min entropy)
-    cr    when p(k | a, b) / p(a | a, b) > cost_ratio (cost ratio: what a negative flip costs in positive flips);
-          up to 1 that is mb
+    cr    when p(k | a, b) / p(a | a, b) > cost_ratio (cost ratio: what a negative flip costs in positive flips),
+          which is mb for ratios up to 1
 
-which are the strategies of the paper's section 3.3 (it leaves ties open). Three things are done in another way there:
+The paper differs in three ways:
 
-- It begins with a uniform p(y), unless the classes' shares are known; here they are as on val.
+- It begins with a uniform p(y), unless the classes' shares are known. Here the shares are those on val.
 - It smooths nothing, or where there are many classes takes from the confusion matrices the diagonal alone, with one
-  share for all wrong answers. Laplace's smoothing, which is in its supplement, outweighs the counts there.
-- It makes chains of steps, in which the belief from all earlier answers goes on to the next. Here one step is made from
-  a table of labels: what earlier steps knew is in the stored label, and in how often such labels are right on val.
+  share for all wrong predictions. Laplace's smoothing, which is in its supplement, outweighs the counts there.
+- It makes chains of steps, in which the belief from all earlier predictions goes on to the next. Here one step is made
+  from a table of labels. The stored label, and how often such labels are right on val, stand for all earlier steps.
 
-Which examples to ask the new model about where not all can be (section 3.2) is not decided here: it has been asked.
+The paper's section 3.2 decides which examples to ask the new model about where not all can be asked. That is not done
+here: the new model has predicted every example.
 """
 
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pct_mlops.config import unknown
 from pct_mlops.errors import ConfigError, TableError
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.arrays import SLAB
-from pct_mlops.predictions.schema import TableInfo, arrow_schema, to_metadata
+from pct_mlops.predictions.schema import TableInfo, arrow_schema
 from pct_mlops.predictions.table import Predictions
-from pct_mlops.predictions.writing import ROW_GROUP
+from pct_mlops.predictions.writing import write_temporary
 
 STRATEGIES = ("mb", "mbme", "cr")
 BATCH = 65_536  # rows in memory at once
@@ -61,7 +60,7 @@ Labels = NDArray[np.int64]
 
 
 class Beliefs(NamedTuple):
-    """log p(y) [C], and log p(answer | y) of the stored labels and of the new model, [C, C] by answer, then y."""
+    """Logarithms of p(y) [C], and of p(a | y) and p(b | y) [C, C], by prediction, then y."""
 
     prior: Floats
     stored: Floats
@@ -69,7 +68,7 @@ class Beliefs(NamedTuple):
 
 
 class UpdateRule(NamedTuple):
-    """When a stored label changes: one of STRATEGIES, and the cost ratio that cr needs."""
+    """The rule by which a stored label changes: one of STRATEGIES, and the cost ratio that cr needs."""
 
     strategy: str = "mb"
     cost_ratio: float = 1.0
@@ -78,7 +77,7 @@ class UpdateRule(NamedTuple):
         return f"cr {self.cost_ratio:g}" if self.strategy == "cr" else self.strategy
 
     def check(self) -> None:
-        """PctError for an unknown strategy, or a cost ratio that is not positive."""
+        """Raise PctError for an unknown strategy, or a cost ratio that is not positive."""
         if self.strategy not in STRATEGIES:
             raise unknown("strategy", self.strategy, list(STRATEGIES))
         if not 0 < self.cost_ratio < math.inf:
@@ -93,12 +92,15 @@ class Revision(NamedTuple):
 
 
 def default_smoothing(num_classes: int) -> float:
-    """One more example for each class."""
+    """Return the smoothing that adds one more example to each class."""
     return 1 / num_classes
 
 
 def estimate_beliefs(stored_counts: NDArray[Any], new_counts: NDArray[Any], smoothing: float | None = None) -> Beliefs:
-    """From counts [C, C] of labelled examples, by label, then answer. PctError unless smoothing is positive."""
+    """Estimate beliefs from counts [C, C] of labelled examples, by label, then prediction.
+
+    Raise PctError unless smoothing is positive.
+    """
     smoothing = default_smoothing(len(stored_counts)) if smoothing is None else smoothing
     if not 0 < smoothing < math.inf:
         raise ConfigError(f"The smoothing is {smoothing}: give a positive number, for example 1.")
@@ -109,7 +111,7 @@ def estimate_beliefs(stored_counts: NDArray[Any], new_counts: NDArray[Any], smoo
 
 
 def revise(beliefs: Beliefs, stored: NDArray[Any], new: NDArray[Any], rule: UpdateRule) -> Revision:
-    """Stored labels [n] revised by new answers [n], whole numbers in [0, C); the posterior takes n x C float64."""
+    """Revise stored labels [n] by new predictions [n], class indices both. The posterior takes n x C float64."""
     rule.check()
     before = beliefs.prior + beliefs.stored[stored]  # log joint [n, C]
     posterior = _normalised(before + beliefs.new[new])
@@ -135,11 +137,12 @@ def updated(
     rule: UpdateRule,
     smoothing: float | None = None,
 ) -> Predictions:
-    """The table of revised labels, in a temporary file until it is saved; any number of rows, a batch in memory.
+    """Return the table of revised labels, which lies in a temporary file until it is saved.
 
-    Its `confidence` is the posterior of the label it holds (with cr that need not be the largest), its
-    `label_confidence` that of the true label. It holds no logits: there is no model behind it. PctError when tables
-    are not comparable, when a val table has other classes, or when it is the very set that is updated.
+    It may have any number of rows, since a batch of them is in memory at a time. Its `confidence` is the posterior of
+    the label it holds, which with cr need not be the largest. Its `label_confidence` is that of the true label. It
+    holds no logits, as no single model made it. Raise PctError when tables are not comparable, when a val table has
+    other classes, or when a val table holds the examples that are to be updated.
     """
     rule.check()
     for val in (stored_val, new_val):
@@ -153,29 +156,20 @@ def updated(
         model_name=f"{stored.info.title} updated by {new.info.title} ({rule})",
         model_version="",
         model_uri="",
+        weights="",
         columns=tuple(schema.names),
         num_members=1,
+        path="",
+        predictions_stated=False,
         preprocessing=" + ".join(dict.fromkeys((stored.info.preprocessing, new.info.preprocessing))),
     )
-    folder = tempfile.mkdtemp(prefix="pct-mlops-")
-    path = Path(folder) / "updated.parquet"
-    try:
-        with (
-            sql.reading(f"{stored.info.title} or {new.info.title}"),
-            pq.ParquetWriter(path, schema.with_metadata(to_metadata(info)), compression="zstd") as writer,
-        ):
-            for batch in _revised(connection, stored.info, schema, beliefs, rule):
-                writer.write_table(pa.Table.from_batches([batch]), row_group_size=ROW_GROUP)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    result = Predictions.load(path)
-    weakref.finalize(result, shutil.rmtree, folder, ignore_errors=True)
-    return result
+    with sql.reading(f"{stored.info.title} or {new.info.title}"):
+        batches = _revised(connection, stored.info, schema, beliefs, rule)
+        return Predictions.temporary(write_temporary(info, schema, batches))
 
 
 def confusion_counts(table: Predictions) -> NDArray[np.int64]:
-    """How many examples of each label got each answer, [C, C] by label, then answer; counted in SQL."""
+    """Count in SQL how many examples of each label got each prediction: [C, C] by label, then prediction."""
     table.check_rows()
     counts = np.zeros((len(table.info.class_names),) * 2, np.int64)
     with sql.connect() as connection, sql.reading(table.info.title):
@@ -193,7 +187,7 @@ def _revised(
     beliefs: Beliefs,
     rule: UpdateRule,
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of the updated table, sorted by id, from the views `old_table` and `new_table`."""
+    """Yield the rows of the updated table, sorted by id, from the views `old_table` and `new_table`."""
     extra = "".join(f", o.{sql.quoted(name)}" for name in info.slices)
     query = f"""SELECT o.sample_id, o.label, o.prediction, n.prediction{extra}
                 FROM old_table AS o JOIN new_table AS n ON o.sample_id = n.sample_id ORDER BY o.sample_id"""
@@ -212,10 +206,12 @@ def revise_rows(
     new: NDArray[Any],
     rule: UpdateRule,
 ) -> tuple[Labels, Floats, Floats]:
-    """Revised label, its posterior and the true label's, each [n]; at most max(SLAB, C) float64 at once.
+    """Return the revised label, its posterior and the true label's, each [n].
 
-    The posterior depends on the pair of answers alone, and a batch has far fewer pairs than rows: each is worked out
-    once.
+    At most max(SLAB, C) float64 are in memory at once.
+
+    The posterior depends on the pair of stored label and prediction alone. A batch has far fewer pairs than rows, so
+    each pair is worked out once.
     """
     num_classes = len(beliefs.prior)
     pairs, place = np.unique(stored.astype(np.int64) * num_classes + new, return_inverse=True)
@@ -239,13 +235,13 @@ def _given_label(counts: NDArray[Any], smoothing: float) -> Floats:
 
 
 def _normalised(joint: Floats) -> Floats:
-    """Shares [n, C] from logarithms of unnormalised ones."""
+    """Return shares [n, C] from logarithms of unnormalised ones."""
     shares = np.exp(joint - joint.max(axis=1, keepdims=True))
     return shares / shares.sum(axis=1, keepdims=True)
 
 
 def _entropy(shares: Floats) -> Floats:
-    """In nats, [n]; 0 log 0 is 0."""
+    """Return the entropy in nats [n]. 0 log 0 is 0."""
     return -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=1)
 
 

@@ -1,24 +1,39 @@
 """The only place that imports mlflow: reading a model registry, writing runs and versions, moving aliases."""
 
-from pct_mlops.registry.evaluation import input_shape, load_served, log_evaluation
+from pct_mlops.registry.artifacts import ModelFiles
+from pct_mlops.registry.evaluation import input_shape, log_evaluation
 from pct_mlops.registry.moves import Move, history, user
 from pct_mlops.registry.nested import ChildRun, ParentRun, close_child, find_child, open_child, parent_run, run_file
 from pct_mlops.registry.production import promote, rollback
 from pct_mlops.registry.record_decision import record_decision
-from pct_mlops.registry.registry import CANDIDATE, PREVIOUS, PRODUCTION, Registry, Version, is_reference
+from pct_mlops.registry.registry import CANDIDATE, PREVIOUS, PRODUCTION, Registry, Version, how_to_give, is_reference
 from pct_mlops.registry.release import CANDIDATES, release
 from pct_mlops.registry.review_records import add_review, reviews
+from pct_mlops.registry.served_model import fetch_model
 from pct_mlops.registry.stored_floor import Floor, read_floor, store_floor
 from pct_mlops.registry.training_run import TrainingRun, add_predictions, make_experiment, training_run
 from pct_mlops.registry.verification import ProductionState, Verification, adopt, check_first, repair, verify
+from pct_mlops.registry.version_facts import (
+    TEXTS,
+    THUMBNAILS,
+    WEIGHTS_TAG,
+    add_example_file,
+    logged_model,
+    logged_models,
+    record_weights,
+)
 
 __all__ = [
     "CANDIDATE",
     "CANDIDATES",
     "PREVIOUS",
     "PRODUCTION",
+    "TEXTS",
+    "THUMBNAILS",
+    "WEIGHTS_TAG",
     "ChildRun",
     "Floor",
+    "ModelFiles",
     "Move",
     "ParentRun",
     "ProductionState",
@@ -26,23 +41,28 @@ __all__ = [
     "TrainingRun",
     "Verification",
     "Version",
+    "add_example_file",
     "add_predictions",
     "add_review",
     "adopt",
     "check_first",
     "close_child",
+    "fetch_model",
     "find_child",
     "history",
+    "how_to_give",
     "input_shape",
     "is_reference",
-    "load_served",
     "log_evaluation",
+    "logged_model",
+    "logged_models",
     "make_experiment",
     "open_child",
     "parent_run",
     "promote",
     "read_floor",
     "record_decision",
+    "record_weights",
     "release",
     "repair",
     "reviews",

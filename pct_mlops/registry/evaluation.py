@@ -1,37 +1,20 @@
-"""What mlflow.models.evaluate needs of us: served models that are asked for scores, and results kept with the run."""
+"""Keeps what mlflow.models.evaluate found with the run, and tells how the evaluated model takes its inputs."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pct_mlops.registry.connection import Metric, MlflowClient, mlflow, said_plainly
-
-UNPICKLE = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
-
-
-def load_served(uri: str) -> Any:
-    """The served model behind `models:/...` as an mlflow.pyfunc model; a pickled one is refused, never run."""
-    # Only while it is loaded: what the calling program may load is its own matter.
-    asked = UNPICKLE in os.environ
-    os.environ.setdefault(UNPICKLE, "false")
-    try:
-        with said_plainly(f"loading {uri}"):
-            return mlflow.pyfunc.load_model(uri)
-    finally:
-        if not asked:
-            del os.environ[UNPICKLE]
+from pct_mlops.registry.served_model import inputs_of
 
 
 def input_shape(model: Any) -> tuple[int, ...] | None:
     """The shape of one example as the model's signature has it, None for columns or without a signature."""
-    schema = model.metadata.get_input_schema() if getattr(model, "metadata", None) is not None else None
-    if schema is None or not schema.is_tensor_spec() or len(schema.inputs) != 1:
-        return None
-    return tuple(schema.inputs[0].shape[1:])
+    inputs = inputs_of(model)
+    return inputs.shape if inputs is not None else None
 
 
 def log_evaluation(

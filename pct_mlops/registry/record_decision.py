@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 import time
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pct_mlops.registry.connection import Metric, said_plainly
@@ -27,11 +30,24 @@ def record_decision(
     baseline = tags.get("gate.baseline_version") or "none"
     own = f"-{uuid.uuid4().hex[:8]}" if for_good else ""
     path = f"gate/version-{version.version}-against-{baseline}{own}.json"
+    address = _keep_with_files(registry, version, report, path) if not version.run_id else ""
     with said_plainly(f"recording the decision on {version.uri}"):
-        registry.client.log_dict(version.run_id, dict(report), path)
-        now = int(time.time() * 1000)
-        points = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
-        registry.client.log_batch(version.run_id, metrics=points)
+        if version.run_id:
+            registry.client.log_dict(version.run_id, dict(report), path)
+            now = int(time.time() * 1000)
+            points = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
+            registry.client.log_batch(version.run_id, metrics=points)
         for key, text in tags.items():
             registry.client.set_model_version_tag(version.name, str(version.version), key, text)
-    return f"runs:/{version.run_id}/{path}"
+    return address or f"runs:/{version.run_id}/{path}"
+
+
+def _keep_with_files(registry: Registry, version: Version, report: Mapping[str, Any], path: str) -> str:
+    """Store the report of a version that no run made among the version's own files, and return its address."""
+    folder, _, name = path.rpartition("/")
+    files = registry.files(version)
+    with tempfile.TemporaryDirectory(prefix="pct-") as aside:
+        file = Path(aside) / name
+        file.write_text(json.dumps(dict(report), indent=2), encoding="utf-8")
+        files.add(file, folder)
+    return files.address(path)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.config.catalog import closest_first
 from pct_mlops.errors import ConfigError, PctError, RegistryError, RegistryNotFoundError
+from pct_mlops.registry.artifacts import ModelFiles, _downloads, fetch, resolved
 from pct_mlops.registry.connection import (
     MlflowException,
-    local_folder,
     missing,
     mlflow,
     open_store,
@@ -30,22 +27,22 @@ if TYPE_CHECKING:
 
 PRODUCTION, PREVIOUS, CANDIDATE = "production", "previous", "candidate"
 IMAGES_TAG = "pct.images."  # + the first digits of an evaluation set's digest
+TEXTS_TAG = "pct.texts."  # the same for texts
 LOCK_TAG = "pct.lock.of"  # on the registered models that are locks
 
 _REFERENCE = re.compile(r"^(?:models:/)?(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]{1,9}))\Z")
 
 
-@cache
-def _downloads() -> Path:
-    """Where artifacts are copied to, once per process; removed when it ends. Logged models never change their id."""
-    folder = tempfile.TemporaryDirectory(prefix="pct-")
-    atexit.register(folder.cleanup)
-    return Path(folder.name)
-
-
 def is_reference(text: str) -> bool:
     """Whether `text` reads as name@alias, name/3, models:/name@alias or models:/name/3, and is no file."""
     return bool(_REFERENCE.match(text)) and not os.path.exists(text)
+
+
+def how_to_give(version: Version, split: str) -> str:
+    """Return what to do about a version that carries no predictions on a split."""
+    name = f"{version.name}/{version.version}"
+    own = "" if split == "test" else f" --split {split}"
+    return f"make them with 'pct score {name} --split {split}', or bring your own with 'pct attach {name} FILE{own}'"
 
 
 class Registry:
@@ -68,6 +65,7 @@ class Registry:
     def __init__(self, tracking_uri: str | None = None, *, create: bool = False) -> None:
         self.client = open_store(tracking_uri, create)
         self.tracking_uri: str = mlflow.get_tracking_uri()
+        self._files: dict[tuple[str, str, int], ModelFiles] = {}
 
     def models(self) -> list[str]:
         """Names of all registered models, in alphabetical order; locks of moves under way are none."""
@@ -176,9 +174,7 @@ class Registry:
         if match is None and _REFERENCE.match(version.source):
             match = re.search(r"/(m-[0-9a-f]+)/artifacts/?$", self._location(version))
         if match is None:
-            raise RegistryError(
-                f"{version.uri} was not registered by pct: its files at {version.source} carry no predictions."
-            )
+            raise RegistryError(f"{version.uri} is no version of a logged model: its files are at {version.source}.")
         return match[1]
 
     def origin(self, version: Version) -> Version | None:
@@ -198,67 +194,67 @@ class Registry:
 
     def have_same_files(self, one: Version, other: Version) -> bool:
         """Whether one is a copy of the other, or both of a third; names and numbers may have been given anew."""
-        return self._location(one) == self._location(other)
+        return self.files(one).location == self.files(other).location
 
     def _location(self, version: Version) -> str:
         with said_plainly(f"reading {version.uri}"):
             return self.client.get_model_version_download_uri(version.name, str(version.version))
 
+    def files(self, version: Version) -> ModelFiles:
+        """Return the folder of the version's own files; any flavour and any source that MLflow knows has one."""
+        key = (version.uri, version.source, version.created)
+        if key not in self._files:
+            location = self._location(version)
+            with said_plainly(f"looking for the files of {version.uri}"):
+                location = resolved(self.client, location, self.tracking_uri)
+            self._files[key] = ModelFiles(version.uri, location, self.tracking_uri)
+        return self._files[key]
+
     def download(self, version: Version, path: str) -> Path | None:
         """A file or folder of the version's own artifacts, or None; what lies elsewhere is copied once per process."""
-        model_id = self.model_id(version)
-        target = _downloads() / model_id
-        if (target / path).exists():
-            return target / path
-        with said_plainly(f"reading {path} of {version.uri}"):
-            location = self.client.get_logged_model(model_id).artifact_location
-            here = local_folder(location)
-            if here is not None:
-                return here / path if (here / path).exists() else None
-            parent = str(Path(path).parent) if "/" in path else None
-            listed = {item.path for item in self.client.list_logged_model_artifacts(model_id, parent)}
-            if path not in listed:
-                return None
-            return self.fetch(f"{location}/{path}", target / path)
+        return self.files(version).find(path)
 
     def forget(self, version: Version, path: str) -> None:
         """Read this file anew the next time: it was replaced."""
-        (_downloads() / self.model_id(version) / path).unlink(missing_ok=True)
+        self.files(version).forget(path)
 
     def predictions(self, version: Version, split: str = "test") -> Path:
         """The version's predictions on a split as a local Parquet file."""
         path = self.download(version, f"predictions/{split}.parquet")
         if path is None:
             raise RegistryNotFoundError(
-                f"{version.uri} carries no predictions on {split}: make them with "
-                f"'pct score {version.name}/{version.version} --split {split}'."
+                f"{version.uri} carries no predictions on {split}: {how_to_give(version, split)}."
             )
         return path
 
     def images(self, name: str, digest: str) -> Path | None:
         """Thumbnails of the evaluation set with this digest (Parquet: sample_id, png), or None."""
+        return self._example_file(name, IMAGES_TAG, "images", digest)
+
+    def texts(self, name: str, digest: str) -> Path | None:
+        """Return the texts of the evaluation set with this digest (Parquet: sample_id, text), or None."""
+        return self._example_file(name, TEXTS_TAG, "texts", digest)
+
+    def _example_file(self, name: str, tag: str, folder: str, digest: str) -> Path | None:
         with said_plainly(f"reading the model {name}"):
-            uri = self.client.get_registered_model(name).tags.get(IMAGES_TAG + digest[:16])
-        target = _downloads() / "images" / f"{digest[:16]}.parquet"
+            uri = self.client.get_registered_model(name).tags.get(tag + digest[:16])
+        target = _downloads() / folder / f"{digest[:16]}.parquet"
         if target.is_file() or not uri:
             return target if target.is_file() else None
         try:
-            with said_plainly("reading the thumbnails"):
+            with said_plainly(f"reading the {folder}"):
                 return self.fetch(uri, target)
         except (PctError, OSError):
-            # The run that carried them was deleted: the explorer shows placeholders.
+            # The run or version that carried them was deleted: the explorer shows placeholders.
             return None
+
+    def forget_example_file(self, folder: str, digest: str) -> None:
+        """Read pictures or texts of this evaluation set from the store the next time, because they were replaced."""
+        (_downloads() / folder / f"{digest[:16]}.parquet").unlink(missing_ok=True)
 
     def fetch(self, uri: str, target: Path) -> Path:
         """Copy an artifact to `target`, which is there only once it is whole."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Aside first: what was cut off, or is on its way still for another thread, would be taken for the file.
-        with tempfile.TemporaryDirectory(dir=_downloads()) as aside:
-            # The store is named: another registry may have been opened since, and mlflow remembers the last one.
-            fetched = mlflow.artifacts.download_artifacts(
-                artifact_uri=uri, dst_path=aside, tracking_uri=self.tracking_uri
-            )
-            return Path(fetched).replace(target)
+        return fetch(uri, target, self.tracking_uri)
 
     def _version(self, item: object, aliases: Mapping[str, int]) -> Version:
         try:

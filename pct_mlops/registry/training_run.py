@@ -178,6 +178,4 @@ def make_experiment(registry: Registry, name: str, folder: Path) -> None:
 
 def add_predictions(registry: Registry, version: Version, file: Path) -> None:
     """Store a predictions table with a version that exists."""
-    with said_plainly(f"storing predictions with {version.uri}"):
-        registry.client.log_model_artifact(registry.model_id(version), str(file), "predictions")
-        registry.forget(version, f"predictions/{file.name}")
+    registry.files(version).add(file, "predictions")

@@ -47,7 +47,7 @@ def to_json(
 
     `context` holds what only the caller knows, for example who decided, when, and at which commit.
     """
-    evidence = _evidence(comparison, decision.confidence) if comparison else {}
+    found = _evidence(comparison, decision.confidence) if comparison else {}
     overridden = promotion is not None and promotion.override
     return {
         "report_version": REPORT_VERSION,
@@ -65,7 +65,8 @@ def to_json(
         "not_judged": [_part(item) for item in decision.not_judged],
         "apart": dict(decision.apart),
         "notes": list(decision.notes),
-        **evidence,
+        "evidence": {role: str(tie) for role, tie in decision.ties.both().items()} if decision.ties else None,
+        **found,
         "context": dict(context or {}),
     }
 
@@ -137,7 +138,7 @@ def _table(info: TableInfo | None) -> dict[str, Any] | None:
     if info is None:
         return None
     keys = ("model_name", "model_version", "model_uri", "dataset", "split", "preprocessing", "digest", "num_examples")
-    return {key: getattr(info, key) for key in keys}
+    return {**{key: getattr(info, key) for key in keys}, "weights": info.weights}
 
 
 def _finite(data: dict[str, Any]) -> dict[str, Any]:

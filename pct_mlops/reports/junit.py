@@ -64,6 +64,7 @@ def _properties(decision: Decision, more: Mapping[str, str]) -> dict[str, str]:
         "candidate": decision.candidate.title if decision.candidate else "",
         "baseline": decision.baseline.title if decision.baseline else "",
         **{f"apart.{mark}": str(count) for mark, count in decision.apart.items()},
+        **({f"evidence.{role}": str(tie) for role, tie in decision.ties.both().items()} if decision.ties else {}),
         **more,
     }
 

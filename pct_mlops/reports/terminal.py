@@ -77,7 +77,9 @@ def render_metrics(comparison: Comparison, confidence: float = 0.95) -> Renderab
             continue
         estimate = comparison.estimate(metric.name, confidence)
         numbers = [metric_text(value, metric.unit) for value in (estimate.value, estimate.lower, estimate.upper)]
-        table.add_row(metric.name, *numbers, Text(metric.summary, style="dim"))
+        lacking = comparison.lacking(metric.name)
+        said = f"not available: {lacking}" if lacking else metric.summary
+        table.add_row(metric.name, *numbers, Text(said, style="dim"))
     title = f"{comparison.new.title} against {comparison.old.title}, {comparison.counts.total:,} examples"
     level = f"{100 * confidence:.4g}%"
     note = f"Lower and upper are one-sided bounds, each at {level} confidence. – is undefined or unbounded."

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from pct_mlops.config import Policy
 from pct_mlops.errors import ConfigError, DataError
-from pct_mlops.workflows.runtime.references import is_file, no_source, open_source
+from pct_mlops.predictions import Predictions, ReadOptions, sql
+from pct_mlops.predictions.example_texts import open_texts
+from pct_mlops.workflows.runtime.references import is_file, no_source, open_table
 
 
 def start(
@@ -22,7 +25,9 @@ def start(
     headless: bool,
     tracking_uri: str | None,
     images: str | None = None,
+    texts: str | None = None,
     read_only: bool = False,
+    reading: Mapping[str, str | None] | None = None,
 ) -> NoReturn:
     """Check what was typed, then become the app. No process is left in between that would have to pass a SIGTERM on."""
     if bool(old) != bool(new):
@@ -33,16 +38,29 @@ def start(
         raise DataError(
             f"There are no images at {images}: give the data set's folder, or a Parquet file of sample_id and png."
         )
+    words = {flag: value for flag, value in (reading or {}).items() if value}
+    options = ReadOptions.parse(*(words.get(flag) for flag in ("--columns", "--classes", "--split")))
+    tables = []
     for reference in filter(None, (old, new)):
         if is_file(reference):
-            open_source(reference)
+            tables.append(open_table(reference, options))
         elif "@" not in reference and "/" not in reference:
             # The reference of a version holds one of these. The app asks the registry whether the version exists.
             raise no_source(reference)
+    if texts:
+        _check_texts(texts, options, tables)
+    del tables  # some lie in temporary files, and nothing is tidied up behind execv
     # Start it by its path: `python -m` would look for it in the current folder first.
     program = Path(__file__).resolve().parents[1] / "explorer" / "__main__.py"
     command = [sys.executable, str(program), *(word for word in (old, new) if word)]
-    given = {"--model": model, "--policy": policy, "--tracking-uri": tracking_uri, "--images": images}
+    given = {
+        "--model": model,
+        "--policy": policy,
+        "--tracking-uri": tracking_uri,
+        "--images": images,
+        "--texts": texts,
+        **words,
+    }
     for flag, value in given.items():
         command += [flag, value] if value else []
     command += ["--read-only"] if read_only else []
@@ -51,6 +69,18 @@ def start(
     os.environ["STREAMLIT_SERVER_HEADLESS"] = str(headless).lower()
     sys.stdout.flush()
     os.execv(sys.executable, command)
+
+
+def _check_texts(texts: str, options: ReadOptions, tables: Sequence[Predictions]) -> None:
+    """Raise PctError where the file cannot be read, or knows none of the examples of the tables."""
+    opened = open_texts(texts, options)
+    for table in tables:
+        with sql.connect() as connection:
+            table.attach(connection, "examples")
+            if not opened.has_any_of(connection, "examples"):
+                raise DataError(
+                    f"{texts} has none of the examples of {table.what}: give --texts a file with the same ids."
+                )
 
 
 def _holds_images(path: str) -> bool:

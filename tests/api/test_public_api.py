@@ -58,6 +58,7 @@ TableInfo class
 Verdict class
 Version class
 __version__ value
+attach function
 build_distance function
 build_focus function
 build_objective function
@@ -65,6 +66,7 @@ churn function
 compare function
 decide function
 evaluate_candidate function
+log_predictions function
 negative_flip_rate function
 positive_flip_rate function
 """

@@ -184,7 +184,7 @@ def tables(empty):
     pq.write_table(table.set_column(1, table.schema.field("label"), outside), "outside.parquet")
     pq.write_table(table.drop_columns(["prediction"]), "lacking.parquet")
     pq.write_table(table.slice(1), "short.parquet")
-    pq.write_table(table.replace_schema_metadata(None), "bare.parquet")
+    pq.write_table(table.drop_columns(["label"]).replace_schema_metadata(None), "bare.parquet")
     return empty
 
 
@@ -195,9 +195,9 @@ TABLES = {
     "outside.parquet": "1 labels outside 0 to 2",
     "lacking.parquet": "lacks the column prediction",
     "short.parquet": "holds 49 rows but says 50",
-    "bare.parquet": "carries no prediction metadata",
+    "bare.parquet": "has no column label",
     "absent.parquet": "There is no prediction table absent.parquet",
-    ".": "is a folder",
+    ".": "half.parquet is cut short or damaged",
 }
 
 

@@ -11,15 +11,27 @@ from pct_mlops.cli.main import pct
 
 SURFACE = """
 pct --version --debug
+attach MODEL FILE
+  --columns PAIRS
+  --classes NAMES
+  --split NAME
+  --thumbnails FILE
+  --texts FILE
+  --replace
+  --tracking-uri URI
 compare OLD NEW
   --split test|val
   --json FILE
+  --columns PAIRS
+  --classes NAMES
   --tracking-uri URI
 demo
   --folder DIR
   --set KEY=VALUE repeatable
 ensemble OUTPUT INPUTS...
   --split test|val
+  --columns PAIRS
+  --classes NAMES
   --tracking-uri URI
 explore [OLD] [NEW]
   --model NAME
@@ -28,6 +40,9 @@ explore [OLD] [NEW]
   --read-only
   --port INTEGER RANGE
   --headless
+  --columns PAIRS
+  --classes NAMES
+  --split NAME
   --tracking-uri URI
 floor [RECIPE]
   --seeds N
@@ -47,12 +62,16 @@ gate CANDIDATE
   --junit FILE
   --markdown FILE
   --explorer-url URL
+  --columns PAIRS
+  --classes NAMES
+  --split NAME
   --tracking-uri URI
 history NAME
   --tracking-uri URI
 import FILE OUTPUT
-  --classes FILE
   --ids FILE
+  --columns PAIRS
+  --classes NAMES
   --split NAME
   --model-name NAME
   --dataset NAME
@@ -88,6 +107,11 @@ score MODEL
   --split test|val|train
   --output PATH
   --recipe FILE
+  --data FILE
+  --columns PAIRS
+  --classes NAMES
+  --scores logits|probabilities
+  --allow-code
   --set KEY=VALUE repeatable
   --tracking-uri URI
 sweep [RECIPE]
@@ -118,6 +142,8 @@ update-predictions STORED NEW
   --new-val FILE
   --split test|train
   --json FILE
+  --columns PAIRS
+  --classes NAMES
   --tracking-uri URI
 verify NAME
   --repair

@@ -35,8 +35,8 @@ import numpy as np
 
 names, labels = ["cat", "dog"], np.arange(2000) % 2
 ids = [f"test/{number}" for number in range(2000)]
-old_logits = np.eye(2)[labels] * np.where(np.arange(2000) % 10 == 0, -1, 1)[:, None]
-new_logits = np.eye(2)[labels]
+old_logits = 4 * np.eye(2)[labels] * np.where(np.arange(2000) % 10 == 0, -1, 1)[:, None]
+new_logits = 4 * np.eye(2)[labels]
 Path("policy.yaml").write_text("rules: [{metric: nfr, max: 0.02}]")
 """
 }

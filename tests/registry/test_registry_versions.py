@@ -54,7 +54,7 @@ def test_a_download_that_was_cut_off_is_not_taken_for_the_file(shared_store, ver
         path.write_bytes(path.read_bytes()[:100])
         raise OSError("connection reset")
 
-    for module in ("registry", "nested"):
+    for module in ("artifacts", "nested"):
         monkeypatch.setattr(f"pct_mlops.registry.{module}.local_folder", lambda location: None)
     for ask, content in zip(asked, whole, strict=True):
         with monkeypatch.context() as broken:
@@ -209,13 +209,29 @@ def test_a_copied_version_leads_to_its_files(store):
         assert store.registry.model_id(copy) == store.registry.model_id(original)
 
 
-def test_versions_of_others_are_refused_by_name(store):
-    client = store.registry.client
-    run = client.get_run(store.registry.resolve("digits/1").run_id)
+def test_versions_of_others_have_files_whatever_their_source(store, tmp_path):
+    registry, client = store.registry, store.registry.client
+    run = client.get_run(registry.resolve("digits/1").run_id)
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "MLmodel").write_text("flavors: {}")
+    client.log_artifacts(run.info.run_id, str(folder), "theirs")
     client.create_registered_model("foreign")
-    client.create_model_version("foreign", f"{run.info.artifact_uri}/model", run.info.run_id)
-    with pytest.raises(RegistryError, match="foreign/1 was not registered by pct"):
-        store.registry.predictions(store.registry.resolve("foreign/1"))
+    sources = [f"{run.info.artifact_uri}/theirs", f"runs:/{run.info.run_id}/theirs", str(folder)]
+    for number, source in enumerate(sources, start=1):
+        # The last one names no run, as one that a program made of a plain path does not.
+        client.create_model_version("foreign", source, run.info.run_id if number < 3 else None)
+        version = registry.resolve(f"foreign/{number}")
+        assert registry.download(version, "MLmodel").read_text() == "flavors: {}"
+        assert registry.download(version, "predictions/test.parquet") is None
+        assert registry.files(version).paths() == ["MLmodel"]
+        with pytest.raises(RegistryNotFoundError, match=rf"bring your own with 'pct attach foreign/{number} FILE'"):
+            registry.predictions(version)
+    assert registry.have_same_files(registry.resolve("foreign/1"), registry.resolve("foreign/2"))
+    client.copy_model_version("models:/foreign/2", "copied")
+    assert registry.have_same_files(registry.resolve("copied/1"), registry.resolve("foreign/2"))
+    with pytest.raises(RegistryError, match="is no version of a logged model"):
+        registry.model_id(registry.resolve("foreign/1"))
 
 
 def test_a_version_without_predictions_says_how_to_make_them(store):

@@ -141,6 +141,8 @@ def test_a_table_of_pixels_keeps_its_index(evaluate, images, test_split, result)
         ({"sample_ids": "id"}, "no column 'id'"),
         ({"batch_size": 0}, "whole number from 1 up"),
         ({"confidence": 95}, "between 0.5 and 1"),
+        ({"allow_code": "yes"}, "allow_code should be True or False"),
+        ({"attach": 3}, "attach should be True or a version"),
         ({"class_names": ["a", "b"]}, "10 classes, but there are 2 class names"),
     ],
 )
@@ -165,6 +167,42 @@ def test_other_shapes_and_answers_are_said(evaluate, images, test_split):
         )
     with pytest.raises(PctError, match="needs the scores of every class"):
         evaluate(images.reshape(len(images), -1)[:4], labels, model=lambda given: np.zeros(len(given)))
+
+
+def test_the_evaluated_table_is_attached_for_the_gate(evaluate, images, test_split, shared_store, tmp_path):
+    """A model that was logged by its own means gets the table that the evaluation made."""
+    import mlflow
+
+    from pct_mlops.predictions import Predictions
+
+    registry = shared_store.registry
+    version = registry.resolve(f"{NAME}/2")
+    files = registry.files(version)
+    with mlflow.start_run():
+        made = registry.client.create_logged_model("1", name="copied")
+    for path in files.paths():
+        if not path.startswith("predictions/"):
+            file, folder = files.find(path), path.rpartition("/")[0]
+            if path == "MLmodel":
+                text = file.read_text().replace(registry.model_id(version), made.model_id)
+                file = tmp_path / "MLmodel"
+                file.write_text(text)
+            registry.client.log_model_artifact(made.model_id, str(file), folder or None)
+    registry.client.finalize_logged_model(made.model_id, "READY")
+    flat, labels = images.reshape(len(images), -1), test_split.labels.numpy()
+    given = {"sample_ids": test_split.sample_ids, "model": f"models:/{made.model_id}"}
+    with pytest.raises(PctError, match="name its version, as in attach: 'pets/3'"):
+        evaluate(flat, labels, attach=True, **{**given, "model": lambda asked: np.eye(10)[labels][: len(asked)]})
+    evaluate(flat, labels, attach=True, **given)
+    registry.client.create_registered_model("evaluated")
+    registry.client.create_model_version("evaluated", f"models:/{made.model_id}", model_id=made.model_id)
+    table = Predictions.load(registry.predictions(registry.resolve("evaluated/1")))
+    assert table.info.digest == Predictions.load(registry.predictions(version)).info.digest
+    assert (table.info.split, table.info.weights) == ("test", "")
+    assert shared_store.pct("compare", f"{NAME}/1", "evaluated/1") == 0
+    evaluate(flat, labels, attach="evaluated/1", replace=True, **given)
+    with pytest.raises(PctError, match="--replace"):
+        evaluate(flat, np.roll(labels, 1), attach=True, **given)
 
 
 def test_without_a_baseline_other_evaluations_are_left_alone():

@@ -280,7 +280,7 @@ def test_names_and_ids_from_files(tmp_path, capsys, monkeypatch):
     Path("same.txt").write_text("img.png\n" * NUM)
     Path("binary.txt").write_bytes(b"\xff\xfe\x00")
     for option, file, says in (
-        ("--classes", "four.txt", "four.txt has 4 lines, and 5 class names are needed"),
+        ("--classes", "four.txt", "a.result has 5 classes, and 4 class names are given"),
         ("--classes", "twice.txt", "names a class twice"),
         ("--classes", "absent.txt", "There is no file absent.txt"),
         ("--classes", "binary.txt", "binary.txt cannot be read"),

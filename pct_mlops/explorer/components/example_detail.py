@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pct_mlops.charts import count
+from pct_mlops.charts import count, printable
 from pct_mlops.comparison import FlipRow
-from pct_mlops.explorer.components import example_html, review_form
+from pct_mlops.explorer.components import example_html, example_input, review_form
 from pct_mlops.explorer.components.gallery import Tile, TilePrediction, gallery, html_text, image
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import example_facts, example_images, pairs
+from pct_mlops.explorer.queries import example_facts, example_images, example_texts, pairs
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 from pct_mlops.explorer.state import selection
+from pct_mlops.predictions.example_texts import Content
 
+_LONG_ID = 160  # characters. A longer id scrolls.
 KIND_TITLES = {
     "negative": "Negative flip",
     "positive": "Positive flip",
@@ -25,9 +27,14 @@ KIND_TITLES = {
 
 def draw_example(pair: Pair, row: FlipRow, titles: list[str]) -> None:
     """Draw the example below the navigation."""
-    left, right = st.columns([1, 1.7], gap="large")
+    known, problem = example_texts.inputs(pair, [row.sample_id], whole=True)
+    content = known.get(row.sample_id)
+    # A text needs a wider column than an image.
+    left, right = st.columns([1.3, 1.4] if content is not None and content.text else [1, 1.7], gap="large")
     with left:
-        draw_image(pair, row, titles)
+        draw_input(pair, row, titles, content)
+        if problem:
+            st.caption(plain(problem))
     with right:
         draw_predictions(pair, row, titles)
         if pairs.has_versions(pair):
@@ -39,15 +46,22 @@ def draw_example(pair: Pair, row: FlipRow, titles: list[str]) -> None:
     draw_neighbours(pair, row, titles)
 
 
-def draw_image(pair: Pair, row: FlipRow, titles: list[str]) -> None:
-    """Draw the best image of the example as wide as the column, with its target, its id and a note on the image."""
+def draw_input(pair: Pair, row: FlipRow, titles: list[str], content: Content | None) -> None:
+    """Draw what the models were given: the best image, the text, the row. Below it are the target and the id."""
     png, said = example_images.large(pair, row.sample_id)
-    alt = f"{titles[row.label]} ({row.sample_id})"
-    st.html(f'{example_html.STYLE}<div class="pct-big">{image(png, alt)}</div>')
-    st.html(
-        f'<div style="overflow-wrap:anywhere"><b>{html_text(titles[row.label])}</b> is the target<br>'
-        f'<span style="opacity:.75;font-size:.85rem">{html_text(row.sample_id)}</span></div>'
-    )
+    if png is not None or pair.images:
+        alt = f"{titles[row.label]} ({row.sample_id})"
+        st.html(f'{example_html.STYLE}<div class="pct-big">{image(png, alt)}</div>')
+    elif content is not None:
+        said = said if not said.startswith(example_images.NO_IMAGE) else ""
+    else:
+        said = f"{said} {example_texts.HOW}"
+    if content is not None:
+        st.html(example_input.whole_input(content))
+    st.html(f'<div style="overflow-wrap:anywhere"><b>{html_text(titles[row.label])}</b> is the target</div>')
+    # With a button that copies it.
+    name = printable(row.sample_id)
+    st.code(name, language=None, wrap_lines=True, height=110 if len(name) > _LONG_ID else "content")
     if said:
         st.caption(plain(said))
 
@@ -62,11 +76,15 @@ def draw_predictions(pair: Pair, row: FlipRow, titles: list[str]) -> None:
         ("Old", old, pair.old, row.old_prediction, row.old_confidence, row.old_label_confidence),
         ("New", new, pair.new, row.new_prediction, row.new_confidence, row.new_label_confidence),
     )
+    if row.old_prediction != row.new_prediction:
+        names = (titles[index] for index in (row.old_prediction, row.new_prediction, row.label))
+        st.html(example_html.change_line(*names))
     num_complete = 0
     for place, (who, title, table, prediction, sure, on_target) in zip(st.columns(2, gap="medium"), sides, strict=True):
-        shares = example_facts.likeliest(table, row.sample_id)
-        num_complete += shares is not None
-        if shares is None:
+        known = example_facts.likeliest(pair, table, row.sample_id)
+        num_complete += known is not None
+        shares: list[tuple[int, float | None]] = [*known] if known is not None else []
+        if known is None:
             shares = [(prediction, sure)] if prediction == row.label else [(prediction, sure), (row.label, on_target)]
         with place:
             st.markdown(f"**{who}** · {plain(title)}")
@@ -118,11 +136,15 @@ def draw_neighbours(pair: Pair, row: FlipRow, titles: list[str]) -> None:
     if not found:
         st.caption("Similar examples are not shown: too many features are stored to search them, or this one has none.")
         return
-    images, _ = example_images.tiles(pair, [item.sample_id for item in found])
-    st.html(gallery([_tile(item, images, titles) for item in found]))
+    ids = [item.sample_id for item in found]
+    images, _ = example_images.tiles(pair, ids)
+    known, _ = example_texts.inputs(pair, ids)
+    st.html(gallery([_tile(item, images, known, titles) for item in found]))
 
 
-def _tile(item: example_facts.Neighbour, images: dict[str, bytes], titles: Sequence[str]) -> Tile:
+def _tile(
+    item: example_facts.Neighbour, images: dict[str, bytes], known: dict[str, Content], titles: Sequence[str]
+) -> Tile:
     right = item.prediction == item.label
     return Tile(
         sample_id=item.sample_id,
@@ -131,4 +153,5 @@ def _tile(item: example_facts.Neighbour, images: dict[str, bytes], titles: Seque
         new=TilePrediction(titles[item.prediction], None, right),
         png=images.get(item.sample_id),
         href="?" + selection.query(example=item.sample_id),
+        content=known.get(item.sample_id),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
+from itertools import takewhile
 
 from pct_mlops.charts import percent
 from pct_mlops.config.difference import Difference
@@ -24,6 +26,10 @@ background:color-mix(in srgb,currentColor 7%,transparent)}
 .pct-big img{width:100%;height:100%;object-fit:contain;padding:12px;box-sizing:border-box}
 .pct-big img.pct-small{image-rendering:pixelated}
 .pct-table tr.pct-here td{background:color-mix(in srgb,currentColor 6%,transparent)}
+.pct-change{display:flex;flex-wrap:wrap;gap:4px 12px;align-items:baseline;font-size:1.02rem;overflow-wrap:anywhere}
+.pct-change small{opacity:.75}
+.pct-change mark{color:inherit;font-weight:600;padding:0 3px;border-radius:3px;text-decoration:underline;
+text-decoration-thickness:2px;text-underline-offset:3px;background:color-mix(in srgb,currentColor 12%,transparent)}
 .pct-blue{color:#2F86C9}.pct-orange{color:#DD6A1F}
 </style>"""
 
@@ -34,19 +40,38 @@ def mark_of(is_right: bool) -> str:
     return f'<span class="pct-{colour}" role="img" aria-label="{kind}" title="{kind}">{sign}</span>'
 
 
-def distribution(shares: Sequence[tuple[str, float]], target: str, prediction: str) -> str:
+def change_line(old: str, new: str, target: str) -> str:
+    """Return both predictions on one line, each with ✓ or ✗. The words that differ between the names are underlined."""
+    words = [re.split(r"(\W+)", name) for name in (old, new)]
+    start = _num_alike(*words)
+    end = _num_alike(*(item[start:][::-1] for item in words))
+    sides = []
+    for who, name, item in (("old", old, words[0]), ("new", new, words[1])):
+        stop = len(item) - end
+        before, differs, after = (html_text("".join(part)) for part in (item[:start], item[start:stop], item[stop:]))
+        marked = f"<mark>{differs}</mark>" if differs else ""
+        sides.append(f"<span><small>{who}</small> {mark_of(name == target)} {before}{marked}{after}</span>")
+    return f'{STYLE}<div class="pct-change">{sides[0]}<span role="img" aria-label="became">→</span>{sides[1]}</div>'
+
+
+def _num_alike(one: Sequence[str], other: Sequence[str]) -> int:
+    return sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(one, other, strict=False)))
+
+
+def distribution(shares: Sequence[tuple[str, float | None]], target: str, prediction: str) -> str:
     """Return classes with their probabilities as HTML bars, with the target and a wrong prediction marked.
 
-    `shares` are pairs of a class name and its probability from 0 to 1.
+    `shares` are pairs of a class name and its probability from 0 to 1, None where that is not known.
     """
     lines = []
     for name, share in shares:
         kind = "is-right" if name == target else "is-wrong" if name == prediction else "other"
         sign = f"{mark_of(name == target)} " if name in (target, prediction) else ""
-        width = 100 * min(max(share, 0.0), 1.0)
+        width = 100 * min(max(share or 0.0, 0.0), 1.0)
+        said = "not known" if share is None else percent(share)
         lines.append(
             f'<div class="pct-line"><span class="pct-name" title="{html_text(name)}">{sign}{html_text(name)}</span>'
-            f'<span class="pct-share">{percent(share)}</span></div>'
+            f'<span class="pct-share">{said}</span></div>'
             f'<div class="pct-track"><i class="pct-{kind}" style="width:{width:.1f}%"></i></div>'
         )
     return f'{STYLE}<div class="pct-dist">{"".join(lines)}</div>'
@@ -66,10 +91,11 @@ def _past_row(past: Past, titles: Sequence[str], is_here: bool) -> str:
     here = ' class="pct-here"' if is_here else ""
     if past.answer is None:
         return f'<tr{here}><td>{html_text(name)}</td><td colspan="2"><i>{html_text(past.problem)}</i></td></tr>'
-    right = past.answer.prediction == past.answer.label
+    right, known = past.answer.prediction == past.answer.label, past.answer.confidence
+    sure = "not known" if known is None else percent(known)
     return (
         f"<tr{here}><td>{html_text(name)}</td><td>{mark_of(right)} {html_text(titles[past.answer.prediction])}</td>"
-        f'<td class="pct-number">{percent(past.answer.confidence)}</td></tr>'
+        f'<td class="pct-number">{sure}</td></tr>'
     )
 
 

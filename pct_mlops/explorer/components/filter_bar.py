@@ -6,12 +6,13 @@ While one example is shown large, the widgets are not drawn, and the address alo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import streamlit as st
 
 from pct_mlops.comparison import FlipFilter
-from pct_mlops.comparison.flips import MAX_SLICE_VALUE
-from pct_mlops.explorer.queries import flip_pages, pairs, reviews
+from pct_mlops.comparison.flips import MAX_NEEDLE, MAX_SLICE_VALUE
+from pct_mlops.explorer.queries import example_texts, flip_pages, pairs, reviews
 from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.state import selection
@@ -34,7 +35,7 @@ SORTS = {
 TYPES = {"1": "type I: fell by 0.1 or less", "2": "type II: fell by 0.5 or more"}
 REVIEWED = {"yes": "reviewed", "no": "not reviewed"}
 WHOLE = (0, 100)  # percent
-NAMES = ("kind", "target", "answer", "was", "type", "column", "value", "conf", "reviewed")
+NAMES = ("kind", "target", "answer", "text", "was", "type", "column", "value", "conf", "reviewed")
 MORE = ("was", "type", "column", "value", "conf", "reviewed")
 HINTS = {
     "kind": "Negative flip: the old model was right, the new one is wrong. Positive flip: the reverse.",
@@ -42,6 +43,7 @@ HINTS = {
     "type": "How far the probability of the target fell. Type I: hardly. The example lies near a border between "
     "classes. Type II: by 0.5 or more. The new model is sure of another class.",
     "conf": "The probability that the new model gives its prediction, in percent.",
+    "text": "A part of the text or of the row. Upper and lower case are alike.",
     "column": "A column that sorts examples into groups, for example the camera.",
 }
 
@@ -63,6 +65,7 @@ def restore_filters(pair: Pair, titles: list[str]) -> Asked:
         selection.restore_text("value", longest=MAX_SLICE_VALUE)
     else:
         selection.restore("value", choices, None)
+    selection.restore_text("text", longest=MAX_NEEDLE)
     selection.restore("sort", SORTS, "confidence_lost")
     return _asked(pair, titles, choices, _shown(), st.session_state["sort"])
 
@@ -86,7 +89,8 @@ def _asked(
 ) -> Asked:
     # Only a filter on reviews depends on the marks. With any other, the cache holds when somebody adds a mark.
     marked = reviews.marked(pair) if query.get("reviewed") in REVIEWED else frozenset()
-    return Asked(FlipFilter.from_query(query, titles, choices, marked=marked), sort)
+    chosen = FlipFilter.from_query(query, titles, choices, marked=marked)
+    return Asked(replace(chosen, text=example_texts.search(pair, query.get("text", ""))), sort)
 
 
 def _shown() -> dict[str, str]:
@@ -97,7 +101,7 @@ def _shown() -> dict[str, str]:
         "kind": state["kind"] if state["kind"] != "negative" else None,
         "conf": f"{low}-{high}" if (low, high) != WHOLE else None,
         "value": state["value"] if state["column"] else None,
-        **{name: state[name] for name in ("target", "answer", "was", "type", "column", "reviewed")},
+        **{name: state[name] for name in ("target", "answer", "text", "was", "type", "column", "reviewed")},
     }
     return {name: value for name, value in shown.items() if value}
 
@@ -114,7 +118,19 @@ def draw_filters(pair: Pair, titles: list[str]) -> None:
         args=("page",),
         help=HINTS["kind"],
     )
-    left, middle, right, last = st.columns([1, 1, 1.15, 0.95], vertical_alignment="bottom")
+    if example_texts.is_searchable(pair):
+        text, left, middle, right, last = st.columns([1.1, 1, 1, 1.15, 0.95], vertical_alignment="bottom")
+        text.text_input(
+            "Text contains",
+            key="text",
+            max_chars=MAX_NEEDLE,
+            placeholder="any",
+            on_change=selection.forget,
+            args=("page",),
+            help=HINTS["text"],
+        )
+    else:
+        left, middle, right, last = st.columns([1, 1, 1.15, 0.95], vertical_alignment="bottom")
     with left:
         _pick("target", "Target class", titles)
     with middle:
@@ -207,7 +223,7 @@ def _clear() -> None:
 
 def clear_all() -> None:
     """Clear every filter but the kind. Streamlit calls this before it draws the page again."""
-    selection.forget(*MORE, "target", "answer", "page")
+    selection.forget(*MORE, "target", "answer", "text", "page")
 
 
 def num_active() -> int:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pct_mlops.charts import percent, printable
+from pct_mlops.charts import percent
+from pct_mlops.explorer.components import example_input
+from pct_mlops.explorer.components.escaping import exact, html_text, middle
 from pct_mlops.explorer.queries.png import MOST_PIXELS, png_size
+from pct_mlops.predictions.example_texts import Content
 
+_ID, _WIDE_ID = 24, 34  # characters of an id on a tile
 _SMALL = 96  # pixels; images up to this width are enlarged without blurring
 
 # Colours of text and lines derive from the theme's own text colour, so that light and dark both work.
 STYLE = """<style>
 .pct-grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(168px,1fr));gap:14px;margin:0}
-.pct-tile figure{margin:0}
+.pct-grid.pct-wide{grid-template-columns:repeat(auto-fill,minmax(min(100%,250px),1fr))}
+.pct-tile figure{margin:0;flex:1;display:flex;flex-direction:column}
 .pct-tile{border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-radius:10px;
 overflow:hidden;min-width:0;display:flex;flex-direction:column}
 a.pct-tile,a.pct-tile:hover{color:inherit!important;text-decoration:none!important}
@@ -27,7 +31,7 @@ background:color-mix(in srgb,currentColor 7%,transparent)}
 .pct-image img.pct-small{image-rendering:pixelated}
 .pct-mark{position:absolute;top:6px;left:6px;padding:1px 7px;border-radius:9px;font-size:.72rem;font-weight:600;
 color:#fff;background:#4a545e}
-figure>.pct-mark{position:static;display:inline-block;margin:9px 11px 0}
+figure>.pct-mark{position:static;align-self:flex-start;margin:9px 11px}
 .pct-none{font-size:.78rem;opacity:.7;text-align:center;padding:0 12px;line-height:1.4}
 .pct-text{padding:9px 11px 11px;font-size:.84rem;line-height:1.35}
 .pct-cut{overflow:hidden;text-overflow:ellipsis;white-space:nowrap;min-width:0}
@@ -74,16 +78,7 @@ class Tile:
     png: bytes | None = None
     href: str = ""
     mark: str = ""
-
-
-def html_text(value: str) -> str:
-    """Return data as HTML text or attribute that is shown literally, on one line."""
-    return html.escape(printable(value), quote=True)
-
-
-def _exact(value: str) -> str:
-    """Return data as an HTML attribute for a script. Unlike `html_text`, it keeps every character."""
-    return "".join(char if char >= " " else f"&#{ord(char)};" for char in html.escape(value, quote=True))
+    content: Content | None = None
 
 
 def gallery(tiles: Sequence[Tile]) -> str:
@@ -92,18 +87,27 @@ def gallery(tiles: Sequence[Tile]) -> str:
     Tiles have room for an image only if at least one of them has an image.
     """
     pictured = any(tile.png is not None for tile in tiles)
-    return STYLE + '<div class="pct-grid">' + "".join(_tile(tile, pictured) for tile in tiles) + "</div>"
+    written = any(tile.content is not None and tile.png is None for tile in tiles)
+    grid = f'<div class="pct-grid{" pct-wide" if written else ""}">'
+    shown = "".join(_tile(tile, pictured, written) for tile in tiles)
+    return f"{STYLE}{example_input.STYLE if written else ''}{grid}{shown}</div>"
 
 
-def _tile(tile: Tile, pictured: bool) -> str:
+def _tile(tile: Tile, pictured: bool, written: bool) -> str:
     mark = f'<span class="pct-mark">{html_text(tile.mark)}</span>' if tile.mark else ""
-    shown = f'<div class="pct-image">{image(tile.png, f"{tile.target} ({tile.sample_id})")}{mark}</div>'
+    if written and tile.png is None:
+        shown = mark + example_input.tile_input(tile.content)
+    elif pictured:
+        shown = f'<div class="pct-image">{image(tile.png, f"{tile.target} ({tile.sample_id})")}{mark}</div>'
+    else:
+        shown = mark
+    short = middle(tile.sample_id, _WIDE_ID if written else _ID)
     return (
-        f'<a class="pct-tile" href="{html_text(tile.href)}" target="_self" data-pct-id="{_exact(tile.sample_id)}">'
-        f"<figure>{shown if pictured else mark}"
+        f'<a class="pct-tile" href="{html_text(tile.href)}" target="_self" data-pct-id="{exact(tile.sample_id)}">'
+        f"<figure>{shown}"
         f'<figcaption class="pct-text">'
         f'<div class="pct-target pct-two" title="target: {html_text(tile.target)}">{html_text(tile.target)}</div>'
-        f'<div class="pct-id pct-cut" title="{html_text(tile.sample_id)}">{html_text(tile.sample_id)}</div>'
+        f'<div class="pct-id pct-cut" title="{html_text(tile.sample_id)}">{html_text(short)}</div>'
         f"{_prediction('old', tile.old) if tile.old else ''}{_prediction('new', tile.new)}</figcaption></figure></a>"
     )
 

@@ -13,6 +13,7 @@ from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import decisions, pairs
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.state import selection
+from pct_mlops.gate.ties import ties_notes
 
 if TYPE_CHECKING:
     from pct_mlops.gate import Decision
@@ -43,7 +44,8 @@ def draw_verdict(pair: Pair) -> Decision | None:
                 icon=":material/policy:",
             )
         return None
-    note = f" The gate recorded {recorded} for these two versions." if recorded else ""
+    note = " ".join(["", *ties_notes(decision.ties)])
+    note += f" The gate recorded {recorded} for these two versions." if recorded else ""
     verdict_banner.banner(
         str(decision.verdict),
         decision.sentence,

@@ -9,8 +9,8 @@ import streamlit as st
 
 from pct_mlops.comparison import Comparison, compare
 from pct_mlops.explorer.queries import pairs, reviews
-from pct_mlops.explorer.queries.pairs import FileTable, Pair
-from pct_mlops.gate import apart_ids, decide
+from pct_mlops.explorer.queries.pairs import FileTable, Pair, VersionTable
+from pct_mlops.gate import Tie, Ties, apart_ids, decide, tie_of
 
 if TYPE_CHECKING:
     from pct_mlops.config import Policy
@@ -26,19 +26,41 @@ def decision(pair: Pair, path: str | None) -> Decision | None:
 def decide_under(pair: Pair, given: Policy) -> Decision:
     """Return the gate's decision on the pair under a policy, with reviews, floor and pinned examples."""
     review, floor = reviews.state(pair), pairs.floor_of(pair)
+    ties = ties_of(pair)
     said = tuple(sorted((sample, record.id) for sample, record in review.marks.items()))
     decided = review.decision.id if review.decision else ""
-    return _decided(pair, given.digest, (decided, said), floor.mean if floor else None, given, review)
+    return _decided(pair, given.digest, (decided, said), floor.mean if floor else None, ties, given, review)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Judging…")
 def _decided(
-    pair: Pair, digest: str, said: tuple[object, ...], floor: float | None, _given: Policy, _review: ReviewState
+    pair: Pair,
+    digest: str,
+    said: tuple[object, ...],
+    floor: float | None,
+    ties: Ties | None,
+    _given: Policy,
+    _review: ReviewState,
 ) -> Decision:
     # Streamlit does not hash `_given` and `_review`: the policy's digest and the ids of records stand for them.
-    return decide(
-        _given, comparison_under(pair, _given, frozenset(apart_ids(_given, _review))), floor=floor, review=_review
-    )
+    comparison = comparison_under(pair, _given, frozenset(apart_ids(_given, _review)))
+    return decide(_given, comparison, floor=floor, review=_review, ties=ties)
+
+
+@st.cache_data(ttl=pairs.REFRESH, show_spinner=False)
+def ties_of(pair: Pair) -> Ties | None:
+    """Tell whether the weights of the two versions made their tables, None for files."""
+    old, new = pair.old, pair.new
+    if not (isinstance(old, VersionTable) and isinstance(new, VersionTable)):
+        return None
+    return Ties(_tie(new), _tie(old))
+
+
+def _tie(table: VersionTable) -> Tie:
+    from pct_mlops.registry import WEIGHTS_TAG
+
+    version = pairs.registry(table.tracking_uri).get(table.name, table.version)
+    return tie_of(pairs.predictions(table).info.weights, version.tags.get(WEIGHTS_TAG, ""))
 
 
 def apart(pair: Pair, given: Policy) -> frozenset[str]:

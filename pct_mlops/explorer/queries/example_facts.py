@@ -56,9 +56,15 @@ def row(pair: Pair, sample_id: str) -> FlipRow | None:
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def likeliest(table: Table, sample_id: str) -> list[tuple[int, float]] | None:
+def likeliest(pair: Pair, table: Table, sample_id: str) -> list[tuple[int, float]] | None:
     """Return (class, probability) of the five likeliest classes, or None where no logits are stored."""
-    return top_classes(pairs.predictions(table), sample_id)
+    predictions = pairs.predictions(table)
+    names = pairs.comparison(pair).new.class_names
+    # A file may have the classes in an order of its own.
+    place = {name: index for index, name in enumerate(names)}
+    own = predictions.info.class_names
+    found = top_classes(predictions, sample_id)
+    return found and [(index if own == names else place[own[index]], share) for index, share in found]
 
 
 @st.cache_data(max_entries=200, show_spinner="Looking for similar examples…")
@@ -175,7 +181,7 @@ def export_table(pair: Pair, asked: Asked) -> bytes:
 
 
 def _batches(pair: Pair, asked: Asked) -> Iterator[pa.Table]:
-    names = pairs.predictions(pair.new).info.class_names
+    names = pairs.comparison(pair).new.class_names
     for start in range(0, MAX_EXPORT, _BATCH):
         rows = flip_pages.some_flips(pair, asked, limit=_BATCH, offset=start)
         values = {name: [getattr(item, name) for item in rows] for name in EXPORTED.names}

@@ -17,7 +17,8 @@ from pct_mlops.comparison import ClassCounts, Comparison, Estimate, FlipCell, Fl
 from pct_mlops.config import Policy
 from pct_mlops.errors import PctError, TableError
 from pct_mlops.explorer.queries import class_labels
-from pct_mlops.predictions import Predictions
+from pct_mlops.predictions import Predictions, ReadOptions
+from pct_mlops.workflows.runtime.references import is_file, open_table
 
 if TYPE_CHECKING:
     from pct_mlops.registry import Floor, Registry, Version
@@ -27,10 +28,14 @@ REFRESH = 15  # seconds until a newly registered version shows
 
 @dataclass(frozen=True)
 class FileTable:
-    """A Parquet file of predictions, with its modification time in nanoseconds as `stamp`."""
+    """A file of predictions, with its modification time in nanoseconds as `stamp`.
+
+    `reading` says how to read the file of another program.
+    """
 
     path: str
     stamp: int
+    reading: ReadOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,13 @@ class Pair:
     new_title: str
     images: str | None = None
     slices: FileTable | None = None
+    texts: FileTable | None = None
 
 
-def file_table(path: str | Path) -> FileTable:
+def file_table(path: str | Path, reading: ReadOptions | None = None) -> FileTable:
     """Return a key for a file that changes when the file does, or raise TableError where it cannot be read."""
     try:
-        return FileTable(str(path), Path(path).stat().st_mtime_ns)
+        return FileTable(str(path), Path(path).stat().st_mtime_ns, reading)
     except OSError as error:
         raise TableError(f"{path} cannot be read ({error.strerror}): give the path of a prediction table.") from error
 
@@ -85,11 +91,11 @@ def versions(tracking_uri: str | None, name: str) -> list[Version]:
     return registry(tracking_uri).versions(name)
 
 
-def table_of(tracking_uri: str | None, text: str) -> Table:
+def table_of(tracking_uri: str | None, text: str, reading: ReadOptions | None = None) -> Table:
     """Return the key of a file, or of the version that name@alias or name/3 means now."""
     # Without loading mlflow, which two local files do not need.
-    if Path(text).exists() or Path(text).suffix == ".parquet":
-        return file_table(text)
+    if is_file(text):
+        return file_table(text, reading)
     return _resolved(tracking_uri, text)
 
 
@@ -103,7 +109,7 @@ def _resolved(tracking_uri: str | None, text: str) -> VersionTable:
 def predictions(table: Table) -> Predictions:
     """Open the table. The file of a version is downloaded once."""
     if isinstance(table, FileTable):
-        return Predictions.load(table.path)
+        return open_table(table.path, table.reading)
     source = registry(table.tracking_uri)
     return Predictions.load(source.predictions(source.get(table.name, table.version)))
 
@@ -162,7 +168,7 @@ def slice_columns(pair: Pair) -> tuple[str, ...]:
 @st.cache_data(max_entries=32)
 def class_titles(pair: Pair) -> list[str]:
     """Return the title of each class by its index. No two are equal."""
-    return class_labels.unique(predictions(pair.new).info.class_names)
+    return class_labels.unique(comparison(pair).new.class_names)
 
 
 @st.cache_data(max_entries=32)

@@ -31,6 +31,7 @@ from pct_mlops.explorer.state.url import (
     restore_switch,
     restore_text,
 )
+from pct_mlops.predictions import ReadOptions
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -110,22 +111,34 @@ def choose_pair(options: Options) -> Pair:
     """
     st.session_state[OPTIONS] = options
     pair = _given(options) if options.old and options.new else _picked(options)
-    pair = replace(pair, slices=pairs.policy_slices(options.policy))
+    pair = replace(pair, slices=pairs.policy_slices(options.policy), texts=_texts(options))
     st.session_state[PAIR] = pair
     return pair
 
 
+def _texts(options: Options) -> pairs.FileTable | None:
+    """Return a key for the file of --texts. One that is gone has a key too, and those who read it say so."""
+    if not options.texts:
+        return None
+    reading = ReadOptions.parse(options.columns)
+    try:
+        return pairs.file_table(options.texts, reading)
+    except PctError:
+        return pairs.FileTable(options.texts, 0, reading)
+
+
 def _given(options: Options) -> Pair:
-    old, new = (_fixed(options.tracking_uri, text) for text in (options.old or "", options.new or ""))
+    reading = ReadOptions.parse(options.columns, options.classes, options.split)
+    old, new = (_fixed(options.tracking_uri, text, reading) for text in (options.old or "", options.new or ""))
     if old == new:
         raise ConfigError("Old and new are the same table: give two different ones to 'pct explore OLD NEW'.")
     return Pair(old, new, *titles_of(old, new), options.images)
 
 
-def _fixed(tracking_uri: str | None, text: str) -> pairs.Table:
+def _fixed(tracking_uri: str | None, text: str, reading: ReadOptions) -> pairs.Table:
     """Return the table that `text` meant when the page was opened. A notice says when an alias has moved since."""
     try:
-        now = pairs.table_of(tracking_uri, text)
+        now = pairs.table_of(tracking_uri, text, reading)
     except PctError as error:
         if _GIVEN + text not in st.session_state:
             raise

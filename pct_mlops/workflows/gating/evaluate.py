@@ -10,6 +10,7 @@ from pct_mlops.workflows.gating.gate_run import GateRun
 from pct_mlops.workflows.gating.report_files import ReportFiles
 
 if TYPE_CHECKING:
+    from pct_mlops.predictions import ReadOptions
     from pct_mlops.workflows.gating.outcome import Outcome
 
 
@@ -26,6 +27,7 @@ def evaluate_candidate(
     pin: Path | None = None,
     files: ReportFiles | None = None,
     tracking_uri: str | None = None,
+    reading: ReadOptions | None = None,
 ) -> Outcome:
     """Decide whether `candidate` may replace `baseline`.
 
@@ -43,6 +45,7 @@ def evaluate_candidate(
         pin: The policy's list of pinned examples, to which blockers that are fixed are added after a PASS.
         files: The reports to write. By default there are none.
         tracking_uri: The registry.
+        reading: Columns, classes and split of files that another program wrote.
 
     Returns:
         The decision with its evidence, and what became of production.
@@ -64,4 +67,5 @@ def evaluate_candidate(
     """
     files = files or ReportFiles()
     run = GateRun(candidate, policy, baseline, promote, override, reason, into, recompute, pin, files, tracking_uri)
+    run.reading = reading
     return run.run()

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from pct_mlops.comparison import Comparison, compare
 from pct_mlops.config import Policy
 from pct_mlops.errors import NotComparableError, PctError, RegistryNotFoundError
-from pct_mlops.gate import ReviewState, apart_ids, review_state
+from pct_mlops.gate import ReviewState, Tie, Ties, apart_ids, review_state, tie_of
 from pct_mlops.workflows.runtime.references import have_same_content, open_source, version_predictions
 
 if TYPE_CHECKING:
-    from pct_mlops.predictions import Predictions, TableInfo
+    from pct_mlops.predictions import Predictions, ReadOptions, TableInfo
     from pct_mlops.registry import Floor, Registry, Version
 
 RESCORE = "or add --recompute to score both with their registered models on the candidate's evaluation set"
@@ -32,6 +32,7 @@ class Evidence:
         baseline_exists: False when there is no baseline yet.
         review: What the reviewers' records add up to.
         floor: What retraining alone flips on the same examples.
+        ties: Whether the weights of the versions made their tables.
     """
 
     new_uri: str
@@ -42,11 +43,12 @@ class Evidence:
     baseline_exists: bool = True
     review: ReviewState | None = None
     floor: Floor | None = None
+    ties: Ties | None = None
 
 
-def file_evidence(baseline: str, candidate: str, policy: Policy) -> Evidence:
+def file_evidence(baseline: str, candidate: str, policy: Policy, reading: ReadOptions | None = None) -> Evidence:
     """Gather the evidence of two predictions files. `baseline` may also be a version."""
-    old, new = open_source(baseline), open_source(candidate)
+    old, new = open_source(baseline, reading=reading), open_source(candidate, reading=reading)
     comparison, problem = None, None
     if not have_same_content(baseline, candidate):
         comparison, problem = _compare(old.predictions, new.predictions, policy)
@@ -72,12 +74,16 @@ def version_evidence(
             f"{version.uri} is the baseline itself: register a new candidate, then judge that."
         )
         return replace(start, problem=problem, candidate=_info(registry, version, split))
-    tables, lacking = _tables(registry, version, old, split, recompute)
-    if lacking or tables is None:
+    forced = recompute and policy.wanted_tie == "recomputed"
+    recomputed, lacking = _complete(registry, version, old, split, recompute=recompute, forced=forced)
+    if lacking:
         return replace(start, problem=lacking, candidate=_info(registry, version, split))
-    old_table, new_table = tables
+    old_table = version_predictions(registry, old, split) if old is not None else None
+    new_table = version_predictions(registry, version, split)
     review = _reviews(registry, version, old, target)
-    found = replace(start, candidate=new_table.info, review=review, floor=_floor(registry, target, new_table))
+    ties = _ties((version, new_table), (old, old_table), recomputed)
+    floor = _floor(registry, target, new_table)
+    found = replace(start, candidate=new_table.info, review=review, floor=floor, ties=ties)
     if old_table is None:
         return replace(found, problem=_flaw(new_table), baseline_exists=False)
     comparison, differing = _compare(old_table, new_table, policy, review)
@@ -108,26 +114,38 @@ def _is_same(registry: Registry, version: Version, old: Version) -> bool:
     """Tell whether both are one model: the same version, or one a copy of the other."""
     if version.uri == old.uri:
         return True
-    return version.name != old.name and registry.model_id(version) == registry.model_id(old)
+    return version.name != old.name and registry.have_same_files(version, old)
 
 
-def _tables(
-    registry: Registry, version: Version, old: Version | None, split: str, recompute: bool
-) -> tuple[tuple[Predictions | None, Predictions] | None, PctError | None]:
-    """Return ((table of the baseline, table of the candidate), None), or (None, error)."""
+def _complete(
+    registry: Registry, version: Version, old: Version | None, split: str, *, recompute: bool, forced: bool
+) -> tuple[bool, PctError | None]:
+    """Score the versions again where that is asked for and needed, or `forced`.
+
+    Returns whether that was done, and what is missing after it.
+    """
     problem = _missing(registry, version, old, split)
-    if problem and old is not None and recompute:
+    if forced or (problem and old is not None and recompute):
         # This loads models, and so torch. Import it only where it is asked for and needed.
         from pct_mlops.workflows.gating.rescore import recompute as score_both
 
         score_both(registry, old, version, split=split)
-        problem = _missing(registry, version, old, split)
-    elif problem and old is not None:
+        return True, _missing(registry, version, old, split)
+    if problem and old is not None:
         problem = problem.reworded(f"{str(problem).rstrip('.')}, {RESCORE}.")
-    if problem:
-        return None, problem
-    old_table = version_predictions(registry, old, split) if old is not None else None
-    return (old_table, version_predictions(registry, version, split)), None
+    return False, problem
+
+
+def _ties(
+    candidate: tuple[Version, Predictions], baseline: tuple[Version | None, Predictions | None], recomputed: bool
+) -> Ties:
+    from pct_mlops.registry import WEIGHTS_TAG
+
+    def tie(version: Version, table: Predictions) -> Tie:
+        return Tie.RECOMPUTED if recomputed else tie_of(table.info.weights, version.tags.get(WEIGHTS_TAG, ""))
+
+    old, table = baseline
+    return Ties(tie(*candidate), tie(old, table) if old is not None and table is not None else None)
 
 
 def _missing(registry: Registry, version: Version, old: Version | None, split: str) -> PctError | None:
@@ -140,10 +158,9 @@ def _missing(registry: Registry, version: Version, old: Version | None, split: s
         if item is None:
             continue
         if registry.download(item, f"predictions/{split}.parquet") is None:
-            return RegistryNotFoundError(
-                f"{item.uri} carries no predictions on {split}: make them with "
-                f"'pct score {item.name}/{item.version} --split {split}'"
-            )
+            from pct_mlops.registry import how_to_give
+
+            return RegistryNotFoundError(f"{item.uri} carries no predictions on {split}: {how_to_give(item, split)}.")
         try:
             infos.append(version_predictions(registry, item, split).info)
         except PctError as error:

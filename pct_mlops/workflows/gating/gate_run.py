@@ -9,6 +9,7 @@ from pathlib import Path
 from pct_mlops.config import Policy
 from pct_mlops.errors import ConfigError, PctError, PromotionError
 from pct_mlops.gate import Verdict, decide
+from pct_mlops.predictions import ReadOptions
 from pct_mlops.reports import ComparedPair, Promotion
 from pct_mlops.workflows.gating.evidence import file_evidence, version_evidence
 from pct_mlops.workflows.gating.outcome import OVERRIDABLE, Outcome
@@ -55,6 +56,7 @@ class GateRun:
     pin: Path | None = None
     files: ReportFiles = field(default_factory=ReportFiles)
     tracking_uri: str | None = None
+    reading: ReadOptions | None = None
     asks_to_move: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -124,7 +126,7 @@ class GateRun:
         """
         if plan is None:
             assert self.baseline is not None  # `plan` has checked this
-            evidence = file_evidence(self.baseline, self.candidate, self.policy)
+            evidence = file_evidence(self.baseline, self.candidate, self.policy, self.reading)
         else:
             registry, version, old, target, _ = plan
             evidence = version_evidence(registry, version, old, self.policy, target=target, recompute=self.recompute)
@@ -136,6 +138,7 @@ class GateRun:
             problem=evidence.problem,
             floor=evidence.floor.mean if evidence.floor else None,
             review=evidence.review,
+            ties=evidence.ties,
         )
         if plan is None:
             return Outcome.of(decision, evidence, ComparedPair(self.baseline or "", self.candidate))

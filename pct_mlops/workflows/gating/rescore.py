@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
-import filecmp
-import shutil
 import tempfile
 from pathlib import Path
 
 from pct_mlops.config import EngineConfig, Recipe
-from pct_mlops.errors import DataError, PctError, RegistryNotFoundError
+from pct_mlops.errors import DataError, RegistryNotFoundError
 from pct_mlops.predictions import Predictions
-from pct_mlops.registry import Registry, Version, add_predictions
+from pct_mlops.predictions.described import described
+from pct_mlops.registry import Registry, Version, add_predictions, record_weights
 from pct_mlops.workflows.runtime.distributed import main_process_logger
 from pct_mlops.workflows.runtime.model_weights import Weights, classifier_files
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.runtime.session import Session
+from pct_mlops.workflows.runtime.stored_tables import keep_former
 from pct_mlops.workflows.training.register import predictions_table
 
 logger = main_process_logger(__name__)
 
 
-def recompute(registry: Registry, old: Version, new: Version, *, split: str = "test") -> None:
+def recompute(registry: Registry, old: Version | None, new: Version, *, split: str = "test") -> None:
     """Score `old` and `new` on the `split` of the data that `new`'s recipe names, and store both tables.
 
-    The examples are the candidate's. Each model sees them as its own recipe says (image size, ten crops). Models are
-    rebuilt from safetensors and architecture record. A table that is replaced stays with its version as
-    predictions/SPLIT-DIGEST.parquet. Nothing is stored unless both models could be scored. Run it in one process only.
+    Without a baseline `old` is None. The examples are the candidate's. Each model sees them as its own recipe says
+    (image size, ten crops). Models are rebuilt from safetensors and architecture record. A table that is replaced stays
+    with its version as predictions/SPLIT-DIGEST.parquet. Nothing is stored unless all models could be scored. Run it in
+    one process only.
     """
     from pct_mlops.engine import make_accelerator
 
     recipe = _recipe(registry, new)
     if recipe is None:
         raise RegistryNotFoundError(
-            f"{new.uri} carries no recipe, so its evaluation set is unknown: score both with 'pct score'."
+            f"{new.uri} carries no recipe, so its evaluation set is unknown: score both with 'pct score MODEL --data "
+            "FILE', or bring their predictions with 'pct attach'."
         )
     session = Session(make_accelerator(EngineConfig()), registry)
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as temporary:
         made: list[tuple[Version, Predictions]] = []
-        for version in (old, new):
+        for version in filter(None, (old, new)):
             table = _scored(session, version, recipe, split)
             folder = Path(temporary) / str(len(made))
             made.append((version, table.save(folder / f"{split}.parquet")))
         if len({table.info.digest for _, table in made}) > 1:
             raise DataError(f"The data of {new.uri} changed while it was read: try again when nothing writes to it.")
         for version, table in made:
-            _keep_former(registry, version, split)
+            keep_former(registry.files(version), split)
             assert table.path is not None
             add_predictions(registry, version, table.path)
+            record_weights(registry, version, table.info.weights)
             logger.info(f"{version.uri}: {table.info.num_examples:,} examples of {split} scored again.")
 
 
@@ -58,7 +61,8 @@ def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> P
     seen_as = {"image_size": own.data.image_size, "ten_crop": own.data.ten_crop}
     data = recipe.data.model_copy(update=seen_as)
     splits = load_data(data, recipe.seed.data)
-    model = Weights(version.uri, *classifier_files(session.registry, version)).build()
+    weights = Weights(version.uri, *classifier_files(session.registry, version))
+    model = weights.build()
     architecture = model.architecture
     if architecture.class_names != splits.class_names:
         raise DataError(f"{version.uri} knows other classes than {splits.name}: it cannot be judged on this set.")
@@ -71,32 +75,12 @@ def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> P
     title = f"score {version.name}/{version.version}"
     batch_size = recipe.engine.eval_batch_size
     logits = logits_of(model, chosen, data, session.accelerator, batch_size=batch_size, title=title)
-    return predictions_table(
+    table = predictions_table(
         logits, chosen, splits, model_name=version.name, version=str(version.version), uri=version.uri
     )
+    return described(table, weights=weights.digest)
 
 
 def _recipe(registry: Registry, version: Version) -> Recipe | None:
     file = registry.download(version, "recipe.yaml")
     return Recipe.read_stored(file, (), version.uri) if file is not None else None
-
-
-def _keep_former(registry: Registry, version: Version, split: str) -> None:
-    """Store the table that is about to be replaced under another name. Do nothing where there is none."""
-    former = registry.download(version, f"predictions/{split}.parquet")
-    if former is None:
-        return
-    try:
-        digest = Predictions.load(former).info.digest[:8]
-    except PctError:
-        digest = "unreadable"  # kept all the same, because it may show what went wrong
-    name, number = f"{split}-{digest}.parquet", 1
-    while (there := registry.download(version, f"predictions/{name}")) is not None:
-        if filecmp.cmp(there, former, shallow=False):
-            return
-        number += 1
-        name = f"{split}-{digest}-{number}.parquet"
-    with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
-        shutil.copyfile(former, Path(folder) / name)
-        add_predictions(registry, version, Path(folder) / name)
-    logger.info(f"{version.uri}: its former table is kept as predictions/{name}.")

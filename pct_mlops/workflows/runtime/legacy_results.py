@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from pct_mlops.config.texts import read_text
 from pct_mlops.errors import TableError
-from pct_mlops.predictions import Predictions
+from pct_mlops.predictions import Predictions, ReadOptions
+from pct_mlops.predictions.scores import are_probabilities
 
 MAX_LINES_BYTES = 1024**3  # 10^7 ids of the length of a path
 
@@ -35,7 +36,7 @@ class Result(NamedTuple):
 def import_result(
     path: Path,
     *,
-    classes: Path | None = None,
+    classes: Sequence[str] | None = None,
     ids: Path | None = None,
     split: str = "test",
     model_name: str | None = None,
@@ -45,7 +46,7 @@ def import_result(
 
     Args:
         path: The result file.
-        classes: A text file with one class name a line. The default names are "0", "1" and so on.
+        classes: The class names in order. The default names are "0", "1" and so on.
         ids: A text file with one sample_id a line. The default ids are `split/000000` and so on.
         split: The split that the examples are of.
         model_name: The name of the model. By default it is the file's name without its ending.
@@ -56,16 +57,18 @@ def import_result(
     """
     result = read_result(path)
     num_examples, num_classes = result.outputs.shape
-    names = _lines(classes, num_classes, "class names") if classes else [str(i) for i in range(num_classes)]
-    if len(set(names)) != len(names):
-        raise TableError(f"{classes} names a class twice: give each its own name.")
+    names = [str(i) for i in range(num_classes)] if classes is None else list(classes)
+    if len(names) != num_classes:
+        raise TableError(f"{path} has {num_classes} classes, and {len(names)} class names are given: give one a class.")
     sample_ids = (
         _lines(ids, num_examples, "sample_ids") if ids else [f"{split}/{row:06d}" for row in range(num_examples)]
     )
+    is_softmax = num_classes > 1 and bool(are_probabilities(result.outputs).all())
     return Predictions.from_arrays(
-        sample_ids,
         result.labels,
-        result.outputs,
+        sample_ids=sample_ids,
+        probabilities=result.outputs if is_softmax else None,
+        logits=None if is_softmax else result.outputs,
         class_names=names,
         model_name=path.stem if model_name is None else model_name,
         dataset=dataset,
@@ -74,13 +77,15 @@ def import_result(
     )
 
 
-def open_result(path: Path, split: str = "test") -> Predictions:
+def open_result(path: Path, options: ReadOptions) -> Predictions:
     """Import a result file into a temporary table file, so that it can be joined like any other table.
 
     The file is removed when the returned handle is no longer used.
     """
     folder = tempfile.TemporaryDirectory(prefix="pct-mlops-")
-    table = import_result(path, split=split).save(Path(folder.name) / f"{path.stem}.parquet")
+    table = import_result(path, split=options.split, classes=options.classes).save(
+        Path(folder.name) / f"{path.stem}.parquet"
+    )
     weakref.finalize(table, folder.cleanup)
     return table
 

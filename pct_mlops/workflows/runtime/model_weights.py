@@ -136,7 +136,8 @@ def classifier_files(registry: Registry, version: Version) -> tuple[bytes, bytes
         path: Path | None = registry.download(version, name)
         if path is None:
             raise RegistryNotFoundError(
-                f"{version.uri} carries no {name}: register it with 'pct train', then use that version."
+                f"{version.uri} carries no {name}, so it cannot be rebuilt: register it with 'pct train', or, where "
+                f"predictions are enough, use 'pct attach {version.name}/{version.version} FILE'."
             )
         contents.append(path.read_bytes())
     return contents[0], contents[1]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import filecmp
+import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.errors import ConfigError
-from pct_mlops.predictions import Predictions
+from pct_mlops.predictions import Predictions, ReadOptions
+from pct_mlops.predictions.foreign import ENDINGS, is_foreign
 
 if TYPE_CHECKING:
     from pct_mlops.registry import Registry, Version
 
 RESULT = ".result"  # a file of the original code, converted when it is opened
-SUFFIXES = (".parquet", RESULT)
+SUFFIXES = (*ENDINGS, RESULT)
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Source:
 
 def is_file(reference: str) -> bool:
     """Tell whether the reference is meant as a file: it exists, or it ends like one."""
-    return os.path.exists(reference) or Path(reference).suffix in SUFFIXES
+    return os.path.exists(reference) or Path(reference).suffix.lower() in SUFFIXES
 
 
 def have_same_content(one: str, other: str) -> bool:
@@ -39,17 +42,38 @@ def have_same_content(one: str, other: str) -> bool:
         return False
 
 
-def open_source(reference: str, *, split: str = "test", tracking_uri: str | None = None) -> Source:
-    """Open the predictions behind `name@alias`, `name/3`, `models:/...`, a Parquet file or a .result file.
+def open_table(path: str | Path, options: ReadOptions | None = None) -> Predictions:
+    """Return the predictions in a file: a table of this package, or what another program wrote.
 
-    Raise PctError when there are none.
+    This is the only place where a file becomes a table. `options` are about files of other programs: a table of this
+    package says itself what its columns, classes and split are.
     """
-    if Path(reference).suffix == RESULT:
+    options, path = options or ReadOptions(), Path(path)
+    if path.suffix == RESULT:
         from pct_mlops.workflows.runtime.legacy_results import open_result
 
-        return Source(open_result(Path(reference), split), reference)
+        return open_result(path, options)
+    if not is_foreign(path):
+        return Predictions.load(path)
+    table = Predictions.convert(path, options)
+    about = f"{table.info.num_examples:,} examples, {len(table.info.class_names):,} classes"
+    _LOG.info("%s: %s, taken as split '%s'.", path, about, options.split)
+    return table
+
+
+def open_source(
+    reference: str,
+    *,
+    split: str = "test",
+    tracking_uri: str | None = None,
+    reading: ReadOptions | None = None,
+) -> Source:
+    """Return the predictions behind `name@alias`, `name/3`, `models:/...` or a file; PctError for none.
+
+    `split` is the version's; that of a file of another program is in `reading`.
+    """
     if is_file(reference):
-        return Source(Predictions.load(reference), reference)
+        return Source(open_table(reference, reading or ReadOptions(split=split)), reference)
     # mlflow takes seconds to import: files are compared without it.
     from pct_mlops.registry import Registry, is_reference
 
@@ -64,7 +88,7 @@ def no_source(reference: str) -> ConfigError:
     """Build the error for a reference that is neither a file nor a version."""
     return ConfigError(
         f"'{reference}' is neither a predictions file nor a registered model: "
-        "write name@alias, name/3, models:/name@alias or the path of a .parquet or .result file."
+        f"write name@alias, name/3, models:/name@alias or the path of a file ({', '.join(SUFFIXES)})."
     )
 
 

@@ -11,16 +11,29 @@ from pct_mlops.workflows.runtime.references import open_source
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison
-    from pct_mlops.predictions import Predictions
+    from pct_mlops.predictions import Predictions, ReadOptions
 
 
-def compare_sources(old: str, new: str, *, split: str = "test", tracking_uri: str | None = None) -> Comparison:
-    """Compare the predictions of two references or files."""
-    sources = [open_source(reference, split=split, tracking_uri=tracking_uri) for reference in (old, new)]
+def compare_sources(
+    old: str,
+    new: str,
+    *,
+    split: str = "test",
+    tracking_uri: str | None = None,
+    reading: ReadOptions | None = None,
+) -> Comparison:
+    """Compare the predictions of two references or files. `reading` is about files that another program wrote."""
+    sources = [open_source(item, split=split, tracking_uri=tracking_uri, reading=reading) for item in (old, new)]
     return compare(sources[0].predictions, sources[1].predictions)
 
 
-def mean_of(references: Sequence[str], *, split: str = "test", tracking_uri: str | None = None) -> Predictions:
+def mean_of(
+    references: Sequence[str],
+    *,
+    split: str = "test",
+    tracking_uri: str | None = None,
+    reading: ReadOptions | None = None,
+) -> Predictions:
     """Average the logits of all references or files, each with the same weight."""
-    tables = [open_source(reference, split=split, tracking_uri=tracking_uri).predictions for reference in references]
-    return reduce(lambda left, right: left + right, tables)
+    sources = [open_source(item, split=split, tracking_uri=tracking_uri, reading=reading) for item in references]
+    return reduce(lambda left, right: left + right, [source.predictions for source in sources])

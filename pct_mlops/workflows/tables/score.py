@@ -14,11 +14,13 @@ from pct_mlops.config import EngineConfig, Recipe
 from pct_mlops.config.recipe import named_code
 from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.predictions import Predictions
-from pct_mlops.registry import Registry, Version, add_predictions
+from pct_mlops.predictions.described import described
+from pct_mlops.registry import Registry, Version, add_predictions, record_weights
 from pct_mlops.workflows.runtime.distributed import on_main
 from pct_mlops.workflows.runtime.model_weights import LEGACY, architecture_of, fetch_weights
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.runtime.session import Session, open_session
+from pct_mlops.workflows.runtime.stored_tables import keep_former
 from pct_mlops.workflows.training.register import predictions_table
 
 
@@ -73,6 +75,7 @@ def score(
         return None
     name, number = (version.name, str(version.version)) if version else (recipe.model_name, "")
     table = predictions_table(logits, chosen, splits, model_name=name, version=number, uri=weights.uri)
+    table = described(table, weights=weights.digest)
     if output is not None:
         return table.save(output)
     assert session.registry is not None
@@ -80,7 +83,9 @@ def score(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{split}.parquet"
         table.save(file)
+        keep_former(session.registry.files(version), split)
         add_predictions(session.registry, version, file)
+    record_weights(session.registry, version, weights.digest)
     return table
 
 
@@ -96,7 +101,11 @@ def _registered(
     version = registry.resolve(reference)
     found = recipe_file or registry.download(version, "recipe.yaml")
     if found is None:
-        raise DataError(f"{version.uri} carries no recipe, so its data are unknown: give one with --recipe.")
+        name = f"{version.name}/{version.version}"
+        raise DataError(
+            f"{version.uri} carries no recipe, so its data are unknown: score it on a file of examples with 'pct score "
+            f"{name} --data FILE', bring its predictions with 'pct attach {name} FILE', or give a recipe with --recipe."
+        )
     return version, _read(found, recipe_file, overrides, version.uri)
 
 

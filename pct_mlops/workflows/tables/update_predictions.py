@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pct_mlops.comparison import Comparison, compare
 from pct_mlops.errors import ConfigError
-from pct_mlops.predictions import Predictions, UpdateRule, updated
+from pct_mlops.predictions import Predictions, ReadOptions, UpdateRule, updated
 from pct_mlops.workflows.runtime.references import is_file, open_source
 
 
@@ -34,14 +34,16 @@ def update_predictions(
     smoothing: float | None = None,
     split: str = "test",
     tracking_uri: str | None = None,
+    reading: ReadOptions | None = None,
 ) -> PredictionUpdate:
     """Write the update of `stored` by `new` to `output`. Nothing is written before everything has been checked.
 
     A version has val predictions of its own. Those of a file must be named with `stored_val` and `new_val`.
     """
     vals = [_val_of(stored, stored_val, "--stored-val"), _val_of(new, new_val, "--new-val")]
-    old_table, new_table = (_open(reference, split, tracking_uri) for reference in (stored, new))
-    stored_table, answers = (_open(reference, "val", tracking_uri) for reference in vals)
+    options = reading or ReadOptions()
+    old_table, new_table = (_open(reference, split, tracking_uri, options) for reference in (stored, new))
+    stored_table, answers = (_open(reference, "val", tracking_uri, options) for reference in vals)
     table = updated(
         old_table,
         new_table,
@@ -54,8 +56,9 @@ def update_predictions(
     return replace(result, table=table.save(output))
 
 
-def _open(reference: str, split: str, tracking_uri: str | None) -> Predictions:
-    return open_source(reference, split=split, tracking_uri=tracking_uri).predictions
+def _open(reference: str, split: str, tracking_uri: str | None, options: ReadOptions) -> Predictions:
+    options = replace(options, split=split)
+    return open_source(reference, split=split, tracking_uri=tracking_uri, reading=options).predictions
 
 
 def _val_of(reference: str, named: str | None, option: str) -> str:

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 from pct_mlops.comparison import compare
 from pct_mlops.errors import PctError
 from pct_mlops.predictions import Predictions
-from pct_mlops.registry import PRODUCTION, Registry, TrainingRun, Version
+from pct_mlops.predictions.described import described
+from pct_mlops.registry import PRODUCTION, WEIGHTS_TAG, Registry, TrainingRun, Version
+from pct_mlops.workflows.runtime.model_weights import FILES
+from pct_mlops.workflows.runtime.weights_digest import digest_of_files
 from pct_mlops.workflows.training.job import Trained
 from pct_mlops.workflows.training.plugin_versions import plugins_of
 from pct_mlops.workflows.training.thumbnails import write_thumbnails
@@ -49,6 +52,7 @@ def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None =
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "version"
         save_classifier(model, folder)
+        weights = digest_of_files([folder / name for name in FILES])
         recipe.write(folder / "recipe.yaml")
         tables = {}
         for split in (splits.val, splits.test):
@@ -56,7 +60,8 @@ def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None =
             table = predictions_table(
                 trained.logits[split.name], split, splits, model_name=recipe.model_name, uri=f"runs:/{run.run_id}"
             )
-            tables[split.name] = table.save(folder / "predictions" / f"{split.name}.parquet")
+            file = folder / "predictions" / f"{split.name}.parquet"
+            tables[split.name] = described(table, weights=weights).save(file)
         accuracy = {f"{name}/accuracy": table.accuracy() for name, table in tables.items()}
         run.log_metrics({**accuracy, **_against_production(run.registry, recipe.model_name, tables["test"])}, step)
         version = run.register(
@@ -70,6 +75,7 @@ def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None =
                 "pct.arch": recipe.model.name,
                 "pct.teacher": trained.teacher_uri,
                 "pct.dataset": splits.name,
+                WEIGHTS_TAG: weights,
                 **({"pct.plugins": plugins} if plugins else {}),
                 **{f"pct.{key}": f"{value:.6f}" for key, value in accuracy.items()},
                 **(tags or {}),

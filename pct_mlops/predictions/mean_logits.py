@@ -1,0 +1,82 @@
+"""Averages the logits of two tables: the predictions of an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from pct_mlops.errors import TableError
+from pct_mlops.predictions import sql
+from pct_mlops.predictions.arrays import softmax_columns
+from pct_mlops.predictions.arrow_numbers import as_column, numbers
+from pct_mlops.predictions.pairing import JOINED
+from pct_mlops.predictions.schema import TableInfo, arrow_schema
+from pct_mlops.predictions.writing import TemporaryTable, write_temporary
+
+if TYPE_CHECKING:
+    from pct_mlops.predictions.table import Predictions
+
+
+def write_mean(left: Predictions, right: Predictions) -> TemporaryTable:
+    """Write the mean of the members' logits, every member weighing the same, however the sum is nested.
+
+    The mean may be larger than memory, and is written to a temporary file.
+    """
+    for table in (left, right):
+        if "logits" not in table.info.columns:
+            raise TableError(f"{table.what} holds no logits, which an ensemble averages: score the model again.")
+    connection = sql.connect()
+    right.pairs(left, connection)
+    left.attach(connection, "old_table", vectors=True)
+    right.attach(connection, "new_table", vectors=True)
+    info, batches = _mean_logits(connection, left.info, right.info)
+    schema = arrow_schema(len(info.class_names), 0, info.slices, logits=True)
+    with sql.reading(f"{left.what} or {right.what}"):
+        return write_temporary(info, schema, batches)
+
+
+def _mean_logits(
+    connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo
+) -> tuple[TableInfo, Iterator[pa.RecordBatch]]:
+    """Return the ensemble of the views `old_table` and `new_table`: its info, and its rows in batches sorted by id."""
+    members = old.num_members + new.num_members
+    schema = arrow_schema(len(new.class_names), 0, new.slices, logits=True)
+    info = replace(
+        new,
+        model_name=" + ".join(part.title for part in (old, new)),
+        model_version="",
+        model_uri="",
+        weights="",
+        columns=tuple(schema.names),
+        num_members=members,
+        predictions_stated=False,
+        preprocessing=" + ".join(dict.fromkeys((old.preprocessing, new.preprocessing))),
+    )
+    extra = "".join(f", n.{sql.quoted(name)}" for name in new.slices)
+    query = f"""SELECT n.sample_id, n.label, o.logits, n.logits{extra}
+                FROM old_table AS o JOIN new_table AS n {JOINED} ORDER BY n.sample_id"""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in connection.sql(query).to_arrow_reader(8_192):
+            labels = numbers(batch.column(1))
+            parts = [numbers(batch.column(i).flatten()).astype(np.float64).reshape(len(labels), -1) for i in (2, 3)]
+            mean = ((parts[0] * old.num_members + parts[1] * new.num_members) / members).astype(np.float32)
+            arrays = [
+                batch.column(0),
+                batch.column(1),
+                *softmax_columns(mean, labels),
+                mean,
+            ]
+            arrays += [batch.column(4 + i) for i in range(len(new.slices))]
+            filled = [
+                as_column(array, field.type) if isinstance(array, np.ndarray) else array
+                for array, field in zip(arrays, schema, strict=True)
+            ]
+            yield pa.record_batch(filled, schema=schema)
+
+    return info, batches()

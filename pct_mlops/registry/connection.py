@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from pct_mlops.errors import (
-    PctError,
-    RegistryError,
-    RegistryForbiddenError,
-    RegistryNotFoundError,
-    RegistryUnavailableError,
-)
+from pct_mlops.errors import ConfigError, PctError
+from pct_mlops.registry.causes import Failure, Place, explain
 
 # Before mlflow is imported. A user's own settings win.
 _SETTINGS = {
@@ -33,10 +27,7 @@ _SETTINGS = {
 }
 # Where requests are bounded the repetition follows at once: no pause that the server asks for, and no random one.
 _PAUSES = {"MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false", "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0"}
-# Libraries below mlflow whose errors it lets through; the last four speak to artifact stores.
-_BELOW = {"requests", "urllib3", "sqlalchemy", "sqlite3", "boto3", "botocore", "google", "azure"}
-_USER = re.compile(r"(?<=://)[^/\s]*@")
-_LONGEST = 300  # characters of what a server said; it may be a whole page
+_REGISTRY_MODULES = ("mlflow.tracking._model_registry", "mlflow.store.model_registry")
 _REFUSALS = {
     "BAD_REQUEST",
     "CUSTOMER_UNAUTHORIZED",
@@ -45,14 +36,6 @@ _REFUSALS = {
     "RESOURCE_ALREADY_EXISTS",
     "RESOURCE_DOES_NOT_EXIST",
     "UNAUTHENTICATED",
-}
-_KINDS: dict[str, type[RegistryError]] = {
-    "CUSTOMER_UNAUTHORIZED": RegistryForbiddenError,
-    "PERMISSION_DENIED": RegistryForbiddenError,
-    "REQUEST_LIMIT_EXCEEDED": RegistryUnavailableError,
-    "RESOURCE_DOES_NOT_EXIST": RegistryNotFoundError,
-    "TEMPORARILY_UNAVAILABLE": RegistryUnavailableError,
-    "UNAUTHENTICATED": RegistryForbiddenError,
 }
 # What the environment held before the first of the threads within `bounded_requests`, then one entry for each of them.
 _bounds_lock, _bounds_kept = threading.Lock(), list[dict[str, "str | None"]]()
@@ -70,73 +53,42 @@ for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 
-def open_store(tracking_uri: str | None, create: bool) -> MlflowClient:
-    """A client of `tracking_uri` (None: MLflow's own setting); a missing SQLite store is made only with `create`."""
-    if tracking_uri:
-        mlflow.set_tracking_uri(tracking_uri)
-    uri = mlflow.get_tracking_uri()
-    # An empty file would be made a registry by mlflow.
-    if uri.startswith("sqlite:///") and not create and not _has_content(uri.removeprefix("sqlite:///")):
-        raise RegistryUnavailableError(
-            f"There is no registry at {uri}: set MLFLOW_TRACKING_URI to yours, "
-            "or train a first baseline with 'mlflow run . -P loss=none'."
-        )
-    with said_plainly(f"opening {without_user(uri)}"):
-        return MlflowClient(tracking_uri=uri)
-
-
-def without_user(text: str) -> str:
-    """The text without names and passwords in its addresses: errors end in the logs of CI."""
-    return _USER.sub("", text)
-
-
-def _has_content(path: str) -> bool:
+def places() -> tuple[Place, Place]:
+    """Return the tracking store and the registry that are in force; they are one unless MLFLOW_REGISTRY_URI is set."""
+    tracking = Place(mlflow.get_tracking_uri())
     try:
-        return os.path.isfile(path) and os.path.getsize(path) > 0
-    except OSError:
-        return False
+        registry = mlflow.get_registry_uri()
+    except ValueError as error:
+        # Raised for a bracket that is not closed, by what looks whether an address is Databricks'.
+        raise ConfigError(f"MLFLOW_TRACKING_URI is no address ({error}): correct it, or --tracking-uri.") from error
+    return tracking, tracking if registry == tracking.uri else Place(registry, "MLFLOW_REGISTRY_URI")
 
 
 @contextmanager
-def said_plainly(doing: str) -> Iterator[None]:
-    """Turn what mlflow, its store or the network raise into a PctError that says what was being done."""
+def said_plainly(doing: str, place: Place | None = None) -> Iterator[None]:
+    """Turn what mlflow, its store or the network raise into a PctError that says the cause and what to do.
+
+    Args:
+        doing: What is tried, for example "reading the model pets".
+        place: The store that is asked. None: it is told from the error.
+    """
     try:
         yield
     except PctError:
         raise
-    except MlflowException as error:
-        if _no_answer(error):
-            raise _silent(doing) from error
-        kind = _KINDS.get(error.error_code, RegistryError)
-        raise kind(f"MLflow refused {doing}: {_first_line(error)}") from error
-    except ImportError as error:
-        raise RegistryError(
-            f"{doing[0].upper()}{doing[1:]} needs a Python package that is not installed ({error.name or error}): "
-            "install it, or set MLFLOW_TRACKING_URI to another registry."
-        ) from error
     except Exception as error:
-        if "file is not a database" in str(error):
-            raise RegistryUnavailableError(
-                f"{without_user(mlflow.get_tracking_uri())} is no database: set MLFLOW_TRACKING_URI to your registry."
-            ) from error
-        if type(error).__module__.split(".")[0] in _BELOW:
-            raise _silent(doing) from error
-        if isinstance(error, OSError):
-            what = f"{doing[0].upper()}{doing[1:]}"
-            raise RegistryError(f"{what} failed ({_first_line(error)}): see to it, and try again.") from error
-        raise
+        found = explain(error, doing, place or _place_of(error))
+        if found is None:
+            raise
+        raise found from error
 
 
-def _no_answer(error: Exception) -> bool:
-    text = str(error)
-    return "Max retries exceeded" in text or "Connection refused" in text
-
-
-def _silent(doing: str) -> RegistryUnavailableError:
-    return RegistryUnavailableError(
-        f"The tracking server {without_user(mlflow.get_tracking_uri())} does not answer ({doing}): "
-        "start it, or set MLFLOW_TRACKING_URI to the one that runs."
-    )
+def _place_of(error: Exception) -> Place:
+    """Return the store that an error came from; the way that it took through mlflow tells."""
+    tracking, registry = places()
+    if registry is not tracking and Failure.of(error).passes_through(_REGISTRY_MODULES):
+        return registry
+    return tracking
 
 
 @contextmanager
@@ -200,8 +152,3 @@ def local_folder(location: str) -> Path | None:
 
 def _number(text: str | None, otherwise: int) -> int:
     return int(text) if text and text.isdigit() else otherwise
-
-
-def _first_line(error: Exception) -> str:
-    line = without_user((str(error).strip().splitlines() or [type(error).__name__])[0])
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING
 
 from pct_mlops.config.catalog import closest_first
 from pct_mlops.errors import ConfigError, PctError, RegistryError, RegistryNotFoundError
+from pct_mlops.registry.causes import without_secrets
 from pct_mlops.registry.connection import (
     MlflowException,
     local_folder,
     missing,
     mlflow,
-    open_store,
+    places,
     said_plainly,
-    without_user,
 )
 from pct_mlops.registry.model_version import Version
+from pct_mlops.registry.opening import open_store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
@@ -67,7 +68,10 @@ class Registry:
 
     def __init__(self, tracking_uri: str | None = None, *, create: bool = False) -> None:
         self.client = open_store(tracking_uri, create)
-        self.tracking_uri: str = mlflow.get_tracking_uri()
+        tracking, registry = places()
+        self.tracking_uri: str = tracking.uri
+        self.registry_uri: str = registry.uri
+        self._place = registry
 
     def models(self) -> list[str]:
         """Names of all registered models, in alphabetical order; locks of moves under way are none."""
@@ -276,9 +280,10 @@ class Registry:
         )
 
     def _nonsense(self, asked: str) -> RegistryError:
+        store = self._place.text
         return RegistryError(
-            f"The tracking server {without_user(self.tracking_uri)} was asked for {asked} and answered something else: "
-            "set MLFLOW_TRACKING_URI to an MLflow server."
+            f"{store[0].upper()}{store[1:]} was asked for {asked} and sent something else: "
+            f"set {self._place.variable} to an MLflow server."
         )
 
     def _no_model(self, name: str) -> PctError:
@@ -288,6 +293,6 @@ class Registry:
         known = closest_first(name, self.models())
         has = ", ".join(known[:5]) or "none yet"
         return RegistryNotFoundError(
-            f"The registry {without_user(self.tracking_uri)} has no model '{name}' (it has {has}): "
+            f"The registry {without_secrets(self.registry_uri)} has no model '{name}' (it has {has}): "
             "correct the name, or train it with 'mlflow run . -P loss=none'."
         )

@@ -65,7 +65,7 @@ def test_a_server_that_is_down_is_said_within_seconds(empty, capsys):
     (line,) = said.err.splitlines()
     assert line.startswith("Error: ")
     assert NOBODY in line
-    assert "does not answer" in line
+    assert "does not respond" in line
     assert "MLFLOW_TRACKING_URI" in line
 
 
@@ -73,5 +73,5 @@ def test_every_question_to_it_says_so(empty, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     registry = Registry(NOBODY)
     for ask in (registry.models, lambda: registry.find(NAME, "production"), lambda: registry.versions(NAME)):
-        with pytest.raises(RegistryUnavailableError, match="does not answer"):
+        with pytest.raises(RegistryUnavailableError, match="does not respond"):
             ask()

@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from pct_mlops.cli import (
+    doctor,
     explore,
     gate,
     listing,
@@ -95,6 +96,7 @@ for _command in (
     listing.list_names,
     explore.explore,
     explore.demo,
+    doctor.doctor,
 ):
     pct.add_command(_command)
 

@@ -1,14 +1,21 @@
-"""What a gate decided, kept with the version that it judged."""
+"""Keeps what a gate decided with the version that it judged."""
 
 from __future__ import annotations
 
+import json
+import tempfile
 import time
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from pct_mlops.registry.connection import Metric, said_plainly
+from pct_mlops.errors import RegistryError
+from pct_mlops.registry.connection import Metric, MlflowException, missing, said_plainly
 from pct_mlops.registry.registry import Registry, Version
+
+REPORT_TAG = "gate.report"
+MAX_TAG = 60_000  # bytes of a version's tag; MySQL's TEXT column holds 65,535
 
 
 def record_decision(
@@ -20,18 +27,62 @@ def record_decision(
     *,
     for_good: bool = False,
 ) -> str:
-    """Keep a gate's decision with the version: tags, metrics on its run, the report as artifact; returns its URI.
+    """Keep a gate's decision with a version: tags, the report as an artifact, and metrics on the training run.
 
-    `for_good`: a record of a move will point at the report, so no later decision on the same pair writes over it.
+    Where the run was deleted, the report goes to the version's own files and the metrics stay in it.
+
+    Args:
+        registry: Where the version is.
+        version: The candidate that was judged.
+        tags: Set on the version, last of all.
+        metrics: Logged on the run.
+        report: The report as JSON.
+        for_good: A record of a move will point at the report, so no later decision on the same pair writes over it.
+
+    Returns:
+        The address of the report. It is empty where the version has neither a run nor files of its own: the report is
+        then a tag of the version, as far as it fits into one.
     """
     baseline = tags.get("gate.baseline_version") or "none"
     own = f"-{uuid.uuid4().hex[:8]}" if for_good else ""
     path = f"gate/version-{version.version}-against-{baseline}{own}.json"
     with said_plainly(f"recording the decision on {version.uri}"):
-        registry.client.log_dict(version.run_id, dict(report), path)
-        now = int(time.time() * 1000)
-        points = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
-        registry.client.log_batch(version.run_id, metrics=points)
+        if _has_run(registry, version):
+            registry.client.log_dict(version.run_id, dict(report), path)
+            now = int(time.time() * 1000)
+            points = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
+            registry.client.log_batch(version.run_id, metrics=points)
+            address = f"runs:/{version.run_id}/{path}"
+        else:
+            address = _keep_with_version(registry, version, report, path)
         for key, text in tags.items():
             registry.client.set_model_version_tag(version.name, str(version.version), key, text)
-    return f"runs:/{version.run_id}/{path}"
+    return address
+
+
+def _has_run(registry: Registry, version: Version) -> bool:
+    """Tell whether the run that made the version is there and takes records."""
+    if not version.run_id:
+        return False
+    try:
+        return bool(registry.client.get_run(version.run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if not missing(error):
+            raise
+        return False
+
+
+def _keep_with_version(registry: Registry, version: Version, report: Mapping[str, Any], path: str) -> str:
+    text = json.dumps(report, indent=2)
+    try:
+        model_id = registry.model_id(version)
+    except RegistryError:
+        # Registered by others, from files that are no logged model.
+        if len(text.encode()) <= MAX_TAG:
+            registry.client.set_model_version_tag(version.name, str(version.version), REPORT_TAG, text)
+        return ""
+    with tempfile.TemporaryDirectory(prefix="pct-") as folder:
+        file = Path(folder) / Path(path).name
+        file.write_text(text, encoding="utf-8")
+        registry.client.log_model_artifact(model_id, str(file), str(Path(path).parent))
+    return f"{version.uri}/{path}"

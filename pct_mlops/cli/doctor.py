@@ -11,7 +11,9 @@ from pct_mlops.cli.options import ReportFile, tracking_uri
 
 @click.command()
 @click.option("--read-only", is_flag=True, help="Do not try to write to the registry and the artifact store.")
-@click.option("--json", "json_file", type=ReportFile(), metavar="FILE", help="Write the findings here too; - is stdout.")
+@click.option(
+    "--json", "json_file", type=ReportFile(), metavar="FILE", help="Write the findings here too; - is stdout."
+)
 @tracking_uri
 def doctor(read_only: bool, json_file: Path | None, tracking_uri: str | None) -> None:
     """Check this installation and its registry.

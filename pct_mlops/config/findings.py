@@ -16,7 +16,7 @@ class Finding:
 
     Attributes:
         name: What it is, for example "temporary folder".
-        level: `ok`, `warning` (something does less than it could) or `problem` (something that pct needs does not work).
+        level: `ok`, `warning` (it does less than it could) or `problem` (something that pct needs does not work).
         text: What is in force. For a warning or problem it also says what to do.
     """
 

@@ -43,7 +43,7 @@ for _key, _value in _SETTINGS.items():
     os.environ.setdefault(_key, _value)
 
 import mlflow  # noqa: E402
-from mlflow import MlflowClient  # noqa: E402
+from mlflow import MlflowClient  # noqa: E402, F401
 from mlflow.entities import Metric  # noqa: E402, F401
 from mlflow.exceptions import MlflowException  # noqa: E402
 from mlflow.utils.file_utils import local_file_uri_to_path  # noqa: E402

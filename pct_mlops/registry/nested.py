@@ -13,7 +13,7 @@ from pct_mlops.errors import PctError
 from pct_mlops.registry.connection import Metric, local_folder, mlflow, said_plainly
 from pct_mlops.registry.registry import Registry, _downloads
 from pct_mlops.registry.termination import closed, opened
-from pct_mlops.registry.training_run import TrainingRun, ended_as_it_went
+from pct_mlops.registry.training_run import TrainingRun, ended_as_it_went, starting
 
 PARENT_TAG, CHILD_TAG, ERROR_TAG = "pct.sweep", "pct.member", "pct.error"
 _BELOW = "mlflow.parentRunId"
@@ -67,7 +67,7 @@ def parent_run(registry: Registry, experiment: str, run_name: str, key: str) -> 
 
     A failure or interruption marks it FAILED or KILLED; nothing stays RUNNING.
     """
-    with said_plainly("starting a run"):
+    with said_plainly(starting()):
         if "MLFLOW_RUN_ID" in os.environ:
             active = mlflow.start_run()
         else:

@@ -114,8 +114,8 @@ def _not_yet(place: Place) -> Iterator[Finding]:
         yield Finding(
             "reading",
             PROBLEM,
-            f"There is no registry at {shown(place.uri)}, and this user may not make one: {folder} cannot be written, so "
-            f"correct its permissions or {place.variable}.",
+            f"There is no registry at {shown(place.uri)}, and this user may not make one: {folder} cannot be "
+            f"written, so correct its permissions or {place.variable}.",
         )
         return
     yield Finding(
@@ -180,7 +180,9 @@ def _writing(client: MlflowClient, tracking: Place, registry: Place) -> Finding:
 
 
 def _lock_file(file: str) -> None:
-    with closing(sqlite3.connect(f"file:{quote(file)}?mode=rw", uri=True, timeout=1, isolation_level=None)) as connection:
+    with closing(
+        sqlite3.connect(f"file:{quote(file)}?mode=rw", uri=True, timeout=1, isolation_level=None)
+    ) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
     if not os.access(file, os.W_OK) or not os.access(Path(file).absolute().parent, os.W_OK):

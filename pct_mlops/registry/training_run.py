@@ -125,7 +125,7 @@ def training_run(registry: Registry, experiment: str, run_name: str) -> Iterator
 
     A failure or interruption marks it FAILED or KILLED; nothing stays RUNNING.
     """
-    with said_plainly("starting a run"):
+    with said_plainly(starting()):
         # Under a launcher the experiment is settled, and naming another one would break start_run.
         if "MLFLOW_RUN_ID" not in os.environ:
             mlflow.set_experiment(experiment)
@@ -133,6 +133,12 @@ def training_run(registry: Registry, experiment: str, run_name: str) -> Iterator
     run = TrainingRun(registry, active.info.run_id, active.info.experiment_id)
     with ended_as_it_went(run):
         yield run
+
+
+def starting() -> str:
+    """Say which run is about to start. MLflow forgets MLFLOW_RUN_ID before it fails, so this is asked for first."""
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    return f"starting the run {run_id} that MLFLOW_RUN_ID names" if run_id else "starting a run"
 
 
 @contextmanager

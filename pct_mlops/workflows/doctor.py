@@ -115,8 +115,12 @@ def _cuda(torch: object) -> Finding:
         return Finding("cuda", OK, f"{names} (CUDA {built})")
     if not Path("/proc/driver/nvidia/version").exists():
         return Finding("cuda", OK, "none: trainings run on the processors")
-    why = f"torch is built for CUDA {built}, which the driver does not serve" if built else "torch is built without CUDA"
-    return Finding("cuda", WARNING, f"A driver is there, and torch cannot use it ({why}): install another build of torch.")
+    why = (
+        f"torch is built for CUDA {built}, which the driver does not serve" if built else "torch is built without CUDA"
+    )
+    return Finding(
+        "cuda", WARNING, f"A driver is there, and torch cannot use it ({why}): install another build of torch."
+    )
 
 
 def _shared_memory() -> Finding:

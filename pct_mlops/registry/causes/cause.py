@@ -17,6 +17,7 @@ _PACKAGES = {
     "psycopg": "psycopg[binary]",
     "psycopg2": "psycopg2-binary",
     "MySQLdb": "mysqlclient",
+    "botocore": "boto3",
     "azure": "azure-storage-blob azure-identity",
     "google": "google-cloud-storage",
 }
@@ -31,15 +32,20 @@ class Place(NamedTuple):
     @property
     def text(self) -> str:
         """The store in a sentence, without secrets."""
+        scheme = self.uri.partition("://")[0]
         if self.file is not None:
             return f"the SQLite file {self.file}"
-        scheme, separator, _ = self.uri.partition("://")
-        if not separator or scheme == "file":
+        if self.is_local:
             return f"the folder {self.uri.removeprefix('file://')}"
         if "sql" in scheme:
             return f"the database {without_secrets(self.uri)}"
         is_registry = self.variable == "MLFLOW_REGISTRY_URI" or not scheme.startswith("http")
         return f"the {'registry' if is_registry else 'tracking server'} {without_secrets(self.uri)}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a file or folder of this machine."""
+        return "://" not in self.uri or self.uri.startswith(("sqlite:", "file:"))
 
     @property
     def file(self) -> str | None:
@@ -99,7 +105,10 @@ class Situation:
     def peer(self) -> str:
         """Server that a request failed at: the store, or another one such as an object store."""
         peer = self.failure.peer
-        return self.store if not peer or peer.rpartition("//")[2] in self.place.uri else f"the server {peer}"
+        if peer and peer.rpartition("//")[2] not in self.place.uri:
+            return f"the server {peer}"
+        # A file is no server: what failed is another one, which the error does not name.
+        return "the server that was asked" if self.place.is_local else self.store
 
     @cached_property
     def host(self) -> str:

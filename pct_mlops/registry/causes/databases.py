@@ -5,6 +5,12 @@ from __future__ import annotations
 from pct_mlops.errors import RegistryError, RegistryForbiddenError, RegistryNotFoundError
 from pct_mlops.registry.causes.cause import Cause
 
+# Modules that reach a database or an object store.
+DRIVERS = (
+    *("psycopg", "psycopg2", "asyncpg", "pg8000", "pymysql", "MySQLdb", "asyncmy", "pyodbc", "pymssql"),
+    *("boto3", "botocore", "google", "azure", "paramiko", "pysftp", "pyarrow"),
+)
+
 DATABASE: tuple[Cause, ...] = (
     Cause(
         "SQLite locked",
@@ -42,7 +48,8 @@ DATABASE: tuple[Cause, ...] = (
     ),
     Cause(
         "SQLite on a disk that fails",
-        "{Store} lies on a disk that fails ({doing}; {detail}): move it to a local disk, network drives lock files badly.",
+        "{Store} lies on a disk that fails ({doing}; {detail}): move it to a local disk. Network drives lock files "
+        "badly.",
         signs=("sqlite 10",),
         words="disk I/O error",
         kind=RegistryError,
@@ -70,7 +77,7 @@ DATABASE: tuple[Cause, ...] = (
         "database missing on its server",
         "{Store} does not exist on its server: create it, or correct {variable}.",
         signs=("sql 3D000", "mysql 1049"),
-        words="database \".*\" does not exist",
+        words='database ".*" does not exist',
         kind=RegistryNotFoundError,
     ),
     Cause(
@@ -81,9 +88,9 @@ DATABASE: tuple[Cause, ...] = (
     ),
     Cause(
         "package missing",
-        "{Doing} needs a Python package that is not installed ({package}): install {install} with pip, or set {variable} to "
-        "another registry.",
-        words="No module named '(psycopg|psycopg2|pymysql|MySQLdb|pyodbc|asyncmy|boto3|botocore|google|azure)",
+        "{Doing} needs a Python package that is not installed ({package}): install {install} with pip, or set "
+        "{variable} to another registry.",
+        signs=tuple(f"module {name}" for name in DRIVERS),
         kind=RegistryError,
     ),
 )

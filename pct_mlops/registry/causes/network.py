@@ -8,7 +8,7 @@ from pct_mlops.registry.causes.cause import Cause
 TLS: tuple[Cause, ...] = (
     Cause(
         "certificate expired",
-        "The certificate of {peer} has expired, or this machine's clock is wrong: renew the certificate or set the clock.",
+        "The certificate of {peer} has expired, or this machine's clock is wrong: renew it, or set the clock.",
         signs=("tls 9", "tls 10"),
     ),
     Cause(
@@ -24,8 +24,8 @@ TLS: tuple[Cause, ...] = (
     ),
     Cause(
         "certificate file missing",
-        "A certificate file cannot be found ({detail}): correct REQUESTS_CA_BUNDLE, MLFLOW_TRACKING_SERVER_CERT_PATH or "
-        "MLFLOW_TRACKING_CLIENT_CERT_PATH.",
+        "A certificate file cannot be found ({detail}): correct REQUESTS_CA_BUNDLE, MLFLOW_TRACKING_SERVER_CERT_PATH "
+        "or MLFLOW_TRACKING_CLIENT_CERT_PATH.",
         words="Could not find (a suitable TLS CA certificate bundle|the TLS (certificate|key) file)",
     ),
     Cause(
@@ -72,8 +72,8 @@ SERVER: tuple[Cause, ...] = (
     ),
     Cause(
         "a web page instead of JSON",
-        "{Peer} sent a web page instead of MLflow's JSON ({doing}): a proxy or a login page stands before it, so correct "
-        "{variable}, or set MLFLOW_TRACKING_TOKEN.",
+        "{Peer} sent a web page instead of MLflow's JSON ({doing}): a proxy or a login page stands before it, so "
+        "correct {variable}, or set MLFLOW_TRACKING_TOKEN.",
         signs=("http 200", "http 302", "http 303"),
         words="response body was not in a valid JSON format",
     ),
@@ -106,7 +106,8 @@ SERVER: tuple[Cause, ...] = (
     ),
     Cause(
         "gateway without a server (502 to 504)",
-        "A gateway says that {peer} is not there behind it (502 to 504, {doing}): start the server, or try again later.",
+        "A gateway says that {peer} is not there behind it (502 to 504, {doing}): start the server, or try again "
+        "later.",
         signs=("http 502", "http 503", "http 504"),
         words="too many 50[234] error responses",
     ),

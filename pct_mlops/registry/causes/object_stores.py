@@ -52,7 +52,13 @@ OBJECT_STORE: tuple[Cause, ...] = (
     Cause(
         "object store down",
         "The object store does not respond ({doing}; {detail}): start it, or correct MLFLOW_S3_ENDPOINT_URL.",
-        signs=("botocore.HTTPClientError", "s3 503", "s3 ServiceUnavailable", "s3 SlowDown"),
+        signs=(
+            "botocore.HTTPClientError",
+            "botocore.ConnectionError",
+            "s3 503",
+            "s3 ServiceUnavailable",
+            "s3 SlowDown",
+        ),
         words="EndpointConnectionError|Could not connect to the endpoint URL",
     ),
     Cause(

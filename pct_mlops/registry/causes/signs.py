@@ -1,7 +1,7 @@
 """Reduces an exception, and those that it was made from, to signs that a table of causes can be searched for.
 
-A sign is a short text such as `errno ECONNREFUSED`, `tls 18`, `http 401` or `botocore.NoCredentialsError`. Types and codes
-become signs. The libraries below MLflow are never imported here: their exceptions are told by name.
+A sign is a short text such as `errno ECONNREFUSED`, `tls 18`, `http 401` or `botocore.NoCredentialsError`. It stands
+for a type or a code. The libraries below MLflow are never imported here: their exceptions are recognised by name.
 """
 
 from __future__ import annotations
@@ -115,14 +115,17 @@ def _signs(link: BaseException) -> Iterator[str]:
     for kind in type(link).__mro__:
         if kind.__module__ != "builtins":
             yield f"{kind.__module__.split('.')[0]}.{kind.__name__}"
+    if isinstance(link, ImportError) and link.name:
+        yield f"module {link.name.split('.')[0]}"
     yield from _system_signs(link)
     yield from _database_signs(link)
     code = getattr(link, "error_code", None)
     if isinstance(code, str) and type(link).__module__.startswith("mlflow"):
         yield f"mlflow {code}"
-    # A reply with a code of MLflow's own has said more than its status does.
-    status = _status(link)
-    if status is not None and (code is None or code in _UNCLASSIFIED):
+    # A reply that carries a code of MLflow's has said more than its status does.
+    carries = type(link).__name__ == "RestException" and code not in _UNCLASSIFIED
+    status = None if carries else _status(link)
+    if status is not None:
         # Files are asked for outside of MLflow's own requests, and one that is gone is no fault of the server.
         is_file = status == 404 and type(link).__module__.startswith("requests")
         yield f"{'file' if is_file else 'http'} {status}"
@@ -134,8 +137,8 @@ def _system_signs(link: BaseException) -> Iterator[str]:
         if isinstance(link, ssl.SSLCertVerificationError):
             yield f"tls {link.verify_code}"
         yield f"tls {link.reason}"
-    elif isinstance(link, OSError) and not isinstance(link, socket.gaierror) and link.errno in errno.errorcode:
-        yield f"errno {errno.errorcode[link.errno]}"
+    elif isinstance(link, OSError) and not isinstance(link, socket.gaierror) and link.errno:
+        yield f"errno {errno.errorcode.get(link.errno, link.errno)}"
 
 
 def _database_signs(link: Any) -> Iterator[str]:

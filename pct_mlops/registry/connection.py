@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pct_mlops.errors import ConfigError, PctError
-from pct_mlops.registry.causes import Failure, Place, explain
+from pct_mlops.registry.causes import Failure, StoreAddress, plain_error
 
 # Before mlflow is imported. A user's own settings win.
 _SETTINGS = {
@@ -53,19 +53,19 @@ for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 
-def places() -> tuple[Place, Place]:
+def places() -> tuple[StoreAddress, StoreAddress]:
     """Return the tracking store and the registry that are in force; they are one unless MLFLOW_REGISTRY_URI is set."""
-    tracking = Place(mlflow.get_tracking_uri())
+    tracking = StoreAddress(mlflow.get_tracking_uri())
     try:
         registry = mlflow.get_registry_uri()
     except ValueError as error:
         # Raised for a bracket that is not closed, by what looks whether an address is Databricks'.
         raise ConfigError(f"MLFLOW_TRACKING_URI is no address ({error}): correct it, or --tracking-uri.") from error
-    return tracking, tracking if registry == tracking.uri else Place(registry, "MLFLOW_REGISTRY_URI")
+    return tracking, tracking if registry == tracking.uri else StoreAddress(registry, "MLFLOW_REGISTRY_URI")
 
 
 @contextmanager
-def said_plainly(doing: str, place: Place | None = None) -> Iterator[None]:
+def said_plainly(doing: str, place: StoreAddress | None = None) -> Iterator[None]:
     """Turn what mlflow, its store or the network raise into a PctError that says the cause and what to do.
 
     Args:
@@ -77,13 +77,13 @@ def said_plainly(doing: str, place: Place | None = None) -> Iterator[None]:
     except PctError:
         raise
     except Exception as error:
-        found = explain(error, doing, place or _place_of(error))
+        found = plain_error(error, doing, place or _place_of(error))
         if found is None:
             raise
         raise found from error
 
 
-def _place_of(error: Exception) -> Place:
+def _place_of(error: Exception) -> StoreAddress:
     """Return the store that an error came from; the way that it took through mlflow tells."""
     tracking, registry = places()
     if registry is not tracking and Failure.of(error).passes_through(_REGISTRY_MODULES):

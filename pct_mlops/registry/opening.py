@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pct_mlops.errors import RegistryUnavailableError
-from pct_mlops.registry.causes import Place, without_secrets
+from pct_mlops.registry.causes import StoreAddress, without_secrets
 from pct_mlops.registry.connection import MlflowClient, local_folder, mlflow, places, said_plainly
 
 
@@ -37,12 +37,12 @@ def open_store(tracking_uri: str | None, create: bool) -> MlflowClient:
         with said_plainly(f"opening {without_secrets(place.uri)}", place):
             if not create and is_missing(place):
                 raise RegistryUnavailableError(_no_store(place, tracking, registry))
-            check(place, create=create)
+            connect_once(place, create=create)
     with said_plainly(f"opening {without_secrets(tracking.uri)}", tracking):
         return MlflowClient(tracking_uri=tracking.uri, registry_uri=registry.uri)
 
 
-def is_missing(place: Place) -> bool:
+def is_missing(place: StoreAddress) -> bool:
     """Tell whether a local store is not there; an empty file is none, for mlflow would make it one."""
     if place.file is not None:
         return not (os.path.isdir(place.file) or (os.path.isfile(place.file) and os.path.getsize(place.file) > 0))
@@ -50,7 +50,7 @@ def is_missing(place: Place) -> bool:
     return folder is not None and not folder.is_dir()
 
 
-def check(place: Place, *, create: bool = False) -> None:
+def connect_once(place: StoreAddress, *, create: bool = False) -> None:
     """Connect to a database once, and raise what keeps it from being opened.
 
     A SQLite file that others have locked is fine: MLflow waits for it.
@@ -82,7 +82,7 @@ def _open_file(file: str, create: bool) -> None:
             raise
 
 
-def _no_store(place: Place, tracking: Place, registry: Place) -> str:
+def _no_store(place: StoreAddress, tracking: StoreAddress, registry: StoreAddress) -> str:
     uri = without_secrets(place.uri)
     if registry is tracking:
         return (

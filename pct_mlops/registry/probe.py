@@ -19,10 +19,10 @@ from urllib.parse import quote, urlsplit
 
 from pct_mlops.config.findings import OK, PROBLEM, WARNING, Finding
 from pct_mlops.errors import PctError
-from pct_mlops.registry.causes import USER_VARIABLES, Place, without_secrets
+from pct_mlops.registry.causes import USER_VARIABLES, StoreAddress, without_secrets
 from pct_mlops.registry.connection import MlflowClient, bounded_requests, local_folder, mlflow, places, said_plainly
 from pct_mlops.registry.moves import user
-from pct_mlops.registry.opening import check, is_missing
+from pct_mlops.registry.opening import connect_once, is_missing
 from pct_mlops.registry.registry import LOCK_TAG
 
 PATIENCE = 20.0  # seconds that one request may take in all
@@ -49,9 +49,9 @@ def probe_registry(tracking_uri: str | None = None, *, write: bool = True) -> It
     Yields:
         Addresses without secrets, the user, drivers, and whether reading and writing work. A failure is a finding.
     """
-    origin = "--tracking-uri" if tracking_uri else "MLFLOW_TRACKING_URI"
+    origin = "from --tracking-uri" if tracking_uri else "from MLFLOW_TRACKING_URI"
     if not tracking_uri and not os.environ.get("MLFLOW_TRACKING_URI"):
-        origin = "the default"
+        origin = "MLFLOW_TRACKING_URI is not set"
     try:
         if tracking_uri:
             mlflow.set_tracking_uri(tracking_uri)
@@ -59,16 +59,18 @@ def probe_registry(tracking_uri: str | None = None, *, write: bool = True) -> It
     except PctError as error:
         yield Finding("tracking store", PROBLEM, str(error))
         return
-    yield Finding("tracking store", OK, f"{shown(tracking.uri)} (from {origin})")
+    yield Finding("tracking store", OK, f"{bare_address(tracking.uri)} ({origin})")
     same = registry is tracking
-    yield Finding("registry", OK, "the tracking store" if same else f"{shown(registry.uri)} (from MLFLOW_REGISTRY_URI)")
+    yield Finding(
+        "registry", OK, "the tracking store" if same else f"{bare_address(registry.uri)} (from MLFLOW_REGISTRY_URI)"
+    )
     yield _user()
     yield _drivers()
     with bounded_requests(PATIENCE):
         yield from _stores(tracking, registry, write)
 
 
-def shown(uri: str) -> str:
+def bare_address(uri: str) -> str:
     """Return an address as it may be printed: without user, password and query."""
     bare = uri.partition("?")[0].partition("#")[0]
     return without_secrets(bare)
@@ -89,7 +91,7 @@ def _drivers() -> Finding:
     return Finding("drivers", OK, ", ".join(["sqlite3 (sqlite://)", *installed]))
 
 
-def _stores(tracking: Place, registry: Place, write: bool) -> Iterator[Finding]:
+def _stores(tracking: StoreAddress, registry: StoreAddress, write: bool) -> Iterator[Finding]:
     missing = [place for place in dict.fromkeys((registry, tracking)) if is_missing(place)]
     if missing:
         yield from _not_yet(missing[0])
@@ -106,29 +108,30 @@ def _stores(tracking: Place, registry: Place, write: bool) -> Iterator[Finding]:
     yield _artifacts(client, tracking, write)
 
 
-def _not_yet(place: Place) -> Iterator[Finding]:
+def _not_yet(place: StoreAddress) -> Iterator[Finding]:
     """Yield what there is to say of a local store that nobody made so far."""
     where = Path(place.file or place.uri.removeprefix("file://")).absolute()
-    folder = nearest(where.parent)
+    folder = _nearest(where.parent)
     if not os.access(folder, os.W_OK | os.X_OK):
         yield Finding(
             "reading",
             PROBLEM,
-            f"There is no registry at {shown(place.uri)}, and this user may not make one: {folder} cannot be "
+            f"There is no registry at {bare_address(place.uri)}, and this user may not make one: {folder} cannot be "
             f"written, so correct its permissions or {place.variable}.",
         )
         return
     yield Finding(
         "reading",
         WARNING,
-        f"There is no registry at {shown(place.uri)} yet: 'pct train' makes it. If you have one, set {place.variable}.",
+        f"There is no registry at {bare_address(place.uri)} yet: 'pct train' makes it. "
+        f"If you have one, set {place.variable}.",
     )
 
 
-def _reading(tracking: Place, registry: Place) -> MlflowClient:
+def _reading(tracking: StoreAddress, registry: StoreAddress) -> MlflowClient:
     for place in dict.fromkeys((tracking, registry)):
-        with said_plainly(f"opening {shown(place.uri)}", place):
-            check(place)
+        with said_plainly(f"opening {bare_address(place.uri)}", place):
+            connect_once(place)
     with said_plainly("listing the registered models", registry):
         client = MlflowClient(tracking_uri=tracking.uri, registry_uri=registry.uri)
         client.search_registered_models(max_results=1)
@@ -162,7 +165,7 @@ def _settings(client: MlflowClient) -> Iterator[Finding]:
                 )
 
 
-def _writing(client: MlflowClient, tracking: Place, registry: Place) -> Finding:
+def _writing(client: MlflowClient, tracking: StoreAddress, registry: StoreAddress) -> Finding:
     """Make a registered model and delete it; a SQLite file is only locked for writing and let go."""
     try:
         for place in dict.fromkeys((tracking, registry)):
@@ -190,7 +193,7 @@ def _lock_file(file: str) -> None:
         raise PermissionError(13, "Permission denied", file)
 
 
-def _artifacts(client: MlflowClient, tracking: Place, write: bool) -> Finding:
+def _artifacts(client: MlflowClient, tracking: StoreAddress, write: bool) -> Finding:
     """Look where runs keep their files; of a folder only the rights are checked."""
     name = "artifact store"
     try:
@@ -207,11 +210,11 @@ def _artifacts(client: MlflowClient, tracking: Place, write: bool) -> Finding:
             _remote(location, write)
     except PctError as error:
         return Finding(name, PROBLEM, str(error))
-    return Finding(name, OK, f"{shown(location)} can be {'read and written' if write else 'read'}")
+    return Finding(name, OK, f"{bare_address(location)} can be {'read and written' if write else 'read'}")
 
 
-def _folder(folder: Path, tracking: Place) -> Finding:
-    there = nearest(folder)
+def _folder(folder: Path, tracking: StoreAddress) -> Finding:
+    there = _nearest(folder)
     if urlsplit(tracking.uri).scheme in ("http", "https") and not folder.is_dir():
         return Finding(
             "artifact store",
@@ -244,7 +247,7 @@ def _remote(location: str, write: bool) -> None:
     store.delete_artifacts(folder)
 
 
-def nearest(folder: Path) -> Path:
+def _nearest(folder: Path) -> Path:
     """Return the folder itself, or the nearest one above it that is there."""
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent

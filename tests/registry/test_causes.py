@@ -19,11 +19,11 @@ from pct_mlops.errors import (
     RegistryNotFoundError,
     RegistryUnavailableError,
 )
-from pct_mlops.registry.causes import CAUSES, Failure, Place, explain, find_cause, without_secrets
+from pct_mlops.registry.causes import CAUSES, Failure, StoreAddress, find_cause, plain_error, without_secrets
 from pct_mlops.registry.connection import said_plainly
 
-SERVER = Place("https://ada:secret@mlflow.example:5000")
-FILE = Place("sqlite:////data/mlflow.db")
+SERVER = StoreAddress("https://ada:secret@mlflow.example:5000")
+FILE = StoreAddress("sqlite:////data/mlflow.db")
 RUN = "0123456789abcdef0123456789abcdef"
 
 
@@ -243,7 +243,7 @@ def test_an_error_of_each_kind_is_said(monkeypatch, name, error, words):
     assert cause is not None
     assert cause.name == name
     for place in (SERVER, FILE):
-        made = explain(error, "reading the model pets", place)
+        made = plain_error(error, "reading the model pets", place)
         said = str(made)
         assert type(made) is cause.kind
         assert words in said or place is FILE
@@ -264,13 +264,13 @@ def test_credentials_that_are_set_are_to_be_corrected(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
     monkeypatch.delenv("MLFLOW_TRACKING_TOKEN", raising=False)
-    said = str(explain(status(401), "reading", SERVER))
+    said = str(plain_error(status(401), "reading", SERVER))
     assert said.endswith("correct MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.")
 
 
 def test_a_run_that_the_environment_names_is_to_be_unset():
     gone = MlflowException(f"Run '{RUN}' not found", error_code=404)
-    said = str(explain(gone, f"starting the run {RUN} that MLFLOW_RUN_ID names", FILE))
+    said = str(plain_error(gone, f"starting the run {RUN} that MLFLOW_RUN_ID names", FILE))
     assert said.startswith(f"MLFLOW_RUN_ID names the run {RUN}, which the SQLite file /data/mlflow.db does not have")
     assert said.endswith("unset MLFLOW_RUN_ID.")
 
@@ -287,7 +287,7 @@ def test_a_run_that_the_environment_names_is_to_be_unset():
     ],
 )
 def test_what_the_table_does_not_know_is_said_as_it_came(error, kind, words):
-    made = explain(error, "reading the model pets", SERVER)
+    made = plain_error(error, "reading the model pets", SERVER)
     assert type(made) is kind
     assert words in str(made)
 

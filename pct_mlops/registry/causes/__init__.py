@@ -10,13 +10,22 @@ from pct_mlops.errors import (
     RegistryNotFoundError,
     RegistryUnavailableError,
 )
-from pct_mlops.registry.causes.cause import USER_VARIABLES, Cause, Place, Situation
+from pct_mlops.registry.causes.cause import USER_VARIABLES, Cause, Situation, StoreAddress
 from pct_mlops.registry.causes.databases import DATABASE, FILES, RUNS
 from pct_mlops.registry.causes.network import SERVER, TLS
 from pct_mlops.registry.causes.object_stores import OBJECT_STORE
 from pct_mlops.registry.causes.signs import Failure, first_line, without_secrets
 
-__all__ = ["CAUSES", "USER_VARIABLES", "Cause", "Failure", "Place", "explain", "find_cause", "without_secrets"]
+__all__ = [
+    "CAUSES",
+    "USER_VARIABLES",
+    "Cause",
+    "Failure",
+    "StoreAddress",
+    "find_cause",
+    "plain_error",
+    "without_secrets",
+]
 
 # Searched from the top: an object store that refuses a connection is no tracking server that is down.
 CAUSES: tuple[Cause, ...] = (*OBJECT_STORE, *RUNS, *TLS, *DATABASE, *SERVER, *FILES)
@@ -28,7 +37,7 @@ _KINDS: dict[str, type[RegistryError]] = {
 }
 
 
-def explain(error: Exception, doing: str, place: Place) -> PctError | None:
+def plain_error(error: Exception, doing: str, place: StoreAddress) -> PctError | None:
     """Make the error that says why mlflow, its store or the network failed.
 
     Args:

@@ -23,7 +23,7 @@ _PACKAGES = {
 }
 
 
-class Place(NamedTuple):
+class StoreAddress(NamedTuple):
     """A store that is asked, and the environment variable that names it."""
 
     uri: str
@@ -84,7 +84,7 @@ class Situation:
 
     failure: Failure
     doing: str
-    place: Place
+    place: StoreAddress
 
     @cached_property
     def store(self) -> str:

@@ -42,12 +42,16 @@ _bounds_lock, _bounds_kept = threading.Lock(), list[dict[str, "str | None"]]()
 for _key, _value in _SETTINGS.items():
     os.environ.setdefault(_key, _value)
 
-import mlflow  # noqa: E402
-from mlflow import MlflowClient  # noqa: E402, F401
-from mlflow.entities import Metric  # noqa: E402, F401
-from mlflow.exceptions import MlflowException  # noqa: E402
-from mlflow.utils.file_utils import local_file_uri_to_path  # noqa: E402
-from mlflow.utils.uri import is_local_uri  # noqa: E402
+try:
+    import mlflow
+    from mlflow import MlflowClient  # noqa: F401
+    from mlflow.entities import Metric  # noqa: F401
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.file_utils import local_file_uri_to_path
+    from mlflow.utils.uri import is_local_uri
+except Exception as _error:
+    # For a user without a home folder MLflow cannot even be imported.
+    raise plain_error(_error, "importing mlflow", StoreAddress("")) or _error from _error
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)

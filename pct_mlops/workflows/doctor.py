@@ -15,9 +15,10 @@ from pathlib import Path
 
 from pct_mlops.config.cpus import num_cpus
 from pct_mlops.config.findings import OK, PROBLEM, WARNING, Finding
+from pct_mlops.errors import PctError
 
 PACKAGES = ("torch", "torchvision", "mlflow", "accelerate", "streamlit", "plotly")
-IMPORTED = ("torch", "torchvision", "mlflow")  # their parts may not fit each other, or the system
+IMPORTED = ("torch", "torchvision")  # they may not fit each other, or the system
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 GIB = 2**30
 
@@ -85,9 +86,8 @@ def _package(name: str, wanted: str) -> Finding:
 def _registry(tracking_uri: str | None, write: bool) -> Iterator[Finding]:
     try:
         from pct_mlops.registry.probe import probe_registry
-    except Exception as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-        yield Finding("registry", PROBLEM, f"mlflow cannot be imported ({why}), so no registry can be reached.")
+    except PctError as error:
+        yield Finding("registry", PROBLEM, str(error))
         return
     yield from probe_registry(tracking_uri, write=write)
 
@@ -159,7 +159,7 @@ def _home() -> Finding:
     except (RuntimeError, KeyError):
         home = Path("")
     if home == Path(""):
-        return Finding("home folder", WARNING, "This user has none: set HOME, or published weights cannot be kept.")
+        return Finding("home folder", PROBLEM, "This user has none, and MLflow does not start without: set HOME.")
     if not os.access(home, os.W_OK | os.X_OK):
         return Finding("home folder", WARNING, f"{home} cannot be written: set HOME to a folder that can.")
     return Finding("home folder", OK, str(home))

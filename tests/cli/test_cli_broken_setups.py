@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 
@@ -216,9 +218,34 @@ def test_a_user_without_a_home(empty, capsys, monkeypatch, case):
         (empty.folder / "my-home").mkdir()
         monkeypatch.setenv("HOME", str(empty.folder / "my-home"))
         forbid(monkeypatch, "my-home")
-    found, _ = findings(capsys, code=0)
-    assert found["home folder"]["level"] == "warning"
+    found, _ = findings(capsys, code=2 if case == "unset" else 0)
+    assert found["home folder"]["level"] == ("problem" if case == "unset" else "warning")
     assert "set HOME" in found["home folder"]["text"]
+
+
+HOMELESS = """
+import sys
+from pathlib import Path
+
+def fails():
+    raise RuntimeError("Could not determine home directory.")
+
+Path.home = fails
+from pct_mlops.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("verb", [("history", NAME), ("doctor",)])
+def test_a_process_in_which_mlflow_cannot_be_imported(tmp_path, verb):
+    """As for a user id that the container has no entry for: MLflow looks for the home folder when it is imported."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    command = [sys.executable, "-c", HOMELESS, *verb]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    said = done.stderr if verb == ("history", NAME) else done.stdout
+    assert "This user has no home folder, which MLflow asks for (importing mlflow): set HOME to a folder" in said
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 class ObjectStore:

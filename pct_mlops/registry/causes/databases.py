@@ -140,7 +140,7 @@ FILES: tuple[Cause, ...] = (
     ),
     Cause(
         "no home folder",
-        "This user has no home folder ({doing}): set HOME to a folder that can be written.",
+        "This user has no home folder, which MLflow asks for ({doing}): set HOME to a folder that can be written.",
         words=r"Could not determine home directory|uid not found",
         kind=RegistryError,
     ),

@@ -22,7 +22,7 @@ def doctor(read_only: bool, json_file: Path | None, tracking_uri: str | None) ->
     folders and proxies: a line each, marked ok, warning or problem, with what to do. Exit code 0: all works that pct
     needs, 2: there is a problem.
 
-    On a server it makes a registered model and a small file, and deletes them at once; of local files it only checks
+    On a server it makes a registered model and a small file, and deletes them at once. Of local files it only checks
     the rights. It makes no database.
 
     \b

@@ -1,4 +1,4 @@
-"""The connection to an MLflow server or store, with failures said in one sentence."""
+"""Sets MLflow up, bounds its requests, and turns its failures into errors of one sentence."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path
 from pct_mlops.errors import ConfigError, PctError
 from pct_mlops.registry.causes import Failure, StoreAddress, plain_error
 
-# Before mlflow is imported. A user's own settings win.
+# Set before mlflow is imported. A user's own settings win.
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # Nothing of ours needs unpickling: a pickled model in the registry must not run code in the gate or the app.
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    # A server that is down should be said within seconds; the default retries for minutes.
+    # An error for a server that is down should come within seconds. The default retries for minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
-    # Nor should a server that is busy be able to make a command wait for an hour.
+    # A busy server must not be able to make a command wait for an hour.
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-# Where requests are bounded the repetition follows at once: no pause that the server asks for, and no random one.
+# Within `bounded_requests` the second try follows at once: no pause that the server asks for, and no random one.
 _PAUSES = {"MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false", "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0"}
 _REGISTRY_MODULES = ("mlflow.tracking._model_registry", "mlflow.store.model_registry")
 _REFUSALS = {
@@ -37,7 +37,7 @@ _REFUSALS = {
     "RESOURCE_DOES_NOT_EXIST",
     "UNAUTHENTICATED",
 }
-# What the environment held before the first of the threads within `bounded_requests`, then one entry for each of them.
+# First what the environment held before `bounded_requests`, then one entry for each thread that is within it.
 _bounds_lock, _bounds_kept = threading.Lock(), list[dict[str, "str | None"]]()
 for _key, _value in _SETTINGS.items():
     os.environ.setdefault(_key, _value)
@@ -58,7 +58,10 @@ for _name in ("mlflow", "alembic"):
 
 
 def places() -> tuple[StoreAddress, StoreAddress]:
-    """Return the tracking store and the registry that are in force; they are one unless MLFLOW_REGISTRY_URI is set."""
+    """Return the tracking store and the registry that are in force.
+
+    They are the same object unless MLFLOW_REGISTRY_URI is set.
+    """
     tracking = StoreAddress(mlflow.get_tracking_uri())
     try:
         registry = mlflow.get_registry_uri()
@@ -88,7 +91,7 @@ def said_plainly(doing: str, place: StoreAddress | None = None) -> Iterator[None
 
 
 def _place_of(error: Exception) -> StoreAddress:
-    """Return the store that an error came from; the way that it took through mlflow tells."""
+    """Return the store that an error came from, told by the modules of mlflow in its traceback."""
     tracking, registry = places()
     if registry is not tracking and Failure.of(error).passes_through(_REGISTRY_MODULES):
         return registry
@@ -97,10 +100,13 @@ def _place_of(error: Exception) -> StoreAddress:
 
 @contextmanager
 def bounded_requests(seconds: float) -> Iterator[None]:
-    """Within, a request to the server ends after at most `seconds` (4 or more): one try, one repetition.
+    """Bound each request to the server, for the time of a `with` block.
 
-    Each waits for the connection, and as long again for the answer; the second follows the first at once. MLflow reads
-    these bounds from the environment; of threads that overlap, the last to leave puts it back.
+    A request is tried twice, the second time at once. Each try waits for the connection, and as long again for the
+    reply. MLflow reads these bounds from the environment. Where threads overlap, the last to leave restores it.
+
+    Args:
+        seconds: After which a request has ended, 4 or more.
     """
     bounds = {"MLFLOW_HTTP_REQUEST_TIMEOUT": max(1, int(seconds / 4)), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": 1}
     with _bounds_lock:
@@ -127,29 +133,29 @@ def _put_back(kept: Mapping[str, str | None]) -> None:
 
 
 def store_refused(error: BaseException) -> bool:
-    """Whether the store itself said no, so that nothing was written; after any other failure one cannot know."""
+    """Tell whether the store itself refused, so that nothing was written. After any other failure that is unknown."""
     return _code(error) in _REFUSALS
 
 
 def missing(error: BaseException) -> bool:
-    """Whether the store said that there is no such thing."""
+    """Tell whether the store said that what was asked for does not exist."""
     return _code(error) == "RESOURCE_DOES_NOT_EXIST"
 
 
 def forbidden(error: BaseException) -> bool:
-    """Whether the server said that this user may not."""
+    """Tell whether the server said that this user lacks the permission."""
     return _code(error) == "PERMISSION_DENIED"
 
 
 def _code(error: BaseException | None) -> str:
-    """MLflow's code of an error, or of what it was made from; empty when MLflow had no part in it."""
+    """Return MLflow's code of an error or of its cause, empty where MLflow did not raise it."""
     while isinstance(error, PctError):
         error = error.__cause__
     return error.error_code if isinstance(error, MlflowException) else ""
 
 
 def local_folder(location: str) -> Path | None:
-    """The folder behind an artifact location on this machine's own disk, else None."""
+    """Return the folder behind an artifact location on this machine's own disk, None for any other location."""
     local = is_local_uri(location, is_tracking_or_registry_uri=False)
     return Path(local_file_uri_to_path(location)) if local else None
 

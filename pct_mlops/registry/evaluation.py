@@ -1,4 +1,4 @@
-"""What mlflow.models.evaluate needs of us: served models that are asked for scores, and results kept with the run."""
+"""Loads served models and logs results, for the evaluator that mlflow.models.evaluate calls."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ UNPICKLE = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
 
 
 def load_served(uri: str) -> Any:
-    """The served model behind `models:/...` as an mlflow.pyfunc model; a pickled one is refused, never run."""
-    # Only while it is loaded: what the calling program may load is its own matter.
+    """Load the served model behind `models:/...` as an mlflow.pyfunc model.
+
+    Raises:
+        PctError: It cannot be loaded, or it is pickled. Loading a pickled model would run its code.
+    """
+    # Set only while this model is loaded: the calling program decides what else it loads.
     asked = UNPICKLE in os.environ
     os.environ.setdefault(UNPICKLE, "false")
     try:
@@ -27,7 +31,7 @@ def load_served(uri: str) -> Any:
 
 
 def input_shape(model: Any) -> tuple[int, ...] | None:
-    """The shape of one example as the model's signature has it, None for columns or without a signature."""
+    """Return the shape of one example from the model's signature, None where it has columns or no signature."""
     schema = model.metadata.get_input_schema() if getattr(model, "metadata", None) is not None else None
     if schema is None or not schema.is_tensor_spec() or len(schema.inputs) != 1:
         return None
@@ -37,7 +41,17 @@ def input_shape(model: Any) -> tuple[int, ...] | None:
 def log_evaluation(
     run_id: str, metrics: Mapping[str, float], files: Mapping[str, Path], contents: Mapping[str, Any]
 ) -> Any:
-    """Log metrics and files to the run; the EvaluationResult has those files whose `contents` are given."""
+    """Log metrics and files to a run.
+
+    Args:
+        run_id: The run.
+        metrics: Key -> value.
+        files: Name -> file, kept as artifacts below pct/.
+        contents: Name -> content of those files that the result shall carry.
+
+    Returns:
+        MLflow's EvaluationResult.
+    """
     from mlflow.models.evaluation import EvaluationResult
     from mlflow.models.evaluation.artifacts import JsonEvaluationArtifact, ParquetEvaluationArtifact
 

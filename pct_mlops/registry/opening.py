@@ -43,7 +43,7 @@ def open_store(tracking_uri: str | None, create: bool) -> MlflowClient:
 
 
 def is_missing(place: StoreAddress) -> bool:
-    """Tell whether a local store is not there; an empty file is none, for mlflow would make it one."""
+    """Tell whether a local store does not exist. An empty file counts as missing, because mlflow would fill it."""
     if place.file is not None:
         return not (os.path.isdir(place.file) or (os.path.isfile(place.file) and os.path.getsize(place.file) > 0))
     folder = local_folder(place.uri) if "://" not in place.uri or place.uri.startswith("file:") else None

@@ -166,7 +166,7 @@ def _settings(client: MlflowClient) -> Iterator[Finding]:
 
 
 def _writing(client: MlflowClient, tracking: StoreAddress, registry: StoreAddress) -> Finding:
-    """Make a registered model and delete it; a SQLite file is only locked for writing and let go."""
+    """Try to write: make a registered model and delete it. A SQLite file is only locked for writing and let go."""
     try:
         for place in dict.fromkeys((tracking, registry)):
             if place.file is not None:
@@ -194,7 +194,7 @@ def _lock_file(file: str) -> None:
 
 
 def _artifacts(client: MlflowClient, tracking: StoreAddress, write: bool) -> Finding:
-    """Look where runs keep their files; of a folder only the rights are checked."""
+    """Try the place where runs keep their files. Of a folder only the rights are checked."""
     name = "artifact store"
     try:
         with said_plainly("reading the artifact store", tracking):

@@ -1,4 +1,4 @@
-"""One row of the table of causes, and what its sentence may mention."""
+"""Defines a row of the table of causes, and what its sentence may mention."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class StoreAddress(NamedTuple):
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a file or folder of this machine."""
+        """True for a file or folder of this machine."""
         return "://" not in self.uri or self.uri.startswith(("sqlite:", "file:"))
 
     @property
@@ -59,8 +59,8 @@ class Cause:
 
     Attributes:
         name: The cause in a few words.
-        sentence: What is said. Its braces name cached properties of `Situation`; {Store} is {store} with a capital.
-        signs: One of them must be there.
+        sentence: The error text. Its braces name properties of `Situation`, and {Store} is {store} with a capital.
+        signs: The row fits where the failure shows one of them.
         words: Regular expression for the messages, the last resort for what libraries tell by text alone.
         doing: Regular expression that narrows the row to failures of such actions.
         kind: Class of the error.
@@ -80,7 +80,7 @@ class Cause:
 
 @dataclass
 class Situation:
-    """What failed, while what was tried, at which store."""
+    """A failure with the action that failed and the store that was asked."""
 
     failure: Failure
     doing: str
@@ -98,7 +98,7 @@ class Situation:
 
     @cached_property
     def detail(self) -> str:
-        """What the system or the server said."""
+        """Text of the system or the server."""
         return self.failure.detail
 
     @cached_property
@@ -128,7 +128,7 @@ class Situation:
 
     @cached_property
     def install(self) -> str:
-        """What pip installs for that module."""
+        """Package that brings that module."""
         root = self.failure.package.split(".")[0]
         return _PACKAGES.get(root, root)
 
@@ -148,7 +148,7 @@ class Situation:
 
     @cached_property
     def schema(self) -> str:
-        """Which is older, the database or the MLflow that is installed here, and what to do."""
+        """Advice for a database that is older or newer than the MLflow that is installed here."""
         import mlflow
 
         found = re.search(r"found version (\w+)", self.failure.text)

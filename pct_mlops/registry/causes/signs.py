@@ -104,7 +104,7 @@ class Failure:
 
 
 def _below(link: BaseException) -> Iterator[BaseException]:
-    """Yield what an exception was made from; libraries keep it in several places."""
+    """Yield what an exception was made from. Libraries keep it in several places."""
     context = None if link.__suppress_context__ else link.__context__
     for item in (link.__cause__, context, getattr(link, "reason", None), getattr(link, "orig", None), *link.args):
         if isinstance(item, BaseException):

@@ -16,6 +16,7 @@ import click
 
 from pct_mlops.cli import (
     attach,
+    doctor,
     explore,
     gate,
     listing,
@@ -98,6 +99,7 @@ for _command in (
     listing.list_names,
     explore.explore,
     explore.demo,
+    doctor.doctor,
 ):
     pct.add_command(_command)
 

@@ -67,7 +67,7 @@ def tracking_uri(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def reading_options(split: str = "") -> Callable[..., Any]:
-    """--columns and --classes, about files that another program wrote; with `split` also --split, described by it."""
+    """Add --columns and --classes, about files that another program wrote. A text in `split` adds --split with it."""
 
     def added(command: Callable[..., Any]) -> Callable[..., Any]:
         if split:

@@ -108,8 +108,8 @@ def score(
     of its own recipe. --set data.root=... points elsewhere.
 
     With --data, MODEL is a version of any flavour that has a signature. The file has a column for the id and the label
-    of each example, and the columns that the model takes; .npz has arrays of these names and 'images'. Nothing that
-    came with a model is run, unless you trust its authors and say --allow-code.
+    of each example, and the columns that the model takes. An .npz file has arrays of these names and 'images'. Nothing
+    that came with a model is run, unless you trust its authors and say --allow-code.
 
     \b
     Examples:

@@ -163,7 +163,7 @@ class Comparison:
         )
 
     def lacking(self, name: str) -> str:
-        """Say which table lacks what a metric needs; empty where neither does."""
+        """Say which table lacks what a metric needs. Return "" where neither does."""
         return metric(name).lacking({"old": self.old.columns, "new": self.new.columns})
 
     def estimate(

@@ -52,7 +52,7 @@ class Metric:
     needs: tuple[str, ...] = ()
 
     def lacking(self, columns: Mapping[str, Collection[str]]) -> str:
-        """Say which side lacks a column that is needed; empty where nothing is lacking."""
+        """Say which side lacks a column that is needed. Return "" where nothing is lacking."""
         split = (name.partition("_") for name in self.needs)
         missing: dict[str, list[str]] = {}
         for side, _, column in split:

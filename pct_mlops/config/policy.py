@@ -68,7 +68,7 @@ class ReviewRules(Config):
 
 
 class EvidenceRules(Config):
-    """What must be known of the tables that decide."""
+    """Facts that must be known of the tables that decide."""
 
     tied: Literal[True] = Field(description="both tables were made by the weights of their versions")
 
@@ -209,7 +209,7 @@ class Policy(Config):
 
     @property
     def wanted_tie(self) -> str:
-        """What ties tables to models under this policy: "tied", "recomputed", or empty where nothing is asked for."""
+        """Tie of tables to models that this policy demands: "tied", "recomputed", or "" for none."""
         if isinstance(self.evidence, EvidenceRules):
             return "tied"
         return self.evidence or ""

@@ -97,7 +97,7 @@ def test_files_that_are_no_configuration(empty, capsys, verb, text, says):
         (("recipe.yaml", "--set", "optim.lrr=0.1"), "did you mean lr"),
         (("recipe.yaml", "--num-processes", "two"), "--num-processes should be a whole number from 1 up"),
         (("recipe.yaml", "--num-processes", "0"), "--num-processes should be a whole number from 1 up"),
-        (("recipe.yaml", "--tracking-uri", NOBODY, "--loss", "ldi"), f"{NOBODY} does not answer"),
+        (("recipe.yaml", "--tracking-uri", NOBODY, "--loss", "ldi"), f"{NOBODY} does not respond"),
         (("recipe.yaml", "--tracking-uri", "nonsense://x"), "nonsense"),
     ],
 )

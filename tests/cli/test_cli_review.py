@@ -113,7 +113,7 @@ def test_what_cannot_be_meant_is_said_and_nothing_is_recorded(store, capsys):
         (("--accept",), "give one with --reason"),
         (("--accept", "--undo", "x", *WHY), "--undo stands alone: leave out --accept"),
         (("--list", "--reject", *WHY), "--list stands alone"),
-        (("--undo", "nothing", *WHY), "There is no review 'nothing' to take back"),
+        (("--undo", "nothing", *WHY), "There is no review 'nothing' to undo"),
         (("--accept", *WHY, "--expires", "soon"), "--expires soon is no date: write it as"),
         (("--accept", *WHY, "--expires", "2020-01-01"), "has passed already"),
         (("--accept", *WHY, "--expires", "9999-12-31"), "--expires 9999-12-31 is no date"),

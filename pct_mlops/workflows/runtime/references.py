@@ -68,7 +68,7 @@ def open_source(
     tracking_uri: str | None = None,
     reading: ReadOptions | None = None,
 ) -> Source:
-    """Return the predictions behind `name@alias`, `name/3`, `models:/...` or a file; PctError for none.
+    """Return the predictions behind `name@alias`, `name/3`, `models:/...` or a file. Raise PctError for none.
 
     `split` is the version's; that of a file of another program is in `reading`.
     """

@@ -41,8 +41,8 @@ def tile_input(content: Content | None) -> str:
         f'<td dir="auto" title="{html_text(value[:200])}">{html_text(value[:100])}</td></tr>'
         for name, value in content.row[:TILE_COLUMNS]
     )
-    more = content.num_columns - min(len(content.row), TILE_COLUMNS)
-    note = f"<small>and {count(more)} more</small>" if more > 0 else ""
+    left = content.num_columns - min(len(content.row), TILE_COLUMNS)
+    note = f"<small>and {count(left)} more</small>" if left > 0 else ""
     return f'<div class="pct-input"><table>{rows}</table>{note}</div>'
 
 

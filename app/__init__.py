@@ -1,1 +1,1 @@
-"""The flip explorer's Streamlit program: a page frame and pages, thin. What they draw is in pct_mlops.explorer."""
+"""The Streamlit program of the flip explorer: a frame and thin pages. pct_mlops.explorer holds what they draw."""

@@ -1,4 +1,4 @@
-"""The page frame: what is compared, which view, and failures as one sentence."""
+"""Draws the frame of every page: what is compared, the menu of views, and errors as one sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if importlib.util.find_spec("pct_mlops") is None:
     # `streamlit run app/main.py` in a checkout that is not installed.
     sys.path.append(str(Path(__file__).resolve().parents[1]))
-# A server that is down should be said at once: a reader waits in front of the page.
+# The error about a server that is down must come soon: the reader is waiting for the page.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
@@ -27,8 +27,7 @@ from pct_mlops.explorer.state.options import Options, read_options
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-# Less empty space above the title, links to the next view that look like something to click, and hints in a grey that
-# is dark enough to read (5:1 on white).
+# Less space above the title, links that look like buttons, and hints in a grey that is dark enough to read (5:1).
 STYLE = """<style>
 [data-testid="stCaptionContainer"]{color:color-mix(in srgb,currentColor 75%,transparent);opacity:1}
 .stMainBlockContainer{padding-top:4.5rem}
@@ -38,10 +37,10 @@ padding:.4rem .9rem}
 flex-wrap:nowrap;align-items:center;overflow-x:auto}
 @media(max-width:900px){.st-key-menu{left:.25rem}.st-key-menu :has(>[data-testid="stIconMaterial"]){display:none}}
 </style>"""
-# Not "pages": the first visitor of a server that opens the address of a view would be shown that file of such a folder
-# alone, without this frame.
+# Streamlit treats a folder "pages" differently: the first visitor who opens the address of a view would see that file
+# without this frame.
 VIEWS = Path(__file__).with_name("views")
-# A file: Streamlit would ask a server far away for an icon of its own.
+# A file, because Streamlit would load an icon of its own from the internet.
 ICON = Path(__file__).with_name("icon.png")
 
 
@@ -70,8 +69,11 @@ def main() -> None:
 
 
 def _draw_menu(place: DeltaGenerator, pages: Sequence[st.Page]) -> None:
-    """Links to the views on the same pair. Streamlit's own menu leads to addresses without one, and what the page then
-    writes into the address is a step of the browser's history that nobody took."""
+    """Draw links to the views on the same pair.
+
+    The links of Streamlit's own menu do not name the pair. The page would then write it to the address, which adds a
+    step to the browser's history that the reader did not make.
+    """
     for page in pages:
         place.page_link(page, query_params=selection.link_params())
 

@@ -1,9 +1,11 @@
-"""How long a reviewer waits: the explorer in a real Chromium, over two tables of any size.
+"""Measures how long a reviewer waits, with the explorer in a real Chromium over two tables of any size.
 
-The server is warm: somebody has opened the same pair before. Each round is a fresh browser profile, which loads the
-page's own scripts anew; times run from the click until what was asked for stands on the page. Then several reviewers
-at once: first as sessions without a browser, which measure the server alone, then as browsers, which run on this
-machine too and take most of it. The server's processor time and memory are read from the system.
+The server is warm: somebody has opened the same pair before. Each round uses a fresh browser profile, which loads the
+page's own scripts again. A time runs from the click until the page shows what was asked for.
+
+Then several reviewers work at once. First they are sessions without a browser, which measure the server alone. Then
+they are browsers, which run on this machine too and take most of it. The server's processor time and memory are read
+from the system.
 
     python bench/explorer.py [--examples 10000 1000000] [--classes 10 1000] [--rounds 5]
                              [--reviewers 10] [--browsers 10]
@@ -43,17 +45,20 @@ from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.schema import arrow_schema, to_metadata
 
 ROOT = Path(__file__).resolve().parents[1]
-TARGETS = {10_000: (2.0, 0.5), 1_000_000: (4.0, 1.0)}  # examples -> seconds of the first view, and of a click
+TARGETS = {10_000: (2.0, 0.5), 1_000_000: (4.0, 1.0)}  # examples -> seconds of the first view and of a click
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 POLICY = "rules:\n  - {metric: nfr, max: 0.1}\n  - {metric: accuracy_change, min: -0.01}\n"
 MAX_WAIT = 60_000  # milliseconds
-IMAGES = 50_000  # at most, so that the largest tables need no gigabytes
+IMAGES = 50_000  # upper limit, because images for the largest tables would take gigabytes
 
 Step = Callable[[Page], Awaitable[None]]
 
 
 def make_tables(folder: Path, num_examples: int, num_classes: int) -> None:
-    """old.parquet and new.parquet in pieces of 100,000 rows, about one answer in four changed, and small images."""
+    """Write old.parquet and new.parquet in pieces of 100,000 rows, small images and a policy.
+
+    About one prediction in four changes between them.
+    """
     rng = np.random.default_rng(0)
     labels = rng.integers(0, num_classes, num_examples)
     ids = [f"test/{index:07d}" for index in rng.permutation(num_examples)]
@@ -87,7 +92,7 @@ def _png(pixels: np.ndarray) -> bytes:
 
 
 def _save(path: Path, columns: dict[str, Any], num_classes: int, version: int) -> None:
-    """A table without logits, written column by column: num_examples x num_classes of them would fill the memory."""
+    """Write a table column by column, without logits: num_examples x num_classes of these would fill the memory."""
     schema = arrow_schema(num_classes, 0, ("camera",), logits=False)
     names = [f"class {index:04d}" for index in range(num_classes)]
     info = table_info(version, names, len(columns["label"]), schema.names, slices=("camera",))
@@ -97,7 +102,7 @@ def _save(path: Path, columns: dict[str, Any], num_classes: int, version: int) -
 
 
 def start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """The explorer on the two files; the process and its address."""
+    """Start the explorer on the two files. Return the process and its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -179,7 +184,7 @@ CLICKS: dict[str, Step] = {
 
 
 async def first_view(context: BrowserContext, address: str) -> tuple[Page, float]:
-    """A new tab opens the address; seconds until the numbers and the areas stand there."""
+    """Open the address in a new tab. Return the page, and the seconds until it shows the numbers and the areas."""
     page = await context.new_page()
     began = time.perf_counter()
     await page.goto(address)
@@ -189,12 +194,15 @@ async def first_view(context: BrowserContext, address: str) -> tuple[Page, float
 
 
 async def round_of(browser: Browser, address: str) -> dict[str, float]:
-    """What one reviewer waits for, from a profile that never was here to the next link that is opened in it."""
+    """Return the seconds of each wait of one reviewer, by step.
+
+    The round begins with a fresh profile, and ends with the same link in a new tab.
+    """
     context = await browser.new_context(viewport={"width": 1280, "height": 900})
     page, spent = await first_view(context, address)
     times = {"first view": spent}
     for name, step in CLICKS.items():
-        # A person looks first; and a click into a page that is still being drawn may be lost.
+        # A person looks first. Also, a click on a page that is still being drawn may be lost.
         await page.wait_for_timeout(700)
         began = time.perf_counter()
         await step(page)
@@ -206,7 +214,7 @@ async def round_of(browser: Browser, address: str) -> dict[str, float]:
 
 
 async def measure(address: str, server: Process, rounds: int, browsers: int) -> None:
-    """Reviewers in browsers: one after the other, then so many at once."""
+    """Measure reviewers in browsers: one after the other, then `browsers` at once."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)

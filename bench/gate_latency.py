@@ -1,7 +1,7 @@
-"""How long the gate takes: over files and over a registry, beside `import mlflow`.
+"""Measures how long the gate takes, over files and over a registry, compared with `import mlflow`.
 
-Every command is a process of its own, as CI starts it. Commands take turns, so that whatever else the machine does
-falls on all of them alike. Prints medians and their ratio to `import mlflow`; the target is at most 1.5.
+Every command is a process of its own, as CI starts it. Commands take turns, so that other work on the machine slows all
+of them alike. Prints medians and their ratio to `import mlflow`. The target is at most 1.5.
 
     python bench/gate_latency.py [--rounds 5] [--examples 10000] [--classes 10 1000]
 """
@@ -31,7 +31,10 @@ rules:
 
 
 def make_table(num_examples: int, num_classes: int, version: int) -> Predictions:
-    """About nine in ten are right, and two in a hundred of the old model's right answers flip in the new one."""
+    """Make a table of the old model (version 1) or the new one (version 2).
+
+    About nine in ten predictions are right. Two in a hundred of the old model's right predictions flip in the new one.
+    """
     rng = np.random.default_rng(0)
     labels = rng.integers(0, num_classes, num_examples)
     right = rng.random(num_examples) < 0.9
@@ -52,7 +55,7 @@ def make_table(num_examples: int, num_classes: int, version: int) -> Predictions
 
 
 def register(uri: str, folder: Path, name: str, table: Predictions, alias: str) -> None:
-    """A version that carries the table, as training registers it, without a served model."""
+    """Register a version that carries the table, as training does, but without a served model."""
     import mlflow
 
     mlflow.set_tracking_uri(uri)
@@ -73,13 +76,13 @@ def register(uri: str, folder: Path, name: str, table: Predictions, alias: str) 
 
 
 def prepare(folder: Path, num_examples: int, classes: list[int]) -> dict[str, list[str]]:
-    """Tables, registry and policy; the commands to time, by name."""
+    """Write tables, registry and policy. Return the commands to time, by name."""
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     (folder / "policy.yaml").write_text(POLICY)
     pct = [sys.executable, "-m", "pct_mlops", "gate"]
     words = ["--policy", str(folder / "policy.yaml")]
     commands = {"import mlflow": [sys.executable, "-c", "import mlflow"]}
-    # What a registry in SQLite costs before the gate has done anything: the least that any program could take.
+    # The cost of opening a registry in SQLite, which no program can avoid.
     opened = f"import mlflow; mlflow.MlflowClient('{uri}').get_registered_model('bench{classes[0]}')"
     commands["mlflow opens the registry"] = [sys.executable, "-c", opened]
     for number in classes:
@@ -97,7 +100,7 @@ def prepare(folder: Path, num_examples: int, classes: list[int]) -> dict[str, li
 
 def seconds(command: list[str], folder: Path) -> float:
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
-    # Without compiled files every start compiles mlflow anew, which is not what an installation does.
+    # Without compiled files each start would compile mlflow again, which does not happen in an installation.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
     start = time.perf_counter()
@@ -121,7 +124,7 @@ def main() -> None:
         for turn in range(given.rounds + 1):
             for name, command in commands.items():
                 spent = seconds(command, folder)
-                if turn:  # the first warms the disk cache and compiles
+                if turn:  # the first round warms the disk cache and compiles
                     times[name].append(spent)
     medians = {name: statistics.median(values) for name, values in times.items()}
     base = medians["import mlflow"]
@@ -132,7 +135,7 @@ def main() -> None:
         spread = f"{min(times[name]):.2f} to {max(times[name]):.2f}"
         print(f"{name:<30} {median:6.2f} s  ({spread})  {median / base:5.2f} x import mlflow")
     worst = max(median for name, median in medians.items() if name.startswith("gate")) / base
-    print(f"target: at most {TARGET} x; worst {worst:.2f} x: {'met' if worst <= TARGET else 'missed'}")
+    print(f"target: at most {TARGET} x. Worst {worst:.2f} x: {'met' if worst <= TARGET else 'missed'}")
 
 
 if __name__ == "__main__":

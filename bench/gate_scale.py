@@ -1,8 +1,8 @@
-"""How the comparison grows with the number of examples: time, memory, and the ratio to a bare hash join.
+"""Measures how a comparison grows with the number of examples: time, memory, and the ratio to a bare hash join.
 
-Writes two tables of the given number of rows (1,000 classes, ids like ImageNet's, the second in another order) and, in
-processes of their own that take turns, runs `compare` on them and DuckDB's bare join of the same columns: sample_id
-joined, prediction and label counted. Both have the same limit of memory.
+Writes two tables of the given number of rows, with 1,000 classes and ids like ImageNet's, the second in another order.
+Then `compare` and DuckDB's bare join of the same columns take turns, in processes of their own. The join matches
+sample_id and counts by prediction and label. Both have the same memory limit.
 
     python bench/gate_scale.py [--rows 100000 1000000 10000000] [--rounds 3] [--folder DIR]
 """
@@ -24,9 +24,9 @@ from table_info import table_info
 from pct_mlops.predictions import Predictions, digest_of, sql
 from pct_mlops.predictions.schema import CONFIDENCE_COLUMNS, FIXED_COLUMNS, to_metadata
 
-NUM_CLASSES, SIMILAR = 1000, 20  # wrong answers are one of 20 similar classes
-STRIDE = 7_919_000_001  # a prime to every number of rows that is a power of ten: the second table's order
-TARGETS = {10_000_000: (3.0, 2.0), 100_000_000: (None, 4.0)}  # rows: times the bare join, GB
+NUM_CLASSES, SIMILAR = 1000, 20  # a wrong prediction is one of 20 similar classes
+STRIDE = 7_919_000_001  # coprime to every power of ten, so that it gives the second table another order
+TARGETS = {10_000_000: (3.0, 2.0), 100_000_000: (None, 4.0)}  # rows -> multiple of the bare join's time, GB
 
 COMPARE = """
 from pct_mlops.comparison import compare
@@ -52,7 +52,7 @@ print(json.dumps({{**spent, "gb": used.ru_maxrss * 1024 / 1e9, "found": found}})
 
 
 def rows_query(num_rows: int, version: int) -> str:
-    """The rows of a table; seven in ten are right in both versions, but for a few that differ."""
+    """Return the query of a table's rows. About seven in ten are right in both versions, and a few differ."""
     stride, offset = (1, 0) if version == 1 else (STRIDE, num_rows // 3)
     return f"""
     WITH placed AS (SELECT (place * {stride}::HUGEINT + {offset}) % {num_rows} AS i FROM range({num_rows}) AS t(place)),
@@ -75,13 +75,13 @@ def label_of(num_rows: int) -> str:
 
 
 def id_of(num_rows: int) -> str:
-    """Of fixed width and growing with i: in the order of i they are in the order of the digest."""
+    """Return the expression of an id. Ids have a fixed width and sort like i, as in the order of the digest."""
     folder = f"lpad(({label_of(num_rows)} + 1440764)::VARCHAR, 8, '0')"
     return f"'val/n' || {folder} || '/ILSVRC2012_val_' || lpad(i::VARCHAR, 9, '0') || '.JPEG'"
 
 
 def write_tables(folder: Path, num_rows: int) -> list[Path]:
-    """old.parquet and new.parquet, as DuckDB writes them, with our metadata."""
+    """Write old.parquet and new.parquet as DuckDB writes them, with our metadata."""
     names = tuple(f"class {index}" for index in range(NUM_CLASSES))
     paths = []
     with sql.connect() as connection:
@@ -100,7 +100,7 @@ def write_tables(folder: Path, num_rows: int) -> list[Path]:
 
 
 def measure(work: str, paths: list[Path]) -> dict[str, float]:
-    """One run in a process of its own: seconds, CPU seconds, peak memory in GB."""
+    """Run once in a process of its own. Return seconds, CPU seconds and peak memory in GB."""
     root = str(Path(__file__).resolve().parents[1])
     command = [sys.executable, "-c", CHILD.format(work=work), *map(str, paths)]
     environment = {**os.environ, "PYTHONPATH": root}
@@ -148,7 +148,7 @@ def main() -> None:
     for num_rows in given.rows:
         with tempfile.TemporaryDirectory(dir=given.folder) as temporary:
             free = shutil.disk_usage(temporary).free / 1e9
-            # The tables, and what two joins spill; ids take most of it.
+            # For the tables and the spilled parts of two joins, most of them ids.
             if free < num_rows * 300 / 1e9:
                 sys.exit(
                     f"{num_rows:,} rows need about {num_rows * 300 / 1e9:.0f} GB of disk, and {free:.0f} are free."

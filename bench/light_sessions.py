@@ -1,7 +1,7 @@
-"""Reviewers without a browser: sessions over the explorer's own websocket, whose cost is the server's alone.
+"""Simulates reviewers without a browser: sessions over the explorer's websocket, which cost only the server.
 
-Each opens an address of its own and goes on to others, as links and the browser's history do. A step lasts until the
-server says that the page is drawn to its end.
+Each session opens an address of its own and goes on to others, as links and the browser's history do. A step lasts
+until the server says that the page is complete.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 
-# View and address of each step; each reviewer begins at another one. Classes are named as the tables of the bench do.
+# View and address of each step. Each reviewer begins at another step. The classes are those of the bench's tables.
 WALK: tuple[tuple[str, dict[str, str]], ...] = (
     ("overview", {}),
     ("classes", {}),
@@ -38,7 +38,7 @@ PATIENCE = 120.0  # seconds
 
 @dataclass(frozen=True)
 class Step:
-    """What one address cost: seconds until it was drawn, and what was sent for it."""
+    """The cost of one address: seconds until it was drawn, and the messages that were sent for it."""
 
     view: str
     seconds: float
@@ -47,7 +47,7 @@ class Step:
 
 
 class Process:
-    """What the system says of the server: `cpu` seconds so far, memory in MB now and at most."""
+    """Figures of the system about the server: `cpu` seconds so far, `memory` in MB now, and `peak` in MB."""
 
     def __init__(self, pid: int) -> None:
         self._folder = Path("/proc") / str(pid)
@@ -91,7 +91,7 @@ class Session:
         await self._socket.close()
 
     async def open(self, view: str, query: dict[str, str]) -> Step:
-        """Ask for a view and wait until its script has ended; an exception on the page is one here."""
+        """Ask for a view and wait until its script has ended. Raise RuntimeError for an exception on the page."""
         name = "" if view == "overview" else view
         asked = BackMsg()
         state = asked.rerun_script
@@ -109,7 +109,7 @@ class Session:
             self._learn(said)
             if said.WhichOneof("type") == "script_finished":
                 if said.script_finished != ForwardMsg.FINISHED_SUCCESSFULLY:
-                    continue  # of a run that this one took the place of
+                    continue  # the message is about an earlier run, which this one replaced
                 return Step(view, time.perf_counter() - began, num_bytes, num_messages)
 
     def _learn(self, said: ForwardMsg) -> None:
@@ -126,14 +126,14 @@ async def _walk(session: Session, first: int) -> list[Step]:
 
 
 async def together(address: str, num_reviewers: int) -> list[list[Step]]:
-    """The steps of each of so many reviewers at once, who pause nowhere."""
+    """Return the steps of each of `num_reviewers` reviewers who work at once without a pause."""
     async with AsyncExitStack() as stack:
         sessions = [await stack.enter_async_context(Session(address)) for _ in range(num_reviewers)]
         return list(await asyncio.gather(*(_walk(session, first) for first, session in enumerate(sessions))))
 
 
 async def measure(address: str, process: Process, reviewers: int) -> None:
-    """Print what one reviewer costs the server, and what so many at once do."""
+    """Print the cost to the server of one reviewer, and of `reviewers` at once."""
     await together(address, 1)
     before = process.memory
     process.forget_peak()

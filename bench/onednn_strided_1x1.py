@@ -1,8 +1,8 @@
-"""A fault of oneDNN's that plain torch shows: the weight gradient of strided 1x1 convolutions, channels last, AVX2.
+"""Shows a fault of oneDNN in plain torch: the weight gradient of strided 1x1 convolutions, channels last, AVX2.
 
-Prints a table of input channels x threads: how far the gradient is from the one without oneDNN, or the signal that
-ended the process. `engine/layout.py` keeps such layers out of channels last; when this table holds zeros alone for
-every version of torch that pyproject.toml allows, that can go.
+Prints a table of input channels x threads. A cell is the difference of the gradient from the one without oneDNN, or the
+signal that ended the process. `engine/layout.py` keeps such layers out of channels last. That can go when this table
+holds only zeros for every version of torch that pyproject.toml allows.
 
     python bench/onednn_strided_1x1.py            this processor
     ONEDNN_MAX_CPU_ISA=AVX2 python bench/onednn_strided_1x1.py    as one without AVX-512
@@ -14,10 +14,11 @@ Found with torch 2.15.0 (oneDNN 3.13.3) under ONEDNN_MAX_CPU_ISA=AVX2, largest r
     | 1 thread       |       0 | SIGABRT | SIGABRT | SIGSEGV | SIGABRT | SIGABRT |       0 |       0 |       0 |
     | 2 threads      |       0 |   37.5% |   33.5% |   27.1% |    6.1% |       0 |    5.8% |       0 |       0 |
 
-Figures change from run to run: what is read lies past the end of a buffer (6 channels were 20 % off in another run).
+Figures change from run to run, because the kernel reads past the end of a buffer. In another run, 6 channels were 20 %
+off.
 
-Right were: no limit on a processor with AVX-512; the contiguous layout; torch.backends.mkldnn.enabled = False; a
-stride of 1; kernels of 2x2 and 3x3; groups; padding. Strides of 3, (1, 2) and (2, 1) fail like 2.
+These were right: no limit on a processor with AVX-512, the contiguous layout, torch.backends.mkldnn.enabled = False, a
+stride of 1, kernels of 2x2 and 3x3, groups, and padding. Strides of 3, (1, 2) and (2, 1) fail like 2.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ print(float(max(errors)))
 
 
 def outcome(channels: int, threads: int) -> str:
-    """The largest relative error of 20 passes in a process of its own, or how that ended."""
+    """Return the largest relative error of 20 passes in a process of its own, or the signal that ended it."""
     command = [sys.executable, "-c", REPRODUCER, str(channels), str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
     if done.returncode < 0:

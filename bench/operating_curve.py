@@ -1,8 +1,8 @@
-"""The gate's operating curve: how often it says PASS, FAIL and INCONCLUSIVE, against a candidate's true NFR.
+"""Draws the gate's operating curve: how often it says PASS, FAIL and INCONCLUSIVE, by a candidate's true NFR.
 
-For every true NFR and number of test examples, flips are drawn from the binomial distribution and handed to the same
-`decide` that judges candidates, under the rule {metric: nfr, max: 0.02, bound: upper}. Beside it a gate that compares
-the observed NFR with the limit. Seeded. Draws the picture of docs/explanation/gate.md with the system's Chromium.
+For every true NFR and number of test examples, flips are drawn from the binomial distribution. The same `decide` that
+judges candidates gets them, under the rule {metric: nfr, max: 0.02, bound: upper}. A second gate compares the observed
+NFR with the limit. The draws are seeded. The picture of docs/explanation/gate.md is drawn with the system's Chromium.
 
     python bench/operating_curve.py [--draws 20000] [--seed 1] [--picture docs/assets/operating_curve.png]
 """
@@ -44,7 +44,7 @@ WIDTH, HEIGHT, SCALE = 960, 660, 1.25
 
 
 class Counts:
-    """In the place of two joined tables: counts, and no rows."""
+    """A stand-in for two joined tables that has counts but no rows."""
 
     slice_columns = ()
 
@@ -55,7 +55,7 @@ class Counts:
         return {0: self._totals}
 
     def query(self, text: str) -> list[tuple[int, int]]:
-        """Whether one table is a copy of the other: no, some confidence differs."""
+        """Return the rows of the question whether one table is a copy of the other: it is not."""
         return [(1, 2)]
 
 
@@ -68,13 +68,16 @@ def infos():
 
 @functools.cache
 def verdicts(flips: int, num: int) -> tuple[Verdict, Verdict]:
-    """Of the gate, and of one that compares points."""
+    """Return the verdict of the gate, and that of a gate that compares points."""
     comparison = Comparison(*infos(), Counts(flips, num), Joined(), apart=frozenset(), costs=None)
     return decide(POLICY, comparison).verdict, decide(POINT, comparison).verdict
 
 
 def curve(num: int, draws: int, rng: np.random.Generator) -> dict[object, np.ndarray]:
-    """Share of each verdict at every rate; under 'point' the share of PASS of the gate that compares points."""
+    """Return the share of each verdict at every rate.
+
+    Under 'point' is the share of PASS of the gate that compares points.
+    """
     shares = {key: np.zeros(len(RATES)) for key in (*ORDER, "point")}
     for place, rate in enumerate(RATES):
         counts, repeats = np.unique(rng.binomial(num, rate, draws), return_counts=True)
@@ -158,7 +161,7 @@ def figure(curves: dict[int, dict[object, np.ndarray]]) -> go.Figure:
 
 
 def label_places(shares: dict[object, np.ndarray]) -> list[tuple[str, float, float, str]]:
-    """A word in each area that is large enough for it."""
+    """Return a word for each area that is large enough for it, with its place and colour."""
     found = []
     spots = {Verdict.PASS: 0.28, Verdict.FAIL: 3.72}
     for verdict, x in spots.items():
@@ -166,14 +169,14 @@ def label_places(shares: dict[object, np.ndarray]) -> list[tuple[str, float, flo
         if share > 20:
             y = share / 2 if verdict is Verdict.PASS else 100 - share / 2
             found.append((verdict.value, x, y, "#123B5C" if verdict is Verdict.PASS else "#6B2C06"))
-    # Only where it is wide enough for the word, right of the limit and above the other gate's curve.
+    # Only where the area is wide enough for the word, right of the limit and above the other gate's curve.
     if shares[Verdict.PASS][-1] + shares[Verdict.INCONCLUSIVE][-1] > 0.05:
         found.append(("INCONCLUSIVE", 2.51, 58.0, "#4A4F54"))
     return found
 
 
 def draw(picture: Path, drawn: go.Figure) -> None:
-    """The figure as a PNG of few colours: a page of its own, photographed by the system's Chromium."""
+    """Save the figure as a PNG of few colours: a screenshot of a page in the system's Chromium."""
     from PIL import Image
     from playwright.sync_api import sync_playwright
 

@@ -1,4 +1,4 @@
-"""What tables say about themselves that the benchmarks write column by column, without arrays in memory."""
+"""Describes tables that the benchmarks write column by column, without arrays in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def table_info(
     slices: Sequence[str] = (),
     digest: str = "",
 ) -> TableInfo:
-    """Of version 1 (old) or 2 (new) of the model 'bench', on its test split."""
+    """Return the metadata of version 1 (old) or 2 (new) of the model 'bench', on its test split."""
     return TableInfo(
         schema_version=SCHEMA_VERSION,
         model_name="bench",

@@ -1,7 +1,7 @@
-"""What a step costs with each method, relative to plain cross-entropy: time on one machine in one run, and memory.
+"""Measures the cost of a step with each method, relative to plain cross-entropy: time in one run, and memory.
 
 All trainings take turns within one process, a round of steps each, by the clock of `fit` itself. Medians over the
-rounds are compared. Prints ratios and whether the targets are met; a slow machine is no error.
+rounds are compared. Prints ratios, and tells whether the targets are met. A slow machine is no error.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from pct_mlops.models import Architecture, Classifier, Ensemble, ModelOutput, bu
 CLASSES = tuple(str(index) for index in range(10))
 VIEWS = 4
 ONE, EIGHT, STORED = "1 teacher", "8 teachers", "8 teachers, stored"
-TARGETS = {ONE: 1.5, STORED: 1.15}  # at most so many times the cost of cross-entropy
-CNA_BATCH, CNA_TARGET = 1024, 1.2  # at most so many times the cost of its teacher alone
+TARGETS = {ONE: 1.5, STORED: 1.15}  # largest cost, as a multiple of cross-entropy's
+CNA_BATCH, CNA_TARGET = 1024, 1.2  # largest cost, as a multiple of its teacher's alone
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def parse() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python bench/train_methods.py --rounds 7 --steps 40",
     )
-    parser.add_argument("--arch", default="small_resnet14", help="of the new model and of each teacher")
+    parser.add_argument("--arch", default="small_resnet14", help="architecture of the new model and of each teacher")
     parser.add_argument("--width", type=int, default=16, help="channels of its first stage (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=128, help="examples a step (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds (default: %(default)s)")
@@ -60,7 +60,7 @@ def parse() -> argparse.Namespace:
 
 
 def make_split(num: int) -> Split:
-    """Noise with labels: what the images show does not change what a step costs."""
+    """Make a split of noise with labels: the content of images does not change the cost of a step."""
     random = torch.Generator().manual_seed(0)
     images = torch.randint(256, (num, 1, 28, 28), generator=random, dtype=torch.uint8)
     labels = torch.randint(len(CLASSES), (num,), generator=random)
@@ -84,7 +84,7 @@ def make_loader(split: Split, batch: int, config: DataConfig) -> TrainLoader:
 
 
 def training(options: argparse.Namespace, loss: str, loader: TrainLoader, teacher: object | None) -> Iterator[float]:
-    """Seconds per step of one epoch after the other, each of `steps` steps."""
+    """Yield the seconds per step of one epoch after another, each of `steps` steps."""
     model = make_model(options, 0)
     objective = build_objective(ObjectiveConfig(loss=loss))
     head = teacher.members[0].head if isinstance(teacher, Ensemble) else None
@@ -103,7 +103,7 @@ def training(options: argparse.Namespace, loss: str, loader: TrainLoader, teache
 
 
 class Rounds:
-    """A loader whose epochs are the rounds: `steps` steps each."""
+    """A loader whose epochs are the rounds, of `steps` steps each."""
 
     def __init__(self, loader: TrainLoader, batch: int, steps: int) -> None:
         self.loader, self.batch_size, self.steps = loader, batch, steps
@@ -117,7 +117,7 @@ class Rounds:
 
 
 def in_turns(runs: dict[str, Iterator[float]], rounds: int) -> dict[str, list[float]]:
-    """Seconds per step of each, round by round; the first round of each is not counted."""
+    """Return the seconds per step of each run, round by round. The first round of each is not counted."""
     for run in runs.values():
         next(run)
     found: dict[str, list[float]] = {name: [] for name in runs}
@@ -128,7 +128,10 @@ def in_turns(runs: dict[str, Iterator[float]], rounds: int) -> dict[str, list[fl
 
 
 def methods(options: argparse.Namespace, folder: Path, console: Console) -> None:
-    """Every loss with one teacher of the new model's size; ELODI with eight, asked each time and stored."""
+    """Measure every loss with one teacher of the new model's size, and ELODI with eight.
+
+    The eight are run at every step in one training, and their logits are stored in another.
+    """
     split = make_split(options.batch * (options.steps + 1))
     members = [make_model(options, seed).eval() for seed in range(8)]
     teachers = {ONE: Ensemble(members[:1], [1.0], CLASSES), EIGHT: Ensemble(members, [1.0] * 8, CLASSES)}
@@ -170,7 +173,7 @@ def store(split: Split, teacher: Ensemble, folder: Path, batch: int) -> StoredOu
 
 
 def neighbours(options: argparse.Namespace, console: Console) -> None:
-    """CNA at a large batch against l2, which has the same teacher and next to nothing on top of it."""
+    """Measure CNA at a large batch against l2, which has the same teacher and costs next to nothing beyond it."""
     steps = max(2, options.steps * options.batch // CNA_BATCH)
     split = make_split(CNA_BATCH * (steps + 1))
     loader = Rounds(make_loader(split, CNA_BATCH, data_config()), CNA_BATCH, steps)
@@ -183,7 +186,10 @@ def neighbours(options: argparse.Namespace, console: Console) -> None:
 
 
 def memory(options: argparse.Namespace, console: Console, device: torch.device) -> None:
-    """What autograd keeps for one CNA loss, at several batches and widths: it should follow the batch's square."""
+    """Print the memory that autograd keeps for one CNA loss, at several batches and widths.
+
+    It should grow with the square of the batch.
+    """
     table = Table("batch", "width", "kept for the backward pass, MB", "floats an entry of batch x batch")
     for batch in (256, 512, 1024):
         for width in (64, 512):
@@ -193,7 +199,7 @@ def memory(options: argparse.Namespace, console: Console, device: torch.device) 
 
 
 def saved_floats(batch: int, width: int, device: torch.device) -> int:
-    """Floats that the graph of one CNA loss holds, each storage once."""
+    """Return the number of floats that the graph of one CNA loss holds, each storage once."""
     random = torch.Generator().manual_seed(0)
     new, old = (torch.randn(batch, width, generator=random).to(device) for _ in range(2))
     logits, target = torch.zeros(batch, 10, device=device), torch.zeros(batch, dtype=torch.int64, device=device)

@@ -1,7 +1,8 @@
-"""Images per second of `fit` against a tutorial's loop and against a loop that is fed one batch over and over.
+"""Measures the images per second of `fit` against a tutorial's loop and a loop that repeats one batch.
 
-Fashion-MNIST, fp32, SGD, crop with padding and flip. The three run in turns within one process, a round each, and
-medians over the rounds are compared. Prints figures and whether the targets are met; a slow machine is no error.
+The data are Fashion-MNIST in fp32, with SGD, crop with padding, and flip. The three run in turns within one process, a
+round each, and medians over the rounds are compared. Prints figures, and tells whether the targets are met. A slow
+machine is no error.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from pct_mlops.losses import build_objective
 from pct_mlops.models import Architecture, build_model
 
 TUTORIAL, CONSTANT, OURS = "tutorial's loop", "constant batch", "fit"
-TARGETS = {TUTORIAL: 2.0, CONSTANT: 0.85}  # least speed of fit, as a multiple of the others'
+TARGETS = {TUTORIAL: 2.0, CONSTANT: 0.85}  # lowest speed of fit, as a multiple of the others'
 RECIPE = Path(__file__).parent.parent / "projects" / "fashion_mnist" / "recipe.yaml"
 WITHOUT_A_RECIPE = Recipe(model_name="bench", model=ModelConfig(name="small_resnet8", kwargs={"width": 16}))
-WARM_UP = 5  # steps of a round before its clock starts, where the loop does not keep its own clock
+WARM_UP = 5  # steps of a round before its clock starts, for loops without a clock of their own
 Round = Callable[[], float]  # runs one round, returns images per second
 
 
@@ -47,7 +48,7 @@ def main() -> None:
         OURS: ours(recipe, splits, options.steps, options.rounds + 1),
     }
     for once in rounds.values():
-        once()  # first calls choose kernels and start workers
+        once()  # the first call chooses kernels and starts workers
     speeds: dict[str, list[float]] = {name: [] for name in rounds}
     for _ in range(options.rounds):
         for name, once in rounds.items():
@@ -73,7 +74,7 @@ def parse() -> argparse.Namespace:
 
 
 def make_recipe(options: argparse.Namespace) -> Recipe:
-    """The recipe's architecture; everything else as the comparison wants it."""
+    """Return a recipe with the architecture of the given one, and with everything else as the comparison needs it."""
     recipe = Recipe.read(options.recipe) if options.recipe.is_file() else WITHOUT_A_RECIPE
     data = recipe.data.model_copy(
         update={"augment": recipe.data.augment.model_copy(update={"crop": "pad", "padding": 2, "flip": True})}
@@ -99,7 +100,7 @@ def new_model(recipe: Recipe, splits: Splits) -> nn.Module:
 
 
 class PilImages(Dataset[tuple[Tensor, int]]):
-    """A data set as torchvision's own are: an image at a time, as PIL, through a transform."""
+    """A data set like torchvision's own: one image at a time, as PIL, through a transform."""
 
     def __init__(self, split: Split, padding: int) -> None:
         self.images = split.all_images().permute(0, 2, 3, 1).squeeze(-1).numpy()
@@ -121,7 +122,7 @@ class PilImages(Dataset[tuple[Tensor, int]]):
 
 
 def tutorial(recipe: Recipe, splits: Splits, steps: int, workers: int) -> Round:
-    """Loader workers that transform image by image, contiguous tensors, torch's default optimiser."""
+    """Return a round of a plain loop: workers that transform each image, contiguous tensors, torch's own optimiser."""
     model, config = new_model(recipe, splits), recipe.optim
     optimizer = torch.optim.SGD(
         model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
@@ -144,14 +145,17 @@ def tutorial(recipe: Recipe, splits: Splits, steps: int, workers: int) -> Round:
             loss.backward()
             optimizer.step()
 
-        # A new iterator a round: its workers end with it, and do not work ahead while another loop is on the clock.
+        # Each round has a new iterator. Its workers end with it, so they do not work while another loop is timed.
         return timed(step, steps, config.global_batch_size)
 
     return once
 
 
 def constant(recipe: Recipe, splits: Splits, steps: int) -> Round:
-    """No data at all: what the model itself allows, in the memory format and with the optimiser of `fit`."""
+    """Return a round without any data loading, which is the limit that the model itself sets.
+
+    It has the memory format and the optimiser of `fit`.
+    """
     model = new_model(recipe, splits).to(memory_format=torch.channels_last)
     optimizer = build_optimizer(model, recipe.optim)
     rows = torch.arange(recipe.optim.global_batch_size)
@@ -177,7 +181,7 @@ def timed(step: Callable[[], None], steps: int, batch: int) -> float:
 
 
 class FirstSteps:
-    """The first `steps` steps of every epoch of a loader: a round."""
+    """A loader of only the first `steps` steps of every epoch of another one. That is a round."""
 
     def __init__(self, loader: object, steps: int) -> None:
         self.loader, self.steps = loader, steps
@@ -191,7 +195,7 @@ class FirstSteps:
 
 
 def ours(recipe: Recipe, splits: Splits, steps: int, rounds: int) -> Round:
-    """`fit` as the training verb calls it, an epoch a round, by its own clock."""
+    """Return a round of `fit` as the training verb calls it. An epoch is a round, timed by the clock of `fit`."""
     loader = train_loader(
         splits.train,
         recipe.data,

@@ -1,7 +1,7 @@
-"""How trainings that share processors get on: one alone, two at once, two processes of one training on one core.
+"""Measures trainings that share processors: one alone, two at once, and two processes of one training on one core.
 
-Each line is a `pct train` of a small network in processes of its own, with the threads' settings that the line names;
-speeds are of the last epoch, and relative to one training alone as `pct` sets it up.
+Each line is a `pct train` of a small network in processes of its own, with the thread settings that the line names.
+Speeds are those of the last epoch. They are relative to one training alone as `pct` sets it up.
 
     python bench/train_together.py [--rounds 3]
 """
@@ -25,7 +25,7 @@ model: {name: small_resnet8, kwargs: {width: 16, stem_stride: 2}}
 optim: {epochs: 2, lr: 0.1, global_batch_size: 128}
 engine: {cpu: true}
 """
-# libgomp's own: threads that wait keep their processors busy some 30 times as long as under `pct`.
+# libgomp's default: waiting threads keep their processors busy some 30 times as long as under `pct`.
 LIBGOMP = {"GOMP_SPINCOUNT": "300000"}
 CASES: dict[str, tuple[int, list[str], dict[str, str]]] = {
     "one": (1, [], {}),
@@ -39,7 +39,7 @@ CASES: dict[str, tuple[int, list[str], dict[str, str]]] = {
 
 
 def speeds(number: int, words: list[str], settings: dict[str, str]) -> list[float]:
-    """Images per second of each of `number` trainings that start together."""
+    """Return the images per second of each of `number` trainings that start together."""
     wrapper, flags = words[:3], words[3:]
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "OMP_", "GOMP_"))}
     environment |= {"PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true", **settings}

@@ -1,9 +1,11 @@
-"""How far a recipe walks through `pct train`, and a policy through `pct gate`: hand-overs a reader has to follow.
+"""Counts the hand-overs of a recipe through `pct train`, and of a policy through `pct gate`, that a reader follows.
 
-In a child process `pct` trains a tiny network on the digits, promotes it, trains a second one against it and gates that
-with --promote; only the second pair is followed. Each call of a function of the package counts that holds the whole
-recipe (policy): as an argument, as a variable of an enclosing function, or inside either, at most two attributes deep.
-Code of `pct_mlops.config` itself is left out, and so are lambdas, comprehensions and what dataclasses generate.
+In a child process `pct` trains a tiny network on the digits and promotes it. Then it trains a second one against the
+first and gates it with --promote. Only this second pair is followed.
+
+A call of a function of the package counts if it holds the whole recipe (policy). It may be an argument, a variable of
+an enclosing function, or lie inside either, at most two attributes deep. Code of `pct_mlops.config` itself is left out,
+and so are lambdas, comprehensions and what dataclasses generate.
 
     calls      calls of such functions
     modules    different modules that they are in
@@ -42,7 +44,7 @@ POLICY = "rules: [{metric: nfr, max: 0.9}]\n"
 
 @dataclass(frozen=True)
 class Walk:
-    """What one walk amounts to; `path` names the module and function of every call that counts."""
+    """The counts of one walk. `path` names the module and function of every call that counts."""
 
     modules: int
     calls: int
@@ -52,22 +54,22 @@ class Walk:
 
 
 class Recorder:
-    """A profile function that writes down each call that holds an instance of `wanted`."""
+    """A profile function that records each call that holds an instance of `wanted`."""
 
     def __init__(self, wanted: type) -> None:
         self.wanted = wanted
         self.calls: list[tuple[str, str]] = []
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
-        """Write down one event of sys.setprofile."""
+        """Record one event of sys.setprofile."""
         if event != "call":
             return
         module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
         if not module.startswith("pct_mlops.") or module.startswith("pct_mlops.config") or name.startswith("<"):
             return
-        if frame.f_code.co_filename == "<string>":  # what dataclasses generate
+        if frame.f_code.co_filename == "<string>":  # code that dataclasses generate
             return
-        # Nothing but arguments and what an enclosing function lends is bound when a call begins.
+        # When a call begins, only arguments and variables of an enclosing function are bound.
         if any(self._holds(value, DEPTH) for value in list(frame.f_locals.values())):
             self.calls.append((module, frame.f_code.co_qualname))
 
@@ -79,7 +81,7 @@ class Recorder:
         return any(self._holds(part, depth - 1) for part in _parts(value))
 
     def walk(self) -> Walk:
-        """Add the calls up."""
+        """Return the counts over the recorded calls."""
         stops = [module for module, _ in groupby(module for module, _ in self.calls)]
         modules = len(set(stops))
         path = [f"{module.removeprefix('pct_mlops.')}:{name}" for module, name in self.calls]
@@ -107,7 +109,7 @@ def follow(wanted: type, work: Callable[[], int]) -> Walk:
 
 
 def child() -> None:
-    """Train, promote, train and gate in the current folder; prints both walks as JSON on the last line."""
+    """Train, promote, train and gate in the current folder. Print both walks as JSON on the last line."""
     from pct_mlops.cli import main
     from pct_mlops.config import Policy, Recipe
 
@@ -122,7 +124,7 @@ def child() -> None:
 
 
 def measure(package: Path) -> dict[str, Walk]:
-    """Both walks through the package of a checkout, in a fresh folder."""
+    """Return both walks through the package of a checkout, in a fresh folder."""
     with tempfile.TemporaryDirectory(prefix="pct-walk-") as folder:
         environment = {**os.environ, "PYTHONPATH": str(package.resolve()), "MLFLOW_DISABLE_TELEMETRY": "true"}
         environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
@@ -134,7 +136,10 @@ def measure(package: Path) -> dict[str, Walk]:
 
 
 def main() -> None:
-    """Print one line for each walk; with --show also its path, consecutive calls of one module on a line."""
+    """Print one line for each walk.
+
+    With --show, also print its path, with consecutive calls of one module on a line.
+    """
     parser = argparse.ArgumentParser(description="Follow a recipe through pct train and a policy through pct gate.")
     parser.add_argument("--package", type=Path, default=ROOT, help="checkout to measure")
     parser.add_argument("--show", action="store_true", help="print each call, too")

@@ -170,7 +170,21 @@ def exit_codes_page() -> str:
     if errors:
         found = [(md.code(kind.__name__), md.code(kind.code), md.first_line(kind.__doc__)) for kind in errors]
         parts += ["## Errors", md.table(("class", "code", "when"), found)]
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_causes()])
+
+
+def _causes() -> Iterator[str]:
+    """Yield the table of why a registry fails; capitals stand for what differs from case to case."""
+    from pct_mlops.registry.causes import CAUSES
+
+    yield "## When the registry fails"
+    yield "`pct doctor` tells which of these holds: see [the how-to](../how-to/registry-problems.md)."
+    yield md.table(("what is wrong", "what is said"), [(md.escaped(cause.name), _sentence(cause)) for cause in CAUSES])
+
+
+def _sentence(cause: Any) -> str:
+    parts = re.split(r"\{(\w+)\}", cause.sentence)
+    return "".join(md.code(part.upper()) if index % 2 else md.escaped(part) for index, part in enumerate(parts))
 
 
 def _errors() -> list[Any]:

@@ -1,8 +1,8 @@
-"""Take the predictions of two models, made anywhere, to the gate: no registry, no training of ours.
+"""Gates the predictions of two models that were made elsewhere, without a registry and without our training.
 
     python examples/gate_two_tables.py
 
-Writes old.parquet, new.parquet and report.json into the current folder and ends with the gate's exit code.
+Writes old.parquet, new.parquet and report.json into the current folder. The exit code is the gate's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pct_mlops import Policy, Predictions, compare, decide
 
 
 def main() -> int:
-    """Train two classifiers of scikit-learn, write their tables, compare, decide."""
+    """Train two classifiers of scikit-learn, write their tables, compare them, and decide."""
     digits = load_digits()
     rows = range(len(digits.target))
     train, test = train_test_split(rows, test_size=0.5, random_state=0, stratify=digits.target)
@@ -32,7 +32,7 @@ def main() -> int:
     for name, model in models.items():
         scores = model.decision_function(digits.data[test])  # [N, 10]: any scores whose largest is the prediction
         tables[name] = Predictions.from_arrays(
-            [f"test/{row:04d}" for row in test],  # how the examples of both tables find each other
+            [f"test/{row:04d}" for row in test],  # by which the examples of both tables are matched
             digits.target[test],
             scores,
             class_names=[str(name) for name in digits.target_names],

@@ -1,8 +1,8 @@
-"""Train an update that flips less, in plain torch: your model, your data, your loop, and our objective in it.
+"""Trains an update that flips less in plain torch: your model, your data, your loop, and our objective in it.
 
     python examples/minimal_training.py [--loss ldi] [--mix 0.3] [--epochs 15] [--seeds 3]
 
-Prints accuracy and negative flip rate (NFR) of an ordinary update and of one with the loss, as means over seeds.
+Prints accuracy and negative flip rate (NFR) as means over seeds, of an ordinary update and of one with the loss.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Digits:
 
 
 def make_model(width: int, seed: int) -> nn.Module:
-    """Images [N, 1, 8, 8] -> logits [N, 10]."""
+    """Make a network from images [N, 1, 8, 8] to logits [N, 10]."""
     torch.manual_seed(seed)
     return nn.Sequential(
         nn.Conv2d(1, width, 3, padding=1),
@@ -50,7 +50,7 @@ def make_model(width: int, seed: int) -> nn.Module:
 
 
 def batches(split: tuple[Tensor, Tensor], epochs: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Shuffled batches; the last one of an epoch may be smaller."""
+    """Yield shuffled batches. The last one of an epoch may be smaller."""
     images, labels = split
     for _ in range(epochs):
         for rows in torch.randperm(len(labels)).split(BATCH):
@@ -58,7 +58,7 @@ def batches(split: tuple[Tensor, Tensor], epochs: int) -> Iterator[tuple[Tensor,
 
 
 def train_alone(model: nn.Module, split: tuple[Tensor, Tensor], epochs: int) -> nn.Module:
-    """An ordinary training with cross-entropy."""
+    """Train a model with ordinary cross-entropy."""
     optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM)
     for images, labels in batches(split, epochs):
         loss = cross_entropy(model(images), labels)
@@ -71,7 +71,10 @@ def train_alone(model: nn.Module, split: tuple[Tensor, Tensor], epochs: int) -> 
 def train_against(
     old: nn.Module, model: nn.Module, split: tuple[Tensor, Tensor], epochs: int, objective: Objective
 ) -> nn.Module:
-    """The same loop; the objective replaces cross-entropy, and sees what the old model says of the same images."""
+    """Train a model in the same loop, but with the objective in place of cross-entropy.
+
+    The objective also gets the logits of the old model for the same images.
+    """
     optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=MOMENTUM)
     for images, labels in batches(split, epochs):
         with torch.no_grad():
@@ -84,7 +87,7 @@ def train_against(
 
 
 def main() -> None:
-    """An old model of a third of the data; updates on all of it, with and without the loss."""
+    """Train an old model on a third of the data, and updates on all of it, with and without the loss."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--loss", default="ldi", help="a preset on logits (default: %(default)s)")
     parser.add_argument("--mix", type=float, default=0.3, help="share of the distance to the old model")

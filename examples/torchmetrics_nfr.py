@@ -1,4 +1,4 @@
-"""Watch flips while you train: NFR, PFR and churn as torchmetrics, updated batch by batch.
+"""Reports flips while you train: NFR, PFR and churn as torchmetrics, updated batch by batch.
 
 pip install "pct-mlops[metrics]"
 python examples/torchmetrics_nfr.py
@@ -13,7 +13,10 @@ from pct_mlops.metrics import Churn, NegativeFlipRate, PositiveFlipRate
 
 
 def main() -> None:
-    """Random logits stand for two models; a real loop updates with what its models say of each batch."""
+    """Update the metrics with random logits in place of two models.
+
+    A real loop updates with the logits of its models for each batch.
+    """
     random = torch.Generator().manual_seed(0)
     flips = MetricCollection({"nfr": NegativeFlipRate(), "pfr": PositiveFlipRate(), "churn": Churn()})
     for _ in range(10):

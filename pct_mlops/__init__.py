@@ -1,7 +1,7 @@
-"""Positive-congruent training for MLflow: train classifiers that flip less, gate those that flip too much.
+"""Trains classifiers that flip less, and gates those that flip too much: positive-congruent training for MLflow.
 
-What is listed here is public, and changes only with a major version; everything else is private. Names are imported
-when they are first asked for, so that `import pct_mlops` needs neither torch nor mlflow.
+The names listed here are public, and change only with a major version. Everything else is private. A name is imported
+when it is first used, so that `import pct_mlops` needs neither torch nor mlflow.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-# Silent until a program says where lines go, as the command line does.
+# Log nothing until a program adds a handler, as the command line does.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
@@ -112,7 +112,7 @@ _LOSSES = (
     "BCT CE CNA DISTANCES FA FOCUSES KL L2 LDI PRESETS RCE RP AllExamples Binding Distance Focus LossTerms "
     "NegativeFlip NewIncorrect Objective OldCorrect Renyi build_distance build_focus build_objective"
 )
-# Module -> what comes from it, each under its own name or as "name:name there".
+# Module -> names that it provides, each under its own name or as "name here:name there".
 _MODULES = {
     "pct_mlops.comparison": "Comparison Estimate FlipCounts FlipRow compare",
     "pct_mlops.config": "Policy Recipe Rule",
@@ -132,7 +132,7 @@ _HOME = {entry.partition(":")[0]: (module, entry) for module, names in _MODULES.
 
 
 if not TYPE_CHECKING:
-    # To a type checker this function would mean that every name exists.
+    # Hide this from type checkers, to which it would mean that every name exists.
 
     def __getattr__(name: str) -> Any:
         if name not in _HOME:

@@ -1,20 +1,20 @@
-"""`python -m pct_mlops`, and this file by its path: the same as `pct`."""
+"""Runs `python -m pct_mlops`, or this file by its path, as `pct`."""
 
 import sys
 
 
 def forget_current_folder() -> None:
-    """Take out of the path what Python put first there: the current folder, or the one that holds this file.
+    """Remove the folder that Python put first on the path: the current folder, or the one that holds this file.
 
-    Nothing of either is to be imported by its bare name: a user's torch.py or mlflow.py, or our own `data`. Where this
-    file was started by its path from a checkout that is not installed, the checkout itself takes its place.
+    Nothing in it may be imported by its bare name: neither a user's torch.py or mlflow.py, nor our own `data`. If this
+    file is started by its path, the checkout's folder is appended instead, for a checkout that is not installed.
     """
     if not getattr(sys.flags, "safe_path", False):
         del sys.path[0]
     if not __package__:
         import os.path
 
-        # Last: whatever is installed goes before a folder of the same name in the checkout.
+        # Append it, so that an installed package comes before a folder of the same name in the checkout.
         sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 

@@ -1,6 +1,6 @@
-"""Errors that a person can mend, as a tree: what to catch, and the codes by which programs tell them apart.
+"""Defines a tree of errors that a person can mend, each with a code by which programs tell them apart.
 
-The lowest layer: it imports nothing of the package.
+This is the lowest layer. It imports nothing of the package.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from typing import ClassVar
 
 
 class PctError(Exception):
-    """Something a user can mend: the message is one sentence that says what to do.
+    """Something that a user can mend. The message is one sentence that says what to do.
 
-    The command line prints it on stderr and exits with code 2; anything else is a bug and shows a traceback.
+    The command line prints it on stderr and exits with code 2. Any other exception is a bug. It exits with code 2 as
+    well, and `--debug` shows its traceback.
 
     Attributes:
-        code: Names the class in reports and logs, dotted by ancestry. It stays the same from version to version.
-            A class without a code of its own carries that of its parent.
+        code: Names the class in reports and logs, dotted by ancestry. It stays the same from version to version. A
+            class without a code of its own carries that of its parent.
 
     Example:
         >>> from pct_mlops.errors import PctError, TableError
@@ -29,13 +30,13 @@ class PctError(Exception):
     code: ClassVar[str] = "error"
 
     def reworded(self, text: str) -> PctError:
-        """Make an error of the same class that says `text` instead.
+        """Make an error of the same class with another text.
 
         Args:
             text: The sentence, usually with this error's own in it.
 
         Returns:
-            The new error; raise it `from` this one.
+            The new error. Raise it `from` this one.
         """
         return error_of(self.code, text)
 
@@ -71,7 +72,7 @@ class RegistryError(PctError):
 
 
 class RegistryUnavailableError(RegistryError):
-    """No registry answers at the tracking URI; trying again later, or at another URI, may help."""
+    """No registry replies at the tracking URI. Trying again later, or at another URI, may help."""
 
     code = "registry.unavailable"
 
@@ -89,7 +90,7 @@ class RegistryNotFoundError(RegistryError):
 
 
 class PromotionError(PctError):
-    """Production cannot move as asked: it moved meanwhile, its record is open, its lock is held, or a reason lacks."""
+    """Production cannot move: it has moved meanwhile, its record is open, its lock is held, or a reason is missing."""
 
     code = "promotion"
 
@@ -129,7 +130,7 @@ def error_of(code: str, text: str) -> PctError:
     """Make the error that has this code, for example on a process that did not meet it.
 
     Args:
-        code: A class's `code`. One that this version does not know gives the nearest ancestor.
+        code: A class's `code`. For a code that this version does not know, the nearest ancestor is taken.
         text: The sentence.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The version of this package: that of the installed metadata, or of pyproject.toml in a checkout without any."""
+"""Finds the version of this package in the installed metadata, or else in the pyproject.toml of a checkout."""
 
 from __future__ import annotations
 

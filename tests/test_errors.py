@@ -170,7 +170,7 @@ def test_what_mlflow_refuses_has_the_class_of_its_cause(mlflow_code, kind):
 
     from pct_mlops.registry.connection import said_plainly
 
-    with pytest.raises(PctError, match=r"^MLflow refused asking: ") as caught, said_plainly("asking"):
+    with pytest.raises(PctError, match="asking") as caught, said_plainly("asking"):
         raise RestException({"error_code": mlflow_code, "message": "no"})
     assert type(caught.value) is kind
 

@@ -1,4 +1,4 @@
-"""Classes: which lose and gain, and what their flips are now taken for."""
+"""Draws the view Classes: which classes lose and gain, and what the new model predicts instead."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from pct_mlops.explorer.state import selection
 if TYPE_CHECKING:
     from pct_mlops.comparison import ClassCounts
 
-IN_MATRIX = 20  # rows and columns where there are more classes: so many have room for their numbers
-BOUNDS = "The thin lines are bounds; each bound alone holds with 95% confidence."
+IN_MATRIX = 20  # rows and columns where not all classes fit: with more, the cells have no room for numbers
+BOUNDS = "The thin lines are bounds. Each bound alone holds with 95% confidence."
 
 
 def classes() -> None:
@@ -42,19 +42,19 @@ def classes() -> None:
 
 
 def draw_bars(pair: Pair, rows: list[ClassCounts], titles: list[str]) -> None:
-    """Diverging bars; a click leads to the examples of a class."""
+    """Draw the flip rates of each class as diverging bars. A click leads to the examples of the class."""
     rates = pairs.class_rates(pair, tuple(rows[: row_picker.SHOWN]))
     st.subheader(
         "Flips per class",
         anchor=False,
-        help=f"Share of the class's own examples, whose number stands in brackets. {BOUNDS}",
+        help=f"Share of the examples of the class, whose number stands in brackets. {BOUNDS}",
     )
     row_picker.told(len(rates), len(rows), "classes")
     clickable_chart.chart(
         drawn(class_bars, rates),
         key="bars",
         shape=(int, str),
-        alt="Flip rates of each class with bounds, and its old and new accuracy; the table below holds the numbers.",
+        alt="Flip rates of each class with bounds, and its old and new accuracy. The table below holds the numbers.",
         most=len(titles),
         hint="Click a bar to get to the class's examples.",
         leads=lambda clicked: _of_class(titles, *clicked),
@@ -67,13 +67,13 @@ def _of_class(titles: list[str], target: int, kind: str) -> tuple[str, dict[str,
     return f"{KINDS[kind].capitalize()} of class {titles[target]}", wanted.to_query(titles)
 
 
-def _of_cell(titles: list[str], target: int, answer: int) -> tuple[str, dict[str, str]]:
-    wanted = FlipFilter(target=target, new_prediction=answer)
-    return f"Flips from {titles[target]} to {titles[answer]}", wanted.to_query(titles)
+def _of_cell(titles: list[str], target: int, prediction: int) -> tuple[str, dict[str, str]]:
+    wanted = FlipFilter(target=target, new_prediction=prediction)
+    return f"Flips from {titles[target]} to {titles[prediction]}", wanted.to_query(titles)
 
 
 def table(rates: list[ClassRates]) -> dict[str, list[Any]]:
-    """Columns of the class table, as text so that the precision is the one of the charts."""
+    """Return the columns of the class table, as text, so that the precision is that of the charts."""
     return {
         "class": [row.name for row in rates],
         "support": [row.support for row in rates],
@@ -91,15 +91,18 @@ def _accuracies(row: ClassRates) -> str:
 
 
 def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
-    """Target class by wrong new answer; a click leads to the examples of a cell."""
+    """Draw negative flips by target class and wrong new prediction. A click leads to the examples of a cell."""
     st.subheader(
-        "What they are now taken for",
+        "What the new model predicts instead",
         anchor=False,
-        help="Negative flips only: rows are the target class, columns the wrong answer of the new model.",
+        help="Negative flips only. Rows: the target class. Columns: the wrong prediction of the new model.",
     )
     cells = pairs.flip_cells(pair)
     if not cells:
-        st.info("There are no negative flips: nothing that worked was broken.", icon=":material/celebration:")
+        st.info(
+            "There are no negative flips: the new model is right wherever the old one was.",
+            icon=":material/celebration:",
+        )
         return
     limit = row_picker.SHOWN if len(titles) <= row_picker.SHOWN else IN_MATRIX
     rows, columns = busiest(cells, len(titles), limit, class_labels.matching(titles, needle))
@@ -107,16 +110,16 @@ def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
         st.info("None of the classes found has negative flips.", icon=":material/search_off:")
         return
     if len(titles) > len(rows):
-        targets, answers = (
+        targets, predictions = (
             f"{len(found)} {what}{'' if len(found) == 1 else 's'}"
-            for found, what in ((rows, "target"), (columns, "answer"))
+            for found, what in ((rows, "target"), (columns, "prediction"))
         )
-        st.caption(f"The {targets} and {answers} with most negative flips.")
+        st.caption(f"The {targets} and {predictions} with most negative flips.")
     clickable_chart.chart(
         drawn(flip_matrix, cells, rows, columns, titles),
         key="matrix",
         shape=(int, int),
-        alt="Number of negative flips by target class and wrong answer of the new model.",
+        alt="Number of negative flips by target class and wrong prediction of the new model.",
         most=len(titles),
         hint="Click a cell to get to its examples.",
         leads=lambda clicked: _of_cell(titles, *clicked),

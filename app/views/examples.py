@@ -1,4 +1,4 @@
-"""Examples: a gallery of flips, each with its image and both models' answers; one of them large."""
+"""Draws the view Examples: a gallery of flips with images and both predictions, or one example large."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 from pct_mlops.charts import count
 from pct_mlops.comparison import FlipFilter, FlipRow
 from pct_mlops.explorer.components import example_detail, filter_bar
-from pct_mlops.explorer.components.gallery import Tile, TileAnswer, gallery
+from pct_mlops.explorer.components.gallery import Tile, TilePrediction, gallery
 from pct_mlops.explorer.components.gallery_clicks import opener
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import example_facts, example_images, example_texts, flip_pages, pairs, reviews
@@ -24,14 +24,14 @@ EXPORTS = (
         example_facts.export_ids,
         "csv",
         "text/csv",
-        "One sample_id a line: the file that a policy's 'pinned' takes.",
+        "One sample_id a line. A policy can name this file under 'pinned'.",
     ),
     (
         "Table as Parquet",
         example_facts.export_table,
         "parquet",
         "application/octet-stream",
-        "Every example found, with both answers and their confidences.",
+        "Every example found, with both predictions and their confidences.",
     ),
 )
 
@@ -60,19 +60,19 @@ def examples() -> None:
 
 
 def draw_nothing(asked: Asked) -> None:
-    """Say that nothing is left, and what to do."""
+    """Say that no example is left, and what to do."""
     is_filtered = asked.filter != FlipFilter(asked.filter.kind)
-    what = "choose another kind, or take filters away" if is_filtered else "choose another kind above"
+    what = "choose another kind, or remove filters" if is_filtered else "choose another kind above"
     st.info(f"No {filter_bar.described(asked.filter)}: {what}.", icon=":material/search_off:")
     if is_filtered:
         st.button("Clear all filters", icon=":material/filter_alt_off:", on_click=filter_bar.clear_all)
 
 
 def pages(total: int) -> int:
-    """The page on screen, counted from 1."""
+    """Draw how many examples are found and the choice of a page, and return the page, counted from 1."""
     num_pages = flip_pages.num_pages(total)
     selection.restore_number("page", num_pages)
-    # In columns: in a horizontal container Streamlit hides the pages between the first and the last.
+    # Columns, because in a horizontal container Streamlit hides the pages between the first and the last.
     left, right = st.columns([1, 3], vertical_alignment="center")
     left.markdown(f"**{count(total)}** found")
     with right.container(horizontal_alignment="right"):
@@ -82,7 +82,7 @@ def pages(total: int) -> int:
 
 
 def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
-    """One page of tiles; only its own images are read."""
+    """Draw a page of tiles. Only its own images and texts are read."""
     ids = [row.sample_id for row in rows]
     images, problem = example_images.tiles(pair, ids)
     known, unread = example_texts.inputs(pair, ids)
@@ -94,8 +94,8 @@ def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
                 Tile(
                     sample_id=row.sample_id,
                     target=titles[row.label],
-                    old=TileAnswer(titles[row.old_prediction], row.old_confidence, row.old_prediction == row.label),
-                    new=TileAnswer(titles[row.new_prediction], row.new_confidence, row.new_prediction == row.label),
+                    old=TilePrediction(titles[row.old_prediction], row.old_confidence, row.old_prediction == row.label),
+                    new=TilePrediction(titles[row.new_prediction], row.new_confidence, row.new_prediction == row.label),
                     png=images.get(row.sample_id),
                     href="?" + selection.query(example=row.sample_id),
                     mark=reviews.title_of(marks.get(row.sample_id)),
@@ -112,12 +112,12 @@ def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
 
 
 def open_clicked() -> None:
-    """A tile was clicked: show its example large."""
+    """Show the example of the clicked tile large."""
     st.session_state["example"] = str(st.session_state[LISTENER].opened or "")
 
 
 def draw_export(pair: Pair, asked: Asked, total: int) -> None:
-    """The whole selection as files, put together at the click."""
+    """Draw buttons that download the whole selection. The files are made at the click."""
     with st.container(horizontal=True, vertical_alignment="center"):
         for label, export, ending, media, hint in EXPORTS:
             st.download_button(
@@ -134,7 +134,7 @@ def draw_export(pair: Pair, asked: Asked, total: int) -> None:
 
 
 def draw_one(pair: Pair, sample_id: str, asked: Asked, titles: list[str]) -> None:
-    """One example with the way to the ones before and after it."""
+    """Draw one example large, with buttons to the ones before and after it."""
     selection.remember(example=sample_id)
     opener(LISTENER, open_clicked)
     walk(pair, sample_id, asked)
@@ -150,7 +150,7 @@ def draw_one(pair: Pair, sample_id: str, asked: Asked, titles: list[str]) -> Non
 
 
 def walk(pair: Pair, sample_id: str, asked: Asked) -> None:
-    """Back to the gallery, and to the neighbours in its order; across pages."""
+    """Draw buttons to the gallery and to the examples before and after in its order, across its pages."""
     total = flip_pages.num_flips(pair, asked)
     page = selection.asked_number("page", flip_pages.num_pages(total))
     before, position, after = flip_pages.around(pair, asked, page, sample_id)
@@ -171,11 +171,11 @@ def walk(pair: Pair, sample_id: str, asked: Asked) -> None:
         if position is not None:
             st.caption(f"{count(position)} of {count(total)} {filter_bar.described(asked.filter)}")
         elif total:
-            st.caption(f"Not among the {filter_bar.described(asked.filter)} of the gallery's page.")
+            st.caption(f"This example is not among the {filter_bar.described(asked.filter)} of the gallery's page.")
 
 
 def show(sample_id: str | None, page: int) -> None:
-    """Before the page is drawn again: this example (None: the gallery), and the page of the gallery that it is on."""
+    """Open an example, or the gallery if None, at a page of the gallery. Streamlit calls this before it draws again."""
     st.session_state["example"] = sample_id or ""
     selection.remember("1", page=str(page))
 

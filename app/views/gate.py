@@ -1,4 +1,4 @@
-"""Gate what-if: other limits and another confidence, judged as CI would judge them, and the policy to copy."""
+"""Draws the view Gate: the verdict under other limits and another confidence, and the policy file with them."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from pct_mlops.config import Policy, Rule
     from pct_mlops.gate import Check, Decision
 
-SHOWN = 12  # rules with a slider on the page; the rest fold away
+SHOWN = 12  # rules that are shown at first; the rest are folded away
 HINTS = {
     "rules": "Shaded: what the limit allows. Dot: what was observed. Bar: its one-sided bounds at the chosen "
     "confidence. A rule passes when its bound lies in the shaded part, fails when even the opposite bound lies "
-    "outside, and is undecided between.",
-    "upper": "The upper bound is held against this limit: the rule passes when it is surely met.",
-    "lower": "The lower bound is held against this limit: the rule passes when it is surely met.",
-    "point": "The observed value itself is held against this limit.",
-    "beyond": "Pinned examples must never flip again. Reviewers may call an example a blocker, and accept or reject "
-    "the candidate. No slider moves these.",
-    "yaml": "A policy file with these limits. Files that it names are looked for beside it.",
+    "outside, and is undecided otherwise.",
+    "upper": "The upper bound is compared with this limit: the rule passes when the limit is surely met.",
+    "lower": "The lower bound is compared with this limit: the rule passes when the limit is surely met.",
+    "point": "The observed value itself is compared with this limit.",
+    "beyond": "Pinned examples must never flip again. Reviewers may mark an example as a blocker, and accept or reject "
+    "the candidate. No slider changes these checks.",
+    "yaml": "A policy file with these limits. Relative paths in it start at the folder that it is saved in.",
 }
 BEYOND = ("pinned", "blocker", "review")
 WORDS = {"max": "at most", "min": "at least", "max_times_floor": "at most"}
@@ -45,13 +45,11 @@ def gate() -> None:
     path = selection.policy_file()
     policy = what_if.starting_policy(path)
     st.title("What would pass?", anchor=False)
-    st.caption(
-        f"{plain(pair.old_title)} → {plain(pair.new_title)}, judged by the same rules as in CI; nothing is moved"
-    )
+    st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)}, judged as in CI. Nothing is promoted.")
     if not path:
         st.info(
-            "No policy was given, so these limits are only something to begin with: start the explorer with "
-            "`--policy FILE` to move those of your policy.",
+            "No policy was given, so these limits are only an example: start the explorer with `--policy FILE` to try "
+            "the limits of your policy.",
             icon=":material/policy:",
         )
     as_given = what_if.what_if_decision(pair, path, Limits())
@@ -68,8 +66,8 @@ def gate() -> None:
 
 
 def draw_verdict(decision: Decision, as_given: Decision, limits: Limits) -> None:
-    """What the gate would say, and what it says under the policy as it is."""
-    given = "the policy's own limits" if selection.policy_file() else "the limits to begin with"
+    """Draw the verdict with the reader's limits, and that under the policy as it is."""
+    given = "the policy's own limits" if selection.policy_file() else "the example limits"
     source = f"With your limits. With {given}: {as_given.verdict}."
     if limits == Limits():
         source = f"With {given}: move a slider below."
@@ -77,13 +75,13 @@ def draw_verdict(decision: Decision, as_given: Decision, limits: Limits) -> None
 
 
 def draw_rules(pair: Pair, path: str | None, policy: Policy) -> Limits:
-    """A slider for the confidence and one for each rule; what the reader has moved."""
+    """Draw a slider for the confidence and one for each rule, and return what the reader has moved."""
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     with left:
         confidence = limit_slider.slide_confidence(policy.confidence)
     keys = [f"limit{place + 1}" for place in range(len(policy.rules))]
     right.button(
-        "Back to the policy's limits" if path else "Back to the first limits",
+        "Reset to the policy's limits" if path else "Reset to the example limits",
         icon=":material/restart_alt:",
         on_click=selection.forget,
         args=("confidence", *keys),
@@ -104,7 +102,7 @@ def draw_rules(pair: Pair, path: str | None, policy: Policy) -> Limits:
 
 
 def draw_rule(pair: Pair, path: str | None, place: int, confidence: float | None) -> float:
-    """One rule: its slider with the observed value below, its verdict and how far it is from the limit."""
+    """Draw the slider of a rule with the observed value below, its verdict and its distance. Return the limit."""
     rule = what_if.starting_policy(path).rules[place]
     before = what_if.checks(pair, path, Limits(), place)
     shown = limit_slider.dial(f"limit{place + 1}", rule, tightest(before))
@@ -123,7 +121,7 @@ def draw_rule(pair: Pair, path: str | None, place: int, confidence: float | None
 
 
 def rule_name(rule: Rule) -> str:
-    """What a rule is about, in words."""
+    """Return what a rule is about, in words."""
     parts = [rule.metric]
     if (part := getattr(rule, "slice", None)) is not None:
         parts.append(f"where {part.column} is {part.value}" if part.value is not None else f"of each {part.column}")
@@ -136,14 +134,14 @@ def rule_name(rule: Rule) -> str:
 
 
 def rule_hint(rule: Rule) -> str:
-    """What the metric is, and what is held against the limit."""
+    """Return what the metric is, and what is compared with the limit."""
     known = METRICS.get(rule.metric)
     what = f"{rule.metric}: {known.summary}. " if known else ""
     return plain(what) + HINTS[rule.bound or "point"]
 
 
 def _room(check: Check) -> str:
-    """How far what is held against the limit is from it."""
+    """Return in words what is compared with the limit and its distance from it."""
     left = distance(check)
     if left is None:
         return UNDEFINED
@@ -152,7 +150,7 @@ def _room(check: Check) -> str:
 
 
 def _where(checks: Sequence[Check], worst: Check) -> str:
-    """Of many checks of a rule, how many are as bad as the one shown."""
+    """Return how many checks of a rule have the verdict of the one shown, "" for a single check."""
     if len(checks) == 1:
         return ""
     alike = sum(check.verdict is worst.verdict for check in checks)
@@ -160,18 +158,18 @@ def _where(checks: Sequence[Check], worst: Check) -> str:
 
 
 def draw_beyond(decision: Decision) -> None:
-    """What must hold whatever the limits: pinned examples, and the words of reviewers."""
+    """Draw the checks that no limit changes: pinned examples, blockers and the reviewers' decision."""
     beyond = [check for check in decision.checks if check.metric in BEYOND]
     if beyond:
-        st.subheader("What must hold beside the rules", anchor=False, help=HINTS["beyond"])
+        st.subheader("What must hold besides the rules", anchor=False, help=HINTS["beyond"])
         st.html(verdict_banner.rules_table(beyond))
 
 
 def draw_file(policy: Policy) -> None:
-    """The policy with these limits, to copy or to save."""
+    """Draw the policy with these limits, to copy or to save."""
     st.subheader("As a policy file", anchor=False, help=HINTS["yaml"])
     text = to_yaml(policy)
-    # Without colours: in a light theme those of a number are too faint to read.
+    # Without colours, because those of numbers are too faint to read in a light theme.
     st.code(text, language=None, wrap_lines=True)
     st.download_button(
         "Save as policy.yaml", text, "policy.yaml", "application/yaml", icon=":material/download:", on_click="ignore"

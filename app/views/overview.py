@@ -1,4 +1,4 @@
-"""Overview: the verdict, the 2x2 of old and new answers, and the rates that sum it up."""
+"""Draws the view Overview: the verdict, the 2x2 of old and new predictions, and the rates that sum it up."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 AREAS, GO = "areas", "go_to_kind"
 HINTS = {
-    "accuracy": "Share of examples that the model answers right.",
+    "accuracy": "Share of examples whose prediction is the target.",
     "nfr": "Negative flip rate: share of all examples that the old model got right and the new one gets wrong.",
     "pfr": "Positive flip rate: share of all examples that the old model got wrong and the new one gets right.",
-    "floor": "Models that differ in their random seed only flip predictions too: no replacement can be asked for less.",
+    "floor": "The floor is the NFR between retrainings of one recipe that differ only in their random seed.",
     "bounds": "Each bound alone holds with 95% confidence.",
     "areas": "Area is the number of examples. Left: the old model was right. Top: the new model is right. "
-    "Click flips or what both got wrong to see them.",
-    "checks": f"Each rule of the policy; class rules once per class. {verdict_banner.KEY}",
+    "Click an area to see its examples, except where both are right.",
+    "checks": f"Each rule of the policy. A rule on classes makes a check for each class. {verdict_banner.KEY}",
     "changes": "Keys of the two recipes that differ, and what the tables say of the data they were scored on.",
 }
 
@@ -59,8 +59,8 @@ def overview() -> None:
 
 
 def draw_areas(counts: FlipCounts) -> None:
-    """The 2x2; a click on flips leads to them."""
-    st.subheader("Old answers against new ones", anchor=False, help=HINTS["areas"])
+    """Draw the 2x2 as areas. A click leads to the examples, except on those that both models got right."""
+    st.subheader("Old predictions against new ones", anchor=False, help=HINTS["areas"])
     st.plotly_chart(
         drawn(flip_areas, counts),
         key=AREAS,
@@ -72,25 +72,25 @@ def draw_areas(counts: FlipCounts) -> None:
 
 
 def clicked() -> None:
-    """An area was clicked: remember which, for the page that is drawn next."""
+    """Remember which area was clicked. `follow_click` reads it when the page is drawn again."""
     points_ = st.session_state[AREAS]["selection"]["points"]
     st.session_state[GO] = points_[0]["customdata"][0] if points_ else None
 
 
 def follow_click() -> None:
-    """Leave for the examples of the clicked area. What both got right did not change, so there is nothing to show."""
+    """Switch to the examples of the clicked area. The gallery does not list examples that both models got right."""
     kind = st.session_state.pop(GO, None)
     if kind in ("negative", "positive", "both_wrong"):
         st.switch_page("views/examples.py", query_params=selection.link_params(kind=kind))
 
 
 def go_on(view: str, label: str, icon: str, **extra: str) -> None:
-    """A link to another view of the same pair."""
+    """Draw a link to another view of the same pair."""
     st.page_link(f"views/{view}", label=label, icon=icon, query_params=selection.link_params(**extra))
 
 
 def draw_metrics(pair: Pair) -> None:
-    """Accuracy, its change, NFR and PFR, each with its bounds."""
+    """Draw the accuracies, and the change of accuracy, NFR and PFR with their bounds."""
     found = pairs.estimates(pair, ("accuracy_old", "accuracy_new", "accuracy_change", "nfr", "pfr"))
     change, nfr, pfr = found["accuracy_change"], found["nfr"], found["pfr"]
     st.metric(
@@ -117,7 +117,7 @@ def draw_metrics(pair: Pair) -> None:
 
 
 def draw_checks(decision: Decision) -> None:
-    """What the verdict rests on, the worst first, and what is said beside it."""
+    """Draw the checks of the decision, the worst first, and its notes."""
     if not decision.checks:
         return
     st.subheader("What the verdict rests on", anchor=False, help=HINTS["checks"])
@@ -130,12 +130,12 @@ def draw_checks(decision: Decision) -> None:
 
 
 def draw_changes(pair: Pair) -> None:
-    """What is not the same in recipe and data."""
+    """Draw what differs in recipe and data between the two."""
     st.subheader("What changed between the two", anchor=False, help=HINTS["changes"])
     try:
         found, has_recipes = example_facts.changes(pair)
     except PctError as error:
-        # The rest of the page is complete.
+        # A warning and no error of the page: the rest of it is complete.
         st.warning(plain(str(error)), icon=":material/difference:")
         return
     if found:

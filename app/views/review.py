@@ -1,4 +1,4 @@
-"""Review: what people said of the version, and what the reader says of it. The gate reads the same records."""
+"""Draws the view Review: the records of all reviewers, and a form for the reader's own. The gate reads them too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.state import reviewer, selection
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind
 
-SHOWN, ALL = 20, "records"  # how many at first, and the switch to all of them
+SHOWN, ALL = 20, "records"  # records that are shown at first, and the key of the switch to all of them
 ICONS = {
     ReviewKind.ACCEPT: ":material/check_circle:",
     ReviewKind.REJECT: ":material/cancel:",
@@ -26,20 +26,20 @@ DEEDS = {ReviewKind.ACCEPT: "accepted", ReviewKind.REJECT: "rejected", ReviewKin
 HINTS = {
     "decide": "A rejection keeps the gate from passing this version. An acceptance counts where the policy asks for "
     "one. Both hold for this old version only, and can be undone.",
-    "marks": "Marks are set on single examples, in the large view of Examples.",
-    "records": "Nothing is ever changed or removed: to undo adds a record that takes another one back.",
+    "marks": "To mark an example, open it in the view Examples.",
+    "records": "Records are never changed or removed. An undo is a further record, which takes an earlier one back.",
 }
 
 
 def review() -> None:
     """Draw the page."""
     pair = selection.current()
-    st.title("May it go out?", anchor=False)
+    st.title("May it go into production?", anchor=False)
     st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)}")
     if not pairs.has_versions(pair):
         st.info(plain(reviewer.why_closed(pair) or ""), icon=":material/rate_review:")
         return
-    # Read here first: what cannot be read is said once for the whole page.
+    # Read here first, so that an error is shown once for the whole page.
     reviews.records(pair)
     verdict_panel.draw_verdict(pair)
     live(pair)
@@ -49,17 +49,17 @@ def review() -> None:
 
 @st.fragment(run_every=2 * reviews.REFRESH)
 def live(pair: Pair) -> None:
-    """What stands now; looks again by itself, since others may be reviewing too."""
+    """Draw the decision and the marks that stand, again every few seconds, because others may review too."""
     try:
         draw_decision(pair)
         draw_marks(pair)
     except PctError as error:
-        # A part of the page that draws itself again has no page around it that would say so.
+        # When only this part is drawn again, the frame of the page does not catch its errors.
         st.error(plain(str(error)), icon=":material/error:")
 
 
 def draw_decision(pair: Pair) -> None:
-    """The decision that stands for this pair."""
+    """Draw the decision that stands for this pair."""
     decision = reviews.state(pair).decision
     if decision is None:
         st.info("Nobody has accepted or rejected the new version against this old one yet.", icon=":material/pending:")
@@ -74,7 +74,7 @@ def draw_decision(pair: Pair) -> None:
 
 
 def draw_marks(pair: Pair) -> None:
-    """How many examples carry each mark, with the way to them."""
+    """Draw how many examples carry each mark, with links to them."""
     state = reviews.state(pair)
     st.subheader("Marked examples", anchor=False, help=HINTS["marks"])
     for place, (mark, label) in zip(st.columns(len(Mark)), reviews.MARKS.items(), strict=True):
@@ -91,12 +91,12 @@ def draw_marks(pair: Pair) -> None:
 
 
 def go_on(label: str, icon: str, *, wanted: FlipFilter) -> None:
-    """A link to examples of the same pair."""
+    """Draw a link to examples of the same pair."""
     st.page_link("views/examples.py", label=label, icon=icon, query_params=selection.link_params(**wanted.to_query(())))
 
 
 def draw_form(pair: Pair) -> None:
-    """Accept or reject, signed and with a reason."""
+    """Draw the form that accepts or rejects, with a name and a reason."""
     st.subheader("Your decision", anchor=False, help=HINTS["decide"])
     if problem := reviewer.why_closed(pair):
         st.caption(plain(problem))
@@ -110,7 +110,7 @@ def draw_form(pair: Pair) -> None:
     with st.container(horizontal=True):
         for kind, label in ((ReviewKind.ACCEPT, "Accept"), (ReviewKind.REJECT, "Reject")):
             st.button(label, key=f"decide_{kind}", icon=ICONS[kind], on_click=decide, args=(pair, kind))
-    # Beside the buttons, where the reader looks; also what came of taking a record back, just below.
+    # Beside the buttons, where the reader looks. It also shows the error of an undo in the records just below.
     review_form.said()
 
 
@@ -121,7 +121,7 @@ def decide(pair: Pair, kind: ReviewKind) -> None:
 
 
 def draw_records(pair: Pair) -> None:
-    """Everything that was ever said, the newest first."""
+    """Draw all records, the newest first."""
     found = reviews.records(pair)
     st.subheader("All records", anchor=False, help=HINTS["records"])
     if not found:
@@ -138,7 +138,7 @@ def draw_records(pair: Pair) -> None:
 
 
 def sentence(record: Review) -> str:
-    """One record as Markdown."""
+    """Return a record as Markdown."""
     deed = DEEDS.get(record.kind, "")
     if record.kind is ReviewKind.MARK and record.mark is not None:
         what = record.samples[0] if len(record.samples) == 1 else f"{count(len(record.samples))} examples"

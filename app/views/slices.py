@@ -1,4 +1,4 @@
-"""Slices: groups of examples that flip more than the rest, found by search, and the rates of any column."""
+"""Draws the view Slices: groups of examples that flip more than the rest, and the rates of any column."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pct_mlops.explorer.state import selection
 if TYPE_CHECKING:
     from pct_mlops.comparison import SliceExcess
 
-HOW = """A slice is a group of examples, for example all that one camera took. Name the groups in one of two ways:
+HOW = """A slice is a group of examples, such as the images of one camera. Name the groups in one of two ways:
 
 1. A policy names a CSV or Parquet file with `sample_id` and a column for each kind of group, and the explorer is
    started with `--policy FILE`:
@@ -30,10 +30,10 @@ HOW = """A slice is a group of examples, for example all that one camera took. N
 2. The prediction tables carry such columns themselves: give them to `Predictions.from_arrays(..., slices=...)`."""
 CLICK = "Click a bar to get to the slice's examples."
 HINTS = {
-    "found": "All values of all columns are compared with the rest of the examples. Bounds hold for all of them at "
-    "once, and p is the chance of such an excess without a cause, corrected for their number (Holm). Filled: surely "
+    "found": "Each value of each column is compared with the rest of the examples. The bounds hold for all of them at "
+    "once. p is the probability of such an excess by chance, corrected for the number of slices (Holm). Filled: surely "
     "above the rest. Hollow: may be chance. In brackets: examples of the slice.",
-    "column": "Share of the slice's own examples, whose number stands in brackets. The thin lines are bounds; each "
+    "column": "Share of the examples of the slice, whose number stands in brackets. The thin lines are bounds. Each "
     "bound alone holds with 95% confidence, and is not corrected for the number of slices.",
 }
 
@@ -52,14 +52,14 @@ def slices() -> None:
         st.markdown(HOW)
         return
     if missing := slice_search.num_missing(pair):
-        st.caption(f"{count(missing)} examples stand in no row of the file of slices: their value is '(none)'.")
+        st.caption(f"{count(missing)} examples are missing from the file of slices: their value is '(none)'.")
     draw_found(pair)
     draw_column(pair, columns)
 
 
 def draw_found(pair: Pair) -> None:
-    """Slices that flip more than the rest; a click leads to the examples of one."""
-    st.subheader("Where it flips more than elsewhere", anchor=False, help=HINTS["found"])
+    """Draw the slices that flip more than the rest. A click leads to the examples of a slice."""
+    st.subheader("Slices that flip more than the rest", anchor=False, help=HINTS["found"])
     rows = slice_search.found(pair)
     if not any(row.p_value <= SURE for row in rows):
         st.info(
@@ -72,7 +72,7 @@ def draw_found(pair: Pair) -> None:
         drawn(excess_bars, rows),
         key="found_slices",
         shape=(int,),
-        alt="Negative flip rate of each slice found with bounds, beside that of the rest; the table holds the numbers.",
+        alt="Negative flip rate of each slice found with bounds, beside that of the rest. The table holds the numbers.",
         most=len(rows),
         hint=CLICK,
         leads=lambda clicked: _of_slice(rows[clicked[0]]),
@@ -81,7 +81,7 @@ def draw_found(pair: Pair) -> None:
 
 
 def found_table(rows: list[SliceExcess]) -> dict[str, list[Any]]:
-    """Columns of the table, as text so that the precision is the one of the charts."""
+    """Return the columns of the table, as text, so that the precision is that of the charts."""
     return {
         "column": [row.column for row in rows],
         "value": [row.value for row in rows],
@@ -94,7 +94,7 @@ def found_table(rows: list[SliceExcess]) -> dict[str, list[Any]]:
 
 
 def draw_column(pair: Pair, columns: tuple[str, ...]) -> None:
-    """The rates of every value of a column; a click leads to the examples of one."""
+    """Draw the rates of every value of a column. A click leads to the examples of a value."""
     st.subheader("By column", anchor=False, help=HINTS["column"])
     left, right = st.columns([1, 1.4], vertical_alignment="bottom")
     selection.restore("by", columns, columns[0])
@@ -103,7 +103,7 @@ def draw_column(pair: Pair, columns: tuple[str, ...]) -> None:
     kept = column if column != columns[0] else None
     try:
         every = slice_search.slice_counts(pair, column)
-    except PctError as error:  # of this column, for example that it has too many values
+    except PctError as error:  # about this column, for example that it has too many values
         row_picker.remember_rows(order, "", by=kept)
         st.warning(plain(str(error)), icon=":material/pie_chart:")
         return

@@ -1,4 +1,4 @@
-"""Trade-off and history: what each version gains and flips, and what every move of production cost."""
+"""Draws the view Trade-off: what each version gains and flips, and what each move of production flipped."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 Read = TypeVar("Read")
 
 MOST_VERSIONS = 10**9
-LABELLED = 12  # points; beyond that only those on the front always carry their name
+LABELLED = 12  # points; of more, only those on the front always carry their name
 AGAINST = {"production": "production", "before": "the version before"}
 HINTS = {
     "tradeoff": "Up and to the left is best. The line joins the Pareto front: versions that no other beats in one rate "
-    "without losing in the other. Hollow points are beaten. Dotted: the accuracy of "
-    "what runs now. Dashed, where it was measured: what retraining alone flips. Point at a version for its recipe.",
-    "against": "What counts as a flip depends on what a version would replace: what runs now, or the version that was "
-    "registered just before it.",
-    "history": "Circle: promoted by the gate. Diamond: promoted past the gate's verdict. Triangle: rolled back. "
-    "Square: moved by hand, and recorded afterwards. The bars are bounds; each bound alone holds with 95% confidence. "
-    "Below: every example that turned wrong with some move, added up; going back flips too.",
-    "sweep": "A sweep trains one recipe with many losses and several seeds. Points are means, bars one standard "
+    "without losing in the other. Hollow points are beaten. Dotted line: the accuracy of production. Dashed line: what "
+    "retraining alone flips, where that was measured. Point at a version for its recipe.",
+    "against": "Flips are counted against the version that is replaced: the one in production, or the one that was "
+    "registered just before.",
+    "history": "Circle: promoted by the gate. Diamond: promoted against the gate's verdict. Triangle: rolled back. "
+    "Square: moved by hand, and recorded afterwards. The bars are bounds. Each bound alone holds with 95% confidence. "
+    "Below: the negative flips of all moves so far, added up. A rollback flips examples too.",
+    "sweep": "A sweep trains one recipe with many losses and several seeds. Points are means. Bars are one standard "
     "deviation each way.",
 }
 
@@ -59,19 +59,19 @@ def tradeoff() -> None:
     draw_versions(pair, pair.new, found, live)
     draw_history(pair.old)
     if sweeps:
-        # Unlike each other, for a menu gives back what it shows.
+        # Two sweeps of one title would look alike in the menu.
         titles = class_labels.unique([version_rates.sweep_title(sweep) for sweep in sweeps])
         draw_sweep(pair.old, [sweep.run_id for sweep in sweeps], titles)
 
 
 def _production(table: VersionTable) -> Version | None:
-    """What runs now, among the versions of a table's model."""
+    """Return the version in production of the table's model, or None."""
     found = pairs.versions(table.tracking_uri, table.name)
     return next((version for version in found if "production" in version.aliases), None)
 
 
 def draw_versions(pair: Pair, table: VersionTable, found: list[Version], live: Version | None) -> None:
-    """Accuracy against NFR of the newest versions."""
+    """Draw accuracy against NFR of the newest versions."""
     st.subheader("Accuracy against flips", anchor=False, help=HINTS["tradeoff"])
     choices = [key for key in AGAINST if live is not None or key != "production"]
     selection.restore("against", choices, choices[0])
@@ -92,7 +92,7 @@ def draw_versions(pair: Pair, table: VersionTable, found: list[Version], live: V
         lambda say: version_rates.versions_against(table.tracking_uri, compared[:limit], reference, say)
     )
     if shown.points:
-        # Where the command line fixed the pair, there is no other comparison to go to.
+        # Where the command line fixed the pair, the page cannot compare other versions.
         is_free = "model" in st.query_params
         picked = clickable_chart.chart(
             drawn(
@@ -111,18 +111,18 @@ def draw_versions(pair: Pair, table: VersionTable, found: list[Version], live: V
         if picked and is_free:
             draw_link(pair, picked, [point.key for point in shown.points], reference)
     else:
-        st.info("No version can be drawn: the reasons stand below.", icon=":material/scatter_plot:")
+        st.info("No version can be drawn. The reasons are listed below.", icon=":material/scatter_plot:")
     draw_left_out(shown.left_out)
     _more("versions", limit, len(compared))
 
 
 def draw_link(pair: Pair, picked: Sequence[int], keys: list[str], reference: Version | None) -> None:
-    """A link to the comparison of the (old, new) versions that were clicked, where they are among those drawn."""
+    """Draw a link to the comparison of the clicked (old, new) versions, where they are among `keys`."""
     old, new = picked
     if f"{old}-{new}" not in keys:
         return
     assert isinstance(pair.new, VersionTable)
-    # The version before is one of the same model; production may be that of another one.
+    # The version before is always one of the same model. Production may be that of another one.
     params = {"model": pair.new.name} if reference is None else selection.link_params()
     with st.container(key="onward_compare"):
         st.page_link(
@@ -134,7 +134,7 @@ def draw_link(pair: Pair, picked: Sequence[int], keys: list[str], reference: Ver
 
 
 def _with_progress(read: Callable[[Progress], Read]) -> Read:
-    """The result of `read`, which is given a function that shows how far it has come."""
+    """Return the result of `read`, and draw the progress that it reports."""
     place = st.empty()
     result = read(place.progress)
     place.empty()
@@ -142,7 +142,7 @@ def _with_progress(read: Callable[[Progress], Read]) -> Read:
 
 
 def draw_left_out(left_out: list[LeftOut]) -> None:
-    """Versions that could not be drawn, with what to do about it."""
+    """Draw a list of the versions that could not be drawn, with the reasons."""
     if not left_out:
         return
     number = f"{count(len(left_out))} version" + ("" if len(left_out) == 1 else "s")
@@ -152,7 +152,7 @@ def draw_left_out(left_out: list[LeftOut]) -> None:
 
 
 def _limit(key: str, total: int) -> int:
-    """How many are shown, as the address says: a multiple of the batch."""
+    """Return how many versions or moves are shown, as the address says: a multiple of the batch."""
     selection.restore_number(key, version_rates.batches(total, version_rates.BATCH))
     return st.session_state[key] * version_rates.BATCH
 
@@ -173,7 +173,7 @@ def _next_batch(key: str) -> None:
 
 
 def draw_history(table: VersionTable) -> None:
-    """What every move of production flipped, and who made it and why."""
+    """Draw what each move of production flipped, who made it and why."""
     st.subheader("Moves of production", anchor=False, help=HINTS["history"])
     found = version_rates.moves(table.tracking_uri, table.name)
     if not found:
@@ -188,17 +188,17 @@ def draw_history(table: VersionTable) -> None:
         st.plotly_chart(
             drawn(move_history, points),
             key="history",
-            alt="NFR of each move of production over time, and negative flips added up; the table holds the numbers.",
+            alt="NFR of each move of production over time, and negative flips added up. The table holds the numbers.",
             config={"displayModeBar": False},
         )
     else:
-        st.caption("No move has replaced a version whose predictions are stored, so nothing has flipped yet.")
+        st.caption("No flips are known: no move has replaced a version whose predictions are stored.")
     st.html(history_table(found[-limit:], points))
     _more("moves", limit, len(found), " Flips are added up from the oldest of these.")
 
 
 def draw_sweep(table: VersionTable, run_ids: list[str], titles: list[str]) -> None:
-    """Accuracy against NFR of a sweep's methods."""
+    """Draw accuracy against NFR of the methods of a sweep."""
     st.subheader("Methods of a sweep", anchor=False, help=HINTS["sweep"])
     selection.restore("sweep", run_ids, run_ids[0])
     run_id = st.selectbox(

@@ -1,4 +1,4 @@
-"""A distance of our own: quadratic for small differences of the logits, linear for large ones."""
+"""Defines a distance of our own: quadratic for small differences of the logits, linear for large ones."""
 
 from __future__ import annotations
 
@@ -26,5 +26,8 @@ class Huber(Distance):
     delta: float = Field(default=1.0, gt=0, allow_inf_nan=False)
 
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Float32 [N] from logits [N, C]; precision, shapes and the frozen old model are taken care of."""
+        """Return the distance of each example, float32 [N], from logits [N, C].
+
+        The base class takes care of precision, shapes and the frozen old model.
+        """
         return functional.huber_loss(new.logits, old.logits, reduction="none", delta=self.delta).mean(dim=1)

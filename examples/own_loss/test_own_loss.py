@@ -1,4 +1,4 @@
-"""All that a distance has to keep to is checked by one call."""
+"""Checks in one call that the distance keeps its whole contract."""
 
 from own_loss import Huber
 

@@ -1,4 +1,4 @@
-"""Figures: pure functions of counts and estimates, and how numbers and names are written on them."""
+"""Draws figures with pure functions of counts and estimates, and formats the numbers and names on them."""
 
 from pct_mlops.charts.classes import ClassRates, class_bars
 from pct_mlops.charts.counts import flip_areas

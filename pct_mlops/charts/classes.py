@@ -1,4 +1,7 @@
-"""Flips per class: negative to the right, positive to the left, each with its bounds; beside them the accuracies."""
+"""Draws the flips of each class as bars: negative to the right, positive to the left, each with its bounds.
+
+Both accuracies stand beside them.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,17 @@ if TYPE_CHECKING:
     from pct_mlops.comparison import Estimate
 
 ROW_HEIGHT = 30
-NAME = 34  # characters of a class's name
-# Shares of the width: bars, and beside them old and new accuracy.
+NAME = 34  # longest name of a class, in characters
+# Shares of the width for the bars, and beside them for the accuracies.
 BARS, ACCURACIES = (0.0, 0.64), (0.7, 1.0)
 
 
 @dataclass(frozen=True)
 class ClassRates:
-    """One class of the bar chart: `index` comes back with a click; rates are fractions of the class's examples."""
+    """One class of the bar chart.
+
+    A click returns `index`. Rates are fractions of the class's examples.
+    """
 
     index: int
     name: str
@@ -36,15 +42,15 @@ class ClassRates:
 
 
 def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
-    """A diverging bar per class, in the given order from the top; customdata is (class index, kind of flip).
+    """Draw two opposite bars for each class, in the given order from the top.
 
-    The axis holds every bar. Where a class with few examples has a bound far out, which would press all bars together,
-    an arrow marks that it goes on, and the hover says how far.
+    customdata is (class index, kind of flip). The axis holds every bar. A far bound of a class with few examples would
+    make all bars too short. An arrow then marks that it goes on, and the hover text gives it.
     """
     figure = plain_layout(go.Figure(), 64 + ROW_HEIGHT * max(len(rows), 1), dark)
     if not rows:
         return nothing(figure, "No classes")
-    # One scale for both directions, each as long as its data need.
+    # Both directions have one scale, and each is as long as its data need.
     left, right = (_bars(figure, rows, metric, ink(dark)) for metric in ("PFR", "NFR"))
     step = nice_step(left + right)
     ticks = [step * i for i in range(-int(left / step), int(right / step) + 1)]
@@ -75,7 +81,7 @@ def class_bars(rows: Sequence[ClassRates], *, dark: bool = False) -> go.Figure:
     )
     _accuracies(figure, rows, dark)
     _heading(figure, ACCURACIES[0], "left", "accuracy:  ○ old  ● new", ink(dark))
-    # The words in ink: as text, the colours of the bars are too faint on white.
+    # Only the arrows have the colours of the bars, which are too faint on white for text.
     _heading(figure, 0, "left", f'<span style="color:{POSITIVE}">◀</span> positive flips', ink(dark))
     _heading(figure, BARS[1], "right", f'negative flips <span style="color:{NEGATIVE}">▶</span>', ink(dark))
     figure.update_layout(barmode="overlay", bargap=0.35, margin={"l": 8, "r": 8, "t": 32, "b": 32})
@@ -98,7 +104,7 @@ def _heading(figure: go.Figure, x: float, anchor: str, text: str, colour: str) -
 
 
 def _accuracies(figure: go.Figure, rows: Sequence[ClassRates], dark: bool) -> None:
-    """A hollow dot for the old and a filled one for the new accuracy of each class, on an axis of their own."""
+    """Draw the old accuracy of each class as a hollow dot and the new one as a filled dot, on a second x axis."""
     pairs = [(row.accuracy_old, row.accuracy_new) for row in rows]
     known = [(i, old, new) for i, (old, new) in enumerate(pairs) if None not in (old.value, new.value)]
     colours = [NEGATIVE if new.value < old.value else POSITIVE for _, old, new in known]  # type: ignore[operator]
@@ -152,7 +158,7 @@ def _accuracies(figure: go.Figure, rows: Sequence[ClassRates], dark: bool) -> No
 
 
 def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, line: str) -> float:
-    """Bars with their bounds to one side; how far the axis goes there."""
+    """Draw bars with their bounds to one side. Return the length that the axis must hold there."""
     sign, colour = (1, NEGATIVE) if metric == "NFR" else (-1, POSITIVE)
     rates = [row.nfr if metric == "NFR" else row.pfr for row in rows]
     values = [rate.value or 0.0 for rate in rates]
@@ -174,7 +180,7 @@ def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, line: str)
         x=[sign * value for value in values],
         y=list(range(len(rows))),
         marker={"color": colour},
-        # For the bars that grow to the left, the upper bound lies on the minus side.
+        # For a bar that grows to the left, the upper bound lies on the minus side.
         error_x={
             "type": "data",
             "symmetric": False,
@@ -185,7 +191,7 @@ def _bars(figure: go.Figure, rows: Sequence[ClassRates], metric: str, line: str)
             "width": 3,
         },
         hovertemplate="%{hovertext}<extra></extra>",
-        # A click is a choice of class, not a way to fade the others.
+        # Keep the other bars readable after a click, which chooses a class. Plotly would fade them to 0.2.
         unselected={"marker": {"opacity": 0.45}},
         **shared,
     )

@@ -1,4 +1,4 @@
-"""The 2x2 of old and new answers, drawn so that area is the number of examples."""
+"""Draws the 2x2 of old and new predictions so that area is the number of examples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class _Area(NamedTuple):
-    """One of the four groups: the kind that a click on it gives, its number, corner, and box in the unit square."""
+    """One of the four groups: name, kind that a click returns, colour, number, corner, and box in the unit square."""
 
     name: str
     kind: str
@@ -29,10 +29,13 @@ class _Area(NamedTuple):
 
 
 def flip_areas(counts: FlipCounts, height: int = 320, *, dark: bool = False) -> go.Figure:
-    """A unit square: width = share old right | old wrong, height = share new right (top) | new wrong within each.
+    """Draw the four groups as areas of a unit square.
 
-    Each area is the group's share of all examples, and carries its kind as customdata. Labels stand outside, at the
-    corner of their group, because the flips are often slivers. No examples: an empty figure that says so.
+    The widths are the shares of old right and old wrong. Within each, the heights are the shares of new right (top) and
+    new wrong. So each area is the group's share of all examples. It carries its kind as customdata.
+
+    Labels stand outside, at the corner of their group, because the flips are often thin slivers. Without examples, the
+    figure is empty and says so.
     """
     figure = plain_layout(go.Figure(), height, dark)
     figure.update_xaxes(visible=False, range=[0, 1], fixedrange=True)
@@ -62,7 +65,7 @@ def _areas(counts: FlipCounts) -> list[_Area]:
 
 
 def _draw(figure: go.Figure, area: _Area, total: int) -> None:
-    # The outline keeps a group of few examples visible as a hairline.
+    # An outline keeps a group of few examples visible as a thin line.
     outline = {"color": area.colour, "width": 1 if area.number else 0}
     figure.add_bar(
         x=[area.left + area.wide / 2],
@@ -72,7 +75,7 @@ def _draw(figure: go.Figure, area: _Area, total: int) -> None:
         name=area.name,
         customdata=[[area.kind]],
         marker={"color": area.colour, "line": outline},
-        # A click leads elsewhere, so that what was not clicked need not fade.
+        # Do not fade the other areas: a click leads to another page.
         unselected={"marker": {"opacity": 1}},
         hovertemplate=f"{area.name}: {count(area.number)} of {count(total)} ({percent(area.number / total)})"
         "<extra></extra>",

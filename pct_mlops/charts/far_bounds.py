@@ -1,6 +1,7 @@
-"""Bounds that lie far out because examples are few: where an axis ends, and the arrows that say it goes on.
+"""Handles bounds that lie far out because there are few examples.
 
-An axis holds every bar. It holds every bound as well, unless one of few examples would press all bars together.
+It decides where an axis ends, and draws arrows for bounds beyond the axis. An axis holds every bar. It also holds every
+bound, unless a row of few examples would make all bars too short.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-EDGE = 1.04  # an axis is so many times as long as what it must hold
-# Few: less than this share of the largest row's examples. They count where the axis would be so many times as long.
+EDGE = 1.04  # length of an axis, as a multiple of what it must hold
+# A row has few examples if it has less than the share FEW of the largest row's. Bounds of such rows are cut off only if
+# they would make the axis more than MUCH_LONGER times as long.
 FEW, MUCH_LONGER = 0.1, 1.5
 BEYOND = "beyond the axis"  # name of the arrows
 
 
 def reached(values: Sequence[float], ends: Sequence[float], support: Sequence[int]) -> float:
-    """What an axis must hold, given each row's bar, the end of its bound (from 0 up) and its number of examples.
+    """Return the length that an axis must hold, at least 0.01, which leaves room for a label.
 
-    A little even when all are 0, so that the label has room.
+    Args:
+        values: The length of each row's bar.
+        ends: The end of each row's bound, from 0 up.
+        support: The number of examples of each row.
     """
     many = FEW * max(support)
     known = [end for end, number in zip(ends, support, strict=True) if number >= many]
@@ -28,7 +33,15 @@ def reached(values: Sequence[float], ends: Sequence[float], support: Sequence[in
 
 
 def arrows(figure: go.Figure, places: Sequence[int], x: float, line: str, shared: Mapping[str, Sequence[Any]]) -> None:
-    """In these rows, at the end of the axis; they tell and lead to what their bars do (customdata and hovertext)."""
+    """Draw arrows at the end of the axis, in the rows `places`.
+
+    Args:
+        figure: The figure, which is changed in place.
+        places: The rows.
+        x: The end of the axis. Its sign sets the direction of the arrows.
+        line: The colour.
+        shared: `customdata` and `hovertext` of every row, so that an arrow acts as its bar.
+    """
     if not places:
         return
     figure.add_scatter(
@@ -45,7 +58,10 @@ def arrows(figure: go.Figure, places: Sequence[int], x: float, line: str, shared
 
 
 def explained(figure: go.Figure, right: float, colour: str) -> go.Figure:
-    """With a line below the axis, up to `right` (a share of the width), where there are arrows."""
+    """Add a line below the axis that explains the arrows, if there are any.
+
+    The line ends at `right`, a share of the figure's width.
+    """
     if not any(trace.name == BEYOND for trace in figure.data):
         return figure
     figure.update_layout(height=figure.layout.height + 22, margin_b=figure.layout.margin.b + 22)

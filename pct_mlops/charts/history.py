@@ -1,4 +1,4 @@
-"""Moves of production over time: what each one flipped, and what all of them added up to."""
+"""Draws the moves of production over time: the flips of each move, and their running sum."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pct_mlops.comparison import Estimate
 
 HEIGHT = 430
-ABOVE, BELOW = (0.46, 1.0), (0.0, 0.3)  # shares of the height: NFR, and flips so far
-# How a move is drawn: symbol and colour, so that neither has to be told apart alone.
+ABOVE, BELOW = (0.46, 1.0), (0.0, 0.3)  # shares of the height: NFR above, and flips so far below
+# Symbol and colour of each kind of move. Both differ, so that nobody has to rely on one of them.
 LOOKS = {
     "promotion": ("circle", POSITIVE),
     "override": ("diamond", NEGATIVE),
@@ -31,7 +31,10 @@ LOOKS = {
 
 @dataclass(frozen=True)
 class MovePoint:
-    """A move of production: `when` in ISO 8601, `kind` a key of LOOKS, what it flipped (None: not known)."""
+    """A move of production.
+
+    `when` is in ISO 8601, and `kind` is a key of LOOKS. `nfr` and `num_flips` are None if its flips are not known.
+    """
 
     when: str
     title: str
@@ -42,14 +45,15 @@ class MovePoint:
 
 
 def running(points: Sequence[MovePoint]) -> list[int]:
-    """Negative flips of all moves so far; a move whose flips are not known adds none."""
+    """Return the number of negative flips of all moves so far. A move whose flips are not known adds none."""
     return list(itertools.accumulate(point.num_flips or 0 for point in points))
 
 
 def move_history(points: Sequence[MovePoint], *, dark: bool = False) -> go.Figure:
-    """NFR of each move with its bounds over time, and below it the flips so far; oldest first.
+    """Draw the NFR of each move with its bounds over time, and below it the sum of all flips so far.
 
-    Moves whose flips are not known are left out. None at all: an empty figure that says so.
+    `points` come oldest first. Moves whose flips are not known are left out. Without any move, the figure is empty and
+    says so.
     """
     figure = plain_layout(go.Figure(), HEIGHT, dark)
     known = [point for point in points if point.nfr is not None and point.nfr.value is not None]
@@ -117,7 +121,10 @@ def _moves(figure: go.Figure, points: Sequence[MovePoint], kind: str, dark: bool
 
 
 def _titles(figure: go.Figure, points: Sequence[MovePoint], dark: bool) -> None:
-    """Beside each move what it moved, where that covers nothing: one that is taken back soon has another beside it."""
+    """Write its title beside each move, unless the title would cover something.
+
+    Two moves can lie close together, for example a promotion and its rollback.
+    """
     rates = [(point.when, point.nfr) for point in points if point.nfr is not None]
     bars = [
         [(when, 100 * (end if end is not None else rate.value or 0.0)) for end in (rate.lower, rate.upper)]
@@ -159,7 +166,7 @@ def _axes(figure: go.Figure, points: Sequence[MovePoint], totals: Sequence[int],
 
 
 def _span(points: Sequence[MovePoint]) -> dict[str, Any]:
-    """Room to the right of the last move for its title, and around a single one."""
+    """Return an x range with room for the title of the last move, and around a single move."""
     times = [datetime.fromisoformat(point.when) for point in points]
     wide = max(max(times) - min(times), timedelta(hours=1))
     return {"range": [(min(times) - 0.04 * wide).isoformat(), (max(times) + 0.12 * wide).isoformat()]}

@@ -1,4 +1,4 @@
-"""Labels beside points, where they hide nothing."""
+"""Places labels beside points, where they hide nothing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import plotly.graph_objects as go
 
 from pct_mlops.charts.palette import ink
 
-WIDTH, TALL = 640, 380  # of the drawing area in pixels, roughly: where labels fit is worked out for this size
+WIDTH, TALL = 640, 380  # approximate size of the drawing area in pixels, for which labels are placed
 LETTER, LINE, GAP = 7.0, 16.0, 10.0
-# Where a label may stand beside its point, the best first: right, left, above, below, and the corners.
+# Places of a label beside its point, in order of preference: right, left, the corners, above, below.
 PLACES = ((1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1))
 
 Box = tuple[float, float, float, float]  # left, right, bottom, top
-Line = Sequence[tuple[Any, float]]  # x as the axis has it
+Line = Sequence[tuple[Any, float]]  # x as a value of the axis
 
 
 def place_labels(
@@ -31,10 +31,20 @@ def place_labels(
     number: Callable[[Any], float] = float,
     tall: float = TALL,
 ) -> go.Figure:
-    """Each label beside its point, where it covers no point, line or other label; else it is left to the hover.
+    """Write each label beside its point, where it covers no point, line or other label.
 
-    Bold ones come first. They, or all of them with `all_shown`, are there in any case, where they cover least.
-    `number` makes a number of what stands on the x axis, such as a date; `tall` is the height of the area in pixels.
+    A label without such a place is left out, and only the hover text gives it. Bold labels are placed first. They are
+    always shown, where they cover least.
+
+    Args:
+        figure: The figure, whose axes have their ranges.
+        points: The points.
+        labels: The label of each point. A bold one starts with <b>.
+        lines: Lines that labels should not cover.
+        dark: True for a dark theme.
+        all_shown: True to always show every label.
+        number: Turns a value of the x axis, such as a date, into a number.
+        tall: Height of the area in pixels.
     """
     (left, right), (low, high) = map(number, figure.layout.xaxis.range), figure.layout.yaxis.range
 
@@ -71,7 +81,7 @@ def place_labels(
 
 
 def _along(line: Line) -> list[tuple[float, float]]:
-    """Points at most 5 pixels apart along a line through the given ones."""
+    """Return points at most 5 pixels apart along a line through the given ones."""
     found = list(line[:1])
     for (x, y), (to_x, to_y) in itertools.pairwise(line):
         steps = int(max(abs(to_x - x), abs(to_y - y)) / 5) + 1
@@ -80,7 +90,7 @@ def _along(line: Line) -> list[tuple[float, float]]:
 
 
 def _beside(spot: tuple[float, float], side: tuple[int, int], wide: float) -> Box:
-    """The box of a label `wide` pixels wide, on that side of a spot."""
+    """Return the box of a label `wide` pixels wide, on that side of a spot."""
     reach = GAP if 0 in side else 0.6 * GAP
     x = spot[0] + side[0] * (wide / 2 + reach)
     y = spot[1] + side[1] * (LINE / 2 + reach)

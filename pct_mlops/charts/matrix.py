@@ -1,4 +1,4 @@
-"""Where negative flips go: target class by the new model's wrong answer."""
+"""Draws where negative flips go: target class by the new model's wrong prediction."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ if TYPE_CHECKING:
     from pct_mlops.comparison import FlipCell
 
 CELL_HEIGHT = 26
-NAME, ANSWER = 28, 24  # characters of a target's name, and of an answer's, which stands aslant
-MAX_ANNOTATED = 20  # columns; beyond that numbers no longer fit their cells
+NAME, ANSWER = 28, 24  # longest name of a target and of a prediction, in characters; the latter stands aslant
+MAX_ANNOTATED = 20  # columns; with more, numbers do not fit their cells
 
 
 def busiest(
     cells: Sequence[FlipCell], num_classes: int, limit: int = 30, wanted: Callable[[int], bool] | None = None
 ) -> tuple[list[int], list[int]]:
-    """The rows (targets) and columns (wrong new classes) to draw, as class indices in ascending order.
+    """Choose the rows (targets) and columns (wrong predictions) to draw.
 
-    Up to `limit` classes: all of them. Beyond: the `limit` targets with most flips among those that are `wanted`, the
-    answer that each of them is most often taken for, and up to `limit` those that take most of these rows' flips.
+    Up to `limit` classes, these are all classes, unless `wanted` is given. Otherwise the rows are the `limit` targets
+    with most flips among those that are `wanted`. The columns are each row's most frequent wrong prediction, and those
+    that take most of these rows' flips, up to `limit` in all.
+
+    Returns:
+        Class indices of the rows and of the columns, in ascending order.
     """
     cells = [cell for cell in cells if wanted is None or wanted(cell.target)]
     if num_classes <= limit and wanted is None:
@@ -33,14 +37,14 @@ def busiest(
     rows = _largest(((cell.target, cell.count) for cell in cells), limit)
     drawn = set(rows)
     inside = sorted((cell for cell in cells if cell.target in drawn), key=lambda cell: -cell.count)
-    # Each row's own, so that no row stands empty.
+    # Keep each row's most frequent wrong prediction, so that no row is empty.
     firsts = {cell.target: cell.wrong for cell in reversed(inside)}.values()
     rest = ((cell.wrong, cell.count) for cell in inside if cell.wrong not in firsts)
     return rows, sorted({*firsts, *_largest(rest, limit - len(set(firsts)))})
 
 
 def _largest(shares: Iterable[tuple[int, int]], limit: int) -> list[int]:
-    """The `limit` classes with most flips, in ascending order; a share is (class index, flips)."""
+    """Return the `limit` classes with most flips, in ascending order. A share is (class index, flips)."""
     totals: Counter[int] = Counter()
     for index, flips in shares:
         totals[index] += flips
@@ -55,10 +59,10 @@ def flip_matrix(
     *,
     dark: bool = False,
 ) -> go.Figure:
-    """A heatmap of counts with a clickable marker on every non-empty cell.
+    """Draw a heatmap of counts with a clickable marker on every cell that is not empty.
 
     Heatmaps report no selection, so each marker carries (target, wrong) as customdata. Cells outside `rows` and
-    `columns` are left out. Nothing to draw: an empty figure that says so.
+    `columns` are left out. If there is nothing to draw, the figure is empty and says so.
     """
     figure = plain_layout(go.Figure(), 160 + CELL_HEIGHT * max(len(rows), 2), dark)
     place = {(target, wrong): (r, c) for r, target in enumerate(rows) for c, wrong in enumerate(columns)}
@@ -105,7 +109,7 @@ def _markers(
         unselected={"marker": {"opacity": 0}},
         hovertext=[
             f"<b>{count(cell.count)}</b> of class <b>{wrapped(class_names[cell.target])}</b><br>"
-            f"now answered <b>{wrapped(class_names[cell.wrong])}</b>"
+            f"now predicted as <b>{wrapped(class_names[cell.wrong])}</b>"
             for cell in shown
         ],
         hovertemplate="%{hovertext}<extra></extra>",
@@ -128,7 +132,7 @@ def _axes(
         ticktext=[escaped(name) for name in distinct([class_names[index] for index in columns], ANSWER)],
         tickangle=-45 if len(columns) <= MAX_ANNOTATED else -90,
         range=[-0.5, len(columns) - 0.5],
-        title={"text": "wrong answer of the new model"},
+        title={"text": "wrong prediction of the new model"},
     )
     figure.update_yaxes(
         **shared,

@@ -1,4 +1,4 @@
-"""A figure as a web page of its own."""
+"""Writes a figure as a web page of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pct_mlops.charts.text import escaped
 
 
 def page(figure: go.Figure, title: str) -> str:
-    """A whole HTML page with the figure and everything that draws it: it opens without a network."""
+    """Return a whole HTML page with the figure and the code that draws it. It opens without a network."""
     body = figure.to_html(include_plotlyjs=True, full_html=False, config={"displayModeBar": False})
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{escaped(title)}</title></head>\n'

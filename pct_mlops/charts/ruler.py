@@ -1,14 +1,14 @@
-"""Where a value, its bounds and its limit lie on a short line, so that one sees how far it is from the limit."""
+"""Places a value, its bounds and its limit on a short line that shows how far the value is from the limit."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-_EDGE = 0.06  # of the line stays free on both sides
+_EDGE = 0.06  # share of the line that stays free on each side
 
 
 class Ruler(NamedTuple):
-    """Places from 0 (left) to 1; `start` and `end` are those of the bounds, or of the value where there are none."""
+    """Places from 0 (left) to 1. `start` and `end` are those of the bounds, or of the value if it has none."""
 
     start: float
     end: float
@@ -17,7 +17,7 @@ class Ruler(NamedTuple):
 
 
 def ruler(value: float | None, lower: float | None, upper: float | None, limit: float | None) -> Ruler | None:
-    """All four on one scale that holds them and zero; None when the value or the limit is undefined."""
+    """Place all four on one scale that also holds zero. Return None if the value or the limit is undefined."""
     if value is None or limit is None:
         return None
     low, high = (value if bound is None else bound for bound in (lower, upper))

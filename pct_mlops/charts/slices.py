@@ -1,4 +1,4 @@
-"""Slices that flip more than the rest: their rate with bounds, and the rate of the rest beside it."""
+"""Draws slices that flip more than the rest: their rate with bounds, and beside it the rate of the rest."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from pct_mlops.comparison import SliceExcess
 
 ROW_HEIGHT = 34
-EMPTY = "(empty)"  # how a value without a letter is called
-SURE = 0.05  # p-values up to here are no chance
+EMPTY = "(empty)"  # shown for an empty value
+SURE = 0.05  # largest p-value of a slice that is surely above the rest
 
 
 def slice_title(row: SliceExcess, width: int = 24) -> str:
-    """A slice as 'column: value'."""
+    """Return a slice as 'column: value'."""
     return f"{short(row.column, width)}: {short(row.value, width) or EMPTY}"
 
 
 def excess_bars(rows: Sequence[SliceExcess], *, dark: bool = False) -> go.Figure:
-    """A bar per slice in the given order from the top; customdata is its place in `rows`.
+    """Draw a bar for each slice in the given order from the top. customdata is its place in `rows`.
 
-    Filled bars are surely above the rest of the examples, hollow ones may be by chance; a diamond marks the rest. An
-    arrow stands for a bound far out, of few examples.
+    A filled bar is above the rest of the examples with a p-value of at most SURE. A hollow one may be so by chance. A
+    diamond marks the rate of the rest. An arrow stands for a far bound of a slice with few examples.
     """
     figure = plain_layout(go.Figure(), 72 + ROW_HEIGHT * max(len(rows), 1), dark)
     if not rows:

@@ -1,4 +1,7 @@
-"""Numbers and names as people read them: one precision everywhere, and names that cannot act as markup."""
+"""Formats numbers and names for figures.
+
+Numbers have the same precision everywhere. Names cannot act as markup.
+"""
 
 from __future__ import annotations
 
@@ -29,29 +32,31 @@ _NUMBERED = re.compile(r" #\d{1,6}$")
 
 
 def number(value: float | None) -> str:
-    """A number that is no share, with four significant digits."""
+    """Format a number that is not a share, with four significant digits. None becomes 'undefined'."""
     return UNDEFINED if value is None else f"{value:.4g}"
 
 
 def interval(lower: float | None, upper: float | None) -> str:
-    """Two fractions as 'a to b' in percent; an unknown end is 'undefined'."""
+    """Format two fractions as 'a to b' in percent. An unknown end is 'undefined'."""
     if lower is None and upper is None:
         return UNDEFINED
     return f"{percent(lower)} to {percent(upper)}"
 
 
 def count(value: int) -> str:
-    """A whole number with thousands separators."""
+    """Format a whole number with thousands separators."""
     return f"{value:,}"
 
 
 def printable(name: str) -> str:
-    """A name on one line without control or direction-changing characters, which could disguise what it says."""
+    """Return a name on one line. Replace control and direction-changing characters, which could disguise it."""
     return "".join(char if char.isprintable() else "\ufffd" for char in name)
 
 
 def short(name: str, width: int = 22) -> str:
-    """A printable name of at most `width` characters, the rest as an ellipsis; a closing '#3' is kept."""
+    """Return a printable name of at most `width` characters. Cut the rest off with an ellipsis, but keep a closing
+    '#3'.
+    """
     name = printable(name)
     if len(name) <= width:
         return name
@@ -61,7 +66,10 @@ def short(name: str, width: int = 22) -> str:
 
 
 def distinct(names: Sequence[str], width: int = 22) -> list[str]:
-    """Names of at most `width` characters; where two would look alike, the middle is cut out and not the end."""
+    """Return names of at most `width` characters.
+
+    If two of them would look alike, their middle is cut out instead of their end.
+    """
     cut = [short(name, width) for name in names]
     times = Counter(cut)
     half = (width - 1) // 2
@@ -72,10 +80,10 @@ def distinct(names: Sequence[str], width: int = 22) -> list[str]:
 
 
 def wrapped(name: str, width: int = 60) -> str:
-    """A name of up to four lines for Plotly's hover texts, shown literally."""
+    """Return a name on up to four lines, to be shown literally in Plotly's hover texts."""
     return "<br>".join(escaped(line) for line in textwrap.wrap(short(name, 4 * width), width) or [""])
 
 
 def escaped(name: str) -> str:
-    """A name for Plotly labels, which read a small dialect of HTML: shown literally, never interpreted."""
+    """Escape a name for Plotly labels, which read a small dialect of HTML, so that it is shown literally."""
     return html.escape(printable(name), quote=True)

@@ -1,4 +1,4 @@
-"""Accuracy against NFR: the curve of a weight interpolation, and methods with their Pareto front; up left is best.
+"""Draws accuracy against NFR: a weight interpolation as a curve, and methods with their Pareto front. Top left is best.
 
 Rates come as fractions and are drawn in percent.
 """
@@ -25,9 +25,10 @@ HEIGHT = 460
 
 @dataclass(frozen=True)
 class MethodPoint:
-    """A method's mean accuracy and NFR over its runs, and their standard deviations (None: one run).
+    """Mean accuracy and NFR of a method over its runs.
 
-    `details` are further lines of the text that appears when one points at it; `key` is what a click gives back.
+    The standard deviations are None for a single run. `details` are further lines of the hover text. A click returns
+    `key`.
     """
 
     label: str
@@ -46,9 +47,13 @@ def interpolation_curve(
     tolerance: float | None = None,
     dark: bool = False,
 ) -> go.Figure:
-    """Accuracy against NFR by share of the old weights, from new (0) to old (1), with the chosen point marked.
+    """Draw accuracy against NFR by share of the old weights, from new (0) to old (1).
 
-    `tolerance`: a line so far below the new model's accuracy. No points: an empty figure that says so.
+    Args:
+        points: The measured shares, in any order. Without any, the figure is empty and says so.
+        chosen: The point to mark.
+        tolerance: Draw a line this far below the new model's accuracy. A fraction.
+        dark: True for a dark theme.
     """
     figure = plain_layout(go.Figure(), HEIGHT, dark)
     if not points:
@@ -101,11 +106,14 @@ def pareto(
     all_labels: bool = True,
     dark: bool = False,
 ) -> go.Figure:
-    """Methods by mean NFR and accuracy with one standard deviation each way, and a line along the Pareto front.
+    """Draw methods by mean NFR and accuracy, with one standard deviation each way and a line along the Pareto front.
 
-    On the front are those that no other beats in one rate without losing in the other; the rest are hollow.
-    `reference` is what NFR is measured against: a line at its accuracy; `floor` what retraining alone flips: a line at
-    that rate. Without `all_labels`, those off the front have a label only where it hides nothing.
+    The front holds the methods that no other beats in one rate without losing in the other. All others are hollow.
+    Without `points`, the figure is empty and says so.
+
+    `reference` is the model that NFR is measured against, drawn as a line at its accuracy. `floor` is the NFR of
+    retraining alone, drawn as a line. Without `all_labels`, a method off the front is labelled only where its label
+    hides nothing.
     """
     figure = plain_layout(go.Figure(), HEIGHT, dark)
     if not points:
@@ -135,7 +143,7 @@ def _front(figure: go.Figure, edge: Sequence[MethodPoint]) -> None:
         x=[100 * point.nfr for point in edge],
         y=[100 * point.accuracy for point in edge],
         mode="lines",
-        # Steps: between two methods there is nothing that one could deploy.
+        # Draw steps, because no model between two methods could be deployed.
         line={"color": POSITIVE, "width": 2, "shape": "hv"},
         hoverinfo="skip",
         cliponaxis=False,
@@ -143,7 +151,7 @@ def _front(figure: go.Figure, edge: Sequence[MethodPoint]) -> None:
 
 
 def _steps(edge: Sequence[MethodPoint]) -> Line:
-    """The corners of the line along the front."""
+    """Return the corners of the line along the front."""
     corners = [(100 * point.nfr, 100 * before.accuracy) for before, point in itertools.pairwise(edge)]
     turns = [(100 * point.nfr, 100 * point.accuracy) for point in edge]
     return [turns[0], *[end for pair in zip(corners, turns[1:], strict=True) for end in pair]]
@@ -199,13 +207,16 @@ def _has_spread(point: MethodPoint) -> bool:
 
 
 def _bars(spot: tuple[float, float], point: MethodPoint) -> list[Line]:
-    """The two error bars of a method, from end to end."""
+    """Return the two error bars of a method, each from end to end."""
     (x, y), wide, tall = spot, 100 * (point.nfr_std or 0), 100 * (point.accuracy_std or 0)
     return [[(x - wide, y), (x + wide, y)], [(x, y - tall), (x, y + tall)]]
 
 
 def pareto_front(points: Sequence[MethodPoint]) -> set[int]:
-    """Indices of the points that no other beats: at most their NFR, at least their accuracy, and not both equal."""
+    """Return the indices of the points that no other beats.
+
+    A point beats another that it equals or betters in both rates, unless they are the same.
+    """
     return {
         i
         for i, point in enumerate(points)
@@ -259,7 +270,7 @@ def _error(deviations: Sequence[float | None], colour: str) -> dict[str, Any]:
 
 
 def _axes(figure: go.Figure, x: Sequence[float], y: Sequence[float], dark: bool) -> None:
-    """Both in percent, with room for labels around what is drawn; NFR never below 0 by more than that room."""
+    """Set both axes in percent, with room for labels. NFR goes below 0 only by that room."""
     shared: dict[str, Any] = {
         "gridcolor": GRID,
         "zeroline": False,

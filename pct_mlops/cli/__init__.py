@@ -1,4 +1,4 @@
-"""What a person types: parses, prints, and turns every outcome into an exit code."""
+"""Parses what a person types, prints the result, and turns every outcome into an exit code."""
 
 from pct_mlops.cli.main import main
 

@@ -1,4 +1,4 @@
-"""pct explore, pct demo."""
+"""Implements pct explore and pct demo."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pct_mlops.cli.options import empty_is_none, overrides, reading_options, tra
     "--images",
     callback=empty_is_none,
     metavar="PATH",
-    help="The data set's folder, for full images; or images of two files (Parquet: sample_id, png).",
+    help="Folder of the data set, for full images, or a Parquet file (sample_id, png) for two files.",
 )
 @click.option(
     "--texts",
@@ -73,13 +73,13 @@ def explore(
 
 
 @click.command()
-@click.option("--folder", default="demo", show_default=True, metavar="DIR", help="Where the demo's registry lives.")
+@click.option("--folder", default="demo", show_default=True, metavar="DIR", help="Folder for the demo's registry.")
 @overrides
 def demo(folder: str, overrides: list[str]) -> None:
     """Tell the whole story on Fashion-MNIST.
 
-    A baseline becomes production, three candidates are trained and judged, the best that passes is promoted. Run in a
-    checkout: the trainings go through 'mlflow run .', as a user would launch them.
+    A baseline becomes production. Three candidates are trained and judged, and the best that passes is promoted. Run it
+    in a checkout, because it starts each training with 'mlflow run .', as a user would.
 
     \b
     Examples:
@@ -92,5 +92,5 @@ def demo(folder: str, overrides: list[str]) -> None:
     from pct_mlops.workflows.demo import tell
 
     console = Console(highlight=False, markup=False)
-    # Lines stay whole, however narrow the terminal, so that a command can be copied; tables fit themselves.
+    # Do not wrap lines, so that a user can copy a command. Tables fit the terminal's width by themselves.
     tell(folder or "demo", lambda item: console.print(item, soft_wrap=isinstance(item, str | Text)), overrides)

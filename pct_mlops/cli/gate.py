@@ -1,4 +1,4 @@
-"""pct gate: the decision about production."""
+"""Implements pct gate: the decision about production."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ FILE = ReportFile()
 
 @click.command()
 @click.argument("candidate")
-@click.option("--baseline", callback=empty_is_none, metavar="REF", help="Judge against this, not against production.")
-@click.option("--policy", default=DEFAULT_POLICY, show_default=True, metavar="FILE", help="The rules.")
+@click.option("--baseline", callback=empty_is_none, metavar="REF", help="Compare with this instead of production.")
+@click.option("--policy", default=DEFAULT_POLICY, show_default=True, metavar="FILE", help="File with the rules.")
 @click.option("--promote", is_flag=True, help="Move the production alias on PASS or BOOTSTRAP, and only then.")
 @click.option("--override", is_flag=True, help="Promote on FAIL or INCONCLUSIVE too, never on ERROR; needs --reason.")
-@click.option("--reason", default="", metavar="TEXT", help="Kept in the history of production.")
-@click.option("--into", callback=empty_is_none, metavar="NAME", help="Judge for NAME, and copy there to promote.")
-@click.option("--recompute", is_flag=True, help="Score both anew where their tables are missing or do not fit.")
-@click.option("--pin-fixed", is_flag=True, help="After a PASS, pin blockers that the candidate puts right.")
-@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write the report here too; - is stdout.")
-@click.option("--junit", "junit_file", type=FILE, metavar="FILE", help="Write JUnit XML: a case for every check.")
+@click.option("--reason", default="", metavar="TEXT", help="Reason, kept in the history of production.")
+@click.option("--into", callback=empty_is_none, metavar="NAME", help="Judge for model NAME; --promote copies it there.")
+@click.option("--recompute", is_flag=True, help="Score both again where their tables are missing or do not fit.")
+@click.option("--pin-fixed", is_flag=True, help="After a PASS, pin blockers that the candidate gets right.")
+@click.option("--json", "json_file", type=FILE, metavar="FILE", help="Also write the report here; - is stdout.")
+@click.option("--junit", "junit_file", type=FILE, metavar="FILE", help="Write JUnit XML, with a case for every check.")
 @click.option("--markdown", "markdown_file", type=FILE, metavar="FILE", help="Write a summary of at most 64 KB.")
 @click.option(
     "--explorer-url",
@@ -56,9 +56,11 @@ def gate(
     """Decide whether CANDIDATE may replace production.
 
     Exit code 0: yes (PASS, or BOOTSTRAP where nothing is in production), 1: no, 2: error, 3: inconclusive. With
-    --override it is 0 once production has moved, and the verdict stays what it was. In JUnit, FAIL and INCONCLUSIVE are
-    failures of that type. --pin-fixed takes examples that production gets wrong and CANDIDATE right, and that reviewers
-    marked as blocker on any version, into the policy's pinned CSV. With code 2 nothing has moved, or it says so.
+    --override it is 0 once production has moved, and the verdict stays as it was. With code 2 nothing has moved, unless
+    the error says so.
+
+    In JUnit, FAIL and INCONCLUSIVE are failures of that type. --pin-fixed adds examples to the policy's pinned CSV:
+    those that production gets wrong, CANDIDATE gets right, and reviewers marked as blocker on any version.
 
     \b
     Examples:
@@ -86,7 +88,7 @@ def gate(
     rules = _read_policy(policy, files)
     files.explorer = explorer = checked_explorer(explorer_url) if explorer_url else ""
     pin = pinned_file(rules.pinned, Path(policy)) if pin_fixed else None
-    # A program reads what is on standard output then; what people read goes to standard error.
+    # Then a program reads standard output, and the text for people goes to standard error.
     if err := any(map(is_stdout, files.paths)):
         keep_stdout_free()
     outcome = evaluate_candidate(candidate, rules, pin=pin, files=files, reading=options, **asked)
@@ -97,14 +99,17 @@ def gate(
         if explorer and outcome.pair is not None:
             click.echo(f"Every flip: {outcome.pair.address(explorer)}", err=err)
     except PctError as error:
-        # Production may have moved, and the other reports are written.
+        # Repeat the outcome: production may have moved, and the other reports are written.
         text = " ".join([f"The verdict is {outcome.decision.verdict}.", *outcome.remarks, str(error)])
         raise error.reworded(text) from error
     click.get_current_context().exit(outcome.exit_code)
 
 
 def _read_policy(path: str, files: ReportFiles) -> Policy:
-    """The rules; what an earlier run left in the places of `files` is removed, but nothing that the rules name."""
+    """Read the policy, and remove the reports of an earlier run from the places of `files`.
+
+    Raise ConfigError if one of these places is a file that the policy names.
+    """
     from pct_mlops.workflows.gating.report_files import named_files
 
     try:

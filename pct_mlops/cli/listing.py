@@ -1,4 +1,4 @@
-"""pct list: what there is, one line each."""
+"""Implements pct list: the names that a recipe or policy may use, one a line."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import click
 @click.command("list")
 @click.argument("kind", type=click.Choice(["losses", "models", "datasets", "metrics", "distances", "focuses"]))
 def list_names(kind: str) -> None:
-    """Show what can be named in a recipe or policy.
+    """Show the names that a recipe or policy may use.
 
-    Parts that installed distributions bring by entry points come last,
-    each with the distribution that brings it; one that is broken says why.
+    Parts from entry points of installed distributions come last. Each line names the distribution, and says why a part
+    is broken.
 
     \b
     Example:

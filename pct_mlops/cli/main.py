@@ -1,4 +1,4 @@
-"""The `pct` command: verbs, errors, exit codes."""
+"""Defines the `pct` command, and turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import click
 
 from pct_mlops.cli import (
     attach,
+    doctor,
     explore,
     gate,
     listing,
@@ -38,7 +39,8 @@ from pct_mlops.workflows.runtime.distributed import (
 )
 
 ERROR, INTERRUPTED = 2, 130
-# Over within seconds, a third of which Python would spend collecting garbage: while mlflow is imported, and at the end.
+# These verbs end within seconds. Garbage collection would take a third of that time: while mlflow is imported, and at
+# the end.
 SHORT_VERBS = {"attach", "compare", "gate", "history", "list", "policy", "review", "rollback", "verify"}
 
 
@@ -70,8 +72,8 @@ def pct(debug: bool) -> None:
       pct train projects/fashion_mnist/recipe.yaml --loss cna
       pct gate fashion-mnist@candidate --policy projects/fashion_mnist/policy.yaml --promote
 
-    A model is written name@alias, name/3 or models:/name@alias, or is a file of predictions. The registry is
-    MLflow's: set MLFLOW_TRACKING_URI, or leave it for mlflow.db in the current folder.
+    Write a model as name@alias, name/3 or models:/name@alias, or give a file of predictions. The registry is
+    MLflow's. Set MLFLOW_TRACKING_URI to choose it. By default it is mlflow.db in the current folder.
 
     Exit codes: 0 passed or done, 1 refused by the gate, 2 error, 3 inconclusive.
     """
@@ -97,12 +99,16 @@ for _command in (
     listing.list_names,
     explore.explore,
     explore.demo,
+    doctor.doctor,
 ):
     pct.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `pct ARGUMENTS` (None: those of the process) and return its exit code; never a traceback without --debug."""
+    """Run `pct ARGUMENTS` and return its exit code. Show a traceback only with --debug.
+
+    Without `arguments`, run those of the process. This may end the process instead of returning.
+    """
     if arguments is not None:
         return _run(list(arguments))
     streams.open_streams()
@@ -114,32 +120,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = _run(given)
     launched = inside_launcher()
     if launched and code not in (ERROR, INTERRUPTED):
-        # Those that fail cannot part in order: the others may be waiting for them.
+        # A failing process does not leave in order, because the others may be waiting for it.
         leave_group()
     if short or launched:
-        # gloo's threads outlive the group once a model was trained over several processes (torch keeps the group), and
-        # one that still wants the interpreter when that is taken apart aborts the process, which was done and well.
+        # After a training over several processes, gloo's threads outlive the group, because torch keeps it. A thread
+        # that needs the interpreter during its shutdown would abort a process that has finished well.
         _leave(code)
     return code
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process without taking every imported module apart; what was registered to run at the end still runs."""
+    """Run the registered exit functions, flush the streams, and end the process without freeing its modules."""
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        # Whatever becomes of the last lines, the code is the answer.
+        # The exit code is the result, even if the last lines cannot be written.
         with contextlib.suppress(OSError, PctError):
             stream.flush()
     os._exit(code)
 
 
 def _run(given: list[str]) -> int:
-    # Wherever it stands, so that it can be added to the end of the line that failed.
+    # Accept --debug in any place, so that a user can add it to the end of the command that failed.
     debug = "--debug" in given
     words = [word for word in given if word != "--debug"]
     try:
         _check_words(words)
-        # `obj` is what a verb needs to start itself again in other processes.
+        # A verb reads its own words from `obj` when it starts itself again in other processes.
         with streams.library_lines() if is_main_process() else contextlib.nullcontext():
             code = pct.main(args=words, prog_name="pct", standalone_mode=False, obj=given)
     except click.ClickException as error:
@@ -150,12 +156,12 @@ def _run(given: list[str]) -> int:
             traceback.print_exc()
             click.echo(f"Error code: {error.code}", err=True)
         else:
-            # Under torchrun the processes may fail alike, or one of them alone.
+            # Under torchrun all processes may fail alike, or only one of them.
             say_once(f"Error: {_plain(str(error))}", partial(click.echo, err=True))
         return ERROR
     except (KeyboardInterrupt, click.Abort):
-        again = "the same command, for 'pct train' with --resume, goes on from there"
-        click.echo(f"Interrupted; what was complete is kept, and {again}.", err=True)
+        again = "Run the same command to go on from there ('pct train' needs --resume)."
+        click.echo(f"Interrupted. What was complete is kept. {again}", err=True)
         return INTERRUPTED
     except Exception as error:
         if debug:
@@ -169,16 +175,19 @@ def _run(given: list[str]) -> int:
 
 
 def _check_words(words: Sequence[str]) -> None:
-    """PctError for bytes that are no UTF-8: no report, table or registry could hold them."""
+    """Raise ConfigError for a word that is not UTF-8, because no report, table or registry could store it."""
     for word in words:
         try:
             word.encode()
         except UnicodeEncodeError:
-            raise ConfigError(f"'{word}' is not UTF-8: write it so, and give files such names.") from None
+            raise ConfigError(f"'{word}' is not UTF-8: write it in UTF-8, and rename such files.") from None
 
 
 def _plain(text: str) -> str:
-    """An error's text on one line, printable: a part of it may come from a server, a file or another person."""
+    """Return an error's text on one line, with only printable characters.
+
+    Parts of it may come from a server, a file or another person.
+    """
     from pct_mlops.reports.terminal import clean
 
     return clean(" ".join(text.splitlines()))

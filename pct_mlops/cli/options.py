@@ -1,4 +1,4 @@
-"""Options that several verbs share."""
+"""Defines options that several verbs share."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import click
 from pct_mlops.errors import ConfigError
 from pct_mlops.workflows.runtime.distributed import inside_launcher, relaunch
 
-MAX_DIGITS = 9  # of a number of processes; Python refuses to read thousands
+MAX_DIGITS = 9  # of a number of processes; Python refuses to read a number of thousands of digits
 
 
 def empty_is_none(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """MLflow Projects hand over '' for what was not given."""
+    """Return None for an empty text, because MLflow Projects pass '' for what was not given."""
     return value or None
 
 
 class ReportFile(click.Path):
-    """A file that a report is written to; `-` is standard output."""
+    """The type of an option that names a file for a report. `-` is standard output."""
 
     name = "file"
 
@@ -29,12 +29,15 @@ class ReportFile(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
-        """The path; nothing is opened yet."""
+        """Return the path, without opening it."""
         return super().convert("/dev/stdout" if value == "-" else value, parameter, context)
 
 
 def split_overrides(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str]:
-    """Each --set may hold several key=value words, as a project parameter does; {a: 1, b: 2} is one of them."""
+    """Split the values of --set into key=value words.
+
+    One --set may hold several words, as a project parameter does. A value such as {a: 1, b: 2} stays one word.
+    """
     try:
         words = [word for value in values for word in shlex.split(value)]
     except ValueError as error:
@@ -49,12 +52,12 @@ def split_overrides(context: click.Context, parameter: click.Parameter, values: 
 
 
 def _is_open(word: str) -> bool:
-    """Whether a brace or bracket waits for its partner."""
+    """Tell whether a brace or bracket is still open."""
     return sum(word.count(mark) for mark in "{[") > sum(word.count(mark) for mark in "}]")
 
 
 def tracking_uri(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--tracking-uri."""
+    """Add the option --tracking-uri to a command."""
     return click.option(
         "--tracking-uri",
         callback=empty_is_none,
@@ -64,7 +67,7 @@ def tracking_uri(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def reading_options(split: str = "") -> Callable[..., Any]:
-    """--columns and --classes, about files that another program wrote; with `split` also --split, described by it."""
+    """Add --columns and --classes, about files that another program wrote. A text in `split` adds --split with it."""
 
     def added(command: Callable[..., Any]) -> Callable[..., Any]:
         if split:
@@ -86,7 +89,7 @@ def reading_options(split: str = "") -> Callable[..., Any]:
 
 
 def overrides(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--set key=value, repeatable."""
+    """Add the repeatable option --set key=value to a command."""
     return click.option(
         "--set",
         "overrides",
@@ -98,7 +101,7 @@ def overrides(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def positive(text: str | None, name: str) -> int:
-    """What was typed for option `name` as a whole number from 1 up; 1 where nothing was."""
+    """Return the text of option `name` as a whole number of at least 1. Return 1 if there is no text."""
     if text is None:
         return 1
     if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS or int(text) < 1:
@@ -107,9 +110,9 @@ def positive(text: str | None, name: str) -> int:
 
 
 def in_processes(context: click.Context, num_processes: str | None) -> None:
-    """With several processes asked for, run this very command in each of them and end with their exit code.
+    """Run this same command in several processes and end with their exit code, if several are asked for.
 
-    Where a launcher started this process already, it goes on as one of those.
+    Do nothing for one process, or where a launcher has already started this process as one of several.
     """
     processes = positive(num_processes, "--num-processes")
     if processes > 1 and not inside_launcher():
@@ -117,7 +120,7 @@ def in_processes(context: click.Context, num_processes: str | None) -> None:
 
 
 def without_processes(words: Sequence[str]) -> list[str]:
-    """The command line without --num-processes: what each of the processes runs."""
+    """Return the command line without --num-processes, as each of the processes runs it."""
     kept, skip = [], False
     for word in words:
         if skip or word == "--num-processes":

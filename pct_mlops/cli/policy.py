@@ -1,4 +1,4 @@
-"""pct policy: what a policy file says."""
+"""Implements pct policy: checks a policy file and explains it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def policy() -> None:
 def check(file: str | None, schema: bool) -> None:
     """Validate the policy FILE and say in words what it demands.
 
-    The files that it names are read too. Whether its classes and columns exist only the tables can tell: the gate
-    decides ERROR where they do not. Exit code 0: the policy is in order, 2: it is not.
+    The files that it names are read too. Only the tables can tell whether its classes and columns exist. Where they do
+    not, the gate decides ERROR. Exit code 0: the policy is valid, 2: it is not.
 
     \b
     Examples:
@@ -40,7 +40,7 @@ def check(file: str | None, schema: bool) -> None:
         click.echo(policy_schema_text(), nl=False)
         return
     if not file:
-        raise ConfigError("There is nothing to check: name a policy file, or ask for its --schema.")
+        raise ConfigError("There is nothing to check: name a policy file, or use --schema.")
     from pct_mlops.gate.explain import explain
     from pct_mlops.reports.terminal import clean
 

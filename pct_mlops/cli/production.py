@@ -1,4 +1,7 @@
-"""pct rollback, pct history, pct verify: what is in production, how it came there, and the way back."""
+"""Implements pct rollback, pct history and pct verify.
+
+They show which version is in production and how it came there, and undo a promotion.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pct_mlops.errors import ConfigError
 
 @click.command()
 @click.argument("name")
-@click.option("--reason", required=True, metavar="TEXT", help="Kept in the history.")
+@click.option("--reason", required=True, metavar="TEXT", help="Reason, kept in the history.")
 @tracking_uri
 def rollback(name: str, reason: str, tracking_uri: str | None) -> None:
     """Put the previous production version of NAME back.
@@ -33,7 +36,7 @@ def rollback(name: str, reason: str, tracking_uri: str | None) -> None:
 def history(name: str, tracking_uri: str | None) -> None:
     """Show every move of production of the model NAME.
 
-    From, to, verdict, who, when and why; nothing is ever removed.
+    Each line holds from, to, verdict, who, when and why. No line is ever removed.
 
     \b
     Example:
@@ -62,15 +65,15 @@ def history(name: str, tracking_uri: str | None) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--repair", is_flag=True, help="Complete a move that was cut off, or take it back.")
-@click.option("--adopt", is_flag=True, help="Record where somebody put production past the gate; needs --reason.")
-@click.option("--reason", callback=empty_is_none, metavar="TEXT", help="Why it is adopted; kept in the history.")
+@click.option("--repair", is_flag=True, help="Complete a move that was cut off, or undo it.")
+@click.option("--adopt", is_flag=True, help="Accept a move of production past the gate; needs --reason.")
+@click.option("--reason", callback=empty_is_none, metavar="TEXT", help="Why it is adopted, kept in the history.")
 @tracking_uri
 def verify(name: str, repair: bool, adopt: bool, reason: str | None, tracking_uri: str | None) -> None:
     """Check that production of NAME went through the gate.
 
-    Exit code 0: production is where its last recorded move put it; 1: somebody moved it past the gate, or a move was
-    cut off. Until that is settled nothing else can be promoted.
+    Exit code 0: production is where its last recorded move put it. Exit code 1: somebody moved it past the gate, or a
+    move was cut off. Nothing else can be promoted until that is settled.
 
     \b
     Examples:

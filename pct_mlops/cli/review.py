@@ -1,4 +1,4 @@
-"""pct review: what people decide about a candidate."""
+"""Implements pct review: people's decisions about a candidate."""
 
 from __future__ import annotations
 
@@ -18,21 +18,26 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model")
-@click.option("--accept", is_flag=True, help="It may replace the baseline, as far as you can see.")
-@click.option("--reject", is_flag=True, help="It may not, whatever the numbers say.")
-@click.option("--by", callback=empty_is_none, metavar="NAME", help="Who reviewed; else the user who is logged in.")
-@click.option("--reason", callback=empty_is_none, metavar="TEXT", help="Why; kept with the version.")
-@click.option("--samples", callback=empty_is_none, metavar="FILE", help="Ids of examples, one a line, or a CSV.")
+@click.option("--accept", is_flag=True, help="Record that MODEL may replace the baseline.")
+@click.option("--reject", is_flag=True, help="Record that it may not, whatever the numbers say.")
+@click.option("--by", callback=empty_is_none, metavar="NAME", help="Reviewer's name.  [default: the logged-in user]")
+@click.option("--reason", callback=empty_is_none, metavar="TEXT", help="Reason, kept with the version.")
+@click.option(
+    "--samples",
+    callback=empty_is_none,
+    metavar="FILE",
+    help="File of example ids, one a line, or a CSV.",
+)
 @click.option(
     "--mark",
     callback=empty_is_none,
     metavar="|".join(str(mark) for mark in Mark),
-    help="What is with these examples; else accepted_loss with --accept, blocker with --reject.",
+    help="Mark for these examples. Without it: accepted_loss with --accept, blocker with --reject.",
 )
 @click.option("--baseline", callback=empty_is_none, metavar="REF", help="What it was compared with, if not production.")
-@click.option("--expires", callback=empty_is_none, metavar="DATE", help="The last day on which this counts, in UTC.")
-@click.option("--undo", callback=empty_is_none, metavar="ID", help="Take an earlier record back.")
-@click.option("--list", "show", is_flag=True, help="Show all records; the same as giving no option.")
+@click.option("--expires", callback=empty_is_none, metavar="DATE", help="Last day on which the record counts, in UTC.")
+@click.option("--undo", callback=empty_is_none, metavar="ID", help="Take back the record of this id.")
+@click.option("--list", "show", is_flag=True, help="Show all records, as without any option.")
 @tracking_uri
 def review(
     *,
@@ -49,10 +54,10 @@ def review(
     show: bool,
     tracking_uri: str | None,
 ) -> None:
-    """Record what a reviewer decides about MODEL, or show what was recorded.
+    """Record a review of MODEL, or show its reviews.
 
-    A decision holds for the baseline that it was made against, which is production unless --baseline says otherwise.
-    Records are only ever added: --undo is one as well.
+    A decision holds for one baseline, which is production unless --baseline names another. Records are only ever added.
+    --undo adds one as well.
 
     \b
     Examples:
@@ -75,7 +80,7 @@ def review(
     if not undo:
         _check(decision, samples, mark)
     if reason is None:
-        raise ConfigError("A review without a reason tells nobody anything: give one with --reason.")
+        raise ConfigError("A review requires a reason: give one with --reason TEXT.")
     who = by or _user()
     if undo:
         taken = write_reviews.undo_review(model, undo, by=who, reason=reason, tracking_uri=tracking_uri)
@@ -111,7 +116,7 @@ def _mark(text: str) -> Mark:
         return Mark(text)
     except ValueError as error:
         raise ConfigError(
-            f"--mark {text} is none of {', '.join(str(mark) for mark in Mark)}: write one of these."
+            f"--mark {text} is none of {', '.join(str(mark) for mark in Mark)}: use one of these."
         ) from error
 
 
@@ -135,7 +140,7 @@ def _show(model: str, tracking_uri: str | None) -> None:
     version = registry.resolve(model)
     found = reviews(registry, version)
     if not found:
-        click.echo(f"Nobody has reviewed {version.uri} yet: 'pct review {model} --accept --reason TEXT' is a review.")
+        click.echo(f"Nobody has reviewed {version.uri} yet: 'pct review {model} --accept --reason TEXT' adds a review.")
         return
     table = Table("id", "when (UTC)", "what", "against", "by", "reason", box=None, pad_edge=False, header_style="dim")
     now = datetime.now(timezone.utc)
@@ -150,7 +155,7 @@ def _show(model: str, tracking_uri: str | None) -> None:
 
 def _what(review: Review) -> str:
     if review.kind is ReviewKind.MARK:
-        return f"{review.mark} on {len(review.samples):,} samples"
+        return f"{review.mark} on {len(review.samples):,} examples"
     return f"undo {review.undoes}" if review.kind is ReviewKind.UNDO else str(review.kind)
 
 

@@ -1,4 +1,7 @@
-"""Standard output of a process whose exit code is its answer: what becomes of the printed lines does not change it."""
+"""Prints to standard output in a way that never changes the exit code of a process.
+
+It also prints what the library logs.
+"""
 
 from __future__ import annotations
 
@@ -16,50 +19,62 @@ from pct_mlops.errors import OutputError
 
 
 class _Output(io.FileIO):
-    """Drops what nobody reads any more (`pct gate ... | head -1`); PctError for what cannot be written."""
+    """A standard output that ignores a reader that has gone away, as in `pct gate ... | head -1`.
+
+    It raises OutputError for any other failure to write.
+    """
 
     def write(self, data: Any) -> int:
-        """As many bytes as there were."""
+        """Write the data and return the number of bytes. Count them as written if the reader has gone away."""
         try:
             return super().write(data)
         except OSError as error:
-            # Or what is left in buffers would be met again, at the latest when the process ends.
+            # Send what the buffers still hold nowhere, or it would fail again when the process ends.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
             if isinstance(error, BrokenPipeError):
                 return len(data)
-            raise OutputError(f"The answer cannot be printed ({error.strerror}): send it to another place.") from error
+            raise OutputError(f"The output cannot be printed ({error.strerror}): redirect it elsewhere.") from error
 
 
 def output(descriptor: int, encoding: str, *, lines: bool) -> io.TextIOWrapper:
-    """A text stream; `lines`: written at each line's end. What its encoding does not know is shown as '?'."""
+    """Open a text stream on a file descriptor.
+
+    Args:
+        descriptor: The file descriptor, which stays open.
+        encoding: The encoding. A character that it lacks is shown as '?'.
+        lines: True to write at the end of each line.
+    """
     buffer = io.BufferedWriter(_Output(descriptor, "w", closefd=False))
     return io.TextIOWrapper(buffer, encoding=encoding, errors="replace", line_buffering=lines)
 
 
 def open_streams() -> None:
-    """Make standard output such a stream; call it once, first of all."""
+    """Replace standard output by such a stream. Call it once, before anything else."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            # Closed by the caller (`>&-`): the next file that is opened would be taken for it.
+            # The caller closed it (`>&-`). The next file to be opened would take its number.
             os.open(os.devnull, os.O_RDWR)
     known = sys.__stdout__
     if sys.stdout is known:
         encoding, lines = (known.encoding, known.line_buffering) if known else ("utf-8", False)
         sys.stdout = output(1, encoding, lines=lines)
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - stays open until the process ends
 
 
 class _Lines(logging.Handler):
-    """Prints what the library logs as plain lines: on standard output, and warnings on standard error."""
+    """A handler that prints what the library logs: on standard output, or on standard error for warnings."""
 
     err = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one line; what a bar shows is not printed as well. A full disk is an error here, as anywhere."""
+        """Print one record, unless a progress bar shows it.
+
+        A full disk is an error here, as anywhere else.
+        """
         if not getattr(record, "is_beside_bar", False):
             click.echo(record.getMessage(), err=self.err or record.levelno >= logging.WARNING)
 
@@ -69,12 +84,12 @@ _lines = _Lines(logging.INFO)
 
 @contextmanager
 def library_lines() -> Iterator[None]:
-    """Within, what the library logs from INFO on is printed; call it on the main process only."""
+    """Print what the library logs from INFO on, for as long as the block runs. Call it only on the main process."""
     logger = logging.getLogger("pct_mlops")
     level, propagate, _lines.err = logger.level, logger.propagate, False
     logger.addHandler(_lines)
     logger.setLevel(min(logging.INFO, logger.getEffectiveLevel()))
-    # Another library may have set up the root logger: each line would come twice.
+    # If another library has set up the root logger, each line would be printed twice.
     logger.propagate = False
     try:
         yield
@@ -85,12 +100,12 @@ def library_lines() -> Iterator[None]:
 
 
 def keep_stdout_free() -> None:
-    """Print the library's lines on standard error: a program reads what is on standard output."""
+    """Print the library's lines on standard error, because a program reads standard output."""
     _lines.err = True
 
 
 def show(renderable: object, *, err: bool = False) -> None:
-    """Print text or something of rich's, as wide as the terminal; `err`: to standard error."""
+    """Print text or one of rich's objects as wide as the terminal. With `err`, print it on standard error."""
     from rich.console import Console
 
     Console(stderr=err).print(renderable)

@@ -1,4 +1,4 @@
-"""pct sweep, pct floor: many trainings for one answer."""
+"""Implements pct sweep and pct floor, which train many times to measure one thing."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pct_mlops.config import Recipe
     "--losses",
     callback=empty_is_none,
     metavar="NAMES",
-    help="Presets with commas between, or all; see 'pct list losses'.",
+    help="Presets separated by commas, or all; see 'pct list losses'.",
 )
-@click.option("--seeds", default="3", show_default=True, metavar="N", help="Trainings of each method.")
-@click.option("--warm-start/--cold-start", help="Each loss also from the weights of production. Default: cold only.")
+@click.option("--seeds", default="3", show_default=True, metavar="N", help="Number of trainings of each method.")
+@click.option("--warm-start/--cold-start", help="Also train each loss from production's weights. Default: cold only.")
 @click.option(
     "--controls/--no-controls",
     default=True,
-    help="Focal losses also without focus at the same total weight, and with the focus shuffled. Default: yes.",
+    help="Also train focal losses without focus at the same total weight, and with shuffled focus. Default: yes.",
 )
-@click.option("--output", callback=empty_is_none, metavar="DIR", help="Write the tables here too.")
+@click.option("--output", callback=empty_is_none, metavar="DIR", help="Also write the tables here.")
 @click.option("--num-processes", callback=empty_is_none, metavar="N", help="Processes on this machine (one a GPU).")
 @overrides
 @tracking_uri
@@ -45,10 +45,12 @@ def sweep(
 ) -> None:
     """Compare losses against production over several seeds.
 
-    Every training becomes a run below one parent run, which holds the table (mean and standard deviation of accuracy,
-    NFR and PFR on test) and a picture. Seeds change initial weights and order, never the data split. No version is
-    registered and nothing is tuned: each preset keeps its own numbers, and the recipe's apply to the recipe's own loss.
-    The same command goes on where it was stopped. Exit code 2: a training failed; the others are in the table.
+    Every training becomes a run below one parent run. The parent holds a picture and the table: mean and standard
+    deviation of accuracy, NFR and PFR on test. Seeds change initial weights and order, never the data split.
+
+    No version is registered and nothing is tuned. Each preset keeps its own numbers, and the recipe's apply only to the
+    recipe's own loss. The same command continues a sweep that was stopped. Exit code 2: a training failed, and the
+    others are in the table.
 
     \b
     Examples:
@@ -75,7 +77,7 @@ def sweep(
 
 @click.command()
 @click.argument("recipe", required=False, callback=empty_is_none)
-@click.option("--seeds", default="5", show_default=True, metavar="N", help="Trainings, 2 or more.")
+@click.option("--seeds", default="5", show_default=True, metavar="N", help="Number of trainings, at least 2.")
 @click.option("--num-processes", callback=empty_is_none, metavar="N", help="Processes on this machine (one a GPU).")
 @overrides
 @tracking_uri
@@ -84,9 +86,10 @@ def floor(
 ) -> None:
     """Measure what retraining alone flips.
 
-    The recipe of the model in production is trained again with other seeds, and every pair of these equals is compared
-    on test. The result is kept with the registered model; 'pct gate' shows it beside a candidate's NFR. RECIPE is a
-    file or a version (name@production), and may be left out where one model is in production.
+    The recipe of the model in production is trained again with other seeds. Each pair of the retrained models is
+    compared on test. The result is kept with the registered model, and 'pct gate' shows it beside a candidate's NFR.
+
+    RECIPE is a file or a version (name@production). It may be left out if only one model is in production.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""pct compare, pct ensemble: prediction tables."""
+"""Implements pct compare and pct ensemble, which read prediction tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pct_mlops.predictions import ReadOptions
 @click.argument("old")
 @click.argument("new")
 @click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
-@click.option("--json", "json_file", type=ReportFile(), metavar="FILE", help="Write the metrics here too; - is stdout.")
+@click.option("--json", "json_file", type=ReportFile(), metavar="FILE", help="Also write metrics here; - is stdout.")
 @reading_options()
 @tracking_uri
 def compare(
@@ -31,8 +31,9 @@ def compare(
 ) -> None:
     """Show what changes when NEW replaces OLD.
 
-    Accuracy, flips and every other metric with its bounds. A file may come from any program: .parquet, .csv, .tsv,
-    .jsonl, .npz or a folder of parts, with columns id, label and prediction, or the probabilities of every class.
+    The table holds accuracy, flips and every other metric with its bounds. A file may come from any program: .parquet,
+    .csv, .tsv, .jsonl, .npz or a folder of parts. Its columns are id, label and prediction, or the probabilities of
+    every class.
 
     \b
     Examples:
@@ -80,7 +81,7 @@ def ensemble(
     """
     if output.suffix != ".parquet":
         raise ConfigError(
-            f"The mean is written to a file first, and {output} is none: name it, for example mean.parquet."
+            f"OUTPUT comes first and is a .parquet file, and {output} is not: name it, for example, mean.parquet."
         )
     from pct_mlops.workflows.runtime.atomic_files import keep_off
     from pct_mlops.workflows.tables.compare_sources import mean_of

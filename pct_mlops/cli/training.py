@@ -1,4 +1,4 @@
-"""pct train, pct score."""
+"""Implements pct train and pct score."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ DEFAULT_RECIPE = "projects/fashion_mnist/recipe.yaml"
 @click.argument("recipe", default=DEFAULT_RECIPE, metavar="[RECIPE]")
 @click.option("--loss", callback=empty_is_none, metavar="NAME", help="Loss preset; 'pct list losses' shows them.")
 @click.option(
-    "--arch", callback=empty_is_none, metavar="NAME", help="Another architecture, with its default arguments."
+    "--arch", callback=empty_is_none, metavar="NAME", help="Use this architecture, with its default arguments."
 )
-@click.option("--epochs", callback=empty_is_none, metavar="N", help="Passes over the training data.")
-@click.option("--model-name", callback=empty_is_none, metavar="NAME", help="Registered model to make a version of.")
+@click.option("--epochs", callback=empty_is_none, metavar="N", help="Number of passes over the training data.")
+@click.option("--model-name", callback=empty_is_none, metavar="NAME", help="Registered model to add a version to.")
 @click.option("--num-processes", callback=empty_is_none, metavar="N", help="Processes on this machine (one a GPU).")
-@click.option("--teachers", callback=empty_is_none, metavar="N", help="Models of its own to train first, for elodi.")
-@click.option("--resume", is_flag=True, help="Go on from the last complete checkpoint of this very recipe.")
+@click.option("--teachers", callback=empty_is_none, metavar="N", help="Models to train first, as teachers for elodi.")
+@click.option("--resume", is_flag=True, help="Go on from the last complete checkpoint of this recipe.")
 @overrides
 @tracking_uri
 def train(
@@ -46,7 +46,7 @@ def train(
 ) -> None:
     """Train a candidate against production.
 
-    It is scored on val and test and registered as a version with the alias @candidate.
+    It is scored on val and test, and registered as a version with the alias @candidate.
 
     \b
     Examples:
@@ -65,7 +65,7 @@ def train(
         "model_name": model_name,
         "teacher.num_members": teachers,
     }
-    # --set comes last: the most specific wins.
+    # --set comes last, so that it wins over the other options.
     words = [f"{key}={value}" for key, value in given.items() if value] + overrides
     read = Recipe.read(recipe, (_without_another_loss(recipe, loss) if loss else []) + words)
     in_processes(click.get_current_context(), num_processes)
@@ -77,8 +77,8 @@ def train(
 @click.command()
 @click.argument("model")
 @click.option("--split", type=click.Choice(["test", "val", "train"]), default="test", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), help="Write the table here and not to the registry.")
-@click.option("--recipe", callback=empty_is_none, metavar="FILE", help="Instead of the model's own recipe.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write the table here, and not to the registry.")
+@click.option("--recipe", callback=empty_is_none, metavar="FILE", help="Use this recipe instead of the model's own.")
 @click.option(
     "--data", callback=empty_is_none, metavar="FILE", help="Labelled examples: .csv, .tsv, .parquet, .jsonl or .npz."
 )
@@ -102,14 +102,14 @@ def score(
     overrides: list[str],
     tracking_uri: str | None,
 ) -> None:
-    """Predict with MODEL, and store that with it.
+    """Score MODEL and store its predictions with it.
 
     MODEL is a registered version or a checkpoint: a folder, or a .pth.tar of torchvision's layout. The data are those
-    of its own recipe; --set data.root=... points elsewhere.
+    of its own recipe. --set data.root=... points elsewhere.
 
     With --data, MODEL is a version of any flavour that has a signature. The file has a column for the id and the label
-    of each example, and the columns that the model takes; .npz has arrays of these names and 'images'. Nothing that
-    came with a model is run, unless you trust its authors and say --allow-code.
+    of each example, and the columns that the model takes. An .npz file has arrays of these names and 'images'. Nothing
+    that came with a model is run, unless you trust its authors and say --allow-code.
 
     \b
     Examples:
@@ -160,7 +160,10 @@ def _show_scored(table: Predictions, model: str, split: str, output: Path | None
 
 
 def _without_another_loss(recipe: str, loss: str) -> list[str]:
-    """Overrides that drop the recipe's numbers of its own loss where another is asked for: they mean nothing to it."""
+    """Return overrides that drop the recipe's settings of its own loss, if another loss is asked for.
+
+    The other loss does not know them.
+    """
     own = read_yaml(recipe).get("objective")
     if not isinstance(own, dict) or own.get("loss", "none") == loss:
         return []

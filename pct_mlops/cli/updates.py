@@ -1,4 +1,7 @@
-"""pct interpolate, pct update-predictions, pct import: updates without training, and tables of the original."""
+"""Implements pct interpolate, pct update-predictions and pct import.
+
+They update a model or its labels without training, and read tables of the original code.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _file(name: str, text: str) -> Callable[..., Any]:
-    """An option that takes a path; '' is none."""
+    """Return an option that takes a path. An empty text counts as not given."""
     return click.option(name, callback=empty_is_none, metavar="FILE", help=text)
 
 
@@ -27,33 +30,37 @@ def _grid(context: click.Context, parameter: click.Parameter, value: str | None)
     try:
         return [float(word) for word in value.split(",")]
     except ValueError:
-        raise ConfigError(f"--grid '{value}' is no list of numbers: write for example --grid 0,0.25,0.5.") from None
+        raise ConfigError(f"--grid '{value}' is not a list of numbers: write for example --grid 0,0.25,0.5.") from None
 
 
 @click.command()
 @click.argument("old")
 @click.argument("new")
 @click.option(
-    "--steps", type=click.IntRange(2, 1001), default=11, show_default=True, help="Even shares of OLD, 0 and 1 included."
+    "--steps",
+    type=click.IntRange(2, 1001),
+    default=11,
+    show_default=True,
+    help="Number of even shares of OLD, from 0 to 1.",
 )
-@click.option("--grid", callback=_grid, metavar="LIST", help="These shares of OLD instead, for example 0,0.1,0.25.")
+@click.option("--grid", callback=_grid, metavar="LIST", help="Use these shares of OLD instead, for example 0,0.1,0.25.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, 1),
     default=0.002,
     show_default=True,
-    help="Accuracy on val that may be lost against NEW.",
+    help="Accuracy on val that a mix may lose against NEW.",
 )
 @click.option(
     "--batches",
     type=click.IntRange(1),
     default=50,
     show_default=True,
-    help="Training batches that BatchNorm statistics are estimated on.",
+    help="Number of training batches to estimate BatchNorm statistics on.",
 )
-@click.option("--register", is_flag=True, help="Make the choice a version of the model, with the alias candidate.")
-@_file("--plot", "Write the curve here, as a web page.")
-@_file("--json", "Write the numbers here too.")
+@click.option("--register", is_flag=True, help="Register the chosen mix as a version, with the alias candidate.")
+@_file("--plot", "Write the curve here as a web page.")
+@_file("--json", "Also write the numbers here.")
 @overrides
 @tracking_uri
 def interpolate(
@@ -72,8 +79,8 @@ def interpolate(
 ) -> None:
     """Mix two versions' weights: fewer flips, no training.
 
-    For a NEW that was fine-tuned from OLD. Each mix is judged on val; the one with the lowest NFR whose accuracy stays
-    within the tolerance is chosen, and reported on test.
+    NEW should be fine-tuned from OLD. Each mix is judged on val. Among those whose accuracy stays within the tolerance,
+    the one with the lowest NFR is chosen and reported on test.
 
     \b
     Examples:
@@ -119,15 +126,17 @@ def interpolate(
     "--cost-ratio",
     callback=empty_is_none,
     metavar="X",
-    help="With cr: change a label only when the better one is X times as likely.  [default: 2]",
+    help="With cr: change a label only if the other one is X times as likely.  [default: 2]",
 )
 @click.option(
-    "--smoothing", type=float, help="Added to every cell of the confusions.  [default: 1 / number of classes]"
+    "--smoothing",
+    type=float,
+    help="Added to every cell of the confusion matrices.  [default: 1 / number of classes]",
 )
-@_file("--stored-val", "Val predictions of the stored labels' model.  [default: the version's own]")
+@_file("--stored-val", "Val predictions of the model that made the stored labels.  [default: the version's own]")
 @_file("--new-val", "Val predictions of the new model.  [default: the version's own]")
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
-@_file("--json", "Write the metrics here too.")
+@_file("--json", "Also write the metrics here.")
 @reading_options()
 @tracking_uri
 def update_predictions(
@@ -146,10 +155,10 @@ def update_predictions(
     classes: str | None,
     tracking_uri: str | None,
 ) -> None:
-    """Update STORED labels by NEW where that is worth it.
+    """Update STORED labels by NEW where that helps.
 
-    Each example's label is believed by both models' confusion matrices on val. The stored label gives way to the
-    likeliest one (mb), only where that makes the belief surer (mbme), or only where it is clearly likelier (cr).
+    Both models' confusion matrices on val say how likely each label is. The likeliest one replaces the stored
+    label: always (mb), only if it is then more certain (mbme), or only if it is clearly likelier (cr).
 
     \b
     Examples:
@@ -194,7 +203,7 @@ def update_predictions(
 @_file("--ids", "sample_ids of a .result file, one a line.  [default: SPLIT/000000, ...]")
 @reading_options("What the predictions are on.  [default: test]")
 @click.option("--model-name", callback=empty_is_none, metavar="NAME", help="[default: the file's name]")
-@click.option("--dataset", default="", metavar="NAME", help="Kept in the table.")
+@click.option("--dataset", default="", metavar="NAME", help="Data set, kept in the table.")
 def import_result(
     *,
     file: Path,
@@ -209,7 +218,7 @@ def import_result(
     """Turn a FILE of predictions into a table.
 
     FILE comes from any program (.parquet, .csv, .tsv, .jsonl, .npz, a folder of parts), or is a .result file of the
-    original code, of which nothing is run. The other verbs read all of these as they are.
+    original code. A file that would run code is refused. The other verbs read all of these directly.
 
     \b
     Examples:
@@ -233,7 +242,7 @@ def _ratio(strategy: str, text: str | None) -> float:
         return 2.0 if strategy == "cr" else 1.0
     if strategy != "cr":
         raise ConfigError(
-            f"--cost-ratio goes with --strategy cr, and the strategy is {strategy}: leave one of them out."
+            f"--cost-ratio goes with --strategy cr, and the strategy is {strategy}: leave it out, or choose cr."
         )
     try:
         return float(text)

@@ -1,4 +1,4 @@
-"""Old against new: the 2x2 of flips, metrics with bounds, slices, and the flips themselves."""
+"""Compares two prediction tables: the 2x2 of flips, metrics with bounds, slices, and the flips themselves."""
 
 from pct_mlops.comparison.compare import Comparison, compare
 from pct_mlops.comparison.example_inputs import example_rows

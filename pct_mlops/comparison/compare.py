@@ -1,4 +1,4 @@
-"""Old against new: counts, metrics with bounds, and pages of flips."""
+"""Compares an old with a new prediction table: counts, metrics with bounds, and pages of flips."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def compare(
     apart: Collection[str] = (),
     costs: Mapping[str, float] | None = None,
 ) -> Comparison:
-    """Join two prediction tables by sample_id and count.
+    """Join two prediction tables by sample_id and count their flips.
 
     Args:
         old: the table of the model in use.
         new: the table of its replacement, about the same examples and classes.
         slices: a CSV or Parquet file with further slice columns by sample_id.
-        apart: ids whose negative flips are left out of flip rates.
-        costs: of a flip by class name, for weighted_nfr; classes that are not named cost 1.
+        apart: ids of examples whose negative flips are left out of flip rates.
+        costs: cost of a flip by class name, for weighted_nfr; classes that are not named cost 1.
 
     Returns:
         The comparison: counts, metrics with bounds, classes, slices, and pages of flips.
 
     Raises:
-        PctError: the tables are not comparable, and what differs; or a file, class or cost does not fit.
+        PctError: the tables are not comparable (the message says what differs), or a file, class or cost does not fit.
 
     Example:
         >>> from pct_mlops import Predictions, compare
@@ -64,7 +64,7 @@ def compare(
     connection = sql.connect()
     try:
         new.pairs(old, connection).create_view("pairs")
-        # Where both tables have a column, the new one's counts; SQL knows no difference between a and A.
+        # If both tables have a column, that of the new one counts. SQL does not tell a from A.
         known = {name.lower() for name in new.info.slices}
         own = dict.fromkeys(new.info.slices, "new_table")
         own |= {name: "old_table" for name in old.info.slices if name.lower() not in known}
@@ -76,21 +76,21 @@ def compare(
     pairs = Pairs(connection, columns, apart, by_index, sql.show_progress)
     own_costs = dict(costs) if costs is not None else None
     comparison = Comparison(old.info, new.info, pairs, joined, apart=frozenset(apart), costs=own_costs)
-    # Some tables lie in a temporary file that goes with its handle, and later questions read them again.
+    # Keep the handles: some tables lie in a temporary file that goes with its handle, and later queries read it again.
     comparison.tables = (old, new)
-    # The tables were found to be about the same examples by sums of hashes; the join itself is the proof.
+    # So far only sums of hashes say that the tables are about the same examples. The join itself proves it.
     pairing.check_joined(comparison.counts.total, new.info)
     return comparison
 
 
 class Comparison:
-    """Two comparable tables, counted once; `compare` makes it. Counts are in memory, flips are queried. Thread-safe.
+    """Two comparable tables and their counts, made by `compare`. Single flips are queried when needed. Thread-safe.
 
     Attributes:
         old: what the old table says about itself.
         new: what the new table says about itself.
-        apart: ids whose negative flips do not count in flip rates.
-        costs: of a flip by class name; None where there are none.
+        apart: ids of examples whose negative flips do not count in flip rates.
+        costs: cost of a flip by class name; None where there are none.
         slices_path: the joined file of slices, with its `joined_columns`; `num_without_slices` examples are not in it.
 
     Example:
@@ -124,20 +124,20 @@ class Comparison:
 
     @property
     def counts(self) -> FlipCounts:
-        """The 2x2 over all examples, flips that were set apart included."""
+        """The 2x2 over all examples, including flips that were set apart."""
         return counts_of(self._overall)
 
     @property
     def apart_counts(self) -> int:
-        """How many negative flips were set apart."""
+        """Number of negative flips that were set apart."""
         return int(self._overall.apart)
 
     @cached_property
     def is_copy(self) -> bool:
-        """Whether both tables say the same of every example, to the last bit of each confidence.
+        """True if both tables say the same of every example, to the last bit of each confidence.
 
-        Two models do not: one table is a copy of the other, under whatever name. Where all confidences are one number
-        they tell models apart no better than the predictions do, and the answer is no.
+        No two models do that, so one table is a copy of the other, whatever its name. It is False where all confidences
+        are one number, because then they say nothing about which model made them.
         """
         overall = self._overall
         if overall.negative_flips or overall.positive_flips or overall.both_wrong_changed:
@@ -151,11 +151,11 @@ class Comparison:
         return self._pairs.slice_columns
 
     def metric(self, name: str) -> Metric:
-        """What a metric is; PctError for an unknown name."""
+        """Return the definition of a metric, or raise PctError for an unknown name."""
         return metric(name)
 
     def metrics(self, *, every: bool = False) -> tuple[Metric, ...]:
-        """Metrics in the order in which people read them; `every`: also those that take another pass over the rows."""
+        """Return the metrics in reading order. With `every`, also those that take another pass over the rows."""
         return tuple(
             item
             for item in METRICS.values()
@@ -163,7 +163,7 @@ class Comparison:
         )
 
     def lacking(self, name: str) -> str:
-        """Say which table lacks what a metric needs; empty where neither does."""
+        """Say which table lacks what a metric needs. Return "" where neither does."""
         return metric(name).lacking({"old": self.old.columns, "new": self.new.columns})
 
     def estimate(
@@ -175,10 +175,10 @@ class Comparison:
         scale: float = 1.0,
         slice: tuple[str, str] | None = None,
     ) -> Estimate:
-        """A metric overall or among the examples of one target class, of one slice (column, value), or of both.
+        """Estimate a metric over all examples, or over those of a target class, of a slice (column, value), or of both.
 
-        Bounds are one-sided at `confidence`. `scale` answers "what if": the bounds that the same observed rates would
-        have on `scale` times as many examples.
+        Bounds are one-sided at `confidence`. They are those that the same observed rates would have on `scale` times as
+        many examples. Raises PctError for an unknown metric, class or slice.
         """
         definition = metric(name)
         if not (0 < confidence < 1 and 0 < scale < math.inf):
@@ -197,20 +197,20 @@ class Comparison:
         return Estimate(name, value, lower, upper, confidence, *counts)
 
     def classes(self, slice: tuple[str, str] | None = None) -> list[ClassCounts]:
-        """Every class in the order of its index, also those without examples; of all examples, or of one slice."""
+        """Return the 2x2 of every class, even without examples, in the order of indices: over all, or in one slice."""
         names = enumerate(self.new.class_names)
         return [ClassCounts(index, name, counts_of(self._totals(index, slice))) for index, name in names]
 
     def slices(self, column: str) -> list[SliceCounts]:
-        """Every value of a column with its 2x2, in the order of the values; PctError says which columns there are."""
+        """Return the 2x2 of every value of a column, in the order of values. Raises PctError for an unknown column."""
         found = self._pairs.slice_totals(column)
         return [SliceCounts(column, str(value), counts_of(totals)) for (value, _), totals in found.items()]
 
     def find_slices(self, confidence: float = 0.95, *, limit: int = 20, min_support: int = 30) -> list[SliceExcess]:
-        """Slices of any column that flip more than the rest of the examples, the surest first.
+        """Find the slices of any column that flip more than the rest of the examples, the surest first.
 
-        Intervals and p-values are corrected for every slice with `min_support` examples that was looked at. Columns of
-        too many values to be slices are left out.
+        Bounds and p-values are corrected for the number of slices that were searched: those with `min_support` examples
+        or more. Columns with too many values to be slices are left out.
         """
         parts = [
             (column, str(value), part)
@@ -221,11 +221,11 @@ class Comparison:
         return excesses(parts, self._overall, confidence, limit)
 
     def mcnemar(self) -> float:
-        """Two-sided exact p-value of McNemar's test: of net accuracy, and so no evidence of a low NFR."""
+        """Return the two-sided exact p-value of McNemar's test. It is about net accuracy: no evidence of a low NFR."""
         return mcnemar_exact(int(self._overall.positive_flips), int(self._overall.negative_flips))
 
     def flip_matrix(self) -> list[FlipCell]:
-        """Negative flips by target and wrong new class, the most frequent first; empty cells are left out."""
+        """Count negative flips by target and wrong new class, the most frequent first. Empty cells are left out."""
         return [FlipCell(*row) for row in self._pairs.query(FLIP_MATRIX)]
 
     def flips(
@@ -237,7 +237,7 @@ class Comparison:
         offset: int = 0,
         **filters: Any,
     ) -> list[FlipRow]:
-        """One page of examples whose prediction changed; kinds: negative, positive, both_wrong, all.
+        """Return one page of examples whose prediction changed. Kinds are negative, positive, both_wrong and all.
 
         `filters` are those of FlipFilter: target, old_prediction, new_prediction, slice, type_, confidence_range,
         sample_ids, not_sample_ids, text.
@@ -247,22 +247,22 @@ class Comparison:
         return [FlipRow(*row) for row in self._pairs.query(query, {**values, **page})]
 
     def num_flips(self, kind: str = "negative", **filters: Any) -> int:
-        """How many examples the same filter of `flips` would show in all."""
+        """Count the examples that all pages of `flips` with the same filters show together."""
         where, values = self._condition(FlipFilter(kind, **filters))
         return int(self._pairs.query(f"SELECT count(*) FROM changed WHERE {where}", values)[0][0])
 
     def example(self, sample_id: str) -> FlipRow | None:
-        """One example, whether its prediction changed or not; None when the tables do not hold it."""
+        """Return one example, whether its prediction changed or not, or None when the tables do not hold it."""
         rows = self._pairs.query(ONE_EXAMPLE, {"sample_id": sample_id})
         return FlipRow(*rows[0]) if rows else None
 
     def flipped(self, sample_ids: Collection[str]) -> list[str]:
-        """Those of these ids that are negative flips, sorted."""
+        """Return those of these ids that are negative flips, sorted."""
         where, values = self._condition(FlipFilter(sample_ids=sample_ids))
         return [row[0] for row in self._pairs.query(f"SELECT sample_id FROM changed WHERE {where} ORDER BY 1", values)]
 
     def absent(self, sample_ids: Collection[str]) -> list[str]:
-        """Those of these ids that the tables do not hold, sorted."""
+        """Return those of these ids that the tables do not hold, sorted."""
         given = "SELECT unnest($ids::VARCHAR[]) AS id"
         query = f"SELECT id FROM ({given}) WHERE id NOT IN (SELECT sample_id FROM new_table)"
         return sorted(row[0] for row in self._pairs.query(query, {"ids": list(sample_ids)}))

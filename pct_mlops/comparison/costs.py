@@ -1,4 +1,4 @@
-"""What a flip costs, by class."""
+"""Looks up the cost of a flip by class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from pct_mlops.config.policy_files import to_cost
 
 
 def costs_by_index(names: tuple[str, ...], costs: Mapping[str, float] | None) -> list[float] | None:
-    """Cost of a flip by class index; PctError for a class that does not exist."""
+    """Return the cost of a flip by class index, or None without `costs`. A class that is not named costs 1.
+
+    Raises:
+        PctError: `costs` names a class that does not exist, or a cost does not fit.
+    """
     if costs is None:
         return None
     for name in costs:

@@ -1,4 +1,4 @@
-"""Single flips, a page at a time: filtered, sorted and cut in SQL."""
+"""Writes the SQL that filters, sorts and pages single flips."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ SORTS = {
     "sample_id": "sample_id",
 }
 MAX_PAGE = 10_000
-MAX_SLICE_VALUE = 1000  # characters that an address may give for one
+MAX_SLICE_VALUE = 1000  # characters of a slice's value in an address, at most
 MAX_NEEDLE = 200  # characters of a text that is searched for
-# By how much the confidence in the target fell; as decimals, so that 0.4 - 0.3 is 0.1.
+# By how much the confidence in the target fell. Decimals make sure that 0.4 - 0.3 is 0.1.
 FALL = "old_label_confidence::DECIMAL(9, 6) - new_label_confidence::DECIMAL(9, 6)"
 _TYPES = {1: f"kind = 'negative' AND {FALL} <= 0.1", 2: f"kind = 'negative' AND {FALL} >= 0.5"}
 
@@ -37,7 +37,7 @@ _COLUMNS = (
     "sample_id, label, old_prediction, new_prediction, old_confidence, new_confidence, "
     "old_label_confidence, new_label_confidence"
 )
-# Only changed answers can be flips, and they are few: kept apart, a page never touches the rest again.
+# Only changed predictions can be flips, and they are few. In a table of their own, a page never reads the rest again.
 CREATE_CHANGED = f"""
 CREATE TABLE changed AS
 SELECT {_COLUMNS},
@@ -67,18 +67,18 @@ FROM pairs
 
 @dataclass(frozen=True)
 class FlipRow:
-    """One example; classes are indices, confidences lie in [0, 1] and are None where a table has none.
+    """One example as both models see it. Classes are indices, confidences lie in [0, 1] and are None where not known.
 
     Attributes:
-        sample_id: of the tables.
+        sample_id: id of the example in the tables.
         label: the target class.
-        old_prediction: the class that the old model said.
-        new_prediction: the class that the new model said.
-        old_confidence: of the old model in its prediction.
-        new_confidence: of the new model in its prediction.
-        old_label_confidence: of the old model in the target class.
-        new_label_confidence: of the new model in the target class.
-        kind: negative, positive or both_wrong, and both_right where nothing flipped.
+        old_prediction: the class that the old model predicts.
+        new_prediction: the class that the new model predicts.
+        old_confidence: confidence of the old model in its prediction.
+        new_confidence: confidence of the new model in its prediction.
+        old_label_confidence: confidence of the old model in the target class.
+        new_label_confidence: confidence of the new model in the target class.
+        kind: negative, positive or both_wrong; both_right where both models are right.
 
     Example:
         >>> from pct_mlops import Predictions, compare
@@ -114,11 +114,19 @@ class TextSearch:
 
 @dataclass(frozen=True)
 class FlipFilter:
-    """Which examples whose prediction changed. Classes are indices; None is any.
+    """Filter of the examples whose prediction changed. None filters nothing.
 
-    slice: (column, value); type_: 1 (target confidence fell by at most 0.1) or 2 (by at least 0.5), of negative flips;
-    confidence_range: lowest and highest confidence of the new model; sample_ids: only these; not_sample_ids: not these.
-    text: only those whose text contains something.
+    Attributes:
+        kind: negative, positive, both_wrong or all.
+        target: index of the target class.
+        old_prediction: index of the class that the old model predicts.
+        new_prediction: index of the class that the new model predicts.
+        slice: (column, value) of a slice.
+        type_: negative flips whose target confidence fell by at most 0.1 (1), or by at least 0.5 (2).
+        confidence_range: lowest and highest confidence of the new model in its prediction.
+        sample_ids: ids of which the example must be one.
+        not_sample_ids: ids of which the example must be none.
+        text: a part of the example's text.
     """
 
     kind: str = "negative"
@@ -133,15 +141,15 @@ class FlipFilter:
     text: TextSearch | None = None
 
     def to_query(self, classes: Sequence[str], slice_values: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Write the filter as parameters of the explorer's address, defaults left out; `from_query` reads them.
+        """Write the filter as parameters of the explorer's address, without defaults. `from_query` reads them.
 
         Args:
-            classes: What the classes are called, in their order; no two alike.
-            slice_values: The values of the slice column by what they are called; None where a value is its own name.
+            classes: Names of the classes in their order, no two alike.
+            slice_values: Names of the slice column's values -> values; None where a value is its own name.
 
         Returns:
             Parameter -> text. Confidences are whole percents. Of `sample_ids` and `not_sample_ids` the address says
-            only which is given ("reviewed": yes or no): the ids are those of the reviewers' marks.
+            only which is given ("reviewed": yes or no), because the ids are those of the reviewers' marks.
         """
         wanted = {"target": self.target, "answer": self.new_prediction, "was": self.old_prediction}
         found = {name: classes[index] for name, index in wanted.items() if index is not None}
@@ -170,13 +178,13 @@ class FlipFilter:
         *,
         marked: Collection[str] = (),
     ) -> FlipFilter:
-        """Read what `to_query` wrote; a parameter that names nothing is passed over, as an old link may hold one.
+        """Read what `to_query` wrote. A parameter that names nothing is ignored, because an old link may hold one.
 
         Args:
             query: Parameters of an address; a "column" must be one that the tables have.
-            classes: What the classes are called, in their order.
-            slice_values: The values of that column by what they are called; None: any text is one.
-            marked: Examples that carry a reviewer's mark, for "reviewed".
+            classes: Names of the classes in their order.
+            slice_values: Names of that column's values -> values; None: any text is a value.
+            marked: Ids of examples that carry a reviewer's mark, for "reviewed".
         """
 
         def index(name: str) -> int | None:
@@ -198,7 +206,10 @@ class FlipFilter:
         )
 
     def condition(self) -> tuple[str, dict[str, Any]]:
-        """The WHERE clause, without the slice, and its parameters; columns come from here, values from outside."""
+        """Return the WHERE clause, without the slice, and its parameters. PctError: the kind or type does not exist.
+
+        The text holds only names from this module. Values from outside are parameters.
+        """
         if self.kind not in KINDS:
             raise unknown("kind of flip", self.kind, list(KINDS))
         if self.type_ is not None and self.type_ not in _TYPES:
@@ -223,7 +234,7 @@ class FlipFilter:
 
 
 def percent_range(text: str, whole: tuple[int, int] = (0, 100)) -> tuple[int, int] | None:
-    """Two whole numbers inside `whole`, written "20-90"; None where the text is none."""
+    """Read two whole numbers inside `whole`, written as "20-90". Return None for any other text."""
     low, _, high = text.partition("-")
     if not (low.isascii() and low.isdigit() and high.isascii() and high.isdigit() and len(text) < 20):
         return None
@@ -231,13 +242,13 @@ def percent_range(text: str, whole: tuple[int, int] = (0, 100)) -> tuple[int, in
 
 
 def _confidence_range(text: str) -> tuple[float, float] | None:
-    """As fractions; None for all of them, which filters nothing."""
+    """Read a range of percents as fractions. Return None for the whole range, because it filters nothing."""
     found = percent_range(text)
     return None if found in (None, (0, 100)) else (found[0] / 100, found[1] / 100)
 
 
 def page_query(where: str, sort: str, limit: int, offset: int) -> tuple[str, dict[str, Any]]:
-    """The query of one page; PctError for an unknown order or an impossible page."""
+    """Return the query of one page and its parameters, or raise PctError for an unknown order or an impossible page."""
     if sort not in SORTS:
         raise unknown("order of flips", sort, list(SORTS))
     if not (0 < limit <= MAX_PAGE and offset >= 0):

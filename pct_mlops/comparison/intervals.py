@@ -1,8 +1,8 @@
-"""One-sided confidence bounds for shares and for paired changes.
+"""Computes one-sided confidence bounds for shares, paired changes and weighted sums, and McNemar's test.
 
-Reading many bounds at once: a statement that *all* classes stay inside their limits needs no correction, because it is
-wrong only when the worst class passes by luck (intersection-union test, Berger 1982). A statement that accuses *some*
-class needs one, because the more classes are looked at, the more of them look bad by luck.
+Several bounds at once: the statement that *all* classes stay inside their limits needs no correction, because it is
+wrong only when the worst class passes by chance (intersection-union test, Berger 1982). The statement that *some* class
+is outside needs one, because of many classes some look bad by chance.
 """
 
 from __future__ import annotations
@@ -12,11 +12,17 @@ from collections.abc import Callable
 
 
 def clopper_pearson(successes: float, trials: float, confidence: float) -> tuple[float, float]:
-    """Exact lower and upper bound of a binomial share, each one-sided at `confidence` (Clopper and Pearson 1934).
+    """Return the exact lower and upper bound of a binomial share, each one-sided at `confidence`.
 
-    Counts may be fractional, for extrapolation; they are what the incomplete beta function interpolates.
+    Counts may be fractional, for extrapolation: the incomplete beta function interpolates between whole ones.
+    Source: Clopper and Pearson, Biometrika 26 (1934) 404-413.
+
+    Args:
+        successes: number of examples in the share.
+        trials: number of all examples.
+        confidence: of either bound by itself, between 0 and 1.
     """
-    # Imported here: it takes longer than all the rest, and readers of tables alone never need it.
+    # Imported here, because it takes longer than all the rest, and those who only read tables never need it.
     from scipy.special import betainccinv, betaincinv
 
     lower = 0.0 if successes <= 0 else float(betaincinv(successes, trials - successes + 1, 1 - confidence))
@@ -25,13 +31,19 @@ def clopper_pearson(successes: float, trials: float, confidence: float) -> tuple
 
 
 def tango(gained: float, lost: float, pairs: float, confidence: float) -> tuple[float, float]:
-    """Lower and upper bound of (gained - lost) / pairs, each one-sided at `confidence`.
+    """Return the lower and upper bound of (gained - lost) / pairs, each one-sided at `confidence`.
 
-    Score interval for the difference of paired proportions: T. Tango, Statistics in Medicine 17 (1998) 891-908,
-    eq. 4 and its constrained maximum-likelihood estimate, solved by bisection. `gained` and `lost` are the counts of
-    pairs that changed in either direction. Approximate: a bound at 0.95 covers 0.95 on average and the less, the fewer
-    pairs are expected to change, whatever their number: 0.947 at 100 changes, 0.927 at 10, at the very worst 0.90 at
-    four or five that nearly all go one way (enumerated exactly; the tests do at 60 pairs).
+    The bounds are approximate. At 0.95 they cover 0.95 on average, and less where few pairs are expected to change,
+    whatever the number of pairs. Coverage is 0.947 at 100 changes, 0.927 at 10, and at worst 0.90, at four or five
+    changes that nearly all go one way. These numbers are enumerated exactly, and the tests do so at 60 pairs.
+    Source: score interval for the difference of paired proportions, T. Tango, Statistics in Medicine 17 (1998) 891-908,
+    eq. 4 and its constrained maximum-likelihood estimate, solved by bisection.
+
+    Args:
+        gained: number of examples that only the new model gets right.
+        lost: number of examples that only the old model gets right.
+        pairs: number of all examples.
+        confidence: of either bound by itself, between 0 and 1.
     """
     from scipy.special import ndtri
 
@@ -45,10 +57,10 @@ def tango(gained: float, lost: float, pairs: float, confidence: float) -> tuple[
 
 
 def _tango_score(gained: float, lost: float, pairs: float, change: float) -> float:
-    """Standardised distance of the observed change from `change`; decreasing in `change`."""
+    """Return the standardised distance of the observed change from `change`. It falls as `change` rises."""
     linear = (2 * pairs - gained + lost) * change - gained - lost
     product = lost * change * (1 - change)
-    # Of the two forms of the quadratic's larger root, the one without cancellation.
+    # The larger root of the quadratic, in that of its two forms that avoids cancellation.
     root = math.sqrt(max(linear * linear + 8 * pairs * product, 0.0))
     share_lost = (root - linear) / (4 * pairs) if linear <= 0 else 2 * product / (root + linear)
     variance = pairs * (2 * share_lost + change * (1 - change))
@@ -71,12 +83,19 @@ def _bisect(score: Callable[[float], float], low: float, high: float, target: fl
 def fay_feuer(
     cost: float, squared_cost: float, whole: float, *, greatest: float, confidence: float
 ) -> tuple[float, float]:
-    """Lower and upper bound of a weighted sum of flips, cost / whole, each one-sided at `confidence`.
+    """Return the lower and upper bound of a weighted sum of flips, cost / whole, each one-sided at `confidence`.
 
-    Gamma interval for weighted sums of Poisson counts: M. Fay and E. Feuer, Statistics in Medicine 16 (1997) 791-801,
-    eq. 6 and 7; with equal weights it is the exact Poisson interval. Binomial counts vary less than Poisson ones of the
-    same mean, so it is wide rather than narrow; that is no proof, and the tests show its coverage by simulation. `cost`
-    sums the cost of every flip, `squared_cost` its square, `whole` that of every example; `greatest` is the largest.
+    With equal weights they are the exact Poisson interval. Binomial counts vary less than Poisson counts of the same
+    mean, so the bounds are wide rather than narrow. That is no proof, and the tests show their coverage by simulation.
+    Source: gamma interval for weighted sums of Poisson counts, M. Fay and E. Feuer, Statistics in Medicine 16 (1997)
+    791-801, eq. 6 and 7.
+
+    Args:
+        cost: sum of the costs of all flips.
+        squared_cost: sum of their squares.
+        whole: sum of the costs that all examples would have as flips.
+        greatest: the largest cost of one flip.
+        confidence: of either bound by itself, between 0 and 1.
     """
     from scipy.special import gammaincinv
 
@@ -92,9 +111,10 @@ def fay_feuer(
 
 
 def mcnemar_exact(gained: int, lost: int) -> float:
-    """Two-sided exact p-value of McNemar's test: are gains and losses equally likely? 1 where nothing changed.
+    """Return the two-sided exact p-value of McNemar's test, whose null hypothesis is that gains and losses are alike.
 
-    It speaks of net accuracy: a model that loses as many as it gains, however many, has p = 1.
+    It is 1 where nothing changed. The test is about net accuracy: a model that loses as many examples as it gains has
+    p = 1, however many these are.
     """
     from scipy.special import bdtr
 

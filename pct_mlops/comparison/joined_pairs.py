@@ -1,6 +1,7 @@
-"""The joined pair of tables in SQL: sums by class and by slice, calibration, changed examples. Nothing is read whole.
+"""Queries the joined pair of tables in SQL: sums by class and slice, calibration, changed examples.
 
-Whatever only some policies or views need (slices, calibration, single flips) is queried when it is asked for, once.
+No table is read into memory as a whole. Whatever only some policies or views need (slices, calibration, single flips)
+is queried once, when it is first asked for.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _MAX_GROUPS = 200_000
 NUM_BINS = 15
 
 _IS_APART = "old_right AND NOT new_right AND sample_id IN (SELECT sample_id FROM apart)"
-# One pass over the pairs. Confidences are added as decimals: exact, so the sum does not depend on the thread count.
+# One pass over the pairs. Decimals add up exactly, so the sum of confidences does not depend on the thread count.
 _CREATE_CELLS = f"""
 CREATE TABLE cells AS
 SELECT label, old_prediction, new_prediction, count(*) AS num,
@@ -54,8 +55,8 @@ SELECT label,
        sum(num_apart) FILTER (WHERE negative)
 FROM kinds GROUP BY label
 """
-# The same sums for the values of columns, each on its own, by class where that is asked for, and by cost so that they
-# can be weighed. Grouping sets: the join, which is most of the work, is made once for all columns.
+# The same sums for each value of each column: by class where that is asked for, and by cost so that they can be
+# weighed. Grouping sets make the join, which is most of the work, once for all columns.
 _SLICE_TOTALS = f"""
 WITH kinds AS (
     SELECT {{values}}, {{label}} AS class_index, {{cost}} AS cost, old_right, new_right,
@@ -85,7 +86,8 @@ count(*) FILTER (WHERE {side}_right), sum({side}_confidence::DECIMAL(18, 9)),
 sum((-ln(nullif({side}_label_confidence, 0)::DOUBLE))::DECIMAL(18, 9)),
 count(*) FILTER (WHERE {side}_label_confidence = 0)
 """
-# Both models in one pass: each row is of a bin of one of them. A table without confidences has one bin, NULL.
+# Both models in one pass: each row is a bin of one of them, and there the other's bin is NULL. A table without
+# confidences has one bin, NULL.
 _BINS = """
 WITH binned AS (SELECT {value} AS slice_value, {label} AS class_index, {old}, {new} FROM sliced)
 SELECT slice_value, class_index, grouping(old_bin) = 0, count(*), {old_sums}, {new_sums} FROM binned
@@ -97,9 +99,14 @@ Both = tuple[Calibration, Calibration]
 
 
 class Pairs:
-    """Views `pairs` and `sliced` on a connection, and what was counted of them. Safe to share between threads.
+    """Sums over the views `pairs` and `sliced` of a connection, each counted once. Safe to share between threads.
 
-    slice_columns: which table each column is from. apart: ids. costs: by class index. prepare: called on every cursor.
+    Args:
+        connection: has the views `pairs` and `sliced`.
+        slice_columns: slice column -> table that it comes from.
+        apart: ids of examples whose negative flips are left out of flip rates.
+        costs: cost of a flip by class index; None without costs.
+        prepare: called on every cursor before its query.
     """
 
     def __init__(
@@ -128,7 +135,7 @@ class Pairs:
             self.query(f"{create}, generate_subscripts($costs::DOUBLE[], 1) - 1 AS class_index", given)
 
     def classes(self) -> dict[int, Totals]:
-        """Sums by target class, of those that have examples."""
+        """Return the sums by target class, for the classes that have examples."""
         self.query(_CREATE_CELLS.format(is_apart=self._is_apart))
         totals = {row[0]: totals_of(row[1:]) for row in self.query(_CLASS_TOTALS)}
         if self._costs is None:
@@ -136,7 +143,7 @@ class Pairs:
         return {label: part.weighed(self._costs[label]) for label, part in totals.items()}
 
     def slice_totals(self, column: str, *, by_class: bool = False) -> dict[Scope, Totals]:
-        """Sums by (value, None), or by (value, class index)."""
+        """Return the sums of a column by (value, None), or with `by_class` by (value, class index)."""
         with self._lock:
             key = (column, by_class)
             if key not in self._slices:
@@ -145,7 +152,7 @@ class Pairs:
             return self._slices[key]
 
     def all_slices(self) -> dict[str, dict[Scope, Totals]]:
-        """Sums by value for every column that is not too fine, counted in one pass."""
+        """Return the sums by value for every column that is not too fine, counted in one pass."""
         with self._lock:
             known = {column for column, by_class in self._slices if not by_class}
             new = [name for name in self.slice_columns if name not in known and not self.is_too_fine(name)]
@@ -156,7 +163,7 @@ class Pairs:
             return {name: self._slices[name, False] for name in self.slice_columns if (name, False) in self._slices}
 
     def calibration(self, column: str | None, *, by_class: bool = False) -> dict[Scope, Both]:
-        """Calibration of the old and the new model by value of a column (None: over all) and by class."""
+        """Return the calibration of the old and the new model by value of a column (None: over all) and by class."""
         with self._lock:
             key = (column, by_class)
             if key not in self._bins:
@@ -166,7 +173,7 @@ class Pairs:
             return self._bins[key]
 
     def changed_slices(self, column: str) -> str:
-        """The name of a table (sample_id, slice_value) of the changed examples."""
+        """Make a table (sample_id, slice_value) of the changed examples, and return its name."""
         with self._lock:
             self.check_slice(column)
             name = f"changed_slice_{self.slice_columns.index(column)}"
@@ -177,11 +184,11 @@ class Pairs:
             )
 
     def changed(self) -> str:
-        """The name of the table of changed examples."""
+        """Make the table of changed examples, and return its name."""
         return self.table("changed", CREATE_CHANGED)
 
     def table(self, name: str, create: str, values: Mapping[str, Any] | None = None) -> str:
-        """Make a table once."""
+        """Make a table, if it is not there yet, and return its name."""
         with self._lock:
             if name not in self._tables:
                 self.query(create, values)
@@ -189,18 +196,18 @@ class Pairs:
             return name
 
     def query(self, query: str, values: Mapping[str, Any] | None = None) -> list[Any]:
-        """All rows; PctError when the tables have gone."""
-        # A cursor of its own for every call: one connection must not be used by two threads at once.
+        """Return all rows of a query, or raise PctError when the tables have gone."""
+        # Every call has its own cursor, because two threads must not use one connection at once.
         try:
             with self._connection.cursor() as cursor:
                 self._prepare(cursor)
                 return cursor.execute(query, values or {}).fetchall()
         except duckdb.Error as error:
             first = str(error).strip().split("\n", 1)[0]
-            raise TableError(f"The tables cannot be compared ({first}): are they still where they were?") from error
+            raise TableError(f"The tables cannot be compared ({first}): check that their files exist.") from error
 
     def check_slice(self, column: str) -> None:
-        """PctError says which columns there are."""
+        """Raise PctError unless the slice column exists."""
         if not self.slice_columns:
             raise ConfigError(
                 f"There is no slice column '{column}': neither table has one; give a file of columns under 'slices' "
@@ -210,9 +217,9 @@ class Pairs:
             raise unknown("slice column", column, list(self.slice_columns))
 
     def is_too_fine(self, column: str) -> bool:
-        """Whether a column has too many values to be one of slices, such as an id of each example."""
+        """Tell whether a column has too many values to be one of slices, such as an id of each example."""
         self.check_slice(column)
-        # Of the table that holds it: without the join that the sums need.
+        # Read from the table that holds the column, without the join that the sums need.
         distinct = f"SELECT DISTINCT {quoted(column)} FROM {self.sources[column]} LIMIT {MAX_SLICES + 1}"
         return bool(self.query(f"SELECT count(*) FROM ({distinct})")[0][0] > MAX_SLICES)
 
@@ -238,7 +245,7 @@ class Pairs:
             raise ConfigError(f"The columns {shown} make more than {_MAX_GROUPS:,} groups: take a coarser column.")
         groups: dict[str, dict[Scope, list[Totals]]] = {column: {} for column in columns}
         for row in rows:
-            # Of the values only that of the row's own column is there.
+            # Each row has a value in one of the columns only.
             index = next(index for index in range(len(columns)) if row[index] is not None)
             label, cost, *sums = row[len(columns) :]
             totals = totals_of(sums)
@@ -268,7 +275,10 @@ def _value(column: str) -> str:
 
 
 def _added_up(groups: Mapping[Scope, Sequence[Totals]]) -> dict[Scope, Totals]:
-    """In the order of values and classes; parts of another cost in the order of cost, so that sums come out alike."""
+    """Add up the parts of each scope, and sort the scopes by value and class.
+
+    Parts are added in the order of their cost, so that every run gives the same sums.
+    """
     ordered = sorted(groups.items(), key=lambda item: (item[0][0] or "", item[0][1] or 0))
     return {
         scope: reduce(Totals.__add__, sorted(parts, key=lambda part: part.max_cost or 0)) for scope, parts in ordered
@@ -276,9 +286,10 @@ def _added_up(groups: Mapping[Scope, Sequence[Totals]]) -> dict[Scope, Totals]:
 
 
 def _calibration(bins: Sequence[Any]) -> Calibration:
-    """Rows of number, right answers, summed confidence, summed -ln of target confidence, and how many of these are 0.
+    """Compute ECE over bins of equal width (Guo et al., ICML 2017), and mean NLL.
 
-    ECE: bins of equal width (Guo et al., ICML 2017). A target confidence of 0 has no finite logarithm: no NLL then.
+    A bin is (examples, right predictions, sum of confidence, sum of -ln(target confidence), target confidences of 0).
+    A target confidence of 0 has no finite logarithm, so then there is no NLL.
     """
     num = sum(row[0] for row in bins)
     unknown = any(row[2] is None for row in bins)

@@ -1,7 +1,7 @@
-"""The metrics of two joined tables: one definition each, from sums to value and bounds.
+"""Defines the metrics of two joined tables, each as a function from sums to value and bounds.
 
-a = both right, b = negative flips, c = positive flips, d = both wrong, N = a + b + c + d. Undefined is None, never 0.
-Flips that were set apart are left out of the numerators of flip rates, never out of a denominator or an accuracy.
+Undefined is None, never 0. Flips that were set apart are left out of the numerators of flip rates, never out of a
+denominator or an accuracy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pct_mlops.config.metric_names import METRIC_INFO
 
 
 class MetricValue(NamedTuple):
-    """A metric's value with its one-sided bounds (None: undefined, or no interval) and the counts behind a share."""
+    """Value of a metric with its one-sided bounds (None: undefined, or no interval) and the counts behind a share."""
 
     value: float | None = None
     lower: float | None = None
@@ -29,10 +29,17 @@ class MetricValue(NamedTuple):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: what it says in a line, its unit, and how it follows from totals at a confidence.
+    """Definition of a metric.
 
-    `costly` metrics take another pass over the pairs; metrics with `needs_costs` are undefined without costs. `needs`
-    are columns of the joined tables that not every table has.
+    Attributes:
+        name: key in METRICS, in policies and in reports.
+        summary: its meaning in one line.
+        unit: "share", "signed share", "ratio", "mean confidence" or "nats".
+        evaluate: computes it from totals, with bounds at a confidence.
+        per_class: it needs a target class.
+        costly: it takes another pass over the pairs.
+        needs_costs: it is undefined without costs.
+        needs: columns of the joined tables that not every table has.
     """
 
     name: str
@@ -45,7 +52,7 @@ class Metric:
     needs: tuple[str, ...] = ()
 
     def lacking(self, columns: Mapping[str, Collection[str]]) -> str:
-        """Say which side lacks a column that is needed; empty where nothing is lacking."""
+        """Say which side lacks a column that is needed. Return "" where nothing is lacking."""
         split = (name.partition("_") for name in self.needs)
         missing: dict[str, list[str]] = {}
         for side, _, column in split:
@@ -61,7 +68,7 @@ METRICS: dict[str, Metric] = {}
 
 
 def metric(name: str) -> Metric:
-    """The metric of that name; PctError says which exist, the closest first."""
+    """Return the metric of that name, or raise PctError that lists the metrics, the closest first."""
     if name not in METRICS:
         raise unknown("metric", name, list(METRICS))
     return METRICS[name]
@@ -76,7 +83,7 @@ def _add(name: str, evaluate: Callable[[Totals, float], MetricValue], **traits: 
 
 
 def _share(name: str, numerator: Count, denominator: Count, **traits: Any) -> None:
-    """A share of examples; with bounds that are exact given its denominator."""
+    """Add a share of examples. Its bounds are exact given its denominator."""
 
     def evaluate(totals: Totals, confidence: float) -> MetricValue:
         part, whole = numerator(totals), denominator(totals)
@@ -88,7 +95,7 @@ def _share(name: str, numerator: Count, denominator: Count, **traits: Any) -> No
 
 
 def _number(name: str, top: Count, bottom: Count, **traits: Any) -> None:
-    """A quotient that is no share of examples, and so has no interval here."""
+    """Add a quotient that is no share of examples, and so has no interval here."""
 
     def evaluate(totals: Totals, confidence: float) -> MetricValue:
         below = bottom(totals)
@@ -98,7 +105,7 @@ def _number(name: str, top: Count, bottom: Count, **traits: Any) -> None:
 
 
 def _calibration(name: str, value: Callable[[Totals], float | None], needs: str) -> None:
-    """A number that was read from the confidences beforehand."""
+    """Add a number that `Pairs.calibration` computes from the confidences."""
     _add(name, lambda totals, confidence: MetricValue(value(totals)), costly=True, needs=(needs,))
 
 
@@ -142,7 +149,7 @@ _share("bec_new", lambda t: t.both_wrong, lambda t: t.negative_flips + t.both_wr
 _share("bec_old", lambda t: t.both_wrong, lambda t: t.positive_flips + t.both_wrong)
 _share("churn", lambda t: t.negative_flips + t.positive_flips + t.both_wrong_changed, _num)
 _share("nfr_mc", lambda t: t.counted_flips + t.both_wrong_changed, _num)
-# Each flip weighs the confidence in the answer minus that in the target.
+# Each flip weighs the new model's confidence in its prediction minus that in the target.
 _number("fractional_nfr", lambda t: t.excess_confidence, _num, needs=("new_confidence", "new_label_confidence"))
 _BOTH_TARGETS = ("old_label_confidence", "new_label_confidence")
 _share("type_1_flips", lambda t: t.type_1, _num, needs=_BOTH_TARGETS)

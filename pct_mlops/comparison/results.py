@@ -1,4 +1,4 @@
-"""What a comparison answers with: counts and estimates as plain values."""
+"""Defines the results of a comparison: counts and estimates as plain values."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class FlipCounts:
     """The 2x2 of a joined pair of tables, as numbers of examples.
 
     Attributes:
-        both_right: right in both.
-        negative_flips: right in the old table, wrong in the new one.
-        positive_flips: wrong in the old table, right in the new one.
-        both_wrong: wrong in both, whether the prediction changed or not.
+        both_right: examples that are right in both tables.
+        negative_flips: examples that are right in the old table and wrong in the new one.
+        positive_flips: examples that are wrong in the old table and right in the new one.
+        both_wrong: examples that are wrong in both tables, whether the prediction changed or not.
 
     Example:
         >>> from pct_mlops import FlipCounts
@@ -30,7 +30,7 @@ class FlipCounts:
 
     @property
     def total(self) -> int:
-        """Examples."""
+        """Number of examples."""
         return self.both_right + self.negative_flips + self.positive_flips + self.both_wrong
 
 
@@ -45,7 +45,7 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class SliceCounts:
-    """The 2x2 of the examples that share a value of a column; '(none)' are those without one."""
+    """The 2x2 of the examples that share a value of a column. '(none)' stands for examples without a value."""
 
     column: str
     value: str
@@ -54,7 +54,7 @@ class SliceCounts:
 
 @dataclass(frozen=True)
 class FlipCell:
-    """Negative flips of target class `target` that the new model takes for class `wrong` (indices)."""
+    """Number of negative flips of the class `target` for which the new model predicts the class `wrong` (indices)."""
 
     target: int
     wrong: int
@@ -63,16 +63,16 @@ class FlipCell:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric's value and its one-sided bounds, each at `confidence`; None means undefined.
+    """Observed value of a metric and its one-sided bounds. None means undefined.
 
     Attributes:
-        metric: its name; `pct list metrics` shows them all.
-        value: as observed.
+        metric: name of the metric; `pct list metrics` shows them all.
+        value: the observed value.
         lower: the lower bound.
         upper: the upper bound.
-        confidence: of either bound by itself.
-        numerator: number of examples behind a share.
-        denominator: number of examples that it is a share of.
+        confidence: confidence of either bound by itself.
+        numerator: number of examples that a share counts.
+        denominator: number of examples of which it is a share.
 
     Example:
         >>> from pct_mlops import Predictions, compare
@@ -94,6 +94,6 @@ class Estimate:
 
 
 def counts_of(totals: Totals) -> FlipCounts:
-    """The 2x2 as whole numbers."""
+    """Return the 2x2 as whole numbers."""
     parts = (totals.both_right, totals.negative_flips, totals.positive_flips, totals.both_wrong)
     return FlipCounts(*(round(part) for part in parts))

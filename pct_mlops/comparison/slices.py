@@ -1,4 +1,4 @@
-"""Slices: columns joined from a file, and the slices in which the new model flips more than elsewhere."""
+"""Joins columns from a file as slices, and finds slices in which the new model flips more than elsewhere."""
 
 from __future__ import annotations
 
@@ -28,8 +28,16 @@ FROM new_table"""
 class SliceExcess:
     """A slice that flips more than the rest of the examples.
 
-    lower and upper are one-sided, and either holds for all slices that were searched at once (Bonferroni); p_value is
-    that of Fisher's exact test, one-sided, corrected by Holm for the number of slices that were searched.
+    Attributes:
+        column: the slice column.
+        value: the value that the examples share.
+        support: number of examples in the slice.
+        flips: number of negative flips in it that count.
+        nfr: flips / support.
+        lower: one-sided lower bound of `nfr`, for all slices that were searched at once (Bonferroni).
+        upper: one-sided upper bound, likewise.
+        rest_nfr: NFR of all other examples.
+        p_value: of Fisher's exact test, one-sided, corrected for the number of slices that were searched (Holm).
     """
 
     column: str
@@ -45,7 +53,7 @@ class SliceExcess:
 
 @dataclass(frozen=True)
 class Joined:
-    """Columns of a file that was joined, and how many examples it lacks (their value is '(none)')."""
+    """Columns of a file that was joined, and the number of examples that it lacks (their value is '(none)')."""
 
     columns: tuple[str, ...] = ()
     num_missing: int = 0
@@ -53,9 +61,12 @@ class Joined:
 
 
 def join_slices(connection: duckdb.DuckDBPyConnection, path: Path | None) -> Joined:
-    """Make the view `sliced`: `pairs` with the columns of a CSV or Parquet file, every one as text, by sample_id.
+    """Make the view `sliced`: `pairs` with the columns of a CSV or Parquet file as text, joined by sample_id.
 
-    PctError for a file that cannot be joined without guessing.
+    Without `path`, it is the same as `pairs`.
+
+    Raises:
+        PctError: the file is missing, or cannot be joined without guessing.
     """
     if path is None:
         connection.execute("CREATE VIEW sliced AS SELECT * FROM pairs")
@@ -75,7 +86,7 @@ def join_slices(connection: duckdb.DuckDBPyConnection, path: Path | None) -> Joi
 
 
 def _read(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...]:
-    """Make `extra` of the file, all as text; its columns without sample_id."""
+    """Make the view or table `extra` of the file, all as text. Return its columns without sample_id."""
     literal = glob.escape(str(path.absolute()))
     is_parquet = path.suffix.lower() == ".parquet"
     if is_parquet:
@@ -90,18 +101,18 @@ def _read(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[str, ...]:
         if not name.strip() or name.lower() in taken:
             why = "is empty" if not name.strip() else "is already a column of the predictions"
             raise ConfigError(f"{path}: rename the column '{name}', because its name {why}.")
-    # As text: a table that holds numbers today and words tomorrow has the same slices.
+    # As text, so that a file that holds numbers today and words tomorrow has the same slices.
     texts = raw.project(", ".join(f"{quoted(name)}::VARCHAR AS {quoted(name)}" for name in ("sample_id", *columns)))
     if is_parquet:
         texts.create_view("extra")
     else:
-        # Parsed once, not at every query.
+        # A table, because a view would parse the file at every query.
         texts.create("extra")
     return columns
 
 
 def _read_csv(connection: duckdb.DuckDBPyConnection, path: Path, literal: str) -> duckdb.DuckDBPyRelation:
-    """The rows as text. Nothing is guessed: 007 stays 007, and no line is taken for a comment or skipped."""
+    """Read the rows as text. Nothing is guessed: 007 stays 007, and no line is taken for a comment or skipped."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         names = next(csv.reader(file), [])
     if len(set(names)) < len(names):
@@ -125,21 +136,24 @@ def _no_columns(path: Path, found: Sequence[str]) -> ConfigError:
 
 
 def _check_ids(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
-    """How many examples the file lacks; PctError for empty or repeated ids, and when it lacks them all."""
+    """Count the examples that the file lacks. Raise PctError for empty or repeated ids, or when it lacks them all."""
     total, distinct, empty = connection.execute(_ROWS).fetchall()[0]
     if empty or distinct < total:
         what = f"{empty:,} empty sample_ids" if empty else f"{total - distinct:,} repeated sample_ids"
         raise ConfigError(f"{path} has {what}: each example needs one row.")
     missing, num = connection.execute(_MISSING).fetchall()[0]
     if missing == num:
-        raise ConfigError(f"{path} holds none of the {num:,} examples of the tables: are its sample_ids theirs?")
+        raise ConfigError(f"{path} holds none of the {num:,} examples of the tables: use the tables' sample_ids in it.")
     return int(missing)
 
 
 def excesses(
     slices: Sequence[tuple[str, str, Totals]], whole: Totals, confidence: float, limit: int
 ) -> list[SliceExcess]:
-    """Slices that flip more than the rest, the surest first; corrected for all that were looked at."""
+    """Return at most `limit` slices that flip more than the rest, the surest first, corrected for all that are given.
+
+    `slices` are (column, value, totals), and `whole` are the totals of all examples.
+    """
     from scipy.stats import hypergeom
 
     searched = [item for item in slices if 0 < item[2].num < whole.num]
@@ -156,7 +170,7 @@ def excesses(
 
 
 def _holm(ordered: Sequence[SliceExcess]) -> list[SliceExcess]:
-    """Holm 1979: the i-th smallest p-value times the number not yet rejected, never falling."""
+    """Adjust p-values in ascending order (Holm 1979): each times the number not yet rejected, and never falling."""
     adjusted, reached = [], 0.0
     for index, item in enumerate(ordered):
         reached = max(reached, min(1.0, item.p_value * (len(ordered) - index)))

@@ -1,4 +1,4 @@
-"""What a pass over the pairs counts: the sums from which every metric follows."""
+"""Defines the sums that a pass over the pairs counts, and from which every metric follows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of one model over some examples: expected calibration error and mean negative log-likelihood; None: undefined."""
+    """Expected calibration error and mean negative log-likelihood of one model. None means undefined."""
 
     ece: float | None = None
     nll: float | None = None
@@ -17,11 +17,24 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums overall, for one class or for one slice. Fractional only when scaled.
+    """Sums over all examples, or over those of a class, of a slice, or of both. Fractional only when scaled.
 
-    negative_flips are all of them; `apart` of these are left out of flip rates, and already out of the sums of
-    confidence and type. cost_*: sums of the classes' costs over counted flips (also squared) and over all examples;
-    max_cost is the greatest cost of one flip, None without costs.
+    Attributes:
+        both_right: number of examples that both models get right.
+        negative_flips: number of negative flips, including those set apart.
+        positive_flips: number of positive flips.
+        both_wrong: number of examples that both models get wrong.
+        both_wrong_changed: number of these whose prediction changed.
+        excess_confidence: sum over counted flips of the new model's confidence in its prediction minus in the target.
+        type_1: number of counted flips whose target confidence fell by at most 0.1.
+        type_2: number of counted flips whose target confidence fell by at least 0.5.
+        apart: number of negative flips that were set apart and do not count in flip rates.
+        cost_of_flips: sum of the costs of the counted flips.
+        squared_cost_of_flips: sum of the squares of these costs.
+        cost_of_all: sum of the costs that all examples would have as flips.
+        max_cost: greatest cost of one flip; None without costs.
+        old_calibration: of the old model, where it was asked for.
+        new_calibration: of the new model, likewise.
     """
 
     both_right: float = 0
@@ -42,12 +55,12 @@ class Totals:
 
     @property
     def num(self) -> float:
-        """Examples."""
+        """Number of examples."""
         return self.both_right + self.negative_flips + self.positive_flips + self.both_wrong
 
     @property
     def counted_flips(self) -> float:
-        """Negative flips that count."""
+        """Number of negative flips that count in flip rates."""
         return self.negative_flips - self.apart
 
     def __add__(self, other: Totals) -> Totals:
@@ -56,11 +69,11 @@ class Totals:
         return Totals(**sums, max_cost=max(costs, default=None))
 
     def scaled(self, scale: float) -> Totals:
-        """As if every example had been seen `scale` times."""
+        """Return the sums that `scale` times as many examples would have at the same rates."""
         return replace(self, **{name: getattr(self, name) * scale for name in SUMS})
 
     def weighed(self, cost: float) -> Totals:
-        """With the sums of costs, where every example here has the same cost."""
+        """Return a copy with the sums of costs, for examples that all have the same cost."""
         flips = self.counted_flips
         return replace(
             self,
@@ -87,7 +100,10 @@ COUNTED = (
 
 
 def totals_of(row: Sequence[Any]) -> Totals:
-    """A row in the order of COUNTED; an empty FILTER sums to NULL. Counts become exact Python integers."""
+    """Make Totals of a row in the order of COUNTED. NULL, the sum of an empty FILTER, becomes 0.
+
+    Counts become Python's integers, which are exact.
+    """
     found: dict[str, Any] = {}
     for name, value in zip(COUNTED, row, strict=True):
         exact = name in COUNTED and name != "excess_confidence"

@@ -1,4 +1,7 @@
-"""Recipes, policies, catalogs of names, and the error a user sees: the ground everything stands on."""
+"""Reads recipes and policies, and holds catalogs of names.
+
+This is the lowest layer of the package above `errors`: every other layer may import it.
+"""
 
 from pct_mlops.config.catalog import Catalog, unknown
 from pct_mlops.config.policy import Policy

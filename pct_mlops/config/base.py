@@ -1,4 +1,7 @@
-"""What every configuration object shares: frozen, unknown keys are errors, read from YAML."""
+"""Defines what every configuration object shares.
+
+Objects are frozen, unknown keys are errors, and values are read from YAML.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ from pct_mlops.config.catalog import closest_first
 from pct_mlops.config.yaml_files import PROBLEMS, load_mapping
 from pct_mlops.errors import ConfigError
 
-# A weight for each of ImageNet's 21,841 classes takes half of it.
+# `class_weights` for ImageNet's 21,841 classes take half of this.
 MAX_RECIPE_BYTES = 1024**2
 
 
 class Config(BaseModel):
-    """A frozen section of a recipe or policy; a misspelt key is an error."""
+    """A frozen section of a recipe or policy. A misspelt key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,7 +30,7 @@ C = TypeVar("C", bound=Config)
 
 
 def _describe(kind: type[Config], error: ValidationError) -> str:
-    """Each problem with its dotted key; for an unknown key, the closest keys that exist there."""
+    """Return each problem with its dotted key. For an unknown key, add the closest keys that exist there."""
     parts = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"]) or "the file"
@@ -41,7 +44,7 @@ def _describe(kind: type[Config], error: ValidationError) -> str:
 
 def _keys_at(kind: Any, path: Iterable[Any]) -> list[str]:
     for part in path:
-        # A place in a list is a number; what the list holds was found with the list.
+        # An index into a list adds no key: `_section` has already found what the list holds.
         if isinstance(part, int):
             continue
         field = getattr(kind, "model_fields", {}).get(part)
@@ -52,13 +55,22 @@ def _keys_at(kind: Any, path: Iterable[Any]) -> list[str]:
 
 
 def _section(annotation: Any) -> Any:
-    """The first section among the parts of `Section | None` or `tuple[Section, ...]`."""
+    """Return the first section among the parts of `Section | None` or `tuple[Section, ...]`."""
     parts = [annotation, *get_args(annotation)]
     return next((part for part in parts if hasattr(part, "model_fields")), None)
 
 
 def validate(kind: type[C], data: Any, source: str) -> C:
-    """Check plain data against a configuration; PctError names the source and the key."""
+    """Check plain data against a configuration and return the object.
+
+    Args:
+        kind: The class of the configuration.
+        data: What YAML gave, usually a mapping.
+        source: The name of the file, for the error.
+
+    Raises:
+        ConfigError: The data does not fit. The message names the source and the key.
+    """
     if not isinstance(data, dict):
         raise ConfigError(f"{source} should hold 'key: value' pairs, but it holds {type(data).__name__}.")
     try:
@@ -68,12 +80,15 @@ def validate(kind: type[C], data: Any, source: str) -> C:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """A recipe file as plain data; PctError for one that is missing, far too large or no YAML mapping."""
+    """Read a recipe file as plain data. Raise ConfigError if it is missing, too large or not a YAML mapping."""
     return load_mapping(Path(path), "recipe", MAX_RECIPE_BYTES)
 
 
 def apply_overrides(data: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """A copy of `data` with 'dotted.key=value' overrides; values are read as YAML (true, 0.1, [1, 2], null)."""
+    """Return a copy of `data` with 'dotted.key=value' overrides applied.
+
+    Values are read as YAML: true, 0.1, [1, 2], null. A value that is not valid YAML is taken as text.
+    """
     merged = dict(data)
     for item in overrides:
         key, equals, text = item.partition("=")

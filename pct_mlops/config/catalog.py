@@ -1,4 +1,4 @@
-"""Names that a user types, and what they build."""
+"""Maps names that a user types to the parts that they build."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ T = TypeVar("T")
 
 
 def closest_first(name: str, known: list[str]) -> list[str]:
-    """Known names, the ones most like `name` first, the rest in alphabetical order."""
+    """Return the known names. Those most like `name` come first, and the rest follow in alphabetical order."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return near + sorted(set(known) - set(near))
 
 
 def unknown(kind: str, name: str, known: list[str]) -> ConfigError:
-    """The error for a name that does not exist: says which do, the closest first."""
+    """Build the error for a name that does not exist. It lists the names that do, the closest first."""
     names = closest_first(name, known)
     shown = ", ".join(names[:12]) + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
     return ConfigError(f"Unknown {kind} '{name}': choose one of {shown}.")
 
 
 def one_sentence(error: ValidationError) -> str:
-    """A pydantic error as one line: 'where: what; where: what'."""
+    """Return a pydantic error as one line. Problems are written 'where: what' and joined by semicolons."""
     parts = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"]) or "value"
@@ -40,11 +40,11 @@ def one_sentence(error: ValidationError) -> str:
 class Catalog(Generic[T]):
     """A family of named factories, for example the distances or the data sets.
 
-    `build({"name": "ldi", "margin": 0.5})` calls the factory with the remaining keys as keyword arguments.
-    Unknown names and unknown or invalid parameters raise PctError and say what exists.
+    `build({"name": "ldi", "margin": 0.5})` calls the factory with the remaining keys as keyword arguments. Unknown
+    names, and unknown or invalid parameters, raise ConfigError and list what exists.
 
-    With `group`, names of installed entry points of that group and `module:callable` are factories too (plugins.py):
-    imported when they are asked for, never able to take a built-in name. `produces` is what theirs must return, and
+    With `group`, installed entry points of that group and `module:callable` are factories too (plugins.py). They are
+    imported when they are asked for, and cannot take a built-in name. `produces` is the type that they must return.
     `reserved` gives further built-in names, of factories that are kept elsewhere.
     """
 
@@ -62,7 +62,10 @@ class Catalog(Generic[T]):
         self._loaded: dict[Plugin, Callable[..., T]] = {}
 
     def register(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Decorator: the factory is known as `name`; its docstring's first line is what `pct list` shows."""
+        """Return a decorator that adds a factory under `name`.
+
+        `pct list` shows the first line of the factory's docstring.
+        """
 
         def add(factory: Callable[..., Any]) -> Callable[..., Any]:
             if name in self._factories:
@@ -84,16 +87,19 @@ class Catalog(Generic[T]):
         plugin = self.plugin(name)
         if plugin is None:
             raise unknown(self.kind, name, [*self])
-        # Kept for `name_of` alone: Python itself imports nothing twice.
+        # Kept only for `name_of`: Python caches the import itself.
         self._loaded[plugin] = plugin.load()
         return self._loaded[plugin]
 
     def installed(self) -> list[Plugin]:
-        """What installed distributions offer, by name, unusable ones included; nothing is imported."""
+        """Return the parts that installed distributions offer, unusable ones included. Import nothing."""
         return installed(self.group, self.kind, {*self._factories, *self._reserved()}) if self.group else []
 
     def plugin(self, name: str) -> Plugin | None:
-        """The part of that name that is not built in: an entry point, or module:callable; None when there is none."""
+        """Return the part of that name that is not built in: an entry point, or module:callable.
+
+        Return None if the name is built in or unknown.
+        """
         if name in self._factories or not self.group:
             return None
         if is_code(name):
@@ -103,21 +109,27 @@ class Catalog(Generic[T]):
         return next((plugin for plugin in self.installed() if plugin.name == name), None)
 
     def name_of(self, part: object) -> str:
-        """The name under which the part's class is known, what its user typed; imports nothing for it."""
+        """Return the name by which a user asks for this part's class, without importing anything.
+
+        A class of no known name gives its own.
+        """
         known = {**self._factories, **{plugin.name: factory for plugin, factory in self._loaded.items()}}
         return next((name for name, factory in known.items() if factory is type(part)), type(part).__name__)
 
     def summary(self, name: str) -> str:
-        """First line of the factory's docstring."""
+        """Return the first line of the factory's docstring."""
         return (inspect.getdoc(self[name]) or "").split("\n", 1)[0]
 
     def lines(self) -> list[tuple[str, str]]:
-        """(name, summary) of all, for people; what others bring says who brings it, and what is broken says why."""
+        """Return (name, summary) of all factories for `pct list`, the built-in ones first."""
         found = [(name, self.summary(name)) for name in sorted(self._factories)]
         return found + self.plugin_lines()
 
     def plugin_lines(self) -> list[tuple[str, str]]:
-        """The lines of what installed distributions bring."""
+        """Return (name, summary) of the parts that installed distributions offer.
+
+        The summary names the distribution. For a broken part it gives the error.
+        """
         found = []
         for plugin in self.installed():
             try:
@@ -130,7 +142,7 @@ class Catalog(Generic[T]):
         return found
 
     def build(self, spec: Mapping[str, Any]) -> T:
-        """Build what `spec` names; every other key is a parameter of the factory."""
+        """Build what `spec` names. Every other key is a parameter of the factory."""
         params = dict(spec)
         name = params.pop("name", None)
         if not isinstance(name, str):
@@ -143,7 +155,12 @@ class Catalog(Generic[T]):
         return self.call(name, **params)
 
     def call(self, name: str, *args: Any, **params: Any) -> T:
-        """Call the factory; what goes wrong in one that is not built in is a PctError that names it."""
+        """Call the factory of that name.
+
+        Raises:
+            ConfigError: The name is unknown, a parameter is invalid, or a factory that is not built in failed or
+                returned an object of another type.
+        """
         factory, plugin = self[name], self.plugin(name)
         try:
             made = factory(*args, **params)
@@ -160,7 +177,7 @@ class Catalog(Generic[T]):
 
 
 def _parameters(factory: Callable[..., Any]) -> list[str] | None:
-    """The names of a factory's parameters; None when it takes any, or does not say."""
+    """Return the names of a factory's parameters. None means that it takes any, or does not say."""
     try:
         accepted = inspect.signature(factory).parameters
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""What differs between two nested mappings, for example the recipes of two versions."""
+"""Lists the differences between two nested mappings, for example the recipes of two versions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNSET = "–"
 
 @dataclass(frozen=True)
 class Difference:
-    """One key, dotted from the outside inwards, with both values as text; UNSET where a side does not have it."""
+    """A key whose value differs, with both values as text. The key is dotted. A missing value is UNSET."""
 
     key: str
     old: str
@@ -19,7 +19,10 @@ class Difference:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
-    """Every key whose value differs, in the order of `new`, then of `old`. A list is one value."""
+    """Return every key whose value differs, in the order of `new`, then of `old`.
+
+    Mappings are compared key by key. A list is one value.
+    """
     before, after = _flat(old), _flat(new)
     keys = dict.fromkeys([*after, *before])
     return [

@@ -1,6 +1,6 @@
-"""What every metric of two tables is called, what it says, and in what unit: the words of policies and reports.
+"""Names every metric of two tables, with a summary and a unit for policies and reports.
 
-How a metric is computed stands in `pct_mlops.comparison.metrics`, which has one evaluation for each name here.
+`pct_mlops.comparison.metrics` computes them. It has one evaluation for each name here.
 """
 
 from __future__ import annotations
@@ -13,9 +13,14 @@ Unit = Literal["share", "signed share", "ratio", "mean confidence", "nats"]
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """A metric in words. `no_bounds` says why there is no confidence interval; empty where there is one.
+    """A metric in words.
 
-    `is_flip_rate`: whether flips that a policy counts apart are left out of it. `of` names what its examples are.
+    Attributes:
+        summary: A short definition.
+        unit: The unit of the value, which sets the range of a limit (`LIMITS`).
+        no_bounds: The reason why there is no confidence interval. Empty if there is one.
+        is_flip_rate: True if flips that a policy counts apart are left out of it.
+        of: What the denominator counts, for sentences about the number of examples.
     """
 
     summary: str
@@ -38,8 +43,8 @@ METRIC_INFO: dict[str, MetricInfo] = {
     "weighted_nfr": MetricInfo("negative flips, weighted by the cost of their class", "share", is_flip_rate=True),
     "relative_nfr": MetricInfo("NFR relative to independent errors", "ratio", _RATIO, is_flip_rate=True),
     "nfi": MetricInfo("new errors that are negative flips", "share", is_flip_rate=True, of="new errors"),
-    "pfi": MetricInfo("new right answers that are positive flips", "share", of="new right answers"),
-    "btc": MetricInfo("old right answers that stay right", "share", of="old right answers"),
+    "pfi": MetricInfo("right new predictions that are positive flips", "share", of="right new predictions"),
+    "btc": MetricInfo("right old predictions that stay right", "share", of="right old predictions"),
     "bec_new": MetricInfo("new errors that the old model made too", "share", of="new errors"),
     "bec_old": MetricInfo("old errors that the new model makes too", "share", of="old errors"),
     "churn": MetricInfo("predictions that changed", "share"),
@@ -55,7 +60,7 @@ METRIC_INFO: dict[str, MetricInfo] = {
     "nll_new": MetricInfo("mean negative log-likelihood of the new model", "nats", "one example can weigh any amount"),
 }
 
-# What a limit on a metric of this unit may be; None: without end.
+# Lowest and highest limit that a rule may set on a metric of this unit. None means no upper end.
 LIMITS: dict[str, tuple[float, float | None]] = {
     "share": (0.0, 1.0),
     "signed share": (-1.0, 1.0),

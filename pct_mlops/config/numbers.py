@@ -1,4 +1,4 @@
-"""Rates and differences as people read them, the same in terminal, reports, charts and app."""
+"""Formats rates and differences the same way in terminal, reports, charts and app."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ NO_VALUE = "(none)"
 
 
 def percent(rate: float | None, digits: int = 2) -> str:
-    """A fraction as percent; None is 'undefined', never 0."""
+    """Format a fraction as percent. None becomes 'undefined', never 0."""
     return UNDEFINED if rate is None else f"{rate:.{digits}%}"
 
 
 def probability(value: float) -> str:
-    """A p-value with three decimals; what is smaller still is said to be so."""
+    """Format a p-value with three decimals. A value below 0.001 is shown as p < 0.001."""
     return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def points(change: float | None, digits: int = 2) -> str:
-    """A difference of two fractions in percentage points, with its sign."""
+    """Format a difference of two fractions as percentage points, with its sign. None becomes 'undefined'."""
     return UNDEFINED if change is None else f"{100 * change:+.{digits}f} points"

@@ -1,13 +1,13 @@
-"""Parts that others bring: found by entry point or written module:callable, imported when used and not before.
+"""Finds parts that are not built in, and imports them only when they are used.
 
-A distribution offers a part under a name of its own through an entry point of one of the groups
-`pct_mlops.distances`, `pct_mlops.focuses`, `pct_mlops.datasets` and `pct_mlops.architectures`. A recipe may also name
-code directly, as `my_pkg.losses:MyDistance`. Either way the code must be importable in the user's own environment:
-nothing of the current folder or of a recipe's folder is put on the path.
+A distribution offers a part under its own name through an entry point of one of the groups `pct_mlops.distances`,
+`pct_mlops.focuses`, `pct_mlops.datasets` and `pct_mlops.architectures`. A recipe may also name code directly, as
+`my_pkg.losses:MyDistance`. Either way the code must be importable in the user's own environment: the current folder and
+the recipe's folder are never put on the path.
 
-What is trusted: an installed entry point, because someone installed it, and code that the user's own recipe or command
-line names. A recipe or an architecture record that came out of a registry is data. Code that it alone names is refused,
-and never imported.
+Two sources are trusted: an installed entry point, because someone installed it, and code that the user's own recipe or
+command line names. A recipe or an architecture record from a registry is data. Code that only such a file names is
+refused and never imported.
 """
 
 from __future__ import annotations
@@ -27,9 +27,14 @@ KEYS = {"name", "arch", "loss"}
 
 @dataclass(frozen=True)
 class Plugin:
-    """A part that is not built in. `target` is module:callable, `distribution` its name and version, empty: unknown.
+    """A part that is not built in.
 
-    `problem` is why it can never be used, whatever its code does; empty when nothing is known against it.
+    Attributes:
+        kind: The kind of part in words, for errors: "distance".
+        name: The name by which a recipe asks for it.
+        target: Its code, as module:callable.
+        distribution: Name and version of the distribution that offers it. Empty if unknown.
+        problem: The reason why it can never be used, whatever its code does. Empty if none is known.
     """
 
     kind: str
@@ -40,12 +45,12 @@ class Plugin:
 
     @property
     def origin(self) -> str:
-        """What to log of it: where its code is and which version that is."""
+        """Its code, and the version of the distribution that holds it, as one text for the log."""
         version = self.distribution or _distribution_of(self.target)
         return f"{self.target} ({version})" if version else self.target
 
     def load(self) -> Callable[..., Any]:
-        """Import it; PctError, one sentence, for whatever goes wrong while its code runs."""
+        """Import the code and return the callable. Raise ConfigError, in one sentence, if anything fails."""
         if self.problem:
             raise ConfigError(self.problem)
         if not CODE.fullmatch(self.target):
@@ -62,22 +67,22 @@ class Plugin:
                 raise ConfigError(f"{self} does not exist, because {module_name} has no {path}: {self.mend}.")
             found = getattr(found, part)
         if not callable(found):
-            raise ConfigError(f"{self} is no callable but of type {type(found).__name__}: {self.mend}.")
+            raise ConfigError(f"{self} is not callable (its type is {type(found).__name__}): {self.mend}.")
         return found
 
     def failed(self, error: BaseException) -> PctError:
-        """What is said when its code raises something while it is used."""
+        """Return the error for an exception that its code raised during use."""
         return ConfigError(f"{self} failed ({_brief(error)}): {self.mend}; --debug shows where.")
 
     def gave(self, made: object, wanted: str) -> PctError:
-        """What is said when its callable returns something else than its contract asks for."""
+        """Return the error for a callable that returned an object of another type than `wanted`."""
         return ConfigError(
             f"{self} gave an object of type {type(made).__name__} and should give {wanted}: {self.mend}."
         )
 
     @property
     def mend(self) -> str:
-        """What the user can do about it."""
+        """Advice for the user, as the end of an error."""
         if self.distribution:
             return f"update or uninstall {self.distribution}"
         return "correct the name in the recipe or the code that it names"
@@ -92,20 +97,21 @@ class Plugin:
         )
 
     def __str__(self) -> str:
-        """The subject of a sentence about it."""
+        """Return the subject of a sentence about this part."""
         where = f" of {self.distribution} ({self.target})" if self.distribution else ""
         return f"The {self.kind} '{self.name}'{where}"
 
 
 def is_code(name: str) -> bool:
-    """Whether a name is meant as module:callable; no built-in name and no entry point has a colon."""
+    """Tell whether a name means module:callable. Built-in names and entry points have no colon."""
     return ":" in name
 
 
 def installed(group: str, kind: str, built_in: Iterable[str] = ()) -> list[Plugin]:
-    """The entry points of a group, by name; nothing is imported.
+    """Return the entry points of a group in order of their names, without importing any.
 
-    Those that can never be used carry the reason: a name that is built in, has a colon, or is offered twice.
+    A part that can never be used carries the reason as its `problem`: its name is built in, has a colon, or is offered
+    by several distributions.
     """
     import sys
 
@@ -127,7 +133,7 @@ def _problem(kind: str, name: str, who: str, taken: set[str], found: Iterable[tu
 
 @lru_cache(maxsize=32)
 def _entry_points(group: str, path: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
-    """(name, target, distribution) of each; `path` is part of the key because it decides what is installed."""
+    """Return (name, target, distribution) of each. `path` belongs to the cache key: it decides what is installed."""
     from importlib.metadata import entry_points
 
     found = set()
@@ -138,7 +144,10 @@ def _entry_points(group: str, path: tuple[str, ...]) -> tuple[tuple[str, str, st
 
 
 def _distribution_of(target: str) -> str:
-    """Name and version of the distribution that brings a module; empty where none says so, as on PYTHONPATH alone."""
+    """Return name and version of the distribution that holds a module.
+
+    The text is empty if no distribution lists the module, for example if it is only on PYTHONPATH.
+    """
     from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
     for name in packages_distributions().get(target.partition(":")[0].partition(".")[0], ()):
@@ -150,7 +159,7 @@ def _distribution_of(target: str) -> str:
 
 
 def code_in(data: object) -> Iterator[str]:
-    """Every module:callable that a recipe, or a part of one, names as plain data."""
+    """Yield every module:callable that a recipe, or a part of one, names as plain data."""
     if isinstance(data, Mapping):
         for key, value in data.items():
             if key in KEYS and isinstance(value, str) and is_code(value):
@@ -163,9 +172,13 @@ def code_in(data: object) -> Iterator[str]:
 
 
 def refuse_code(names: Iterable[str], named: Collection[str], source: str, how: str) -> None:
-    """PctError for code that `source`, which came from elsewhere, names and that is not in `named`, the user's words.
+    """Raise ConfigError for code that only a stored file names.
 
-    `how` says in what way the user can name it.
+    Args:
+        names: The code that the file names.
+        named: The code that the user named, which is trusted.
+        source: The file, as the subject of the error.
+        how: How the user can name the code, as the end of the error.
     """
     for name in names:
         if name not in named:

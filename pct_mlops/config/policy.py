@@ -1,7 +1,7 @@
-"""Promotion policies: which evidence decides, and how much flipping is tolerated.
+"""Defines the promotion policy: which predictions decide, and how many flips are tolerated.
 
-The files that a policy names are read once, with the policy: from then on it is a value. `model_copy(update=...)`
-makes a what-if in memory, and the copy decides on the same contents without reading anything again.
+Pinned examples and costs are read with the policy, and the slices file is fingerprinted. `model_copy(update=...)` makes
+a what-if policy in memory that keeps these contents. Only the slices file is read again, where tables are joined.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pct_mlops.config.policy_rules import Rule, name_text
 from pct_mlops.config.yaml_files import load_mapping
 from pct_mlops.errors import ConfigError, PctError
 
-# Of the file itself; what it names may be larger.
+# The largest policy file. The files that it names may be larger.
 MAX_BYTES = 256 * 1024
 RECOMPUTED = "recomputed"
-# Sections that came after the first policies: left out of the digest where unused, so that old digests stay.
+# Sections added after the first release. The digest omits them where unused, so that old digests stay valid.
 _LATER = ("pinned", "slices", "costs", "reviews", "evidence")
 _LATER_IN_RULES = ("max_times_floor", "classes", "slice")
-# These are the same whatever the candidate does.
+# These metrics depend on the baseline alone.
 _OF_THE_BASELINE = {"accuracy_old", "ece_old", "nll_old"}
 
 
@@ -37,7 +37,9 @@ class Pinned(Config):
 
 
 class SliceFile(Config):
-    """Columns for slices that the tables lack: a CSV or Parquet file with `sample_id` and one column a slice."""
+    """Columns for slices that the tables lack: a CSV or Parquet file with `sample_id` and a column for each kind of
+    slice.
+    """
 
     file: str = Field(min_length=1, description="CSV or Parquet joined by sample_id; relative to the policy file")
     _path: Path | None = PrivateAttr(None)
@@ -52,7 +54,10 @@ class CostFile(Config):
 
 
 class ReviewRules(Config):
-    """What the words of reviewers do: nothing, unless it is said here. A rejection and a blocker always count."""
+    """Effects of reviews on the decision, besides those that always apply.
+
+    A rejection and a blocker always count.
+    """
 
     require_acceptance: bool = Field(
         default=False, description="no PASS without a reviewer's acceptance for this baseline"
@@ -63,7 +68,7 @@ class ReviewRules(Config):
 
 
 class EvidenceRules(Config):
-    """What must be known of the tables that decide."""
+    """Facts that must be known of the tables that decide."""
 
     tied: Literal[True] = Field(description="both tables were made by the weights of their versions")
 
@@ -92,7 +97,7 @@ def _costs(value: Any) -> Any:
 
 
 class Policy(Config):
-    """What a candidate must show before the production alias may move.
+    """The requirements that a candidate must meet before the production alias may move.
 
     Args:
         evaluation: which predictions decide; always "test".
@@ -102,8 +107,8 @@ class Policy(Config):
         pinned: examples that must never flip again.
         slices: further columns for rules on slices.
         costs: cost of a flip by class name, for weighted_nfr.
-        reviews: what the words of reviewers do.
-        evidence: what must be known of the tables that decide.
+        reviews: effects of reviews on the decision.
+        evidence: facts that must be known of the tables that decide.
 
     Example:
         >>> from pct_mlops import Policy, Rule
@@ -122,7 +127,7 @@ class Policy(Config):
     costs: Annotated[dict[str, float] | CostFile | None, BeforeValidator(_costs)] = Field(
         default=None, description="cost of a flip by class name, for weighted_nfr; classes that are not named cost 1"
     )
-    reviews: ReviewRules = Field(default_factory=ReviewRules, description="what the words of reviewers do")
+    reviews: ReviewRules = Field(default_factory=ReviewRules, description="effects of reviews on the decision")
     evidence: Annotated[EvidenceRules | Literal["recomputed"] | None, BeforeValidator(_evidence)] = Field(
         default=None,
         description="{tied: true}: the weights of both versions made their tables; recomputed: the gate made them",
@@ -137,9 +142,13 @@ class Policy(Config):
 
     @classmethod
     def read(cls, path: str | Path) -> Policy:
-        """A policy file (YAML) with the contents of the files that it names; PctError names the key that is wrong."""
+        """Read a policy file (YAML) together with the files that it names.
+
+        Raises:
+            ConfigError: The policy or one of its files is wrong. The message names the key.
+        """
         data = load_mapping(Path(path), "policy", MAX_BYTES)
-        # Read before anything has a default: `classes:` with nothing behind it would be judged as if it were not there.
+        # Check before defaults are filled in: an empty `classes:` would count as a missing one, and so be ignored.
         if empty := _first_empty(data):
             raise ConfigError(f"{path}: '{empty}' has no value: give it one, or leave the key out.")
         policy = validate(cls, data, str(path))
@@ -164,7 +173,7 @@ class Policy(Config):
             self.costs._costs = read_costs(file, "costs")
 
     def _check(self) -> None:
-        """PctError for a policy that could never decide, or that lets anything pass."""
+        """Raise ConfigError for a policy that could never decide, or that lets anything pass."""
         if not self.rules:
             raise ConfigError("it has no rules, so it would let anything pass: write at least one")
         if _OF_THE_BASELINE.issuperset(rule.metric for rule in self.rules):
@@ -178,37 +187,44 @@ class Policy(Config):
 
     @property
     def file_names(self) -> list[str]:
-        """The files that it names, as they are written in it: relative to the policy's own folder."""
+        """The files that the policy names, as written there: relative to its own folder."""
         parts = (self.pinned, self.slices, self.costs)
         return [part.file for part in parts if isinstance(part, Pinned | SliceFile | CostFile)]
 
     @property
     def pinned_ids(self) -> tuple[str, ...]:
-        """Examples that must never flip again; PctError when their file was not read (see `Policy.read`)."""
+        """Ids of the examples that must never flip again.
+
+        Raises:
+            ConfigError: Their file was not read (see `Policy.read`).
+        """
         if self.pinned is None:
             return ()
         return _known(self.pinned._ids, "pinned")
 
     @property
     def class_costs(self) -> dict[str, float] | None:
-        """Cost of a flip by class name, None where the policy names none."""
+        """Cost of a flip by class name, or None if the policy names none."""
         return _known(self.costs._costs, "costs") if isinstance(self.costs, CostFile) else self.costs
 
     @property
     def wanted_tie(self) -> str:
-        """What ties tables to models under this policy: "tied", "recomputed", or empty where nothing is asked for."""
+        """Tie of tables to models that this policy demands: "tied", "recomputed", or "" for none."""
         if isinstance(self.evidence, EvidenceRules):
             return "tied"
         return self.evidence or ""
 
     @property
     def slices_path(self) -> Path | None:
-        """The file whose columns are joined by sample_id, as an absolute path."""
+        """Absolute path of the file whose columns are joined by sample_id, or None."""
         return None if self.slices is None else _known(self.slices._path, "slices")
 
     @property
     def digest(self) -> str:
-        """sha256 over the policy's canonical JSON and its files' contents: two policies that decide alike share it."""
+        """sha256 over the policy's canonical JSON and the contents of its files.
+
+        Two policies that decide alike have the same digest.
+        """
         content = self.model_dump(mode="json")
         content["rules"] = [_without_unused(rule, _LATER_IN_RULES) for rule in content["rules"]]
         if self.pinned is not None:
@@ -225,7 +241,7 @@ class Policy(Config):
 
 
 def _first_empty(data: Any, where: str = "") -> str:
-    """The dotted key of the first value that is null, empty text where there is none."""
+    """Return the dotted key of the first value that is null, or empty text if there is none."""
     if data is None:
         return where
     parts = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()

@@ -1,4 +1,7 @@
-"""The files that a policy names: pinned examples, costs, slices. Read once, when the policy is."""
+"""Reads the files that a policy names.
+
+Pinned examples and costs are read together with the policy. Of the slices file, only the digest is taken here.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,19 @@ from typing import Any
 
 from pct_mlops.errors import ConfigError
 
-# A list of pinned examples is kept by hand and by CI: far below this.
+# People and CI keep the list of pinned examples. It stays far below this size.
 MAX_LIST_BYTES = 256 * 1024**2
 FORMATS = (".csv", ".parquet")
-# Sums of squares of costs within these stay far from what a float cannot hold.
+# Within these limits, sums of squared costs neither overflow nor underflow.
 LEAST_COST, GREATEST_COST = 1e-9, 1e9
 
 
 def file_digest(path: Path, what: str) -> str:
-    """sha256 of a file's bytes; PctError says what the file is for."""
+    """Return the sha256 of a file's bytes. Raise ConfigError that says what the file is for."""
     if path.suffix.lower() not in FORMATS:
         raise ConfigError(f"{what}: {path} should be a .csv or .parquet file")
     try:
-        # Opening a pipe would wait for somebody to write into it.
+        # Check first: opening a pipe would wait for a writer.
         if path.exists() and not path.is_file():
             raise ConfigError(f"{what}: {path} is a folder, pipe or device, and should be a file")
         with path.open("rb") as file:
@@ -37,7 +40,14 @@ def file_digest(path: Path, what: str) -> str:
 
 
 def read_id_column(path: Path, what: str) -> tuple[str, ...]:
-    """The column `sample_id` of a CSV with a header, or of a Parquet file: in order, each once, none empty."""
+    """Read the column `sample_id` of a CSV with a header, or of a Parquet file.
+
+    Returns:
+        The ids in order, each once.
+
+    Raises:
+        ConfigError: The column is missing, or an id is empty.
+    """
     ids = [row[0] for row in _columns(path, what, ("sample_id",))]
     if not all(ids):
         raise ConfigError(f"{what}: {path} has an empty sample_id in row {ids.index('') + 1}")
@@ -45,7 +55,11 @@ def read_id_column(path: Path, what: str) -> tuple[str, ...]:
 
 
 def read_costs(path: Path, what: str) -> dict[str, float]:
-    """Class name -> cost, from the columns `class` and `cost`; PctError for a class given twice or a cost < 0."""
+    """Read class name -> cost from the columns `class` and `cost`.
+
+    Raises:
+        ConfigError: A class is given twice, or a cost is out of range (see `to_cost`).
+    """
     costs: dict[str, float] = {}
     for name, text in _columns(path, what, ("class", "cost")):
         if name in costs:
@@ -55,13 +69,13 @@ def read_costs(path: Path, what: str) -> dict[str, float]:
 
 
 def to_cost(name: str, value: Any) -> float:
-    """A cost as a number: 0, or LEAST_COST to GREATEST_COST."""
+    """Return a cost as a number: 0, or LEAST_COST to GREATEST_COST. Raise ConfigError for anything else."""
     try:
         cost = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         cost = math.nan
     except OverflowError:
-        # A whole number that no float holds; Python may refuse to write it out.
+        # An integer too large for a float. Python may refuse to print it.
         cost, value = math.inf, "far larger"
     if not (cost == 0 or LEAST_COST <= cost <= GREATEST_COST):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""One rule of a policy: a limit on a metric, overall, for classes, for slices."""
+"""Defines one rule of a policy: a limit on a metric, over all examples, classes or slices."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from pct_mlops.config.catalog import unknown
 from pct_mlops.config.metric_names import LIMITS, METRIC_INFO
 
 Bound = Literal["upper", "lower", "point"]
-# More than any table holds, and short enough to be written out in a sentence.
+# More examples than any table holds, and still short enough to print in a sentence.
 MAX_SUPPORT = 10**12
 
 
 def _no_bool(value: Any) -> Any:
-    # YAML reads yes and on as true, which would be a limit of 1: everything passes.
+    # YAML reads yes and on as true. As a number that is a limit of 1, which lets everything pass.
     if isinstance(value, bool):
         raise ValueError("should be a number, and it is yes or no")
     return value
 
 
 def name_text(value: Any) -> Any:
-    """Names that YAML took for a number are text again; what it took for yes or no must be put in quotes."""
+    """Return a name as text, where YAML read it as a number.
+
+    Raise ValueError for a name that YAML read as yes or no. It must be put in quotes.
+    """
     if isinstance(value, bool):
         raise ValueError(f"YAML reads this name as {str(value).lower()}: put it in quotes")
     return str(value) if isinstance(value, int | float) else value
@@ -34,16 +37,16 @@ Name = Annotated[str, BeforeValidator(name_text), WithJsonSchema({"type": ["stri
 
 
 class SliceRule(Config):
-    """Examples that share a value of a column; without `value`, every value of the column, each on its own."""
+    """Examples that share a value of a column. Without `value`, each value of the column is judged on its own."""
 
     column: Name = Field(min_length=1, description="a column of the tables, or of the policy's slices file")
     value: Name | None = Field(default=None, description="one value; left out: every value, each judged on its own")
 
 
 class Rule(Config):
-    """One limit on one metric. Rates are fractions in [0, 1]; changes may be negative.
+    """One limit on one metric. Rates are fractions in [0, 1], and changes may be negative.
 
-    `bound` says what is held against the limit: a one-sided confidence bound, or the observed value ('point').
+    `bound` chooses what is compared with the limit: a one-sided confidence bound, or the observed value ('point').
 
     Args:
         metric: what is limited; `pct list metrics` shows them all.
@@ -78,7 +81,7 @@ class Rule(Config):
         description="at most this many times the NFR of plain retraining (pct floor)",
     )
     bound: Bound | None = Field(
-        default=None, description="held against the limit; default upper for max, lower for min"
+        default=None, description="what is compared with the limit; default upper for max, lower for min"
     )
     min_support: int = Field(
         default=1, ge=1, le=MAX_SUPPORT, description="classes and slices with fewer examples are not judged"
@@ -91,7 +94,7 @@ class Rule(Config):
     @model_validator(mode="before")
     @classmethod
     def _default_bound(cls, data: Any) -> Any:
-        # The cautious side is the default: a maximum is held against the upper bound, a minimum against the lower.
+        # The default is the cautious side: compare a maximum with the upper bound, and a minimum with the lower.
         if isinstance(data, dict) and data.get("bound") is None:
             data = {**data, "bound": "lower" if data.get("min") is not None else "upper"}
         return data
@@ -146,22 +149,25 @@ class Rule(Config):
 
     @property
     def is_maximum(self) -> bool:
-        """Whether the limit is an upper one."""
+        """True if the limit is an upper one."""
         return self.min is None
 
     @property
     def judged_classes(self) -> Literal["all"] | tuple[str, ...] | None:
-        """Which classes are judged one by one; None: all examples together. class_nfr is about classes by itself."""
+        """The classes that are judged one by one, or None if all examples are judged together.
+
+        For class_nfr it is "all" if the rule names no classes.
+        """
         return "all" if self.classes is None and self.metric == "class_nfr" else self.classes
 
     def limit(self, floor: float | None = None) -> float | None:
-        """The limit as a number; None when it is relative to a floor that was not measured."""
+        """Return the limit as a number, or None if it depends on a floor that was not measured."""
         if self.max_times_floor is None:
             return self.max if self.min is None else self.min
         return None if floor is None else self.max_times_floor * floor
 
     def problem(self) -> str | None:
-        """Why this rule could never be judged, or never refuse a candidate, or None."""
+        """Return why this rule could never be judged or never refuse a candidate, or None if neither holds."""
         info = METRIC_INFO.get(self.metric)
         if info is None:
             return None

@@ -1,4 +1,4 @@
-"""The JSON schema of policy files, for editors that check and complete while one types."""
+"""Builds the JSON schema of policy files, with which editors check and complete them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from typing import Any
 
 from pct_mlops.config.policy import Policy
 
-# Shipped, because an editor reads a file; a test holds it against the models.
+# Shipped because an editor needs a file. A test checks that it equals the schema of the models.
 POLICY_SCHEMA_FILE = Path(__file__).with_name("policy.schema.json")
 
 
 def _summary(text: str) -> str:
-    """A model's docstring without its sections, which describe what the schema says of each key."""
+    """Return a docstring up to its Args section, because the schema describes each key itself."""
     return text.split("\n\nArgs:\n", 1)[0]
 
 
 def policy_schema() -> dict[str, Any]:
-    """As JSON Schema draft 2020-12. What depends on two keys at once is left to `pct policy check`."""
+    """Build the schema as JSON Schema draft 2020-12.
+
+    Rules that depend on two keys at once are not in it. `pct policy check` checks them.
+    """
     schema = Policy.model_json_schema()
     schema["required"] = ["rules"]
     for part in (schema, *schema["$defs"].values()):
@@ -27,5 +30,5 @@ def policy_schema() -> dict[str, Any]:
 
 
 def policy_schema_text() -> str:
-    """The shipped file's text."""
+    """Return the schema as the text of the shipped file."""
     return json.dumps(policy_schema(), indent=2) + "\n"

@@ -1,4 +1,4 @@
-"""Recipes: everything that determines a training run, in one file that can be named."""
+"""Defines the recipe: one file that determines a training run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from pct_mlops.config.plugins import code_in, refuse_code
 
 
 class AugmentConfig(Config):
-    """Training views. Crop "pad" adds `padding` black pixels and cuts back; "random_resized" jitters the scale.
+    """Random changes to training images.
 
-    `mixup`, `cutmix`: the alpha of their Beta(alpha, alpha), 0 is off; with both, each batch gets one of them.
+    `crop: pad` adds `padding` black pixels on each side and cuts back to size. `crop: random_resized` also varies the
+    scale.
+
+    `mixup` and `cutmix` are the alpha of their Beta(alpha, alpha), and 0 turns them off. With both, a batch gets one.
     """
 
     crop: Literal["none", "pad", "random_resized"] = "pad"
@@ -27,11 +30,14 @@ class AugmentConfig(Config):
 
 
 class DataConfig(Config):
-    """Which data set, where it lies, and how it is split and fed.
+    """The data set, where it lies, and how it is split and fed.
 
-    `name`: see 'pct list datasets', or code of your own as my_pkg.data:load.
-    `views`: so many fixed views per example, drawn once from the seed (empty: fresh ones every epoch), which is what
-    a teacher's logits can be stored for. `ten_crop`: evaluate by the mean logits of four corners, centre and mirrors.
+    `name` is one of `pct list datasets`, or code of your own such as my_pkg.data:load.
+
+    `views` sets a fixed number of views for each example, drawn once from the seed. A teacher's logits can be stored
+    only for fixed views. Left empty, each epoch draws fresh ones.
+
+    `ten_crop` evaluates by the mean logits of ten crops: four corners and the centre, each also mirrored.
     """
 
     name: str = "fashion_mnist"
@@ -49,11 +55,13 @@ class DataConfig(Config):
 
 
 class ModelConfig(Config):
-    """Architecture by name with its keyword arguments, its head, and the weights it starts from.
+    """The architecture with its keyword arguments, its head, and the weights that it starts from.
 
-    `name`: see 'pct list models', or a builder of your own as my_pkg.models:build.
-    `weights`: torchvision's published ones, by their name there ("DEFAULT", "IMAGENET1K_V1"). `init`: another model to
-    start from, as in teacher.ref; `new_head` then draws the head anew. `train: head` freezes everything else.
+    `name` is one of `pct list models`, or a builder of your own such as my_pkg.models:build.
+
+    `weights` names published weights of torchvision: "DEFAULT", "IMAGENET1K_V1". `init` names another model to start
+    from, written as in teacher.ref. `new_head` gives that start a head with new random weights. `train: head` freezes
+    all else.
     """
 
     name: str = "small_resnet14"
@@ -73,17 +81,19 @@ class ModelConfig(Config):
         if self.weights and self.init:
             raise ValueError("give either 'weights' or 'init', not both: the second would overwrite the first")
         if self.train == "head" and not (self.weights or self.init):
-            raise ValueError("train 'head' keeps all else as it starts: say from what, with 'init' or 'weights'")
+            raise ValueError("train 'head' freezes all other weights: give them with 'init' or 'weights'")
         if self.weights and self.train == "head" and self.embedding_dim:
             raise ValueError("train 'head' would freeze an embedding that published weights do not have")
         return self
 
 
 class OptimConfig(Config):
-    """Optimiser, schedule and batch. `lr` is per optimizer step of `global_batch_size` examples over all processes.
+    """Optimiser, schedule and batch.
 
-    `reference_batch`: `lr` is meant for a batch of this size and scaled linearly to the global batch (Goyal et al.,
-    arXiv 1706.02677). `start_epoch`: epochs before it are taken as done, schedule and all.
+    `lr` holds for one optimizer step, of `global_batch_size` examples over all processes. With `reference_batch`, `lr`
+    is meant for a batch of that size and is scaled linearly to the global batch (Goyal et al., arXiv 1706.02677).
+
+    `start_epoch` skips the epochs before it. The schedule counts them as done.
     """
 
     name: Literal["sgd", "adamw"] = "sgd"
@@ -109,10 +119,11 @@ class OptimConfig(Config):
 
 
 class ObjectiveConfig(Config):
-    """`loss` names a preset; the other keys override its parts.
+    """The loss. `loss` names a preset, and the other keys override its parts.
 
-    `class_weights`: one per class, or "balanced" (inverse to frequency, mean 1). `cross_entropy: binary` is BCE with
-    logits on one-hot targets. `ce_weights`: a table (CSV or Parquet: sample_id, weight) of weights of each example.
+    `cross_entropy: binary` is binary cross-entropy with logits on one-hot targets. `class_weights` is a list with one
+    weight for each class, or "balanced": inverse to frequency, with mean 1. `ce_weights` is a table (CSV or Parquet) of
+    sample_id and weight, for each example's cross-entropy.
     """
 
     loss: str = "none"
@@ -133,9 +144,10 @@ class ObjectiveConfig(Config):
 
 
 class TeacherMember(Config):
-    """One of several teachers, and how much its logits weigh in the mean.
+    """One of several teachers. `weight` is its share in the mean of their logits.
 
-    `arch`: of a .pth.tar, which does not say, or the builder of your own that a version's record may name.
+    `arch` names the architecture of a .pth.tar, which does not record it. It may also name your own builder, if that is
+    the code in a version's record.
     """
 
     ref: str
@@ -144,15 +156,18 @@ class TeacherMember(Config):
 
 
 class TeacherConfig(Config):
-    """The frozen old model: the production version of the registered model, unless something else is named.
+    """The frozen old model. By default it is the production version of the registered model.
 
-    `ref`, or several `refs` with weights: "production" (or another alias of the model itself), name@alias, name/3,
-    models:/..., a checkpoint folder, or a .pth.tar / .pt of torchvision's layout. `num_members`: so many models of the
-    new architecture are trained first, with seeds 1, 2, ..., each a member of weight 1 beside the `refs` (ELODI).
-    What is named here replaces what the loss brings: `refs` alone its members too, `num_members` alone only these.
-    `kind: stored`: the logits of `table`, predictions on the training split. `kind: self_ema`: the mean of the new
-    model's own past logits of each example, which keeps `momentum` of what was there. `store`: the logits of every one
-    of data.views are computed once, kept on disk and reused.
+    `ref` or several weighted `refs` name other models: "production" (or another alias of this registered model),
+    name@alias, name/3, models:/..., a checkpoint folder, or a .pth.tar / .pt of torchvision's layout.
+
+    `num_members` first trains this many models of the new architecture, with seeds 1, 2, ... Each is a member of weight
+    1 beside the `refs` (ELODI). A key set here replaces what the loss brings: `refs` also replaces its members, and
+    `num_members` only their number.
+
+    `kind: stored` takes the logits of `table`, predictions on the training split. `kind: self_ema` takes the new
+    model's own past logits of each example, as a running mean that keeps the share `momentum` at each update. `store`
+    computes the logits of every one of data.views once, and keeps them on disk for later runs.
     """
 
     kind: Literal["models", "stored", "self_ema"] = "models"
@@ -165,7 +180,10 @@ class TeacherConfig(Config):
 
     @property
     def names_old_models(self) -> bool:
-        """Whether some model must be there already: not for members trained first, a table, or its own past."""
+        """True if some model must exist before the training.
+
+        A table, members that are trained first, and the model's own past need none.
+        """
         return self.kind == "models" and bool(self.ref or self.refs or not self.num_members)
 
     @model_validator(mode="after")
@@ -181,7 +199,7 @@ class TeacherConfig(Config):
 
 
 class SeedConfig(Config):
-    """Independent seeds: initial weights, data split and augmentation, order of examples."""
+    """Independent seeds of three things: initial weights, data split with augmentation, and order of examples."""
 
     model: int = Field(default=0, ge=0)
     data: int = Field(default=0, ge=0)
@@ -189,9 +207,10 @@ class SeedConfig(Config):
 
 
 class EngineConfig(Config):
-    """How to run, never what to compute.
+    """Settings of how a training runs.
 
-    `epochs_per_save`: every so many epochs a checkpoint is kept as a logged model; `save_init`: the untrained one too.
+    Precision, device and `sync_batchnorm` change its numbers. The other keys do not. A checkpoint is kept as a logged
+    model every `epochs_per_save` epochs. `save_init` also keeps the untrained model.
     """
 
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
@@ -200,24 +219,24 @@ class EngineConfig(Config):
     sync_batchnorm: bool = False
     checkpoint_dir: Path | None = None
     checkpoint_steps: int = Field(
-        default=0, ge=0, description="also within an epoch, each so many steps; 0: after epochs only"
+        default=0, ge=0, description="also within an epoch, every so many steps; 0: only after epochs"
     )
     epochs_per_save: int = Field(default=1, ge=1)
     save_init: bool = False
 
 
 class Recipe(Config):
-    """One training run, in one file that can be named.
+    """One training run, described in one file.
 
     Args:
-        model_name: the registered model that its result becomes a version of.
+        model_name: the registered model that gets the result as a new version.
         data: the data set, its split and its views.
         model: the architecture and the weights that it starts from.
         objective: the loss.
         teacher: the frozen old model.
         optim: optimiser, schedule and batch.
         seed: of the weights, the data and the order of examples.
-        engine: how to run, never what to compute.
+        engine: how the training runs: precision, device, checkpoints.
 
     Example:
         >>> from pct_mlops import Recipe
@@ -238,28 +257,34 @@ class Recipe(Config):
     def _parts_fit(self) -> Recipe:
         mixed = self.data.augment.mixup or self.data.augment.cutmix
         if self.teacher.store and self.data.views is None:
-            raise ValueError("teacher.store needs a finite number of views per example: set data.views, for example 8")
+            raise ValueError("teacher.store needs a fixed number of views: set data.views, for example 8")
         if mixed and (self.teacher.store or self.teacher.kind != "models"):
-            raise ValueError("mixup and cutmix make images that no stored logits belong to: leave one of them out")
+            raise ValueError("stored logits do not fit the images of mixup and cutmix: leave one of the two out")
         if self.optim.start_epoch >= self.optim.epochs:
-            raise ValueError("optim.start_epoch should be below optim.epochs: nothing would be trained")
+            raise ValueError("optim.start_epoch should be below optim.epochs, or nothing would be trained")
         return self
 
     @classmethod
     def read(cls, path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
-        """A recipe file (YAML) with 'dotted.key=value' overrides; PctError names the key that is wrong."""
+        """Read a recipe file (YAML) with 'dotted.key=value' overrides. Raise ConfigError that names a wrong key."""
         return validate(cls, apply_overrides(read_yaml(path), overrides), str(path))
 
     def write(self, path: Path) -> None:
-        """Write it as a recipe file, with every value that it leaves to defaults."""
+        """Write the recipe to a file, with the value of every key."""
         path.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
 
     @classmethod
     def read_stored(cls, path: str | Path, overrides: Iterable[str], source: str, *, whole: bool = False) -> Recipe:
-        """A recipe that came with a model from elsewhere: what it names is data, `overrides` are the user's words.
+        """Read a recipe that came with a model from elsewhere. It is data: the code that it names is not trusted.
 
-        PctError for a data set that is code (module:callable) and that the overrides do not name; with `whole` for any
-        part of it, where it is trained by. `source` says whose recipe it is.
+        Args:
+            path: The recipe file.
+            overrides: What the user typed. Code that is named here is trusted.
+            source: Whose recipe it is, for the error.
+            whole: True to check every part, for a training. False to check only the data set.
+
+        Raises:
+            ConfigError: A checked part is code (module:callable) that the overrides do not name.
         """
         recipe, named = cls.read(path, overrides), named_code(overrides)
         found = code_in(recipe.model_dump(mode="json") if whole else {"data": {"name": recipe.data.name}})
@@ -270,5 +295,5 @@ class Recipe(Config):
 
 
 def named_code(overrides: Iterable[str]) -> frozenset[str]:
-    """The code (module:callable) that 'dotted.key=value' overrides name."""
+    """Return the code (module:callable) that 'dotted.key=value' overrides name."""
     return frozenset(code_in(apply_overrides({}, overrides)))

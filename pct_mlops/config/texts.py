@@ -1,4 +1,4 @@
-"""Text files that people hand over, read with suspicion: never more than they can need, and no waiting for a pipe."""
+"""Reads small text files from users. It refuses files that are too large, and does not wait to open a named pipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from pct_mlops.errors import ConfigError
 
 
 def read_text(path: Path, *, wanted: str, max_bytes: int) -> str:
-    """A file in UTF-8, without a byte order mark; PctError says what is `wanted` in its place."""
+    """Read a file in UTF-8, without its byte order mark.
+
+    Args:
+        path: The file.
+        wanted: The kind of file that belongs in its place, for the error: "a policy in YAML".
+        max_bytes: The largest size that is accepted.
+
+    Raises:
+        ConfigError: The file is missing, unreadable, too large or not in UTF-8.
+    """
     try:
         with open(path, "rb", opener=at_once) as file:
             content = file.read(max_bytes + 1)
@@ -29,7 +38,10 @@ def read_text(path: Path, *, wanted: str, max_bytes: int) -> str:
 
 
 def at_once(path: str, flags: int) -> int:
-    """An opener that does not wait: a named pipe is empty that nobody writes into, and an error that nobody reads."""
+    """Open a file without waiting, as an `opener` for `open`.
+
+    A named pipe that nobody writes into reads as empty. One that nobody reads raises an error instead of blocking.
+    """
     descriptor = os.open(path, flags | os.O_NONBLOCK)
     os.set_blocking(descriptor, True)
     return descriptor

@@ -1,4 +1,7 @@
-"""A YAML file as plain data, read with suspicion: bounded in size and depth, no key twice, no bombs."""
+"""Reads a YAML file as plain data, and trusts nothing in it.
+
+Size and nesting are limited, a key given twice is an error, and anchors cannot expand without end.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,25 @@ import yaml
 from pct_mlops.config.texts import read_text
 from pct_mlops.errors import ConfigError, PctError
 
-# A rule for each of a thousand classes has a few thousand; anchors count every time they are used.
+# A policy with one rule for each of 1,000 classes has a few thousand nodes. An anchor counts each time it is used.
 MAX_NODES = 100_000
-# A tag that does not fit its value meets whatever error PyYAML's constructors happen to run into.
+# A tag that does not fit its value makes PyYAML's constructors raise almost any of these.
 PROBLEMS = (yaml.YAMLError, ValueError, TypeError, AttributeError, ArithmeticError, LookupError, RecursionError)
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice: YAML keeps the last one in silence, which may be the laxer limit."""
+    """A SafeLoader that refuses a key given twice.
+
+    Plain YAML silently keeps the last one, which may be the laxer limit.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """A mapping whose keys are all different."""
+        """Build a mapping. Raise ConfigError if a key occurs twice."""
         seen: set[Hashable] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
                 continue
-            # As it is written, and as what YAML takes it for: 1 and 0x1 are one key.
+            # Compare the written text and the parsed value: 1 and 0x1 are the same key.
             names = {("text", key.value), ("value", self.construct_object(key))}
             if seen & names:
                 text = f"'{key.value}' is given twice (again in line {key.start_mark.line + 1}): keep one of them"
@@ -36,9 +42,15 @@ class _Loader(yaml.SafeLoader):
 
 
 def load_mapping(path: Path, what: str, max_bytes: int) -> dict[str, Any]:
-    """The top-level mapping; PctError in one sentence for everything that is no plain YAML mapping of that size.
+    """Read a YAML file whose top level is a mapping.
 
-    `what` the file is, for errors: "policy".
+    Args:
+        path: The file.
+        what: What the file is, for errors: "policy".
+        max_bytes: The largest size that is accepted.
+
+    Raises:
+        ConfigError: The file is not a plain YAML mapping of at most that size.
     """
     text = read_text(path, wanted=f"a {what} in YAML", max_bytes=max_bytes)
     if any(ord(character) < 32 and character not in "\t\r\n" for character in text):
@@ -59,7 +71,7 @@ def load_mapping(path: Path, what: str, max_bytes: int) -> dict[str, Any]:
 
 
 def _construct(text: str) -> Any:
-    # The loader looks for characters that YAML forbids as soon as it is made.
+    # Creating the loader can fail: it checks at once for characters that YAML forbids.
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -72,7 +84,7 @@ def _construct(text: str) -> Any:
 
 
 def _check_size(root: yaml.Node) -> None:
-    """Count nodes as if every anchor were written out, without writing any out."""
+    """Count the nodes with every anchor written out, but write none out. Raise ConfigError above MAX_NODES."""
     sizes: dict[int, int] = {}
 
     def size(node: yaml.Node) -> int:

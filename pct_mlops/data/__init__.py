@@ -1,4 +1,7 @@
-"""Data sets as three splits with three jobs, and loaders whose batches are the same on any number of processes."""
+"""Loads data sets as three splits (train, val, test) and feeds them in batches.
+
+The global batches are the same on any number of processes.
+"""
 
 from pct_mlops.data.arrays import ArrayData
 from pct_mlops.data.datasets import DATASETS, load_data

@@ -1,4 +1,4 @@
-"""Data sets that fit into memory: arrays of images and labels become splits."""
+"""Turns arrays of images and labels into splits, for data sets that fit into memory."""
 
 from __future__ import annotations
 
@@ -19,12 +19,18 @@ Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std of each
 
 @dataclass(frozen=True, eq=False)
 class ArrayData:
-    """What a data set of your own may return in place of Splits: (images, labels) of train and test, and of val.
+    """Arrays that a data set of your own may return in place of Splits.
 
-    Images are uint8 [N, C, H, W], or [N, H, W] for grey ones; labels are integers [N], indices into `class_names`.
-    Arrays of NumPy and tensors are both taken. An example's id is its split and row, so rows must keep their order.
-    Without `val` it is carved from train as `data.val_fraction` says. Without `mean` and `std` (one number a channel,
-    of pixels in [0, 1]) they are computed from train.
+    Images are uint8 [N, C, H, W], or [N, H, W] for grey ones. Labels are integers [N], indices into `class_names`. Both
+    may be NumPy arrays or tensors. The id of an example is its split and row, so rows must keep their order.
+
+    Attributes:
+        train: (images, labels) of the training split.
+        test: (images, labels) of the evaluation set.
+        class_names: names of the classes, in the order of their indices.
+        val: (images, labels) of the split that selects the epoch; without it, `data.val_fraction` of train.
+        mean: mean of each channel, of pixels in [0, 1]; computed from train unless both it and `std` are given.
+        std: standard deviation of each channel, likewise.
     """
 
     train: tuple[Any, Any]
@@ -35,7 +41,7 @@ class ArrayData:
     std: Sequence[float] | None = None
 
     def splits(self, config: DataConfig, seed: int) -> Splits:
-        """The splits that a recipe asks for; PctError for arrays of another kind or shape."""
+        """Return the splits that a recipe asks for, or raise PctError for arrays of another kind or shape."""
         parts = {
             name: _checked(name, pair, config)
             for name, pair in (("train", self.train), ("val", self.val), ("test", self.test))
@@ -61,7 +67,7 @@ class ArrayData:
 
 
 def statistics(images: np.ndarray) -> Statistics:
-    """Mean and std of each channel of uint8 [N, C, H, W], as numbers in [0, 1]; a std of 0 becomes 1."""
+    """Return mean and std of each channel of uint8 [N, C, H, W], scaled to [0, 1]. A std of 0 becomes 1."""
     counts = np.stack([np.bincount(images[:, channel].ravel(), minlength=256) for channel in range(images.shape[1])])
     values, shares = np.arange(256) / 255, counts / counts.sum(axis=1, keepdims=True)
     mean = shares @ values
@@ -70,7 +76,11 @@ def statistics(images: np.ndarray) -> Statistics:
 
 
 def array_split(name: str, images: np.ndarray, labels: np.ndarray, rows: Sequence[int], size: int | None) -> Split:
-    """A split of uint8 images [N, C, H, W]; `rows` are their places in the data set's own order, which ids keep."""
+    """Return a split of uint8 images [N, C, H, W].
+
+    `rows` are their places in the data set's own order, from which the ids are made. With `size`, images are resized
+    to size x size.
+    """
     ids = [f"{name}/{row:06d}" for row in rows]
     return Split(name, ids, torch.from_numpy(labels.astype(np.int64)), ArrayPixels(torch.from_numpy(images), size))
 
@@ -85,7 +95,7 @@ def array_splits(
     test: Split,
     val: Split | None = None,
 ) -> Splits:
-    """The data set made of these splits, checked; val is carved from train where there is none."""
+    """Check these splits and return the data set made of them. Without `val`, it is carved from train."""
     for split in (train, test, *(() if val is None else (val,))):
         check_labels(split, len(class_names))
     shape = train.pixels.shape
@@ -96,7 +106,7 @@ def array_splits(
 
 
 def _checked(name: str, pair: tuple[Any, Any], config: DataConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 [N, C, H, W] and labels [N]; PctError says what was given instead."""
+    """Return images uint8 [N, C, H, W] and labels [N], or raise PctError that says what was given instead."""
     images, labels = (np.ascontiguousarray(part) for part in pair)
     given, images = list(images.shape), images[:, None] if images.ndim == 3 else images
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):

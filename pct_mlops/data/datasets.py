@@ -1,7 +1,8 @@
-"""The data sets by name; `load_data` is the way in.
+"""Registers the data sets by name. `load_data` loads one.
 
-Each factory takes (config, seed), a DataConfig and the seed of the split, and returns Splits, or ArrayData where all
-fits into memory. One of a user's own is an entry point of pct_mlops.datasets, or data.name: my_pkg.data:load.
+Each factory takes (config, seed): a DataConfig and the seed of the split. It returns Splits, or ArrayData where all
+images fit into memory. To add one of your own, declare an entry point in the group `pct_mlops.datasets`, or set
+`data.name` to my_pkg.data:load.
 """
 
 from __future__ import annotations
@@ -27,14 +28,18 @@ DATASETS: Catalog[Splits | ArrayData] = Catalog("dataset", group="pct_mlops.data
 
 DOWNLOADS = Path(".data")
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-TEST_OF_DIGITS, DIGITS_SEED = 3, 20  # a stream and a seed of its own: the test split is the same for every recipe
+TEST_OF_DIGITS, DIGITS_SEED = 3, 20  # fixed stream and seed: the test split is the same for every recipe
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 
 
 def load_data(config: DataConfig, seed: int) -> Splits:
-    """The data set that `config` names, split with `seed`. Unknown, missing or broken data raises PctError."""
+    """Load the data set that `config` names and split it with `seed`.
+
+    Raises:
+        PctError: the data set is unknown, or its data are missing or broken.
+    """
     try:
         made = DATASETS.call(config.name, config, seed)
         splits = made.splits(config, seed) if isinstance(made, ArrayData) else made
@@ -46,7 +51,7 @@ def load_data(config: DataConfig, seed: int) -> Splits:
         ) from error
     if DATASETS.plugin(config.name) is not None:
         check_splits(splits)
-    # Part of what the answers depend on, so part of what a table says of itself.
+    # Predictions depend on the crops, so the id that tables carry names them.
     return replace(splits, preprocessing_id=f"{splits.preprocessing_id}/ten-crop") if config.ten_crop else splits
 
 
@@ -54,7 +59,7 @@ def load_data(config: DataConfig, seed: int) -> Splits:
 
 
 def _idx_files(folder: Path) -> dict[str, Path] | None:
-    """The four files in `folder` or in torchvision's subfolder of it, packed or not; None unless all are there."""
+    """Find the four files, packed or not, in `folder` or torchvision's subfolder. Return None unless all are there."""
     for where in (folder, folder / "FashionMNIST" / "raw"):
         found = {}
         for key in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
@@ -105,10 +110,10 @@ def _fashion_files(root: Path | None) -> dict[str, Path]:
 
 @DATASETS.register("fashion_mnist")
 def fashion_mnist(config: DataConfig, seed: int) -> Splits:
-    """Fashion-MNIST: 60,000 + 10,000 grey images of clothes, 28x28, 10 classes.
+    """Load Fashion-MNIST: 60,000 + 10,000 grey images of clothes, 28x28, 10 classes.
 
-    Looked for in this order: `data.root`, and only there when it is given; the folder of Debian's package
-    dataset-fashion-mnist (another one with the environment variable PCT_FASHION_MNIST); torchvision's download into
+    If `data.root` is given, it is read from there. Otherwise the folder of Debian's package dataset-fashion-mnist is
+    tried first (the environment variable PCT_FASHION_MNIST names another folder), then torchvision's download into
     .data. Source: Xiao et al., arXiv 1708.07747.
     """
     files = _fashion_files(config.root)
@@ -132,9 +137,9 @@ def fashion_mnist(config: DataConfig, seed: int) -> Splits:
 
 @DATASETS.register("digits")
 def digits(config: DataConfig, seed: int) -> Splits:
-    """scikit-learn's handwritten digits: 1,797 grey images, 8x8, 10 classes; always at hand, good for tests.
+    """Load scikit-learn's handwritten digits: 1,797 grey images, 8x8, 10 classes. It needs no download.
 
-    Test is a fixed stratified third, the same for every recipe. Values 0 to 16 are scaled to 0 to 255.
+    The test split is a fixed stratified third, the same for every recipe. Values 0 to 16 are scaled to 0 to 255.
     """
     from sklearn.datasets import load_digits
 
@@ -176,18 +181,18 @@ def _cifar(config: DataConfig, seed: int, kind: str, statistics: Statistics) -> 
 
 @DATASETS.register("cifar10")
 def cifar10(config: DataConfig, seed: int) -> Splits:
-    """CIFAR-10: 50,000 + 10,000 colour images, 32x32, 10 classes, through torchvision.
+    """Load CIFAR-10: 50,000 + 10,000 colour images, 32x32, 10 classes, through torchvision.
 
-    Read from `data.root` when it is given, else downloaded into .data. Source: Krizhevsky, 2009.
+    It is read from `data.root` if that is given, and otherwise downloaded into .data. Source: Krizhevsky, 2009.
     """
     return _cifar(config, seed, "CIFAR10", ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)))
 
 
 @DATASETS.register("cifar100")
 def cifar100(config: DataConfig, seed: int) -> Splits:
-    """CIFAR-100: 50,000 + 10,000 colour images, 32x32, 100 classes, through torchvision.
+    """Load CIFAR-100: 50,000 + 10,000 colour images, 32x32, 100 classes, through torchvision.
 
-    Read from `data.root` when it is given, else downloaded into .data. Source: Krizhevsky, 2009.
+    It is read from `data.root` if that is given, and otherwise downloaded into .data. Source: Krizhevsky, 2009.
     """
     return _cifar(config, seed, "CIFAR100", ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)))
 
@@ -197,20 +202,21 @@ def cifar100(config: DataConfig, seed: int) -> Splits:
 
 @DATASETS.register("image_folder")
 def image_folder(config: DataConfig, seed: int) -> Splits:
-    """Your own images in ImageNet's layout: data.root/train/<class>/*, and the same under val and test.
+    """Load your own images in ImageNet's layout: data.root/train/<class>/*, and the same under val and test.
 
-    With train and val only, as ImageNet comes, val is the evaluation set: it becomes test, and our val is carved from
-    train. With all three, each is used as it is. Images of different sizes are resized to `data.image_size` (224)
-    on the shortest side and cut at the centre; training crops are taken from that.
+    ImageNet comes with train and val only. Then val is the evaluation set: it becomes test, and a new val is carved
+    from train. With all three, each is used as it is. Images of different sizes are resized to `data.image_size` (224)
+    on the shortest side and cut at the centre. Training crops are taken from that.
     """
     return folders.read_image_folder(config, seed)
 
 
 @DATASETS.register("image_list")
 def image_list(config: DataConfig, seed: int) -> Splits:
-    """Your own images as `path label` lines: data.root/train.txt, test.txt and, if you like, val.txt and classes.txt.
+    """Load your own images from lists: data.root/train.txt and test.txt, and optionally val.txt and classes.txt.
 
-    Paths are relative to data.root; a label is an integer or a class name (after a tab when it holds spaces).
-    classes.txt has one name per line. With train.txt and val.txt only, val becomes test, as for image_folder.
+    A line is `path label`. Paths are relative to data.root. A label is an integer or a class name (after a tab when it
+    holds spaces). classes.txt has one name per line. With train.txt and val.txt only, val becomes test, as for
+    image_folder.
     """
     return folders.read_image_list(config, seed)

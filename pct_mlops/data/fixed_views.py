@@ -1,7 +1,7 @@
-"""A fixed number of views per example: numbers that follow from the example and the view alone, computed when needed.
+"""Computes a fixed number of views per example, each from the seed, the example and the number of the view alone.
 
-Nothing is drawn in sequence and nothing is stored, so view v of example i is the same in every batch, epoch, process
-and order, and a training set of any size has any number of views for free.
+Nothing is drawn in sequence and nothing is stored. View v of example i is therefore the same in every batch, epoch,
+process and order. A training set of any size has any number of views at no cost.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ GOLDEN = 0x9E3779B97F4A7C15  # the increment of SplitMix64: 2^64 divided by the 
 
 
 def view_numbers(seed: int, epoch: int, index: Tensor, num_views: int) -> Tensor:
-    """Which view, int64 [n] in 0 .. num_views - 1, each example of `index` shows in an epoch.
+    """Return the number of the view, int64 [n] in 0 .. num_views - 1, that each example of `index` shows in an epoch.
 
-    Every example goes through its views in turn from one of its own, so `num_views` epochs show each of them once.
+    Every example starts at a view of its own and goes through them in turn, so `num_views` epochs show each of them
+    once.
     """
     first = (_uniforms("first view", seed, [index.numpy()], 1)[:, 0] * num_views).long()
     return (first + epoch) % num_views
 
 
 def fixed_views(augment: AugmentConfig, seed: int, index: Tensor, numbers: Tensor, size: tuple[int, int]) -> ViewParams:
-    """View `numbers` [n] of the examples `index` [n], images of `size` (H, W): a function of (seed, index, number).
+    """Return the views `numbers` [n] of the examples `index` [n], whose images are of `size` (H, W).
 
-    Distributed as those of `views.draw`.
+    Each view is a function of (seed, index, number). The views are distributed like those of `draw_views`.
     """
     resized, padding = augment.crop == "random_resized", augment.padding if augment.crop == "pad" else 0
     values = _uniforms("fixed view", seed, [index.numpy(), numbers.numpy()], 3 + 2 * ATTEMPTS if resized else 3)
@@ -48,10 +49,10 @@ def fixed_views(augment: AugmentConfig, seed: int, index: Tensor, numbers: Tenso
 
 
 def _uniforms(purpose: str, seed: int, numbers: list[NDArray[np.int64]], count: int) -> Tensor:
-    """`count` values in [0, 1) for each row of `numbers`, float64 [n, count]: equal rows give equal values.
+    """Return `count` values in [0, 1) for each example, float64 [n, count].
 
-    SplitMix64 as a hash over counters: Steele, Lea and Flood, Fast splittable pseudorandom number generators, OOPSLA
-    2014, figure 17.
+    `numbers` are arrays [n] that identify an example: equal numbers give equal values. The hash is SplitMix64 over
+    counters: Steele, Lea and Flood, Fast splittable pseudorandom number generators, OOPSLA 2014, figure 17.
     """
     digest = hashlib.blake2b(repr((purpose, seed)).encode(), digest_size=8).digest()
     state = np.frombuffer(digest, dtype="<u8").astype(np.uint64)

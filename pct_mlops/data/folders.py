@@ -1,4 +1,4 @@
-"""Image files on disk: one folder per class, or lists of paths with labels."""
+"""Reads image files from disk: one folder per class, or lists of paths with labels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Listing(NamedTuple):
 
 
 def data_root(config: DataConfig) -> Path:
-    """The folder that data.root names; PctError when it is not given or not there."""
+    """Return the folder that data.root names, or raise PctError when it is not given or not there."""
     if config.root is None:
         raise ConfigError(f"The data set {config.name} needs its folder: set data.root.")
     if not config.root.is_dir():
@@ -42,7 +42,7 @@ def data_root(config: DataConfig) -> Path:
 
 
 def _three(found: dict[str, Listing | None], root: Path, what: str) -> tuple[Listing, Listing | None, Listing]:
-    """(train, val or None, test). With val alone beside train, val is the official evaluation set: it becomes test."""
+    """Return (train, val or None, test). Without test, val is the official evaluation set and becomes test."""
     train, val, test = found["train"], found["val"], found["test"]
     if train is None:
         raise DataError(f"{root} has no {what.format('train')}: data.root should be the folder that holds it.")
@@ -93,7 +93,11 @@ def _walk(root: Path, split: str, class_names: list[str]) -> Listing:
 
 
 def read_image_folder(config: DataConfig, seed: int) -> Splits:
-    """root/train/<class>/*, root/val/<class>/*, root/test/<class>/*: classes are the folders of train, sorted."""
+    """Read root/{train,val,test}/<class>/*. The classes are the sorted folders of train.
+
+    Raises:
+        PctError: a folder or image that is needed is missing, or a class folder does not fit.
+    """
     root = data_root(config)
     if not (root / "train").is_dir():
         raise DataError(f"{root} has no folder train: data.root should be the folder that holds it.")
@@ -108,7 +112,7 @@ def read_image_folder(config: DataConfig, seed: int) -> Splits:
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
-    """Numbered lines that are not blank; PctError when there are none or the file is not text."""
+    """Return the lines that are not blank, with their numbers, or raise PctError for an empty or unreadable file."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -122,7 +126,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 
 def _entries(path: Path) -> list[tuple[int, str, str]]:
-    """(line number, image path, label as written)."""
+    """Return (line number, image path, label as written) of each line."""
     entries = []
     for number, line in _lines(path):
         # A tab allows labels with spaces; otherwise the last word is the label, so that paths may hold spaces.
@@ -141,7 +145,7 @@ def _integer(text: str) -> int | None:
 
 
 def _class_names(root: Path, train: list[tuple[int, str, str]]) -> list[str]:
-    """classes.txt if there is one; else the labels of train.txt: 0 .. K - 1, or their sorted names."""
+    """Return the names in classes.txt if there is one, else the labels of train.txt: 0 .. K - 1, or sorted names."""
     listed = root / "classes.txt"
     if listed.is_file():
         names = [name for _, name in _lines(listed)]
@@ -196,7 +200,11 @@ def _listing(root: Path, path: Path, entries: list[tuple[int, str, str]], class_
 
 
 def read_image_list(config: DataConfig, seed: int) -> Splits:
-    """train.txt, val.txt, test.txt in root: lines `path label`; the label is an integer or a class name."""
+    """Read train.txt, val.txt and test.txt in root. A line is `path label`, the label an integer or a class name.
+
+    Raises:
+        PctError: a list or an image is missing, or a label does not fit; the message names the line.
+    """
     root = data_root(config)
     files = {split: root / f"{split}.txt" for split in ("train", "val", "test")}
     entries = {split: _entries(path) for split, path in files.items() if path.is_file()}

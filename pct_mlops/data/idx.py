@@ -1,4 +1,7 @@
-"""The idx format of MNIST and Fashion-MNIST: two zero bytes, a type, the number of axes, their sizes, the values."""
+"""Reads the idx format of MNIST and Fashion-MNIST.
+
+A file holds two zero bytes, the type, the number of axes, their sizes, and the values.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,10 @@ UNSIGNED_BYTE = 0x08
 
 
 def read_idx(path: Path, num_axes: int) -> np.ndarray:
-    """An idx file of unsigned bytes (plain or .gz) as a uint8 array with `num_axes` axes.
+    """Read an idx file of unsigned bytes (plain or .gz) as a uint8 array with `num_axes` axes.
 
-    A file that is missing, truncated, too long or of another type raises PctError with its name.
+    Raises:
+        PctError: the file is missing, truncated, too long or of another type; the message names it.
     """
     try:
         packed = path.read_bytes()

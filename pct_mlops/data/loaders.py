@@ -1,8 +1,8 @@
-"""Batches: from memory on the training device, or streamed through worker processes. Both give the same views.
+"""Makes batches from memory on the training device, or streams them through worker processes. Both give the same views.
 
-Order and views are functions of (seed, epoch, step), drawn for the whole global batch, of which every process takes
-its own part: one process and many see the same examples, and a resume needs no stored generator. With data.views, a
-view is a function of (seed, example, number of the view).
+Order and views are functions of (seed, epoch, step). They are drawn for the whole global batch, of which every process
+takes its own part. So one process and many see the same examples, and a resume needs no stored generator. With
+data.views, a view is a function of (seed, example, number of the view).
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ def _path(split: Split, config: DataConfig, *, augmented: bool) -> Way:
 
 
 def _import_transforms() -> None:
-    import torchvision.transforms.v2  # noqa: F401  # once, before the workers fork: it takes seconds
+    import torchvision.transforms.v2  # noqa: F401  # once, before the workers fork, because it takes seconds
 
 
 class TrainLoader:
-    """This process's part of shuffled, augmented global batches; the last ragged batch of an epoch is left out.
+    """Loader of this process's part of shuffled, augmented global batches.
 
-    `len()` is steps per epoch. `path` says which way the images come: "memory" or "streaming".
+    The last, incomplete batch of an epoch is left out. `len()` is the number of steps per epoch. `path` says which way
+    the images come: "memory" or "streaming".
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class TrainLoader:
         return self._num_examples // self._global
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        """Batches start_step .. len - 1 of an epoch: the same ones that an uninterrupted epoch has there."""
+        """Return the batches start_step .. len - 1 of an epoch, the same ones that an uninterrupted epoch has there."""
         if not 0 <= start_step <= len(self):
             raise ValueError(f"start_step {start_step} is outside 0 to {len(self)}")
         batches = self._source.batches(self._jobs(epoch, start_step))
@@ -91,7 +92,7 @@ class TrainLoader:
         order = torch.randperm(self._num_examples, generator=generator("order", self._seed_sampler, epoch))
         own = torch.arange(self._start, self._stop)
         if self._mixing is not None and self._shared:
-            own = torch.cat([(own[:1] - 1) % self._global, own])  # what its first example is mixed with
+            own = torch.cat([(own[:1] - 1) % self._global, own])  # the example that its first one is mixed with
         for step in range(start_step, len(self)):
             index = order[step * self._global : (step + 1) * self._global]
             yield self._fixed_job(epoch, index[own]) if self._num_views else self._fresh_job(epoch, step, index, own)
@@ -108,10 +109,10 @@ class TrainLoader:
 
 
 class EvalLoader:
-    """This process's contiguous share of a split, in order, each example once; may be iterated again.
+    """Loader of this process's contiguous share of a split, in order, each example once. It may be iterated again.
 
-    Images are as they are, or one fixed view of each, or ten crops [n, 10, C, H, W]. `len()` is the number of batches,
-    `path` is "memory" or "streaming".
+    Images come as they are, or as one fixed view of each, or as ten crops [n, 10, C, H, W]. `len()` is the number of
+    batches, `path` is "memory" or "streaming".
     """
 
     def __init__(
@@ -164,10 +165,21 @@ def train_loader(
     world_size: int = 1,
     device: torch.device | str = "cpu",
 ) -> TrainLoader:
-    """Shuffled, augmented batches of global_batch_size / world_size examples on `device`.
+    """Return a loader of shuffled, augmented batches of global_batch_size / world_size examples.
 
-    `num_classes` is the width of `Batch.soft`, needed where the config asks for mixup or cutmix.
-    PctError when the global batch does not divide by the number of processes, or is larger than the split.
+    Args:
+        split: the examples.
+        config: augmentation, views, worker processes and the memory cap.
+        global_batch_size: number of examples of one step over all processes.
+        seed_sampler: seed of the order of the examples.
+        seed_data: seed of the views, and of mixup and cutmix.
+        num_classes: width of `Batch.soft`; needed for mixup and cutmix.
+        rank: number of this process, from 0.
+        world_size: number of processes.
+        device: where the batches are put.
+
+    Raises:
+        PctError: the global batch does not divide by the number of processes, or is larger than the split.
     """
     _check_place(rank, world_size)
     if global_batch_size % world_size:
@@ -204,9 +216,10 @@ def eval_loader(
     world_size: int = 1,
     device: torch.device | str = "cpu",
 ) -> EvalLoader:
-    """Batches of up to `batch_size` images of this process's share on `device`, without augmentation.
+    """Return a loader of this process's share in batches of up to `batch_size` images, without augmentation.
 
-    With data.ten_crop each example is ten images [n, 10, C, H, W], and a batch holds a tenth of the examples.
+    With data.ten_crop each example is ten images [n, 10, C, H, W], and a batch holds a tenth of the examples. `rank`,
+    `world_size` and `device` are those of `train_loader`. Raises PctError for a `batch_size` below 1.
     """
     _check_place(rank, world_size)
     _check_batch(batch_size)
@@ -233,9 +246,10 @@ def view_loader(
     world_size: int = 1,
     device: torch.device | str = "cpu",
 ) -> EvalLoader:
-    """Like `eval_loader`, without ten crops, with view number `view` of each example, as training with data.views has.
+    """Return a loader like that of `eval_loader`, but of view number `view` of each example and without ten crops.
 
-    On a GPU each loader holds its own copy of the split: make one after the other.
+    The views are those that training with data.views and the same `seed_data` shows. On a GPU each loader holds its own
+    copy of the split, so make one after the other.
     """
     _check_place(rank, world_size)
     _check_batch(batch_size)

@@ -1,4 +1,4 @@
-"""One process at a time, among all programs of a machine."""
+"""Lets one process at a time work on a folder, among all programs of a machine."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def one_process_at_a_time(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """The processes of one machine that work on `folder` do it one after the other; the later ones find the files.
+    """Hold the lock of `folder`, so that the processes of a machine work on it one after the other.
 
-    `on_wait` is called when another one is there first. A process that ends, however it ends, lets the next one in.
+    A later process finds the files of the earlier one. `on_wait` is called when another process holds the lock. A
+    process that ends, however it ends, releases it. Systems without file locks do not wait.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""mixup and cutmix over whole global batches."""
+"""Applies mixup and cutmix over whole global batches."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pct_mlops.data.views import generator
 
 
 class Mixing:
-    """Mixes each example with the one before it in the global batch; gives `soft`, and `labels` of the larger share.
+    """Mixup or cutmix of each example with the one before it in the global batch.
 
-    mixup: Zhang et al., arXiv 1710.09412; cutmix: Yun et al., arXiv 1905.04899; with both, each batch gets one of
-    them. What is drawn follows from (seed, epoch, step) and is the same on every process. With `shared` a process's
-    batch starts with its predecessor in the global batch, which is mixed in and then dropped; so one process and many
-    train on the same mixtures.
+    The mixed batch has `soft`, and `labels` holds the label with the larger share. With both, each batch gets one of
+    them. The draws follow from (seed, epoch, step) and are the same on every process. With `shared`, a process's batch
+    starts with the example before it in the global batch, which is mixed in and then dropped. So one process and many
+    train on the same mixtures. Sources: Zhang et al., arXiv 1710.09412 (mixup). Yun et al., arXiv 1905.04899 (cutmix).
     """
 
     def __init__(self, augment: AugmentConfig, num_classes: int, seed: int, shared: bool) -> None:
-        from torchvision.transforms import v2  # takes seconds: only when it is used
+        from torchvision.transforms import v2  # takes seconds, so only when it is used
 
         kinds = [
             kind(alpha=alpha, num_classes=num_classes)
@@ -30,7 +30,7 @@ class Mixing:
         self._seed, self._shared = seed, shared
 
     def __call__(self, batch: Batch, epoch: int, step: int) -> Batch:
-        """The batch as mixed at this step; the global generator is left as it was."""
+        """Return the batch as it is mixed at this step. The global generator is left as it was."""
         # All draws are on the CPU, so no device's generator is touched (torch.manual_seed would set them all).
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(generator("mixing", self._seed, epoch, step).get_state())

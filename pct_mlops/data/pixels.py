@@ -1,4 +1,4 @@
-"""Where a split's pixels come from: an array that is already there, or image files that are decoded when asked for."""
+"""Reads the pixels of a split: from an array in memory, or from image files that are decoded when they are needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 
 from pct_mlops.errors import DataError
 
-DEFAULT_SIZE = 224  # for files of different sizes when the recipe names none: what ImageNet models are trained on
+DEFAULT_SIZE = 224  # for files of different sizes when the recipe names none; ImageNet models are trained on it
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 NUM_THREADS = min(8, os.cpu_count() or 1)  # Pillow releases the interpreter lock while it decodes
 
@@ -33,25 +33,28 @@ class Pixels(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: Tensor) -> Tensor:
-        """uint8 [n, C, H, W] of the given rows (int64 [n])."""
+        """Return the images of the given rows (int64 [n]) as uint8 [n, C, H, W]."""
 
     def read_all(self) -> Tensor:
-        """uint8 [N, C, H, W]."""
+        """Return all images as uint8 [N, C, H, W]."""
 
     def select(self, rows: Tensor) -> Pixels:
-        """Only the given rows, in their order."""
+        """Return only the given rows, in their order."""
 
 
 class ArrayPixels:
-    """Images held as one uint8 tensor [N, C, H, W]; with `size`, resized to size x size (antialiased) when read."""
+    """Images held as one uint8 tensor [N, C, H, W].
+
+    With `size` they are resized to size x size (antialiased) when read, unless they have that size already.
+    """
 
     def __init__(self, data: Tensor, size: int | None = None) -> None:
         self._data = data
-        self._size = None if size in (None, data.shape[-1]) else size
+        self._size = None if size is None or tuple(data.shape[-2:]) == (size, size) else size
 
     @property
     def resizes(self) -> bool:
-        """Whether images leave with another size than they came with."""
+        """True if images are read with another size than they are held in."""
         return self._size is not None
 
     @property
@@ -64,17 +67,17 @@ class ArrayPixels:
         return len(self._data)
 
     def read(self, rows: Tensor) -> Tensor:
-        """uint8 [n, C, H, W]."""
+        """Return the images of the given rows as uint8 [n, C, H, W]."""
         return self._resized(self._data[rows])
 
     def read_all(self) -> Tensor:
-        """uint8 [N, C, H, W]; without resizing this is the array itself, not a copy."""
+        """Return all images as uint8 [N, C, H, W]. Without resizing this is the array itself, not a copy."""
         if self._size is None:
             return self._data
         return torch.cat([self._resized(part) for part in self._data.split(1024)])
 
     def select(self, rows: Tensor) -> ArrayPixels:
-        """Only the given rows."""
+        """Return only the given rows, in their order."""
         return ArrayPixels(self._data[rows], self._size)
 
     def _resized(self, images: Tensor) -> Tensor:
@@ -89,32 +92,32 @@ class FilePixels:
     """Image files, decoded to RGB and brought to `size` (height, width) by `decode`."""
 
     def __init__(self, paths: Sequence[str] | np.ndarray, size: tuple[int, int]) -> None:
-        # One buffer of bytes: a list of strings would be copied page by page into every forked worker by its
-        # reference counts.
+        # One buffer of bytes: the reference counts of a list of strings would copy it, page by page, into every forked
+        # worker.
         self._paths = paths if isinstance(paths, np.ndarray) else np.array([os.fsencode(path) for path in paths])
         self._size = size
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(3, H, W)."""
+        """(3, H, W) of every image."""
         return (3, *self._size)
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def path(self, row: int) -> str:
-        """The file of a row."""
+        """Return the path of the file of a row."""
         return os.fsdecode(bytes(self._paths[row]))
 
     def read(self, rows: Tensor) -> Tensor:
-        """uint8 [n, 3, H, W]; a file that cannot be decoded raises PctError with its name."""
+        """Return the given rows as uint8 [n, 3, H, W], or raise PctError that names a file that cannot be decoded."""
         images = torch.empty((len(rows), *self.shape), dtype=torch.uint8)
         for position, row in enumerate(rows.tolist()):
             images[position] = decode(self.path(row), self._size)
         return images
 
     def read_all(self) -> Tensor:
-        """uint8 [N, 3, H, W], decoded in threads."""
+        """Return all images as uint8 [N, 3, H, W], decoded in threads."""
         images = torch.empty((len(self), *self.shape), dtype=torch.uint8)
 
         def fill(row: int) -> None:
@@ -126,7 +129,7 @@ class FilePixels:
         return images
 
     def select(self, rows: Tensor) -> FilePixels:
-        """Only the given rows."""
+        """Return only the given rows, in their order."""
         return FilePixels(self._paths[rows.numpy()], self._size)
 
 
@@ -144,9 +147,12 @@ def _decode(path: str, size: tuple[int, int] | None) -> Image.Image:
 
 
 def decode(path: str, size: tuple[int, int]) -> Tensor:
-    """An image file as uint8 [3, H, W]: shortest side resized (bilinear, antialiased), centre cut out.
+    """Decode an image file to uint8 [3, H, W] of `size` (height, width).
 
-    PctError names a file that cannot be decoded.
+    The image is scaled (bilinear, antialiased) until it covers `size`, and its centre is cut out.
+
+    Raises:
+        PctError: the file cannot be decoded; the message names it.
     """
     try:
         image = _decode(path, size)
@@ -165,7 +171,7 @@ def _reason(error: BaseException) -> str:
 
 
 def corrupt_files(paths: Sequence[str]) -> list[bool]:
-    """For each file whether it fails to decode. Reads every file: only for those who asked to skip corrupt ones."""
+    """Tell for each file whether it fails to decode. This reads every file, so call it only for data.skip_corrupt."""
 
     def fails(path: str) -> bool:
         try:
@@ -179,9 +185,13 @@ def corrupt_files(paths: Sequence[str]) -> list[bool]:
 
 
 def output_size(paths: Iterable[str], image_size: int | None) -> tuple[int, int]:
-    """(height, width) that every file is brought to: `image_size`, or the size they all share, or 224 x 224.
+    """Return the (height, width) to which every file is brought.
 
-    Reads headers only, and stops at the first file of another size. PctError names an unreadable file.
+    It is `image_size` on both sides, else the size that all files share, else 224 x 224. Only headers are read, up to
+    the first file of another size.
+
+    Raises:
+        PctError: a file that is looked at cannot be read; the message names it.
     """
     if image_size is not None:
         return image_size, image_size
@@ -201,5 +211,5 @@ def output_size(paths: Iterable[str], image_size: int | None) -> tuple[int, int]
 
 
 def num_bytes(pixels: Pixels) -> int:
-    """Bytes of all images as uint8."""
+    """Return the number of bytes of all images as uint8."""
     return len(pixels) * math.prod(pixels.shape)

@@ -1,4 +1,4 @@
-"""Where batches come from: memory on the training device, or worker processes that read and cut ahead of it."""
+"""Makes batches from memory on the training device, or in worker processes that read and cut images ahead of it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from pct_mlops.data.split import Split
 from pct_mlops.data.views import ViewParams, apply_batch, apply_one, cut, pad
 from pct_mlops.errors import PctError
 
-FRESH = -1  # the view number of what is drawn anew every epoch, or not augmented at all
+FRESH = -1  # the view number of images that are drawn afresh every epoch, or not augmented at all
 
 
 class Batch(NamedTuple):
     """Examples on one device.
 
-    `images` float32 [n, C, H, W] in [0, 1] ([n, 10, C, H, W] from an evaluation by ten crops); `labels` int64 [n];
-    `index` int64 [n], rows of the split; `view` int64 [n], which of the data.views fixed views this is, FRESH where
-    there are none (loaders always give it); `soft` float32 [n, num_classes], the mixed one-hot targets of mixup and
-    cutmix, else None, and then `labels` holds the label with the larger share.
+    Attributes:
+        images: float32 [n, C, H, W] in [0, 1], or [n, 10, C, H, W] from an evaluation by ten crops.
+        labels: int64 [n]; after mixup and cutmix, the label with the larger share.
+        index: int64 [n], rows of the split.
+        view: int64 [n], numbers of the fixed views of data.views, FRESH where there are none; loaders always give it.
+        soft: float32 [n, num_classes], the mixed one-hot targets of mixup and cutmix; None without them.
     """
 
     images: Tensor
@@ -33,19 +35,19 @@ class Batch(NamedTuple):
     soft: Tensor | None = None
 
     def chunk(self, parts: int) -> list[Batch]:
-        """Equal parts, in order; n must divide by `parts`."""
+        """Return equal parts, in order. `parts` must divide n, or the last examples are lost."""
         if parts == 1:
             return [self]
         size = len(self.labels) // parts
         return [self.rows(start, start + size) for start in range(0, size * parts, size)]
 
     def rows(self, start: int, stop: int | None = None) -> Batch:
-        """Rows start to stop; what is None stays None."""
+        """Return the rows from start up to, not including, stop. A field that is None stays None."""
         return Batch(*(None if part is None else part[start:stop] for part in self))  # type: ignore[arg-type]
 
 
 class Job(NamedTuple):
-    """What a batch is made of: rows of the split, their views (None: the images as they are), their view numbers."""
+    """Order for one batch: rows of the split, their views (None: the images as they are), and their view numbers."""
 
     rows: Tensor
     views: ViewParams | None
@@ -57,9 +59,9 @@ def _to_unit(images: Tensor) -> Tensor:
 
 
 class MemorySource:
-    """The whole split as uint8 on the device; a batch is cut out by index arithmetic.
+    """Source that holds the whole split as uint8 on the device and cuts batches out by index arithmetic.
 
-    Images that are padded once, by `padding`, are cut fastest; views of another padding are padded as they come.
+    Images are padded once, by `padding`. Views of that padding are cut fastest, and any other are padded as they come.
     """
 
     def __init__(self, split: Split, padding: int, device: torch.device) -> None:
@@ -68,7 +70,7 @@ class MemorySource:
         self._padding, self._device = padding, device
 
     def batches(self, jobs: Iterable[Job]) -> Iterator[Batch]:
-        """One batch a job."""
+        """Yield one batch for each job."""
         for job in jobs:
             index = job.rows.to(self._device, non_blocking=True)
             numbers = job.numbers.to(self._device, non_blocking=True)
@@ -86,7 +88,7 @@ class MemorySource:
 
 
 class _JobSampler(Sampler[Job]):
-    """Hands the loader the jobs of the epoch that is due."""
+    """Sampler that hands the loader the jobs of the present epoch."""
 
     def __init__(self) -> None:
         self.jobs: Iterable[Job] = []
@@ -96,7 +98,7 @@ class _JobSampler(Sampler[Job]):
 
 
 class _JobDataset(Dataset[Any]):
-    """Does a job: reads a batch's images and cuts their views. Runs inside the workers."""
+    """Data set whose items are done jobs: it reads a batch's images and cuts their views, inside the workers."""
 
     def __init__(self, pixels: Pixels, labels: Tensor) -> None:
         self._pixels, self._labels = pixels, labels
@@ -105,7 +107,7 @@ class _JobDataset(Dataset[Any]):
         try:
             images = self._pixels.read(job.rows)
         except PctError as error:
-            # As a value: an exception would come out of the worker wrapped in a traceback.
+            # Returned as a value, because an exception would come out of the worker wrapped in a traceback.
             return error
         views = job.views
         if views is not None:
@@ -115,7 +117,7 @@ class _JobDataset(Dataset[Any]):
 
 
 class StreamSource:
-    """Reads and transforms in `num_workers` processes (0: in this one), some batches ahead."""
+    """Source that reads and transforms images in `num_workers` processes (0: in this one), some batches ahead."""
 
     def __init__(self, split: Split, num_workers: int, device: torch.device, keep_workers: bool) -> None:
         self._sampler, self._device = _JobSampler(), device
@@ -126,11 +128,11 @@ class StreamSource:
             num_workers=num_workers,
             persistent_workers=keep_workers and num_workers > 0,
             pin_memory=device.type == "cuda",
-            generator=torch.Generator(),  # or the loader would draw from, and so change, the global one
+            generator=torch.Generator(),  # without it, the loader would draw from the global one and so change it
         )
 
     def batches(self, jobs: Iterable[Job]) -> Iterator[Batch]:
-        """One batch a job; PctError names a file that cannot be read."""
+        """Yield one batch for each job. Raises PctError that names a file that cannot be read."""
         self._sampler.jobs = jobs
         for result in self._loader:
             if isinstance(result, PctError):

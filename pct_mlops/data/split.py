@@ -1,4 +1,4 @@
-"""Three splits with three jobs: train is learnt from, val selects the epoch, test is what the gate reads."""
+"""Defines the three splits of a data set: train is learnt from, val selects the epoch, the gate decides on test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VAL, FRACTION = 1, 2  # separate random streams of one seed
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Examples of one job. `labels` is int64 [N]; `sample_ids` outlive every seed, fraction and order of rows."""
+    """Examples of one split: `labels` is int64 [N], and `sample_ids` are the same for every seed and fraction."""
 
     name: str
     sample_ids: list[str]
@@ -41,18 +41,18 @@ class Split:
         return num_bytes(self.pixels)
 
     def images(self, indices: Tensor | Sequence[int]) -> Tensor:
-        """uint8 [n, C, H, W] of the given rows, on the CPU, without augmentation."""
+        """Return the images of the given rows as uint8 [n, C, H, W] on the CPU, without augmentation."""
         rows = torch.as_tensor(indices, dtype=torch.int64)
         return self._all[0][rows] if self._all else self.pixels.read(rows)
 
     def all_images(self) -> Tensor:
-        """uint8 [N, C, H, W] on the CPU; files are decoded once and kept."""
+        """Return all images as uint8 [N, C, H, W] on the CPU. Files are decoded once and kept in memory."""
         if not self._all:
             self._all.append(self.pixels.read_all())
         return self._all[0]
 
     def select(self, rows: np.ndarray, name: str | None = None) -> Split:
-        """Only the given rows, under their old ids."""
+        """Return a split of the given rows only, which keep their ids."""
         kept = torch.from_numpy(rows)
         ids = [self.sample_ids[row] for row in rows.tolist()]
         return Split(name or self.name, ids, self.labels[kept], self.pixels.select(kept))
@@ -60,7 +60,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """A data set: its splits, what its labels mean, and how its pixels are normalised (mean and std of [0, 1])."""
+    """A data set: its three splits, the names of its classes, and mean and std of its pixels, scaled to [0, 1]."""
 
     name: str
     class_names: tuple[str, ...]
@@ -71,14 +71,15 @@ class Splits:
     val: Split
     test: Split
     preprocessing_id: str
-    skipped: tuple[str, ...] = ()  # ids of corrupt images that were left out because data.skip_corrupt asked for it
+    skipped: tuple[str, ...] = ()  # ids of corrupt images that data.skip_corrupt left out
 
 
 def stratified(labels: np.ndarray, fraction: float, seed: int, stream: int) -> np.ndarray:
-    """Ascending rows: of each class n_k, round(fraction * n_k) at random (halves up), at least 1 and at most n_k.
+    """Choose the same fraction of every class at random and return the rows in ascending order.
 
-    The rows of a smaller fraction are among those of a larger one. NumPy promises that RandomState never changes its
-    stream, so a seed keeps its meaning across versions.
+    Of the n_k rows of a class, round(fraction * n_k) are chosen (halves up), but at least 1. The rows of a smaller
+    fraction are among those of a larger one. NumPy promises that RandomState never changes its stream, so a seed keeps
+    its meaning across versions.
     """
     random = np.random.RandomState([stream, seed % 2**32, seed // 2**32 % 2**32])
     rows = [np.empty(0, dtype=np.int64)]
@@ -90,7 +91,7 @@ def stratified(labels: np.ndarray, fraction: float, seed: int, stream: int) -> n
 
 
 def carve(train: Split, val_fraction: float, seed: int) -> tuple[Split, Split]:
-    """Train without val, and val: stratified and seeded. A class with one example keeps it in train."""
+    """Carve a stratified, seeded val out of train and return (train, val). Each class keeps an example in train."""
     labels = train.labels.numpy()
     mask = np.zeros(len(labels), dtype=bool)
     mask[stratified(labels, val_fraction, seed, VAL)] = True
@@ -109,7 +110,7 @@ def carve(train: Split, val_fraction: float, seed: int) -> tuple[Split, Split]:
 def make_splits(
     train: Split, val: Split | None, test: Split, config: DataConfig, seed: int
 ) -> tuple[Split, Split, Split]:
-    """(train, val, test), checked; val is carved from train where the data set has none.
+    """Return (train, val, test) after checking their ids. Val is carved from train where the data set has none.
 
     `train_fraction` is taken of what is left of train, so val and test stay the same for every fraction.
     """
@@ -122,7 +123,7 @@ def make_splits(
 
 
 def check_labels(split: Split, num_classes: int) -> None:
-    """PctError names the first example whose label is no class."""
+    """Raise PctError that names the first example whose label is outside 0 to num_classes - 1."""
     wrong = ((split.labels < 0) | (split.labels >= num_classes)).nonzero()
     if len(wrong):
         row = int(wrong[0])
@@ -133,7 +134,7 @@ def check_labels(split: Split, num_classes: int) -> None:
 
 
 def check_splits(splits: Splits) -> None:
-    """PctError for what a data set of a user's own may have got wrong: ids, labels, names and shapes."""
+    """Raise PctError for mistakes in a data set of a user's own: in ids, labels, names, shapes, mean or std."""
     parts = {"train": splits.train, "val": splits.val, "test": splits.test}
     for name, split in parts.items():
         if split.name != name:

@@ -1,4 +1,4 @@
-"""Evaluation by ten views of an image."""
+"""Cuts ten crops out of each image, for evaluation by their mean logits."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ NUM_CROPS = 10
 
 
 def ten_crops(images: Tensor) -> Tensor:
-    """Images float [n, C, H, W] -> [n, 10, C, H, W]: four corners and the centre, and the same of the mirror image.
+    """Cut four corners and the centre, of images float [n, C, H, W] and of their mirror images: [n, 10, C, H, W].
 
-    A crop is 7/8 of each side (196 of 224, 28 of 32, 24 of 28), the 224 of 256 of Krizhevsky et al., NeurIPS 2012,
-    section 4.1. It is resized (bilinear) to H x W, as a model may take images of one size only.
+    A crop is 7/8 of each side (196 of 224, 28 of 32, 24 of 28). It is resized (bilinear) to H x W, as a model may take
+    images of one size only. Source: Krizhevsky et al., NeurIPS 2012, section 4.1 (224 of 256).
     """
     from torchvision.transforms.v2 import functional as v2
 

@@ -1,4 +1,7 @@
-"""Random views: drawn as numbers for a whole global batch, applied in one go or image by image, with equal results."""
+"""Draws random views as numbers for a whole global batch, and applies them to a batch at once or image by image.
+
+Both ways give the same images.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,13 @@ ATTEMPTS = 10
 
 
 def generator(*key: int | str) -> torch.Generator:
-    """A CPU generator that depends on `key` alone: randomness is a function of its place, not of what ran before."""
+    """Return a CPU generator that depends on `key` alone, and so not on what was drawn before."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
 class View(NamedTuple):
-    """The view of one image: cut (top, left, height, width) out of the padded image, maybe mirrored."""
+    """View of one image: the box (top, left, height, width) to cut out of the padded image, mirrored if `flip`."""
 
     top: int
     left: int
@@ -46,37 +49,37 @@ class ViewParams:
 
     @property
     def top(self) -> Tensor:
-        """int64 [n], pixels."""
+        """Top of each box, int64 [n], in pixels."""
         return self.box[:, 0]
 
     @property
     def left(self) -> Tensor:
-        """int64 [n], pixels."""
+        """Left side of each box, int64 [n], in pixels."""
         return self.box[:, 1]
 
     def __len__(self) -> int:
         return len(self.flip)
 
     def rows(self, rows: Tensor) -> ViewParams:
-        """The views of some rows, int64 [m]."""
+        """Return the views of the given rows, int64 [m]."""
         return ViewParams(self.box[rows], self.flip[rows], self.padding, self.resized)
 
     def to(self, device: torch.device) -> ViewParams:
-        """The same views on another device."""
+        """Return the same views on another device."""
         box, flip = self.box.to(device, non_blocking=True), self.flip.to(device, non_blocking=True)
         return ViewParams(box, flip, self.padding, self.resized)
 
     def row(self, index: int) -> View:
-        """One image's view."""
+        """Return the view of one image."""
         top, left, height, width = self.box[index].tolist()
         return View(top, left, height, width, bool(self.flip[index]))
 
 
 def draw_views(augment: AugmentConfig, n: int, random: torch.Generator, height: int, width: int) -> ViewParams:
-    """Views of `n` images of height x width.
+    """Draw views of `n` images of height x width.
 
-    "pad": offsets uniform over 0 .. 2 * padding on both axes; "random_resized": area 8 to 100 %, aspect ratio 3/4 to
-    4/3; a mirror image with probability 1/2 when `flip`. Padding is black.
+    For "pad", offsets are uniform over 0 .. 2 * padding on both axes. For "random_resized", the area is 8 to 100 % and
+    the aspect ratio 3/4 to 4/3. With `flip`, each image is mirrored with probability 1/2. Padding is black.
     """
     padding = augment.padding if augment.crop == "pad" else 0
     if augment.crop == "random_resized":
@@ -92,9 +95,9 @@ def draw_views(augment: AugmentConfig, n: int, random: torch.Generator, height: 
 
 
 def resized_boxes(tries: Tensor, place: Tensor, height: int, width: int) -> Tensor:
-    """Boxes of random resized crops, int64 [n, 4], from values in [0, 1): `tries` [2, n, 10] and `place` [n, 2].
+    """Return boxes of random resized crops, int64 [n, 4], from `tries` [2, n, 10] and `place` [n, 2] in [0, 1).
 
-    The first of ten tries (area, aspect ratio) that fits; else the largest centred box of an allowed ratio.
+    A box is the first of ten tries (area, aspect ratio) that fits, or else the largest centred box of an allowed ratio.
     """
     area = height * width * (AREA[0] + (AREA[1] - AREA[0]) * tries[0])
     low, high = math.log(RATIO[0]), math.log(RATIO[1])
@@ -112,12 +115,12 @@ def resized_boxes(tries: Tensor, place: Tensor, height: int, width: int) -> Tens
 
 
 def pad(images: Tensor, padding: int) -> Tensor:
-    """uint8 [N, C, H, W] with `padding` black pixels on each side."""
+    """Return images uint8 [N, C, H, W] with `padding` black pixels on each side: [N, C, H + 2p, W + 2p]."""
     return functional.pad(images, (padding,) * 4) if padding else images
 
 
 def cut(padded: Tensor, rows: Tensor, params: ViewParams) -> Tensor:
-    """Views [n, C, H, W] of `rows` of images that are already padded [N, C, H + 2p, W + 2p]."""
+    """Cut the views [n, C, H, W] of `rows` out of images that are already padded [N, C, H + 2p, W + 2p]."""
     if params.resized:
         raise ValueError("random_resized views are made image by image: apply_one")
     if params.padding:
@@ -131,13 +134,13 @@ def cut(padded: Tensor, rows: Tensor, params: ViewParams) -> Tensor:
 
 
 def apply_batch(images: Tensor, params: ViewParams) -> Tensor:
-    """Views uint8 [n, C, H, W] of images uint8 [n, C, H, W], all at once, on the images' device."""
+    """Return the views of images uint8 [n, C, H, W] in the same shape, all at once, on the images' device."""
     rows = torch.arange(len(images), device=images.device)
     return cut(pad(images, params.padding), rows, params.to(images.device))
 
 
 def apply_one(image: Tensor, view: View, padding: int, resized: bool = False) -> Tensor:
-    """The view uint8 [C, H, W] of one image uint8 [C, H, W], through torchvision.transforms.v2."""
+    """Return the view of one image uint8 [C, H, W] in the same shape, through torchvision.transforms.v2."""
     from torchvision.transforms.v2 import functional as v2
 
     size = list(image.shape[-2:])

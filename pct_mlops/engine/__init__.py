@@ -1,4 +1,4 @@
-"""Fit and predict on accelerate: any number of processes and devices, no tracking server needed."""
+"""Trains models and computes their logits with accelerate, on any number of processes and without a tracking server."""
 
 from pct_mlops.engine.checkpoint import Checkpoints
 from pct_mlops.engine.fit import EpochResult, EpochScore, fit

@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill: written aside, renamed, and complete or not there at all."""
+"""Writes checkpoints that survive a kill: first in a folder aside, then renamed, so each is complete or not there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ KEEP = 2
 
 @dataclass
 class FitState:
-    """Where training stands. `step` counts optimizer steps within `epoch`; `losses` are those of this epoch so far."""
+    """Position of a training.
+
+    `epoch` is the one to train next, or the one that is under way. `step` counts optimizer steps within it, and
+    `losses` are those of its steps so far.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -35,8 +39,8 @@ class FitState:
 class Checkpoints:
     """The checkpoints of one training run under one folder.
 
-    `fingerprint` ties them to the recipe that made them. One is written after each epoch, and with `every_steps`
-    also within it, each so many optimizer steps.
+    `fingerprint` ties them to the recipe that made them. `fit` writes one after each epoch. With `every_steps` above 0,
+    it also writes one every so many optimizer steps within an epoch. The newest two are kept.
     """
 
     def __init__(self, folder: Path, fingerprint: str, every_steps: int = 0) -> None:
@@ -45,11 +49,14 @@ class Checkpoints:
         self.every_steps = every_steps
 
     def save(self, accelerator: Accelerator, state: FitState) -> Path:
-        """Save weights, optimiser, schedule and generators of every process; call on all processes."""
+        """Save weights, optimiser, schedule and the generators of every process, and return the checkpoint's folder.
+
+        Call it on all processes.
+        """
         final = self.folder / f"epoch-{state.epoch:04d}-step-{state.step:06d}"
         aside = self.folder / f".{final.name}.partial"
         if accelerator.is_main_process:
-            _remove(self.folder.glob(PARTIAL))  # what a kill left behind, under this name or another
+            _remove(self.folder.glob(PARTIAL))  # a kill may have left some, under this name or another
             aside.mkdir(parents=True)
         accelerator.wait_for_everyone()
         accelerator.save_state(str(aside), safe_serialization=True)
@@ -64,13 +71,13 @@ class Checkpoints:
         return final
 
     def complete(self) -> list[Path]:
-        """Complete checkpoints, oldest first."""
+        """Return the folders of the complete checkpoints, oldest first."""
         if not self.folder.is_dir():
             return []
         return sorted(path.parent for path in self.folder.glob(f"epoch-*/{STATE}"))
 
     def finished(self, num_epochs: int) -> bool:
-        """Whether the newest complete checkpoint is of this training and stands after its last epoch.
+        """Tell whether the newest complete checkpoint is of this training and stands after its last epoch.
 
         Then there is nothing to load, and it does not matter how many processes wrote it.
         """
@@ -78,10 +85,14 @@ class Checkpoints:
             record = json.loads((self.complete()[-1] / STATE).read_text(encoding="utf-8"))
             return record["fingerprint"] == self.fingerprint and record["epoch"] >= num_epochs
         except (OSError, ValueError, KeyError, TypeError, IndexError):
-            return False  # damaged ones are named when they are loaded
+            return False  # `load_latest` names a damaged one
 
     def load_latest(self, accelerator: Accelerator) -> FitState | None:
-        """Restore the newest complete checkpoint into the prepared objects; None when there is none."""
+        """Restore the newest complete checkpoint into the prepared objects, or return None when there is none.
+
+        Raises:
+            PctError: it is damaged, belongs to another recipe, or was written by another number of processes.
+        """
         found = self.complete()
         if not found:
             return None
@@ -105,14 +116,14 @@ class Checkpoints:
             )
         try:
             accelerator.load_state(str(path))
-            # load_state is silent about generators that it cannot read, and training would go on with other noise.
+            # load_state says nothing about generators that it cannot read: training would go on with other noise.
             load(path / f"{RNG_STATE_NAME}_{accelerator.process_index}.pkl")
         except (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
             raise DataError(damaged % str(error).split("\n")[0]) from error
         return state
 
     def clear(self) -> None:
-        """Remove all checkpoints of this folder, complete or not; nothing else in it is touched."""
+        """Remove all checkpoints of this folder, complete or not. Other files stay."""
         _remove([*self.folder.glob("epoch-*"), *self.folder.glob(PARTIAL)])
 
 

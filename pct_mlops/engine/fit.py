@@ -1,4 +1,4 @@
-"""The training loop: objects in, facts out. It knows no files, names or servers."""
+"""Runs the training loop. It takes objects and yields facts, and knows no files, names or servers."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from pct_mlops.losses import Objective
 
 
-LOSSES_AT_ONCE = 50  # steps between two looks at the losses
+LOSSES_AT_ONCE = 50  # steps after which the losses are read from the device
 
 
 class EpochBatches(Protocol):
-    """What `fit` needs of a training loader."""
+    """Interface that `fit` needs of a training loader: steps per epoch as `len()`, and the batches of an epoch."""
 
     def __len__(self) -> int: ...
 
@@ -36,9 +36,11 @@ class EpochBatches(Protocol):
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One finished epoch. `losses` has the mean loss of each optimizer step over all processes.
+    """Result of one finished epoch.
 
-    `keep` says that this epoch's model is one to keep: every `epochs_per_save` epochs, and the last.
+    `epoch` counts from 0, and `step` counts optimizer steps from epoch 0. `losses` has the mean loss of each optimizer
+    step over all processes. `improved` says that the score is the best so far. `keep` says that this epoch's model is
+    one to keep: every `epochs_per_save` epochs, and the last.
     """
 
     epoch: int
@@ -54,7 +56,7 @@ class EpochResult:
 
 @dataclass
 class EpochScore:
-    """What an evaluation between epochs says: `score` selects the best epoch, higher is better."""
+    """Result of an evaluation between epochs. The highest `score` selects the best epoch."""
 
     score: float
     metrics: dict[str, float]
@@ -77,13 +79,19 @@ def fit(
 ) -> Iterator[EpochResult]:
     """Train `model` in place and yield one EpochResult an epoch, from optim.start_epoch on.
 
-    `loader` yields this process's share of each global batch. The objective's own module, if it has one, is trained
-    and saved with the model. `on_start(model)` runs on every process when everything is in its place and no step is
-    done, and not on a resume, whose start is long past: the one moment to save initial weights.
-    `on_improved(model, epoch)` runs on every process right after an epoch that selected itself, before its checkpoint
-    is written, so that a resume never misses its best.
-    The same seeds, data and number of processes give the same weights, also over a kill and a resume.
-    Errors: PctError with step and learning rate when the loss stops being finite; the last checkpoint stays.
+    The same seeds, data and number of processes give the same weights, also after a kill and a resume.
+
+    Args:
+        objective: the loss; its own module, if it has one, is trained and saved with the model.
+        loader: yields this process's share of each global batch.
+        evaluate: scores the model after each epoch.
+        resume: go on from the newest of `checkpoints`, if there is one.
+        on_start: called on every process before the first step of all, and not on a resume, to save initial weights.
+        on_improved: called on every process after an epoch that is the best so far, before its checkpoint is written,
+            so that a resume never misses the best model.
+
+    Raises:
+        PctError: no epoch is left to train, a checkpoint does not fit, or the loss is not finite.
     """
     run = prepare(model, teacher, objective, num_steps=len(loader), optim=optim, accelerator=accelerator)
     state = _begin(checkpoints, resume, optim, accelerator)
@@ -117,7 +125,7 @@ def fit(
 
 
 def _begin(checkpoints: Checkpoints | None, resume: bool, optim: OptimConfig, accelerator: Accelerator) -> FitState:
-    """Where the last checkpoint stands, else at the first epoch."""
+    """Return the state of the newest checkpoint on a resume, or else that of the first epoch."""
     if optim.start_epoch >= optim.epochs:
         raise ConfigError(
             f"optim.start_epoch={optim.start_epoch} leaves none of optim.epochs={optim.epochs} to train: "
@@ -130,7 +138,7 @@ def _begin(checkpoints: Checkpoints | None, resume: bool, optim: OptimConfig, ac
 def _run_epoch(
     run: Step, loader: EpochBatches, state: FitState, checkpoints: Checkpoints | None
 ) -> tuple[list[float], float]:
-    """All steps of one epoch from `state.step` on; returns the mean loss of each step and images per second."""
+    """Run the steps of one epoch from `state.step` on. Return the mean loss of every step, and images per second."""
     every_steps = checkpoints.every_steps if checkpoints is not None else 0
     read_every = every_steps or LOSSES_AT_ONCE
     pending: list[Tensor] = []
@@ -141,7 +149,7 @@ def _run_epoch(
         for step, batch in enumerate(loader.epoch(state.epoch, start), start=start + 1):
             pending.append(run(batch))
             bar.advance(run.optim.global_batch_size, pending[-1])
-            # One transfer and one reduction for many steps: reading each loss as it comes would stall a GPU.
+            # One transfer and one reduction for many steps: reading each loss at once would stall a GPU.
             if step == len(loader) or step % read_every == 0:
                 losses += _mean_losses(run, pending, state.epoch, step)
                 pending = []

@@ -1,4 +1,4 @@
-"""The memory layout that a network runs in: channels last, but for the layers that oneDNN computes wrongly there."""
+"""Sets the memory layout of a network: channels last, except for the layers that oneDNN computes wrongly there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# float32 values in a register of AVX2: with fewer input channels, oneDNN's kernel writes past the end of its buffer.
+# float32 values in an AVX2 register. With fewer input channels, oneDNN's kernel writes past the end of its buffer.
 VECTOR = 8
 
 
 def to_channels_last(model: nn.Module) -> nn.Module:
-    """Lay out `model` channels last, in place, which makes convolutions several times faster, and return it.
+    """Lay out `model` channels last, in place, and return it. This makes convolutions several times faster.
 
-    Layers that `is_miscomputed` names keep the contiguous layout, and so do their inputs, wherever they come from.
+    Layers for which `is_miscomputed` is true keep the contiguous layout, and their inputs are made contiguous.
     """
     model.to(memory_format=torch.channels_last)
     for module in model.modules():
@@ -24,13 +24,13 @@ def to_channels_last(model: nn.Module) -> nn.Module:
 
 
 def is_miscomputed(module: nn.Module) -> bool:
-    """Return whether oneDNN computes the weight gradient of this layer wrongly when its input is channels last.
+    """Tell whether oneDNN computes the weight gradient of this layer wrongly when its input is channels last.
 
-    On x86 processors with AVX2 and without AVX-512, a 1x1 convolution with a stride and 2 to 7 input channels corrupts
-    memory with one thread, and gives gradients that are 10 to 100 % off with two (torch 2.15.0, oneDNN 3.13.3;
-    bench/onednn_strided_1x1.py shows it). The rule does not ask for the processor: such layers are tiny, contiguous
-    costs them nothing that can be measured, and all machines then compute the same way. Paddings and groups, which
-    were right, are covered too.
+    The fault is in 1x1 convolutions with a stride and 2 to 7 input channels, on x86 processors with AVX2 and without
+    AVX-512. With one thread they corrupt memory. With two, their gradients are 10 to 100 % off (torch 2.15.0, oneDNN
+    3.13.3, shown by bench/onednn_strided_1x1.py). The rule does not ask for the processor, so that all machines compute
+    the same way. Such layers are tiny, and the contiguous layout costs them nothing that can be measured. The rule also
+    covers paddings and groups, for which oneDNN was right.
     """
     return (
         isinstance(module, nn.Conv2d)
@@ -52,5 +52,5 @@ def _contiguous_input(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, .
 
 
 def _contiguous(values: Tensor) -> Tensor:
-    # Not .contiguous(): where height and width are 1 it takes channels-last strides for contiguous ones and keeps them.
+    # Not .contiguous(): if height and width are 1, it takes channels-last strides for contiguous ones and keeps them.
     return values.clone(memory_format=torch.contiguous_format)

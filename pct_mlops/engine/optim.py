@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules, per optimizer step."""
+"""Builds optimisers and learning-rate schedules. Schedules count optimizer steps."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pct_mlops.config import OptimConfig
 
 
 def scaled_lr(config: OptimConfig) -> float:
-    """`lr`, scaled from `reference_batch` to the global batch (Goyal et al., arXiv 1706.02677, section 2.1)."""
+    """Return `lr`, scaled from `reference_batch` to the global batch (Goyal et al., arXiv 1706.02677, section 2.1)."""
     return config.lr * config.global_batch_size / (config.reference_batch or config.global_batch_size)
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig, *others: nn.Module) -> torch.optim.Optimizer:
-    """SGD with momentum or AdamW over all that is not frozen in `model` and `others`.
+    """Build SGD with momentum, or AdamW, over all parameters of `model` and `others` that are not frozen.
 
-    Vectors (biases, normalisation) are not decayed, as is usual with AdamW and SGD.
+    Vectors (biases, normalisation) get no weight decay, as is usual.
     """
     trainable = [p for module in (model, *others) for p in module.parameters() if p.requires_grad]
     groups = [
@@ -32,7 +32,11 @@ def build_optimizer(model: nn.Module, config: OptimConfig, *others: nn.Module) -
 
 
 def lr_factor(config: OptimConfig, step: int, steps_per_epoch: int) -> float:
-    """Share of `lr` at a step counted from epoch 0: linear warm-up, then cosine to 0, steps of `step_gamma`, or 1."""
+    """Return the factor of `lr` at a step that counts from epoch 0.
+
+    It rises linearly in the warm-up. Then it follows a cosine to 0, falls by `step_gamma` every `step_epochs` epochs
+    (counted from epoch 0), or stays 1.
+    """
     warmup = config.warmup_epochs * steps_per_epoch
     total = config.epochs * steps_per_epoch
     if step < warmup:
@@ -45,6 +49,6 @@ def lr_factor(config: OptimConfig, step: int, steps_per_epoch: int) -> float:
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, config: OptimConfig, steps_per_epoch: int) -> LambdaLR:
-    """The schedule as a torch scheduler, stepped once per optimizer step; it begins at `start_epoch`."""
+    """Build the torch scheduler. It is to be stepped once per optimizer step, and begins at `start_epoch`."""
     done = config.start_epoch * steps_per_epoch
     return LambdaLR(optimizer, lambda step: lr_factor(config, done + step, steps_per_epoch))

@@ -1,4 +1,4 @@
-"""Logits of every example exactly once, on any number of processes."""
+"""Computes the logits of every example exactly once, on any number of processes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,21 @@ def predict(
     image_shape: tuple[int, int, int],
     title: str = "",
 ) -> NDArray[np.float32]:
-    """Logits [num_examples, C] in the order of the split, on every process; the model is left in its mode.
+    """Return logits [num_examples, C] in the order of the split, on every process.
 
-    `loader` yields this process's share; of images [n, 10, C_in, H, W] (ten crops) the logits of an example are the
-    mean of its views'. Raises RuntimeError unless the shares together are each example exactly once.
+    Call it on all processes. The model is left in the mode (training or evaluation) in which it came.
+
+    Args:
+        model: returns ModelOutput.
+        loader: yields this process's share; with ten crops [n, 10, C_in, H, W], the logits of an example are the mean
+            over its crops.
+        num_examples: number of examples of all shares together.
+        accelerator: of this process.
+        image_shape: (C_in, H, W), for a process whose share is empty.
+        title: of the progress bar; without it, there is none.
+
+    Raises:
+        RuntimeError: the shares together are not each example exactly once.
     """
     was_training = model.training
     model = to_device(model, accelerator).eval()
@@ -47,12 +58,12 @@ def predict(
             logits.append(output.logits.float().view(len(batch.index), -1, output.logits.shape[1]).mean(dim=1))
             bar.advance(len(batch.index) * accelerator.num_processes)
         if not indices:
-            # More processes than examples: this one's share is empty, and takes its width from a blank image.
+            # With more processes than examples, this share may be empty: a blank image gives the width of its logits.
             width = model(torch.zeros(1, *image_shape, device=accelerator.device)).logits.shape[1]
             indices.append(torch.zeros(0, dtype=torch.int64, device=accelerator.device))
             logits.append(torch.zeros(0, width, device=accelerator.device))
         index, values = torch.cat(indices), torch.cat(logits)
-        # Shares differ in length where the count does not divide: pad, gather, and drop the padding by its index.
+        # Shares differ in length if the examples do not divide: pad, gather, and drop the padding by its index.
         index, values = accelerator.pad_across_processes([index, values], dim=0, pad_index=-1)
         index, values = accelerator.gather([index, values])
     model.train(was_training)

@@ -1,4 +1,4 @@
-"""A progress bar with loss and images per second, on the main process only."""
+"""Shows a progress bar with loss and images per second, on the main process only."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 from torch import Tensor
 
-REFRESH_SECONDS = 0.5  # reading a loss waits for the device: not at every step
+REFRESH_SECONDS = 0.5  # not at every step, because reading a loss waits for the device
 
 
 class Progress:
-    """Context manager around `total` images; `images_per_second` is that of all of them once it has ended."""
+    """Context manager around work on `total` images. At its end, `images_per_second` is the mean over all of it."""
 
     def __init__(self, title: str, total: int, visible: bool) -> None:
         self.images_per_second = 0.0
@@ -22,7 +22,7 @@ class Progress:
         self._start = self._shown = time.perf_counter()
         self._bar: RichProgress | None = None
         console = Console(stderr=True)
-        # In a log a bar is noise: there the caller's line per epoch says what happened.
+        # In a log a bar is noise, and the caller's line per epoch says what happened.
         if visible and console.is_terminal:
             self._bar = RichProgress(
                 TextColumn("{task.description}"),
@@ -43,7 +43,7 @@ class Progress:
         return self
 
     def advance(self, num_images: int, loss: Tensor | None = None) -> None:
-        """One step over `num_images` images of all processes."""
+        """Count one step over `num_images` images of all processes, and show its `loss`."""
         self._images += num_images
         now = time.perf_counter()
         if self._bar is None or now - self._shown < REFRESH_SECONDS:

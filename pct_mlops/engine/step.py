@@ -1,4 +1,4 @@
-"""One optimizer step, and what has to be ready for it."""
+"""Prepares the model, the teacher and the optimiser for training, and takes one optimizer step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Step:
     """One optimizer step over this process's share of a global batch.
 
-    `module` holds the objective's own trainable parts, which belong to no model, or is None.
+    `module` holds the objective's own trainable parts, which belong to no model. It is None if there are none.
     """
 
     model: nn.Module
@@ -40,7 +40,7 @@ class Step:
     last_lr: float = 0.0
 
     def __call__(self, batch: Batch) -> Tensor:
-        """A batch of n examples -> this process's mean loss, a detached scalar."""
+        """Take one optimizer step on a batch of n examples and return this process's mean loss, a detached scalar."""
         parts, labels = self.optim.gradient_accumulation, batch.labels
         if len(labels) % parts:
             raise ConfigError(
@@ -85,8 +85,12 @@ def prepare(
     optim: OptimConfig,
     accelerator: Accelerator,
 ) -> Step:
-    """Everything on its device and wrapped for the processes; `num_steps` an epoch."""
-    # One accelerator may serve several trainings, and a checkpoint is of the last one only.
+    """Return a Step whose parts are on their device and wrapped for the processes.
+
+    `num_steps` is the number of optimizer steps of an epoch. All that a checkpoint must hold is registered with the
+    accelerator.
+    """
+    # One accelerator may serve several trainings, but a checkpoint is of the last one only.
     if accelerator._custom_objects:
         accelerator.free_memory()
         accelerator._custom_objects.clear()
@@ -98,7 +102,7 @@ def prepare(
     optimizer = build_optimizer(model, optim, *([] if module is None else [module]))
     schedule = build_schedule(optimizer, optim, num_steps)
     wrapped, optimizer = accelerator.prepare(model, optimizer)
-    # Not prepared: a prepared schedule steps once per process.
+    # Not prepared, because a prepared schedule steps once per process.
     accelerator.register_for_checkpointing(schedule)
     if module is not None:
         accelerator.register_for_checkpointing(module)
@@ -111,17 +115,17 @@ def prepare(
 
 
 def share_state(module: nn.Module, accelerator: Accelerator) -> None:
-    """Give every process the main one's weights and buffers, as DistributedDataParallel does for the model."""
+    """Give every process the main process's weights and buffers, as DistributedDataParallel does for the model."""
     if accelerator.num_processes > 1:
         for tensor in (*module.parameters(), *module.buffers()):
             broadcast(tensor.data)
 
 
 def average_gradients(module: nn.Module, accelerator: Accelerator) -> None:
-    """Mean gradients over processes, in one transfer; a parameter that took no part anywhere gets 0, not None.
+    """Average the gradients over all processes, in one transfer. A parameter without a gradient gets 0 first.
 
-    On some processes only it may have taken no part (no example of a known class, for one), and all of them must
-    bring the same tensors.
+    A parameter may take part on some processes only, for instance if the others have no example of a known class. But
+    all processes must send the same tensors.
     """
     gradients: list[Tensor] = []
     for parameter in module.parameters():

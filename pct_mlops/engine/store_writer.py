@@ -1,4 +1,7 @@
-"""Writes a teacher's outputs for `stored`: by all processes, aside first, complete or not there at all."""
+"""Writes a teacher's outputs to disk, for `stored`.
+
+All processes write, into a folder aside that is renamed in the end. So the outputs are complete or not there at all.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ T = TypeVar("T")
 
 
 class Rows(NamedTuple):
-    """Some rows of one view: their numbers int64 [n], and float16 [n, width] for each file."""
+    """Outputs of n examples in one view: their rows int64 [n], and values float16 [n, width] for each file."""
 
     view: int
     rows: NDArray[np.int64]
@@ -50,7 +53,14 @@ def write_store(
     accelerator: Accelerator,
     with_features: bool,
 ) -> None:
-    """Store the outputs of `size` (views, examples) under folder/key unless something is there; on all processes."""
+    """Store the outputs of `size` (views, examples) under folder/key, unless something is there already.
+
+    Call it on all processes.
+
+    Raises:
+        PctError: the folder cannot be written, or the outputs are not finite in float16 or lack features.
+        RuntimeError: the processes' shares together are not each example exactly once in every view.
+    """
     final, aside = folder / key, folder / f".{key}.partial"
     with ExitStack() as held:
 
@@ -58,7 +68,7 @@ def write_store(
             held.enter_context(one_process_at_a_time(folder))
             if final.exists():
                 return False
-            shutil.rmtree(aside, ignore_errors=True)  # what a kill left behind
+            shutil.rmtree(aside, ignore_errors=True)  # a kill may have left it
             aside.mkdir()
             return True
 
@@ -78,7 +88,7 @@ def write_store(
 
 
 def checksum(path: Path) -> int:
-    """CRC-32 of a file."""
+    """Return the CRC-32 of a file."""
     value = 0
     with open(path, "rb") as file:
         while part := file.read(1 << 22):
@@ -93,7 +103,7 @@ def _computed(
     accelerator: Accelerator,
     with_features: bool,
 ) -> Iterator[Rows]:
-    """This process's rows, view after view; RuntimeError unless all processes' are each example once in every view."""
+    """Yield this process's rows, view after view, and check after each view that all processes had all examples."""
     teacher = to_device(teacher, accelerator).eval()
     num_views, num_examples = size
     with Progress("teacher outputs", num_views * num_examples, accelerator.is_main_process) as bar:
@@ -111,7 +121,7 @@ def _computed(
 def _outputs(
     teacher: nn.Module, batch: Batch, accelerator: Accelerator, with_features: bool
 ) -> dict[str, NDArray[np.float16]]:
-    # As in training: under its autocast, channels last.
+    # As in training: with its autocast, and channels last.
     with torch.no_grad(), accelerator.autocast():
         output = teacher(batch.images.contiguous(memory_format=torch.channels_last))
     values = {LOGITS: _half(output.logits)}
@@ -127,7 +137,11 @@ def _half(values: Tensor) -> NDArray[np.float16]:
 
 
 def _check_view(times: Tensor, view: int) -> None:
-    """How often each example came, and last how many batches were not finite: over all processes, so all agree."""
+    """Raise an error unless each example came once and all outputs are finite.
+
+    `times` counts how often each example came, and last how many arrays were not finite. It is summed over all
+    processes, so that all of them raise the same error.
+    """
     if int(times[-1]):
         raise DataError(
             "The teacher's outputs are not finite in float16, so they cannot be stored: set teacher.store=false, "
@@ -143,11 +157,11 @@ def _create(aside: Path, rows: Rows, size: tuple[int, int]) -> None:
 
 
 def _write(aside: Path, parts: Iterable[Rows], num_examples: int) -> None:
-    """Every process its own rows, as plain writes: memory maps of one file on several machines disagree."""
+    """Write this process's own rows, as plain writes: memory maps of one file on several machines disagree."""
     files: dict[str, tuple[int, int]] = {}
     with ExitStack() as opened:
         for view, rows, values in parts:
-            # A share is a stretch of the split, so that this is one write a batch.
+            # A share is a contiguous part of the split, so this is one write a batch.
             runs = np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1)
             for name, array in values.items():
                 if name not in files:
@@ -180,7 +194,7 @@ def _unwritable(folder: Path, error: OSError) -> str:
 
 
 def _on_main(accelerator: Accelerator, action: Callable[[], T], folder: Path) -> T:
-    """The main process's result on all processes; its OSError is a PctError on all of them."""
+    """Run `action` on the main process and return its result on all. Its OSError becomes a PctError on all."""
     result: list[T | None] = [None]
     problem: list[str | None] = [None]
     if accelerator.is_main_process:

@@ -1,4 +1,4 @@
-"""A teacher's outputs, computed once for every fixed view of every example, kept on disk and looked up."""
+"""Looks up a teacher's outputs that were computed once for every fixed view of every example and stored on disk."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from pct_mlops.models import ModelOutput
 if TYPE_CHECKING:
     from pct_mlops.data import Batch
 
-DEVICE_BYTES = 2_000_000_000  # a table up to this size is moved to a GPU whole: then no step waits for its index
+DEVICE_BYTES = 2_000_000_000  # tables up to this size are moved to a GPU whole, so that no step waits for its index
 
 
 class StoredOutputs(Frozen):
-    """Logits [V, N, C] and maybe features [V, N, D] of a teacher, float16, memory-mapped from `folder`/`key`.
+    """Teacher whose outputs are stored: logits [V, N, C] and maybe features [V, N, D], memory-mapped float16.
 
-    `key` names the teacher, the data and the views together, and is in the folder's name and in its header.
-    float16 keeps 11 bits: a relative error of at most 5e-4.
+    They lie in `folder`/`key`. The key identifies the teacher, the data and the views together, and the header repeats
+    it. float16 keeps 11 bits, which is a relative error of at most 5e-4.
     """
 
     needs_images = False
@@ -46,12 +46,16 @@ class StoredOutputs(Frozen):
 
     @staticmethod
     def exists(folder: Path, key: str) -> bool:
-        """Whether something was stored under this key; `open` tells whether it is whole."""
+        """Tell whether something is stored under this key. `open` checks whether it is undamaged."""
         return (Path(folder) / key).exists()
 
     @classmethod
     def open(cls, folder: Path, key: str, *, with_features: bool = False) -> StoredOutputs:
-        """What `build` stored, after its checksums; PctError for what is missing, damaged or of another key."""
+        """Open what `build` stored, after a check of its checksums.
+
+        Raises:
+            PctError: it is missing, damaged or of another key, or features are asked for and it has none.
+        """
         path = Path(folder) / key
         if not path.exists():
             raise DataError(
@@ -83,11 +87,23 @@ class StoredOutputs(Frozen):
         accelerator: Accelerator,
         with_features: bool = False,
     ) -> StoredOutputs:
-        """Open what is stored under `key`, or compute and store it first; call on all processes.
+        """Open what is stored under `key`, or compute and store it first. Call it on all processes.
 
-        `view_loader(v)` gives this process's share of all examples in view v; the views are asked for one after the
-        other, and none of them when the outputs are there. `folder` must be the same for all processes.
-        A kill leaves nothing under `key`, and another program that wants the same outputs waits for these.
+        A kill leaves nothing under `key`. Another program that wants the same outputs waits for these.
+
+        Args:
+            folder: the same for all processes.
+            key: identifies the teacher, the data and the views.
+            teacher: returns ModelOutput.
+            view_loader: returns the loader of this process's share of all examples in one view. It is called for one
+                view after the other, and not at all when the outputs are there.
+            num_views: number of fixed views of an example.
+            num_examples: number of examples of the split.
+            accelerator: of this process.
+            with_features: store features, too.
+
+        Raises:
+            PctError: the outputs cannot be stored, or those that are stored do not fit.
         """
         write_store(
             Path(folder),
@@ -107,9 +123,9 @@ class StoredOutputs(Frozen):
         return stored
 
     def outputs(self, batch: Batch, new: ModelOutput | None = None) -> ModelOutput:
-        """Logits (and features) float32 [n, ...] by (`batch.view`, `batch.index`), on the batch's device.
+        """Look up logits (and features) by (`batch.view`, `batch.index`): float32 [n, ...] on the batch's device.
 
-        PctError for mixed examples, and for views that are drawn afresh.
+        Raises PctError for mixed examples, and for views that are drawn afresh.
         """
         refuse_mixtures(batch, "stored outputs are")
         if not self._checked:
@@ -124,7 +140,10 @@ class StoredOutputs(Frozen):
         return ModelOutput(found[0], found[1] if len(found) > 1 else None)
 
     def _check(self, batch: Batch) -> None:
-        """Once, at the first batch: reading numbers from a GPU at every step would stall it."""
+        """Check views and indices of the first batch, and move the tables to its GPU if they are small enough.
+
+        Later batches are not checked, because reading their indices would stall the GPU at every step.
+        """
         views, examples, _ = self.shape
         if batch.view is None or not 0 <= int(batch.view.min()) <= int(batch.view.max()) < views:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Where the old model's outputs come from: a module, a table, or the new model's own past."""
+"""Defines the sources of the old model's outputs: a module, a table, or the new model's own past."""
 
 from __future__ import annotations
 
@@ -16,39 +16,42 @@ if TYPE_CHECKING:
 
 
 class TeacherSource(Protocol):
-    """The old model as training sees it. Called without gradients, under the training's autocast."""
+    """The old model as training sees it. Its methods are called without gradients, under the training's autocast.
+
+    `needs_images` says whether `outputs` reads the images of the batch.
+    """
 
     needs_images: bool
 
     def outputs(self, batch: Batch, new: ModelOutput) -> ModelOutput:
-        """What the old model says of the batch, on its device. `new` [n, ...]: the model in training says that."""
+        """Return the old model's outputs of the batch, on its device. `new` holds those of the model in training."""
 
     def learn(self, batch: Batch, new: ModelOutput) -> None:
-        """What the model in training said, once for every example of an optimizer step; on all processes alike."""
+        """Take in the new model's outputs. Called once for every example of an optimizer step, on all processes."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resume must bring back; empty, here and at every other time, where nothing changes."""
+        """Return the state that a resume must restore. It is always empty for a teacher that does not change."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from that."""
+        """Restore a state that `state_dict` returned."""
 
 
 class Frozen:
-    """What all teachers share that do not change."""
+    """Base of all teachers that do not change: they learn nothing and have no state."""
 
     def learn(self, batch: Batch, new: ModelOutput) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Empty."""
+        """Return an empty state."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class ModuleTeacher(Frozen):
-    """A module that returns ModelOutput: in evaluation mode, without gradients, on the view that the new model sees."""
+    """Teacher that is a module and sees the same view as the new model, in evaluation mode and without gradients."""
 
     needs_images = True
 
@@ -56,12 +59,12 @@ class ModuleTeacher(Frozen):
         self.module = module.eval().requires_grad_(False)
 
     def outputs(self, batch: Batch, new: ModelOutput | None = None) -> ModelOutput:
-        """The module's outputs of the images [n, C, H, W]."""
+        """Return the module's outputs of the images [n, C, H, W]."""
         return self.module(batch.images)
 
 
 class TableTeacher(Frozen):
-    """Logits [N, C] that are known already, one row for each row of the split, whatever the view."""
+    """Teacher that is a table of known logits [N, C], one row for each row of the split, whatever the view."""
 
     needs_images = False
 
@@ -69,7 +72,7 @@ class TableTeacher(Frozen):
         self._logits = logits.float()
 
     def outputs(self, batch: Batch, new: ModelOutput | None = None) -> ModelOutput:
-        """Logits by `batch.index`, without features; PctError for mixed examples."""
+        """Look up logits by `batch.index`, without features. Raises PctError for mixed examples."""
         refuse_mixtures(batch, "known logits are")
         if self._logits.device != batch.index.device:
             self._logits = self._logits.to(batch.index.device)
@@ -77,11 +80,11 @@ class TableTeacher(Frozen):
 
 
 class SelfEMA:
-    """The exponential moving mean of the new model's own past logits of each training example.
+    """Teacher that is the exponential moving mean of the new model's own past logits of each training example.
 
-    `bank` float32 [num_examples, num_classes], on the training device and in every checkpoint: 4 bytes a logit. It
-    keeps `momentum` of what was there; the first logits of an example are taken whole. An example that was not seen
-    yet is its own teacher: its distance is 0. Source: the original's logits memory bank.
+    `bank` float32 [num_examples, num_classes] lies on the training device and in every checkpoint, at 4 bytes a logit.
+    An update keeps `momentum` of the old value, but the first logits of an example are taken whole. An example that was
+    not seen yet is its own teacher, so its distance is 0. Source: the original's logits memory bank.
     """
 
     needs_images = False
@@ -92,14 +95,14 @@ class SelfEMA:
         self.seen = torch.zeros(num_examples, 1, dtype=torch.bool)
 
     def outputs(self, batch: Batch, new: ModelOutput) -> ModelOutput:
-        """The bank's logits by `batch.index`, without features; PctError for mixed examples."""
+        """Look up the bank's logits by `batch.index`, without features. Raises PctError for mixed examples."""
         refuse_mixtures(batch, "a model's own past logits are")
         self._follow(new.logits.device)
         index = batch.index
         return ModelOutput(torch.where(self.seen[index], self.bank[index], new.logits.detach().float()))
 
     def learn(self, batch: Batch, new: ModelOutput) -> None:
-        """Take in the logits of all processes: the next epoch shuffles the examples over them anew."""
+        """Take in the logits of all processes, because the next epoch deals the examples out to them afresh."""
         self._follow(new.logits.device)
         index, logits = gather((batch.index, new.logits.detach().float().contiguous()))
         mean = self.momentum * self.bank[index] + (1 - self.momentum) * logits
@@ -107,11 +110,11 @@ class SelfEMA:
         self.seen[index] = True
 
     def state_dict(self) -> dict[str, Any]:
-        """The bank, and which rows of it hold something."""
+        """Return the bank, and which of its rows are filled."""
         return {"bank": self.bank, "seen": self.seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """RuntimeError when the shapes differ."""
+        """Restore the bank, or raise RuntimeError when its shape is another one."""
         if state["bank"].shape != self.bank.shape:
             raise RuntimeError(f"the bank is {tuple(state['bank'].shape)}, not {tuple(self.bank.shape)}")
         self.bank.copy_(state["bank"])
@@ -123,7 +126,10 @@ class SelfEMA:
 
 
 def refuse_mixtures(batch: Batch, which: str) -> None:
-    """PctError for mixup and cutmix: nobody knows the old model's answer to a mixture without asking it."""
+    """Raise PctError for mixup and cutmix: only the old model itself can predict a mixture, and it is not there.
+
+    `which` names the outputs that are there instead, with their verb.
+    """
     if batch.soft is not None:
         raise ConfigError(
             f"mixup and cutmix show mixtures of two examples, and {which} of single ones: "
@@ -132,5 +138,5 @@ def refuse_mixtures(batch: Batch, which: str) -> None:
 
 
 def as_source(teacher: nn.Module | TeacherSource | None) -> TeacherSource | None:
-    """A plain module as a teacher; anything else as it is."""
+    """Wrap a plain module as a teacher. Return anything else as it is."""
     return ModuleTeacher(teacher) if isinstance(teacher, nn.Module) else teacher

@@ -1,1 +1,1 @@
-"""What the Streamlit program in app/ is built from."""
+"""State, cached queries and parts of pages, of which the Streamlit program in app/ is built."""

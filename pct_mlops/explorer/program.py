@@ -1,4 +1,4 @@
-"""Where the Streamlit program lies: beside the package in a checkout, inside it once installed."""
+"""Finds the Streamlit program: beside the package in a checkout, inside the package once installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pct_mlops.errors import DataError
 
 
 def main_script() -> Path:
-    """The program's main.py; DataError where it is missing."""
+    """Return the path of the program's main.py, or raise DataError where it is missing."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "app", package.parent / "app"):
         if (folder / "main.py").is_file() and (folder / "views").is_dir():

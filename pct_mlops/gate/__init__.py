@@ -1,4 +1,4 @@
-"""May the candidate replace the baseline? A policy, a comparison, one decision."""
+"""Decides from a policy and a comparison whether a candidate may replace the baseline."""
 
 from pct_mlops.gate.beyond import apart_ids
 from pct_mlops.gate.decide import decide, is_same_model

@@ -1,4 +1,4 @@
-"""What must hold beside the rules: pinned examples, reviewers' words; and what is shown but decides nothing."""
+"""Checks what must hold beside the rules: pinned examples and reviewers' records. Also writes the decision's notes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison
     from pct_mlops.config import Policy
 
-# What checks are called that are not about a metric.
+# Names of the checks that are not about a metric.
 BEYOND_RULES = ("pinned", "blocker", "review")
 _SHOWN = 3
 
 
 def apart_ids(policy: Policy, review: ReviewState) -> list[str]:
-    """Examples whose flips do not count under this policy: pass them to `compare(..., apart=)`."""
+    """Return the ids of the examples whose flips do not count under this policy, for `compare(..., apart=)`."""
     return review.samples(*(Mark(name) for name in policy.reviews.count_apart))
 
 
 def other_inputs(policy: Policy, comparison: Comparison, review: ReviewState) -> PctError | str | None:
-    """Whether the comparison was made with what the policy and the reviewers say; anything else decides nothing."""
+    """Return why this comparison must not decide, or None.
+
+    It must be made with the flips set apart, the costs and the file of slices that the policy and the reviewers name.
+    A PctError says that one of the policy's files was not read.
+    """
     if comparison.apart != frozenset(apart_ids(policy, review)):
         return (
             "The flips that the comparison sets apart are not those that the policy and the reviewers set apart: "
@@ -54,7 +58,7 @@ def _other_slices(policy: Policy, comparison: Comparison, slices: Path | None) -
 
 
 def counted_apart(policy: Policy, comparison: Comparison, review: ReviewState) -> dict[str, int]:
-    """Mark -> negative flips of this comparison that do not count because of it."""
+    """Return for each mark how many negative flips of this comparison do not count because of it."""
     marks = {name: review.samples(Mark(name)) for name in policy.reviews.count_apart}
     return {name: comparison.num_flips(sample_ids=ids) if ids else 0 for name, ids in marks.items()}
 
@@ -62,7 +66,10 @@ def counted_apart(policy: Policy, comparison: Comparison, review: ReviewState) -
 def beyond_rules(
     policy: Policy, comparison: Comparison, review: ReviewState, pinned: Collection[str] | None
 ) -> list[Check]:
-    """Checks of pinned examples, blockers and the reviewers' decision; none where nobody asked for any."""
+    """Return the checks of pinned examples, blockers and the reviewers' decision, as far as there are any.
+
+    `pinned` replaces the ids that the policy names, unless it is None.
+    """
     try:
         ids = policy.pinned_ids if pinned is None else tuple(dict.fromkeys(pinned))
     except PctError as error:
@@ -72,7 +79,7 @@ def beyond_rules(
 
 
 def review_checks(policy: Policy, review: ReviewState) -> list[Check]:
-    """The reviewers' decision on the candidate: a rejection refuses it under any policy."""
+    """Return the check of the reviewers' decision, if there is one. A rejection is a FAIL under any policy."""
     decision = review.decision
     if decision is not None and decision.kind is ReviewKind.REJECT:
         return [_check("review", Verdict.FAIL, f"Rejected by {decision.by}: {decision.reason}")]
@@ -85,7 +92,7 @@ def review_checks(policy: Policy, review: ReviewState) -> list[Check]:
 
 
 def notes(comparison: Comparison) -> tuple[str, ...]:
-    """Facts that people ask for and on which nothing depends."""
+    """Return sentences on facts that people ask for and that decide nothing."""
     counts = comparison.counts
     type_1, type_2 = (comparison.estimate(f"type_{number}_flips").numerator or 0 for number in (1, 2))
     found = [
@@ -122,7 +129,7 @@ def _pinned(comparison: Comparison, ids: Sequence[str]) -> Check:
 
 
 def _blockers(comparison: Comparison, ids: Sequence[str]) -> list[Check]:
-    """Only what stands in the way: a check for blockers that flip, and one for those that cannot be looked at."""
+    """Return a FAIL for blockers that flip and an ERROR for blockers that the tables lack, and no PASS."""
     checks = []
     if flipped := comparison.flipped(ids) if ids else []:
         text = f"{_examples(len(flipped))} called a blocker by a reviewer and with a negative flip ({_some(flipped)})."

@@ -1,4 +1,4 @@
-"""The one decision that command line, CI and explorer share: pure, and closed when in doubt."""
+"""Makes the one decision that command line, CI and explorer share. It reads no files and refuses when in doubt."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def decide(
     """Decide whether the candidate may replace the baseline.
 
     Args:
-        policy: the rules.
+        policy: the rules, and what else must hold.
         comparison: of the baseline's table (old) with the candidate's (new); None where there is none.
         baseline_exists: whether something is in production; if not, pass the candidate's TableInfo.
         candidate: what the candidate's table says about itself; needed only without a comparison.
-        problem: why there is no comparison; always an ERROR, with the code of a PctError.
+        problem: why there is no comparison; gives the verdict ERROR, with the code of a PctError.
         floor: NFR of plain retraining on the same examples, for limits relative to it.
-        review: what the reviewers' records add up to.
+        review: the state that the reviewers' records add up to.
         pinned: ids that must not flip, instead of those that the policy names.
         ties: whether the tables were made by the weights of their versions; None for tables of no version.
 
     Returns:
-        The decision. Everything unknown refuses: it is an ERROR, not an exception.
+        The decision. Whatever is missing or unknown gives the verdict ERROR, not an exception.
 
     Example:
         >>> from pct_mlops import Policy, Predictions, Rule, compare, decide
@@ -101,7 +101,7 @@ def _first_code(checks: list[Check]) -> str | None:
 
 
 def _first(start: Decision, checks: list[Check]) -> Decision:
-    """Nothing in production yet: only reviewers can stand against the first one."""
+    """Decide on the first candidate, while nothing is in production. Only reviewers can refuse it."""
     open_ = [check for check in checks if check.verdict is not Verdict.PASS]
     if open_:
         return replace(start, verdict=_worst(open_), sentence=open_[0].sentence, checks=tuple(checks))
@@ -117,7 +117,7 @@ def _refusal(
     candidate: TableInfo | None,
     review: ReviewState,
 ) -> PctError | str | None:
-    """Why no rule is even looked at, or None."""
+    """Return why no rule can be checked at all, or None."""
     if not policy.rules:
         return "The policy has no rules, so it would let anything pass: write at least one."
     if comparison is None:
@@ -139,16 +139,19 @@ def _bootstrap_refusal(policy: Policy, baseline_exists: bool, candidate: TableIn
 
 
 def _wrong_split(policy: Policy, **tables: TableInfo) -> str | None:
-    """Evidence from another split may have trained a model or selected its epoch."""
+    """Return why these tables must not decide, or None if all are of the split that the policy names.
+
+    Examples of another split may have trained a model or selected its epoch.
+    """
     for role, info in tables.items():
         if info.split != policy.evaluation:
-            split = f"of '{info.split}'" if info.split else "of an unnamed split"
-            return f"The policy decides on '{policy.evaluation}', but the {role}'s table is {split}: score it on that."
+            split, wanted = f"of '{info.split}'" if info.split else "of an unnamed split", f"'{policy.evaluation}'"
+            return f"The policy decides on {wanted}, but the {role}'s table is {split}: score it on {wanted}."
     return None
 
 
 def is_same_model(one: TableInfo, other: TableInfo) -> bool:
-    """Whether two tables come from one model version, as far as they say: same uri, name and version, or file."""
+    """Tell whether two tables name the same uri, the same model name and version, or the same file."""
     return any(
         (
             bool(one.model_uri) and one.model_uri == other.model_uri,

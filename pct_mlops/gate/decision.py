@@ -1,4 +1,4 @@
-"""What a gate says: verdicts, exit codes, checks, and the decision they add up to."""
+"""Defines what the gate returns: verdicts, exit codes, checks, and the decision that they add up to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(str, Enum):
-    """What is decided, of a check or of the whole; BOOTSTRAP (there is no baseline yet) only of the whole.
+    """Verdict of a check or of the whole decision. Only the whole can be BOOTSTRAP: there is no baseline yet.
 
     Example:
         >>> from pct_mlops import Verdict
@@ -44,24 +44,24 @@ EXIT_CODES = {
 
 @dataclass(frozen=True)
 class Check:
-    """One rule, for one class or slice (column, value) if the rule is about those; or what else must hold.
+    """A rule held against all examples, one class or one slice. Also pinned examples, a blocker or a review.
 
     Attributes:
-        metric: its name; 'pinned', 'blocker' or 'review' where no metric is checked.
-        class_name: the target class that it is about, if any.
-        value: as observed; None where undefined.
-        lower: one-sided bound at the policy's confidence.
-        upper: one-sided bound at the policy's confidence.
-        limit: of the rule.
+        metric: name of the metric; 'pinned', 'blocker' or 'review' where no metric is checked.
+        class_name: the target class that the check is about, if any.
+        value: the observed value; None where undefined.
+        lower: one-sided lower bound at the policy's confidence.
+        upper: one-sided upper bound at the policy's confidence.
+        limit: the limit of the rule.
         bound: what is held against the limit: upper, lower or point.
-        verdict: of this check.
-        sentence: why, in a line.
-        support: examples behind it.
-        examples_needed: about how many would decide an INCONCLUSIVE check; None: no number within reach.
-        slice: (column, value) that it is about, if any.
-        corrected_bound: where a check among several looks bad, its generous bound at the confidence that an accusation
-            needs (Holm).
-        error_code: of the PctError because of which the check is an ERROR; None for any other reason.
+        verdict: the verdict of this check.
+        sentence: the reason for the verdict, in one line.
+        support: number of examples behind it.
+        examples_needed: about how many examples would decide an INCONCLUSIVE check; None: no number within reach.
+        slice: the slice (column, value) that the check is about, if any.
+        corrected_bound: the bound nearer to passing, at the higher confidence that Holm's correction demands of a
+            FAIL; None unless a check among several looks bad.
+        error_code: code of the PctError that made the check an ERROR; None for any other reason.
 
     Example:
         >>> from pct_mlops import Check, Verdict
@@ -104,22 +104,22 @@ class NotJudged:
 
 @dataclass(frozen=True)
 class Decision:
-    """The gate's answer.
+    """The gate's decision on a candidate, with the checks behind it.
 
     Attributes:
-        verdict: of the whole.
-        sentence: why, in a line.
+        verdict: the verdict of the whole.
+        sentence: the reason for it, in one line.
         checks: one for each rule, class and slice, and for what else must hold.
-        policy: that decided.
+        policy: the policy that decided.
         not_judged: classes and slices with fewer examples than their rule asks for.
-        num_examples: of the evaluation.
+        num_examples: number of examples in the evaluation set.
         candidate: what the candidate's table says about itself.
         baseline: what the baseline's table says about itself; None when there is none.
-        apart: mark -> negative flips of this comparison that carry it and do not count in flip rates.
-        notes: facts beside the decision, on which nothing depends.
-        error_code: of the PctError because of which the verdict is ERROR, or of the first check that met one; None for
-            any other reason.
-        ties: whether the tables were made by the weights of their versions; None for tables of no version.
+        apart: mark -> number of negative flips that carry it and do not count in flip rates.
+        notes: facts that are shown and decide nothing.
+        error_code: code of the PctError that made the verdict ERROR, or of the first check that met one; None for any
+            other reason.
+        ties: whether the weights of the versions made their tables; None for tables of no version.
 
     Example:
         >>> from pct_mlops import Policy, Rule, decide
@@ -143,15 +143,15 @@ class Decision:
 
     @property
     def exit_code(self) -> int:
-        """0 PASS or BOOTSTRAP, 1 FAIL, 2 ERROR, 3 INCONCLUSIVE."""
+        """Exit code: 0 PASS or BOOTSTRAP, 1 FAIL, 2 ERROR, 3 INCONCLUSIVE."""
         return EXIT_CODES[self.verdict]
 
     @property
     def policy_digest(self) -> str:
-        """Which policy decided."""
+        """Digest of the policy that decided."""
         return self.policy.digest
 
     @property
     def confidence(self) -> float:
-        """Of every one-sided bound."""
+        """Confidence of every one-sided bound."""
         return self.policy.confidence

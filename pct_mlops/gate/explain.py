@@ -1,4 +1,4 @@
-"""A policy in words: what each rule demands, and about how many examples it takes to meet it."""
+"""Explains a policy in words: what each rule demands, and about how many examples it takes to meet it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pct_mlops.config.metric_names import METRIC_INFO
 from pct_mlops.config.numbers import percent, points
 
 _MOST = 1e9
-# What an update that takes some care changes in either direction: the width of a paired interval follows from it.
+# Share of examples that a careful update flips in each direction. The width of a paired interval follows from it.
 _CHURN = 0.01
 
 Passes = Callable[[float], bool]
 
 
 def explain(policy: Policy) -> list[str]:
-    """Paragraphs: the evidence, each rule, and what else must hold."""
+    """Return paragraphs on the evidence, on each rule, and on what else must hold."""
     level = f"{100 * policy.confidence:.4g}%"
     found = [
         f"Decides on the '{policy.evaluation}' predictions of candidate and '{policy.baseline}'; every bound is "
@@ -60,12 +60,12 @@ def _rule(rule: Rule, policy: Policy) -> str:
     demand = f"{'at most' if rule.is_maximum else 'at least'} {limit}"
     text = f"{rule.metric} ({info.summary}){_where(rule)} is {demand}"
     if rule.bound == "point":
-        return f"{text}, as observed: nothing allows for luck."
+        return f"{text}, as observed, with no allowance for chance."
     side = "upper" if rule.is_maximum else "lower"
     several = rule.judged_classes is not None or (rule.slice is not None and rule.slice.value is None)
     parts = [f"{text}, and so is its {side} bound.", _examples(rule, policy.confidence)]
     if several:
-        parts.append("Each is judged; one is refused only where that holds for as many as are judged (Holm).")
+        parts.append("Each is judged on its own, and a FAIL must hold after Holm's correction for their number.")
     return " ".join(part for part in parts if part)
 
 
@@ -84,7 +84,7 @@ def _where(rule: Rule) -> str:
 
 
 def _examples(rule: Rule, confidence: float) -> str:
-    """From about how many examples a good candidate passes."""
+    """Say from about how many examples on a good candidate passes the rule."""
     info, limit = METRIC_INFO[rule.metric], rule.limit()
     if limit is None:
         return "How many examples it takes depends on the floor."
@@ -123,11 +123,11 @@ def _paired(rule: Rule, limit: float, confidence: float) -> str:
         return upper <= limit if rule.is_maximum else lower >= limit
 
     number = _from(_smallest(passes), "examples")
-    return f"It passes {number} at {points(change)}, where {_CHURN:.0%} flips either way besides."
+    return f"It passes {number} at {points(change)}, if a further {_CHURN:.0%} flips in each direction."
 
 
 def _smallest(passes: Passes) -> float | None:
-    """About the smallest number of examples that passes; None beyond a thousand million."""
+    """Return about the smallest number of examples that passes, or None if a thousand million do not."""
     if not passes(_MOST):
         return None
     low, high = 0.0, math.log(_MOST)
@@ -139,7 +139,7 @@ def _smallest(passes: Passes) -> float | None:
 
 def _from(number: float | None, what: str) -> str:
     if number is None:
-        return f"with no number of {what} that anybody has"
+        return f"with no realistic number of {what}"
     unit = 10 ** max(math.floor(math.log10(number)) - 1, 0)
     return f"from about {math.ceil(number / unit - 1e-6) * unit:,} {what}"
 

@@ -1,4 +1,4 @@
-"""How far a check is from its limit."""
+"""Measures how far a check is from its limit."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def distance(check: Check) -> float | None:
-    """From the number that has to be inside to the limit, in the metric's unit; negative outside, None if undefined.
+    """Return how far inside the limit a check is, in the metric's unit: negative outside, None if undefined.
 
-    That number is the bound that the rule names, or with `bound: point` the observed value.
+    Measured from the bound that the rule names, or with `bound: point` from the observed value.
     """
     if check.limit is None:
         return None
@@ -28,7 +28,11 @@ def distance(check: Check) -> float | None:
 
 
 def is_at_most(check: Check) -> bool:
-    """Whether the limit is one from above; of an observed value that is said by where it lies and whether it passed."""
+    """Tell whether the limit is a maximum.
+
+    A check with `bound: point` does not record that. It follows from the side on which the value lies and from whether
+    the check passed. A value on the limit could be either, and counts as under a maximum.
+    """
     if check.bound != "point":
         return check.bound == "upper"
     if check.value is None or check.limit is None or check.value == check.limit:

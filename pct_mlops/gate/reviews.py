@@ -1,4 +1,7 @@
-"""What reviewers said of a candidate: records that are only ever added to, and what they add up to."""
+"""Defines the records that reviewers leave on a candidate and computes the state that they add up to.
+
+Records are only ever added, never changed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from enum import Enum
 
 
 class ReviewKind(str, Enum):
-    """What a record does: decide on the version, mark examples, or take an earlier record back."""
+    """Kind of record: it decides on the version, marks examples, or takes an earlier record back."""
 
     ACCEPT = "accept"
     REJECT = "reject"
@@ -22,7 +25,7 @@ class ReviewKind(str, Enum):
 
 
 class Mark(str, Enum):
-    """What a reviewer says of a flipped example."""
+    """A reviewer's mark on a flipped example."""
 
     LABEL_ERROR = "label_error"
     ACCEPTED_LOSS = "accepted_loss"
@@ -34,10 +37,11 @@ class Mark(str, Enum):
 
 @dataclass(frozen=True)
 class Review:
-    """One record. `when` and `expires` are ISO 8601 in UTC; `baseline` is the version number it was compared with.
+    """One record of one reviewer.
 
-    `id` is given by the registry. A MARK carries `mark` and `samples`, an UNDO the id of the record that it takes back
-    in `undoes`. An expired record counts as if it had never been made.
+    `when` and `expires` are ISO 8601 in UTC. `baseline` is the number of the version that the candidate was compared
+    with. The registry gives the `id`. A MARK carries `mark` and the example ids in `samples`. An UNDO carries the id of
+    the record that it takes back in `undoes`. An expired record counts as if it had never been made.
     """
 
     kind: ReviewKind
@@ -54,20 +58,20 @@ class Review:
 
 @dataclass(frozen=True)
 class ReviewState:
-    """What the records add up to: the standing decision (accept or reject, None: none) and the mark of each example."""
+    """State that the records add up to: the standing ACCEPT or REJECT (or None), and the mark of each example."""
 
     decision: Review | None = None
     marks: dict[str, Review] = field(default_factory=dict)
 
     def samples(self, *marks: Mark) -> list[str]:
-        """Ids of the examples that carry one of these marks, sorted."""
+        """Return the sorted ids of the examples that carry one of these marks."""
         return sorted(sample for sample, review in self.marks.items() if review.mark in marks)
 
 
 def review_state(reviews: Iterable[Review], *, baseline: int | None, now: datetime) -> ReviewState:
-    """The state after all records: undone and expired ones left out, the latest of each kind wins.
+    """Return the state after all records that are in force: the latest decision, and the latest mark of each example.
 
-    A decision holds for the baseline that the reviewer saw, not for another one; a mark is about the example itself.
+    A decision holds only for the baseline that the reviewer saw. A mark is about the example and holds for any.
     """
     records = in_force(reviews, now=now)
     decision, marks = None, {}
@@ -80,7 +84,10 @@ def review_state(reviews: Iterable[Review], *, baseline: int | None, now: dateti
 
 
 def in_force(reviews: Iterable[Review], *, now: datetime) -> list[Review]:
-    """Records that count, in the order in which they were made; an undo that was itself undone takes nothing back."""
+    """Return the records that are neither undone nor expired, in the order in which they were made.
+
+    An UNDO that was itself undone takes nothing back.
+    """
     records = sorted(reviews, key=lambda review: (review.when, review.id))
     taken_back: set[str] = set()
     counting: list[int] = []
@@ -95,10 +102,10 @@ def in_force(reviews: Iterable[Review], *, now: datetime) -> list[Review]:
 
 
 def _last_words_first(records: Sequence[Review]) -> Iterator[int]:
-    """Places of the records, each after all those that take it back.
+    """Yield the index of each record, after the indices of all records that take it back.
 
-    By what they refer to and not by time: the clocks of two reviewers' machines need not agree. Undos that take each
-    other back in a circle are forged, and left out.
+    The order follows from the references and not from the times, as the clocks of two reviewers' machines need not
+    agree. Undos that take each other back in a circle are forged and left out.
     """
     places: dict[str, list[int]] = {}
     for place, review in enumerate(records):

@@ -1,8 +1,9 @@
-"""One rule against one comparison: three zones, or an error. Nothing undefined ever passes.
+"""Checks one rule against one comparison: PASS, FAIL, INCONCLUSIVE or ERROR. Nothing undefined ever passes.
 
-A rule on classes or slices is held against each of them. Certifying all of them needs no correction for their number:
-"all stay inside" is wrong only when the worst one passes by luck (intersection-union test, Berger 1982). Accusing one
-of them does need it, because among many that are fine some look bad by luck: it must hold at Holm's level (Holm 1979).
+A rule on classes or slices is held against each of them. A PASS of all of them needs no correction for their number:
+"all stay inside" is wrong only when the worst one passes by chance (intersection-union test, Berger 1982). A FAIL of
+one of them does need it, because among many that are fine some look bad by chance. So a FAIL must hold at the
+confidence of Holm's procedure (Holm 1979).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison, Estimate
     from pct_mlops.config import Rule
 
-# Beyond a million times the present evidence nobody will collect more.
+# Nobody collects more than a million times the present evidence.
 _MAX_SCALE = 1e6
 _BISECTIONS = 16
 
@@ -28,9 +29,15 @@ _BISECTIONS = 16
 def check_rule(
     rule: Rule, comparison: Comparison, confidence: float, floor: float | None = None
 ) -> tuple[list[Check], list[NotJudged]]:
-    """The checks of one rule, and the classes and slices that are too small for it.
+    """Return the checks of one rule, and the classes and slices that are too small for it.
 
-    `floor`: NFR of plain retraining, None where it was not measured.
+    A rule that cannot be applied gives one check with the verdict ERROR, not an exception.
+
+    Args:
+        rule: the rule.
+        comparison: of baseline (old) and candidate (new).
+        confidence: of every one-sided bound.
+        floor: NFR of plain retraining; None where it was not measured.
     """
     limit = rule.limit(floor)
     try:
@@ -57,14 +64,14 @@ def check_rule(
 
 
 def failed_check(metric: str, error: PctError, limit: float | None = None, rule: Rule | None = None) -> Check:
-    """A check that could not even be started."""
+    """Return the ERROR check of a rule that could not be applied."""
     bound = str(rule.bound) if rule else "point"
     return Check(metric, None, None, None, None, limit, bound, Verdict.ERROR, str(error), error_code=error.code)
 
 
 @dataclass(frozen=True)
 class _RuleCheck:
-    """A rule with its limit as a number, and where its estimates come from."""
+    """A rule with its limit as a number, and the comparison that gives its estimates."""
 
     rule: Rule
     limit: float
@@ -76,7 +83,7 @@ class _RuleCheck:
         return self.comparison.estimate(self.rule.metric, confidence, scope.class_index, scale=scale, **place)
 
     def observe(self, scope: Scope) -> Check:
-        """Value and bounds with the verdict that they would have on their own; ERROR with a sentence."""
+        """Return the check with the verdict that it would have alone. Only an ERROR has its sentence already."""
         estimate = self.estimate(scope, self.confidence)
         lacking = self.comparison.lacking(self.rule.metric)
         problem = f"is not available: {lacking}." if lacking else _problem(self.rule, estimate, self.limit)
@@ -95,27 +102,30 @@ class _RuleCheck:
         )
 
     def zone(self, estimate: Estimate) -> Verdict:
-        """PASS inside, FAIL when even the opposite bound is outside, else INCONCLUSIVE; a limit itself is inside."""
+        """Return PASS if inside, FAIL if even the opposite bound is outside, else INCONCLUSIVE.
+
+        A value on the limit is inside.
+        """
         if self.inside(estimate):
             return Verdict.PASS
         return Verdict.FAIL if self.outside(estimate) else Verdict.INCONCLUSIVE
 
     def inside(self, estimate: Estimate) -> bool:
-        """Whether the cautious bound is inside the limit; what is not known is not."""
+        """Tell whether the bound nearer to failing is inside the limit. An unknown bound is not."""
         cautious = estimate.upper if self.rule.is_maximum else estimate.lower
         return self._within(estimate.value if self.rule.bound == "point" else cautious) is True
 
     def outside(self, estimate: Estimate) -> bool:
-        """Whether even the generous bound is outside."""
+        """Tell whether even the bound nearer to passing is outside the limit. An unknown bound is not."""
         generous = estimate.lower if self.rule.is_maximum else estimate.upper
         return self._within(estimate.value if self.rule.bound == "point" else generous) is False
 
     def confirm(self, checks: list[tuple[Scope, Check]]) -> tuple[dict[int, float], float]:
-        """The FAILs that hold although so many were looked at, with the confidence at which each does (Holm).
+        """Return the FAILs that stand after Holm's correction, and the confidence that the next one would need.
 
-        Also the confidence that the next one would have to reach. Holm's step-down: with m checks of which r are
-        rejected so far, the next must hold at 1 - alpha / (m - r); a bound outside the limit at that confidence is a
-        p-value below it.
+        The FAILs map the place of a check to the confidence at which it stands. Holm's step-down: with m checks, of
+        which r are confirmed so far, the next must hold at the confidence 1 - alpha / (m - r). A bound outside the
+        limit at that confidence is the same as a p-value below alpha / (m - r).
         """
         confirmed: dict[int, float] = {}
         open_ = [index for index, (_, check) in enumerate(checks) if check.verdict is Verdict.FAIL]
@@ -133,7 +143,7 @@ class _RuleCheck:
         return self.confidence if remaining <= 1 else 1 - (1 - self.confidence) / remaining
 
     def conclude(self, scope: Scope, check: Check, level: float, is_confirmed: bool) -> Check:
-        """The check's final verdict; `level` is the confidence that a FAIL needs."""
+        """Return the check with its final verdict. `level` is the confidence that a FAIL needs."""
         if check.verdict in (Verdict.PASS, Verdict.ERROR):
             return check
         corrected = self.estimate(scope, level) if level > self.confidence else None
@@ -155,10 +165,10 @@ class _RuleCheck:
         return number <= self.limit if self.rule.is_maximum else number >= self.limit
 
     def _deciding_scale(self, scope: Scope, level: float) -> float | None:
-        """How many times the evidence it takes, at the same observed rates, until the bounds decide.
+        """Return by which factor the examples must grow, at the same observed rates, until the bounds decide.
 
-        Bounds close in on the observed value as examples grow, so the smallest deciding scale is found by bisection of
-        its logarithm. None when the observed value lies (almost) on the limit.
+        Bounds close in on the observed value as examples grow, so the smallest deciding factor is found by bisection of
+        its logarithm. Return None when even the largest factor does not decide: the value lies (almost) on the limit.
         """
         if self._within(self.estimate(scope, self.confidence).value):
             confidence, decides = self.confidence, self.inside
@@ -177,7 +187,7 @@ class _RuleCheck:
 
 
 def _problem(rule: Rule, estimate: Estimate, limit: float) -> str | None:
-    """Why this estimate cannot be judged, or None."""
+    """Return why this estimate cannot be judged, or None."""
     used = (estimate.value,) if rule.bound == "point" else (estimate.value, estimate.lower, estimate.upper)
     if estimate.value is None:
         return "is undefined here (nothing to divide by, or an input that the tables lack), so it cannot be judged."
@@ -201,6 +211,6 @@ def _no_floor(rule: Rule, floor: float | None) -> str:
 
 
 def _rounded_up(number: float) -> int:
-    """Two significant digits: more would pretend to know the rate."""
+    """Round up to two significant digits: more would pretend that the rate is known exactly."""
     unit = 10 ** max(math.floor(math.log10(number)) - 1, 0)
     return math.ceil(number / unit) * unit

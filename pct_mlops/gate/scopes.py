@@ -1,4 +1,4 @@
-"""What a rule is held against: all examples, classes, slices, or classes within slices."""
+"""Finds what a rule is held against: all examples, classes, slices, or classes within slices."""
 
 from __future__ import annotations
 
@@ -29,23 +29,24 @@ class Scope:
 
     @property
     def subject(self) -> str:
-        """As it continues a metric's name: " of 'cat'", " where camera is 'night'"; empty for all examples."""
+        """Words that follow a metric's name: " of 'cat'", " where camera is 'night'". Empty for all examples."""
         where = f" of '{self.class_name}'" if self.class_name is not None else ""
         return where + (f" where {self.slice[0]} is '{self.slice[1]}'" if self.slice else "")
 
     @property
     def examples(self) -> str:
-        """What more of would decide."""
+        """Noun for the examples of this scope."""
         if self.slice is not None:
             return "such examples"
         return "examples" if self.class_name is None else "examples of this class"
 
 
 def scopes(rule: Rule, comparison: Comparison) -> tuple[list[Scope], list[NotJudged]]:
-    """What is judged, and what is too small for it.
+    """Return the scopes that a rule judges, and the classes and slices that are too small for it.
 
-    PctError for a class, column or value that does not exist, and for one that is asked for by name and too small: what
-    is demanded in so many words and cannot be judged must not be skipped.
+    Raises:
+        PctError: a class, column or value does not exist, or nothing is large enough. A class or value that the rule
+            names is never skipped: if it is too small, that is an error, too.
     """
     slices = _slices(rule, comparison)
     number = len(slices) * (len(comparison.new.class_names) if rule.judged_classes == "all" else 1)
@@ -63,14 +64,14 @@ def scopes(rule: Rule, comparison: Comparison) -> tuple[list[Scope], list[NotJud
         else:
             item = NotJudged(rule.metric, scope.class_name, scope.support, rule.min_support, scope.slice)
             small.append(item)
-    # Where only what has no value is large, no slice that anybody meant was looked at.
+    # If only the slice of examples without a value is large enough, no slice that the rule means was judged.
     if not [scope for scope in large if not (_is_every_slice(rule) and scope.slice and scope.slice[1] == NO_VALUE)]:
         raise _NoneLarge(f"No {_kind(rule)} has {rule.min_support:,} examples, so {rule.metric} judges nothing.", small)
     return large, small
 
 
 class _NoneLarge(ConfigError):
-    """Nothing is large enough; says what there was."""
+    """Error for a rule under which nothing is large enough. `small` lists what there is."""
 
     def __init__(self, message: str, small: Sequence[NotJudged] = ()) -> None:
         super().__init__(message)
@@ -78,7 +79,7 @@ class _NoneLarge(ConfigError):
 
 
 def too_small(error: PctError) -> list[NotJudged]:
-    """What was too small when `scopes` raised this."""
+    """Return the classes and slices that were too small when `scopes` raised this error."""
     return error.small if isinstance(error, _NoneLarge) else []
 
 
@@ -122,7 +123,7 @@ def _parts(rule: Rule, comparison: Comparison, slice: tuple[tuple[str, str] | No
 
 
 def _named(names: tuple[str, ...], classes: list[ClassCounts]) -> list[ClassCounts]:
-    """Every class of each name: some data sets (ImageNet) call two classes alike, and a rule is about both."""
+    """Return all classes with these names. Some data sets (ImageNet) give two classes one name: a rule means both."""
     known: dict[str, list[ClassCounts]] = {}
     for part in classes:
         known.setdefault(part.name, []).append(part)

@@ -1,4 +1,4 @@
-"""Checks in words."""
+"""Writes the sentence of a check."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def sentence(check: Check, rule: Rule, unit: str, *, scope: Scope, confidence: float, floor: float | None) -> str:
-    """What was observed, what is allowed, and what follows."""
+    """Say what was observed, what is allowed, and what follows."""
     subject = check.metric + scope.subject
     demand = f"{'at most' if rule.is_maximum else 'at least'} {value_text(check.limit, unit)}"
     if rule.max_times_floor is not None:
@@ -21,13 +21,13 @@ def sentence(check: Check, rule: Rule, unit: str, *, scope: Scope, confidence: f
     if rule.bound == "point":
         outside = "" if check.verdict is Verdict.PASS else ": outside"
         return f"{subject} is {_apart(check.value, check.limit, unit)}, and {demand} is allowed{outside}."
-    # The bound that settled it: the cautious one for a pass, the generous one for a failure.
+    # The bound that settled it: the one nearer to failing for a PASS, the one nearer to passing for a FAIL.
     upper = rule.is_maximum != (check.verdict is Verdict.FAIL)
     side, reached = ("upper", check.upper) if upper else ("lower", check.lower)
     at = f" at {100 * confidence:.4g}% confidence"
     if check.verdict is Verdict.FAIL and check.corrected_bound is not None:
         reached = check.corrected_bound
-        at += ", corrected for how many were looked at,"
+        at += ", corrected for the number of checks,"
     head = (
         f"{subject} is {value_text(check.value, unit)}, its {side} bound{at} "
         f"is {_apart(reached, check.limit, unit)}, and {demand} is allowed"
@@ -40,7 +40,7 @@ def sentence(check: Check, rule: Rule, unit: str, *, scope: Scope, confidence: f
 
 
 def _undecided(check: Check, scope: Scope) -> str:
-    looks_bad = "looks outside, but among so many checks one may by luck; " if check.corrected_bound is not None else ""
+    looks_bad = "looks outside, but of so many checks one may by chance; " if check.corrected_bound is not None else ""
     if check.examples_needed is None:
         return f"{looks_bad}undecided, and the observed value is too close to the limit for any number of examples"
     more = f"about {check.examples_needed:,} {scope.examples} would decide at the same observed rate"
@@ -48,7 +48,7 @@ def _undecided(check: Check, scope: Scope) -> str:
 
 
 def value_text(value: float | None, unit: str, digits: int = 2) -> str:
-    """A value in the metric's unit."""
+    """Format a value in the metric's unit."""
     if unit == "share":
         return percent(value, digits)
     if unit == "signed share":
@@ -57,7 +57,7 @@ def value_text(value: float | None, unit: str, digits: int = 2) -> str:
 
 
 def _apart(value: float | None, limit: float | None, unit: str) -> str:
-    """The value with as many digits as it takes to look different from the limit."""
+    """Format the value with as many digits as it takes to look different from the limit."""
     for digits in (2, 4, 8):
         if value == limit or value_text(value, unit, digits) != value_text(limit, unit, digits):
             return value_text(value, unit, digits)

@@ -1,4 +1,4 @@
-"""How a prediction table and the model that it is said to come from hang together."""
+"""Compares the weights that made a prediction table with those of the model that it is said to come from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Tie(str, Enum):
-    """Whether a table was made by the weights of its model version, as far as both say."""
+    """Tie of a table to its model version: whether the version's weights made it, as far as both say."""
 
     RECOMPUTED = "recomputed"  # by this very run of the gate
     TIED = "tied"
@@ -27,7 +27,7 @@ class Tie(str, Enum):
 
 @dataclass(frozen=True)
 class Ties:
-    """The ties of both tables of a comparison; `baseline` is None where there is none."""
+    """Ties of both tables of a comparison. `baseline` is None where there is none."""
 
     candidate: Tie
     baseline: Tie | None = None

@@ -1,4 +1,4 @@
-"""What if a policy had other limits? Pure: the copies decide as any policy does, and are written as one."""
+"""Makes copies of a policy with other limits, and writes them as policy files. The copies decide like any policy."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LIMITS = ("max", "min", "max_times_floor")  # of a rule, exactly one is given
 
 
 def limit_name(rule: Rule) -> str:
-    """Which of its limits the rule gives."""
+    """Return the name of the limit that the rule gives: max, min or max_times_floor."""
     return next(name for name in LIMITS if getattr(rule, name, None) is not None)
 
 
 def with_limits(policy: Policy, limits: Mapping[int, float], confidence: float | None = None) -> Policy:
-    """The policy with other limits (by the rule's place, from 0) and another confidence, where they are given."""
+    """Return a copy with these limits (by the rule's place, from 0) and, if it is given, this confidence."""
     rules = tuple(
         rule.model_copy(update={limit_name(rule): limits[place]}) if place in limits else rule
         for place, rule in enumerate(policy.rules)
@@ -36,7 +36,7 @@ def with_limits(policy: Policy, limits: Mapping[int, float], confidence: float |
 
 
 def tightest(checks: Sequence[Check]) -> Check:
-    """Of a rule's checks (one a class, or a slice) the one that decides: the worst verdict, then the least room."""
+    """Return the check that decides among a rule's checks: the worst verdict, then the least distance to the limit."""
 
     def rank(check: Check) -> tuple[int, float]:
         left = distance(check)
@@ -46,9 +46,10 @@ def tightest(checks: Sequence[Check]) -> Check:
 
 
 def to_yaml(policy: Policy) -> str:
-    """The policy as a file that `Policy.read` understands, where the files it names lie beside it.
+    """Return the text of a policy file, for `Policy.read`. The files that the policy names must lie beside it.
 
-    Only what differs from the defaults, and always what a reader should not have to know: split, baseline, confidence.
+    It holds what differs from the defaults, and always the split, the baseline and the confidence, so that a reader
+    need not know the defaults of these.
     """
     data = policy.model_dump(mode="json", exclude_defaults=True)
     head = {"evaluation": policy.evaluation, "baseline": policy.baseline, "confidence": policy.confidence}

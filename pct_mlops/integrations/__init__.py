@@ -1,1 +1,1 @@
-"""What plugs into other programs."""
+"""Connects the package to other programs."""

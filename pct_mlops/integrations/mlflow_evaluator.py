@@ -1,12 +1,12 @@
-"""The evaluator `pct` of mlflow.models.evaluate: the metrics of `pct compare`, and the flips as a table.
+"""Implements the evaluator `pct` of mlflow.models.evaluate: the metrics of `pct compare`, and the flips as a table.
 
     mlflow.models.evaluate(
         "models:/shoes@candidate", images, targets=labels, model_type="classifier",
         evaluators=["pct"], evaluator_config={"pct": {"baseline": "models:/shoes@production"}},
     )
 
-MLflow finds the class by its entry point and asks it only for the two methods below, so nothing heavy is imported
-before a comparison is really wanted: installing this package must not slow down or change other evaluations.
+MLflow finds the class by its entry point and calls only the two methods below. Nothing heavy is imported before a
+comparison is wanted, so installing this package neither slows down nor changes other evaluations.
 """
 
 from __future__ import annotations
@@ -40,15 +40,21 @@ PAGE = 10_000
 
 @dataclass(frozen=True)
 class PctOptions:
-    """evaluator_config["pct"].
+    """The options in evaluator_config["pct"].
 
-    `baseline`: models:/name@alias, any model that mlflow.pyfunc loads, or a predictions file about the same ids.
-    `class_names` [C]: default those of the baseline's stored predictions, else 0 to C - 1. `sample_ids`: a column of
-    the data, or a list; default the data's index, or the position. `scores`: what predict returns for each class,
-    logits or probabilities. `confidence` is that of the bounds, `batch_size` how many examples are asked for at once.
-    `allow_code`: load a baseline also where that runs code that came with it. `attach`: store the evaluated model's
-    predictions with the model, as its table of `split`; True, or the version to store them with. `replace`: in the
-    place of a table that is there, which is kept under another name.
+    Attributes:
+        baseline: models:/name@alias, any model that mlflow.pyfunc loads, or a predictions file of the same ids.
+        class_names: [C]. Default: those of the baseline's stored predictions, else 0 to C - 1.
+        sample_ids: A column of the data, or a list. Default: the data's index, or the position.
+        scores: The kind of values that predict returns for each class: logits or probabilities.
+        confidence: The confidence of the bounds.
+        batch_size: The number of examples in one call of predict.
+        metric_prefix: Text before the name of each metric.
+        allow_code: Load a baseline also where that runs code that came with it.
+        attach: Store the evaluated model's predictions with the model, as its table of `split`. True, or the version to
+            store them with.
+        split: The name of the stored table.
+        replace: Take the place of a table that is there, which is kept under another name.
     """
 
     baseline: str
@@ -65,7 +71,7 @@ class PctOptions:
 
     @classmethod
     def read(cls, given: dict[str, Any]) -> PctOptions:
-        """PctError names a key that does not exist."""
+        """Read and check the options. Raise ConfigError for an unknown key or a wrong value."""
         names = [item.name for item in fields(cls)]
         for name in given:
             if name not in names:
@@ -86,11 +92,14 @@ class PctOptions:
 
 
 class FlipEvaluator:
-    """Compares the model that is evaluated with a baseline on the same data."""
+    """An evaluator that compares the evaluated model with a baseline on the same data."""
 
     @classmethod
     def can_evaluate(cls, *, model_type: str, evaluator_config: dict[str, Any] | None, **_: Any) -> bool:
-        """Only where a baseline is named: without evaluators=[...] MLflow asks every evaluator that is installed."""
+        """Tell whether the configuration names a baseline.
+
+        Without evaluators=[...], MLflow asks every installed evaluator.
+        """
         return "baseline" in (evaluator_config or {})
 
     def evaluate(
@@ -103,7 +112,12 @@ class FlipEvaluator:
         model: Any = None,
         **_: Any,
     ) -> Any:
-        """An EvaluationResult: every metric with `_lower` and `_upper` bounds, where defined; flips; the comparison."""
+        """Compare the model with its baseline and log the result to the run.
+
+        Returns:
+            An EvaluationResult: every defined metric with its `_lower` and `_upper` bounds, the flips and the
+            comparison.
+        """
         if model_type != "classifier":
             raise ConfigError(f"The pct evaluator compares classifiers, and model_type is '{model_type}'.")
         if model is None or not dataset.has_targets:
@@ -119,7 +133,10 @@ class FlipEvaluator:
 
 @contextmanager
 def _settings_kept() -> Iterator[None]:
-    """Our registry settles how mlflow behaves in our own commands; the calling program keeps its own rules."""
+    """Restore environment and log levels at the end of the block.
+
+    Importing our registry sets how mlflow behaves in our own commands. The calling program keeps its own settings.
+    """
     before = set(os.environ)
     levels = {name: logging.getLogger(name).level for name in ("mlflow", "alembic")}
     try:
@@ -187,7 +204,7 @@ def _attach(model: Any, table: Predictions, config: PctOptions) -> None:
 
 
 def _resolved(reference: str, registry: Any) -> tuple[str, tuple[str, ...] | None]:
-    """The address of one version, which no alias moves any more, and the class names that it is stored with."""
+    """Return the address of one fixed version, which no alias can move, and the class names stored with it."""
     from pct_mlops.workflows.runtime.references import version_predictions
 
     if not registry.is_reference(reference):
@@ -197,16 +214,16 @@ def _resolved(reference: str, registry: Any) -> tuple[str, tuple[str, ...] | Non
     try:
         return version.uri, version_predictions(store, version, "test").info.class_names
     except PctError:
-        # Registered by another program: the names are the caller's to give.
+        # The version was registered by another program, so the caller must give the names.
         return version.uri, None
 
 
 def _split_ids(data: Any, config: PctOptions) -> tuple[Any, list[str]]:
-    """The features alone, and an id for each example."""
+    """Return the features alone, and an id for each example."""
     given = config.sample_ids
     if isinstance(given, str):
         if given not in getattr(data, "columns", ()):
-            raise ConfigError(f"The data have no column '{given}' for sample_ids: name one of theirs, or give a list.")
+            raise ConfigError(f"The data have no column '{given}' for sample_ids: name another one, or give a list.")
         return data.drop(columns=[given]), [str(value) for value in data[given]]
     if given is not None:
         ids = [str(value) for value in given]
@@ -220,7 +237,10 @@ def _split_ids(data: Any, config: PctOptions) -> tuple[Any, list[str]]:
 
 
 def _scores(model: Any, features: Any, config: PctOptions, shape: tuple[int, ...] | None) -> NDArray[np.float32]:
-    """Logits [N, C]; flattened images get the shape that the model's signature asks for."""
+    """Return logits [N, C] in float32. Probabilities become their logarithms.
+
+    Flattened images get the shape that the model's signature asks for.
+    """
     import numpy as np
 
     parts = []
@@ -238,7 +258,7 @@ def _scores(model: Any, features: Any, config: PctOptions, shape: tuple[int, ...
     if config.scores == "logits":
         return scores
     if (scores < 0).any() or not np.allclose(scores.sum(axis=1), 1, atol=1e-3):
-        raise ConfigError("scores are said to be probabilities, and their sums are not 1: use scores: logits.")
+        raise ConfigError("scores are said to be probabilities, but their sums are not 1: set scores to logits.")
     return np.log(np.maximum(scores, np.finfo(np.float32).tiny))
 
 
@@ -259,7 +279,7 @@ def _shaped(part: Any, shape: tuple[int, ...] | None) -> Any:
 
 
 def _labels(labels: Any, names: Sequence[str]) -> NDArray[np.int32]:
-    """Targets as indices; class names are looked up."""
+    """Return targets as class indices. Class names are looked up in `names`."""
     import numpy as np
 
     values = np.asarray(labels)
@@ -268,7 +288,7 @@ def _labels(labels: Any, names: Sequence[str]) -> NDArray[np.int32]:
     places = {name: index for index, name in enumerate(names)}
     missing = next((value for value in values if str(value) not in places), None)
     if missing is not None:
-        raise DataError(f"The target '{missing}' is no class of {', '.join(names[:5])}...: give class_names in order.")
+        raise DataError(f"The target '{missing}' is none of the classes {', '.join(names[:5])}...: set class_names.")
     return np.array([places[str(value)] for value in values], np.int32)
 
 
@@ -281,7 +301,7 @@ def _logged(
     metrics = {}
     for name, estimate in report["metrics"].items():
         for suffix, key in (("", "value"), ("_lower", "lower"), ("_upper", "upper")):
-            # Undefined is no number: MLflow keeps it in the report, as null.
+            # MLflow metrics must be numbers. The report holds an undefined value as null.
             if estimate[key] is not None:
                 metrics[f"{config.metric_prefix}{name}{suffix}"] = float(estimate[key])
     flips = _flips(comparison)
@@ -297,7 +317,7 @@ def _logged(
 
 
 def _flips(comparison: Comparison) -> Any:
-    """Every example whose answer changed, as a DataFrame with class names beside the indices."""
+    """Return every example whose prediction changed as a DataFrame, with class names beside the indices."""
     import pandas as pd
 
     rows: list[Any] = []

@@ -1,6 +1,7 @@
-"""Losses: distances to the old model, focuses that weigh samples, and the objective that joins them.
+"""Losses: distances to the old model, focuses that weigh examples, and the objective that joins them.
 
-A new distance is one file with one class registered in DISTANCES, imported below, and its reference in the tests.
+To add a distance, write one file with one class registered in DISTANCES, import it below, and add its reference to the
+tests.
 """
 
 from pct_mlops.losses.build import build_distance, build_focus, build_objective

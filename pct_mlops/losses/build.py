@@ -1,4 +1,4 @@
-"""From a recipe's objective section to the objective."""
+"""Builds objectives, distances and focuses from what a recipe says."""
 
 from __future__ import annotations
 
@@ -26,21 +26,23 @@ def build_objective(
 ) -> Objective:
     """Build an objective from a preset's name, or from a recipe's objective section.
 
-    A distance or focus without a name, or with the preset's, changes single parameters of it; another name replaces it.
-    Nothing here looks at data or files: what "balanced" and a table of weights stand for is given.
+    A distance or focus without a name, or with the preset's name, changes single parameters of the preset. One with
+    another name replaces the preset's. No data and no files are read: the caller gives the numbers that "balanced" and
+    a table of weights stand for.
 
     Args:
         config: a preset's name (`pct list losses` shows them), a mapping with the keys of ObjectiveConfig, such as
             {"loss": "ldi", "mix": 0.3}, or an ObjectiveConfig.
-        class_weights: [C], those that "balanced" stands for; the config's own where it holds numbers.
-        ce_weights: [num_examples], those of the table that the config names.
+        class_weights: [C], the weights of the classes. When left out, the numbers in the config count. Required when
+            the config says "balanced".
+        ce_weights: [num_examples], the weights of the table that the config names. Required when it names one.
         known_classes: the classes of the new model that the teacher knows too, in the order of the teacher's logits.
 
     Returns:
-        The objective; call its `bind` before training where the distance is rp or bct.
+        The objective. Call its `bind` before training when the distance is rp or bct, or a sum that holds one of them.
 
     Raises:
-        PctError: the name or a parameter does not exist, or parts do not fit each other.
+        PctError: the name or a parameter does not exist, or the parts do not fit each other.
         ValueError: the config names weights that were not given.
 
     Example:
@@ -75,7 +77,7 @@ def build_distance(spec: str | Mapping[str, Any], **parameters: Any) -> Distance
 
     Args:
         spec: a name of DISTANCES, or {"name": ..., parameter: value, ...} as a recipe writes it.
-        **parameters: of the distance; they win over those in `spec`.
+        **parameters: parameters of the distance, which win over those in `spec`.
 
     Returns:
         The distance: a callable (new, old, target) -> float32 [N].
@@ -96,7 +98,7 @@ def build_focus(spec: str | Mapping[str, Any], **parameters: Any) -> Focus:
 
     Args:
         spec: a name of FOCUSES, or {"name": ..., parameter: value, ...} as a recipe writes it.
-        **parameters: of the focus; they win over those in `spec`.
+        **parameters: parameters of the focus, which win over those in `spec`.
 
     Returns:
         The focus: a callable (new, old, target) -> float32 weights [N].
@@ -125,7 +127,7 @@ def _section(config: str | Mapping[str, Any] | ObjectiveConfig) -> ObjectiveConf
 def _constraint(
     config: ObjectiveConfig,
 ) -> tuple[Distance | None, Focus | None, float | None, float | None]:
-    """Distance, focus, weight and mix; all None for cross-entropy alone."""
+    """Return distance, focus, weight and mix, all of them None for cross-entropy alone."""
     preset = preset_of(config.loss)
     if preset is None:
         raise unknown("loss", config.loss, loss_names())
@@ -154,7 +156,7 @@ def _merged(preset: dict[str, Any] | None, given: dict[str, Any] | None, kind: s
 
 
 def _scale(preset: dict[str, Any], config: ObjectiveConfig) -> tuple[float | None, float | None]:
-    """(weight, mix), one of them None: the config's, else the preset's, else weight 1."""
+    """Return (weight, mix), one of them None: the config's values, else the preset's, else weight 1."""
     weight, mix = config.weight, config.mix
     if weight is None and mix is None:
         weight, mix = preset.get("weight"), preset.get("mix")

@@ -1,4 +1,4 @@
-"""Contrastive neighbourhood alignment: the new model keeps the neighbours that the old one sees."""
+"""Contrastive neighbourhood alignment: it keeps the neighbours that examples have in the old model's features."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 @DISTANCES.register("cna")
 @dataclass(frozen=True)
 class CNA(Distance):
-    """How little the new model's features keep each sample close to its nearest neighbours in the old model's.
+    """Contrastive loss that keeps each example close to its nearest neighbours in the old model's features.
 
-    Zhu et al., arXiv 2201.01922. Positives of a sample: the top_k other samples of the global batch with the highest
-    cosine between old features (as many as there are, when fewer).
-    A sample without positives counts 0. Feature widths of the two models may differ.
-    Samples that take no part (target -1) are nobody's neighbours, positive or negative.
-    Old features stay out of the softmax, so the value is not zero where both models agree.
+    Zhu et al., arXiv 2201.01922. The positives of an example are its top_k nearest other examples in the global batch,
+    by the cosine between old features. A batch with fewer others gives fewer positives.
+    An example without positives has the value 0. Feature widths of the two models may differ.
+    Examples that take no part (target -1) are neither positives nor negatives of others.
+    Old features only choose the positives. Therefore the value is not zero where both models agree.
 
     Args:
         temperature: divides cosines in the softmax, > 0.
-        top_k: positives of a sample, >= 1.
-        supervised: positives are among the samples of its class.
+        top_k: number of positives of an example, >= 1.
+        supervised: choose positives only among examples of the same class.
         summation: "out" is the mean over positives of -log softmax_{j != i}(cos_new(i, j) / temperature), "in" is -log
             of their summed probability.
 
@@ -54,7 +54,10 @@ class CNA(Distance):
     summation: Literal["out", "in"] = "out"
 
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Float32 [N] for this process's rows against the columns of all processes; memory N * global batch."""
+        """Return float32 [N] for the rows of this process against the columns of all processes.
+
+        Memory grows with N * global batch.
+        """
         assert new.features is not None
         assert old.features is not None
         new_rows, old_rows = _directions(new.features), _directions(old.features)
@@ -73,7 +76,7 @@ class CNA(Distance):
         nearest = closeness.topk(min(self.top_k, num_columns - 1), dim=1).indices
         valid = candidates.gather(1, nearest)
 
-        # The softmax of nothing but -inf is NaN: who has nobody to be compared with keeps numbers, which are dropped.
+        # A softmax over nothing but -inf is NaN. A row without any other example keeps its numbers: `valid` drops them.
         left_out = ~others & others.any(dim=1, keepdim=True)
         similarity = (new_rows @ new_columns.T / self.temperature).masked_fill(left_out, -torch.inf)
         log_probability = functional.log_softmax(similarity, dim=1).gather(1, nearest)
@@ -81,20 +84,23 @@ class CNA(Distance):
 
 
 def _directions(features: Tensor) -> Tensor:
-    """Rows [N, D] of length 1; a row of zeros has no direction: it stays zero, with gradient 0, not 1 / epsilon."""
+    """Scale rows [N, D] to length 1.
+
+    A row of zeros has no direction. It stays zero and gets the gradient 0, not 1 / epsilon.
+    """
     length = torch.linalg.vector_norm(features, dim=1, keepdim=True)
     zero = length < 1e-12
     return (features / length.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
 
 
 def _out(log_probability: Tensor, valid: Tensor) -> Tensor:
-    """Mean over positives of -log p: [N] from [N, K]; 0 where no positive is valid."""
+    """Return the mean over positives of -log p, [N] from [N, K], and 0 where no positive is valid."""
     return -log_probability.masked_fill(~valid, 0.0).sum(dim=1) / valid.sum(dim=1).clamp(min=1)
 
 
 def _in(log_probability: Tensor, valid: Tensor) -> Tensor:
-    """-log of the sum over positives of p: [N] from [N, K]; 0 where no positive is valid."""
+    """Return -log of the sum over positives of p, [N] from [N, K], and 0 where no positive is valid."""
     some = valid.any(dim=1)
-    # A row of nothing but -inf has no gradient: such rows get zeros first and are dropped afterwards.
+    # A row of nothing but -inf has no finite gradient. Such rows get zeros first and are dropped afterwards.
     terms = log_probability.masked_fill(~valid, -torch.inf).masked_fill(~some[:, None], 0.0)
     return torch.where(some, -terms.logsumexp(dim=1), torch.zeros_like(terms[:, 0]))

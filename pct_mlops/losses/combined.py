@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Term(NamedTuple):
-    """One distance of a sum and what it is multiplied by."""
+    """One distance of a sum, and the weight that multiplies it."""
 
     weight: float
     distance: Distance
@@ -27,13 +27,15 @@ class Term(NamedTuple):
 @DISTANCES.register("sum")
 @dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
 class Sum(Distance):
-    """Weighted sum of other distances.
+    """Weighted sum of other distances, such as the original code's li+cna.
 
-    `terms`: [{weight: 1, distance: {name: ldi}}, ...], at least one; a weight left out is 1. The original code's
-    li+cna. It needs whatever one of its terms needs.
+    It needs a teacher, features or an old head when one of its terms does.
+
+    Args:
+        terms: at least one, each as {weight: 1, distance: {name: ldi}}. A weight that is left out is 1.
     """
 
-    # Its terms see the targets of -1 too: some of them may compare samples with each other.
+    # Its terms see the targets of -1 too: some of them may compare examples with each other.
     across_samples: ClassVar[bool] = True
     _trained: ClassVar[nn.ModuleDict | None] = None
 
@@ -48,38 +50,38 @@ class Sum(Distance):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether one of its terms does."""
+        """True when one of its terms needs a teacher."""
         return any(term.distance.needs_teacher for term in self.terms)
 
     @property
     def needs_features(self) -> bool:
-        """Whether one of its terms does."""
+        """True when one of its terms needs features."""
         return any(term.distance.needs_features for term in self.terms)
 
     @property
     def needs_old_head(self) -> bool:
-        """Whether one of its terms does."""
+        """True when one of its terms needs the teacher's own classifier."""
         return any(term.distance.needs_old_head for term in self.terms)
 
     @property
     def zero_at_equality(self) -> bool:
-        """Whether all of its terms are."""
+        """True when every term is 0 where both models agree."""
         return all(term.distance.zero_at_equality for term in self.terms)
 
     @property
     def module(self) -> nn.ModuleDict | None:
-        """The trained parts of its terms, by the term's number."""
+        """The trained parts of its terms, by the number of the term, or None when nothing is trained."""
         return self._trained
 
     def bind(self, binding: Binding) -> Sum:
-        """A copy with every term bound."""
+        """Return a copy with every term bound."""
         terms = tuple(Term(weight, distance.bind(binding)) for weight, distance in self.terms)
         modules = {str(i): term.distance.module for i, term in enumerate(terms)}
         trained = {name: module for name, module in modules.items() if module is not None}
         return self.owning(terms=terms, _trained=nn.ModuleDict(trained) if trained else None)
 
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Float32 [N]."""
+        """Return the weighted sum of the terms' values, float32 [N]."""
         return torch.stack([weight * distance(new, old, target) for weight, distance in self.terms]).sum(dim=0)
 
 

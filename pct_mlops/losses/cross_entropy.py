@@ -14,28 +14,33 @@ from pct_mlops.losses.weights import OnDevice, check_index
 if TYPE_CHECKING:
     from pct_mlops.models.output import ModelOutput
 
-# torch would take -100 for a target to pass over in silence, also on devices where nobody looks at targets first.
+# torch ignores targets of -100 unless it is told otherwise. Targets are checked on the CPU alone, so on a GPU such an
+# example would drop out silently. No target has this value.
 NOTHING = torch.iinfo(torch.int64).min
 
 
 class WeightedValues(NamedTuple):
-    """Per-sample values [N] with their weights already in them, and those weights [N]; None where all weigh 1."""
+    """Values of the examples [N] with their weights already in them, and those weights [N].
+
+    `weights` is None where all weigh 1.
+    """
 
     values: Tensor
     weights: Tensor | None
 
 
 class CrossEntropy:
-    """Cross-entropy of every head of the new model, per sample.
+    """Cross-entropy of every head of the new model, one value per example.
 
-    softmax: -sum_c t_c log p_c. binary: the mean over classes of the binary cross-entropy of each logit with t_c.
-    t is the one-hot target, or `soft` [N, C], the shares of a mixed image; label smoothing s makes it
-    (1 - s) t + s / C. Auxiliary heads add their own.
+    Kind "softmax" is -sum_c t_c log p_c. Kind "binary" is the mean over classes of the binary cross-entropy of each
+    logit with t_c. Here t is the one-hot target, or `soft` [N, C], the label shares of a mixed image. Label smoothing s
+    turns t into (1 - s) t + s / C. Auxiliary heads add their own cross-entropy.
 
-    class_weights w, as in torch.nn.functional.cross_entropy: softmax weighs each class's term by w_c; binary weighs
-    the whole sample. The sample's weight, by whose sum over the batch a mean is divided, is w_y; for soft targets
-    sum_c w_c t_c before smoothing, so that a one-hot `soft` is the same as a hard target (torch divides by N there).
-    example_weights: float32 [num_examples], picked by the batch's `index`, multiply value and weight alike.
+    Class weights w act as in torch.nn.functional.cross_entropy: softmax multiplies the term of each class by w_c, and
+    binary multiplies the whole value by the weight of the example.
+    The weight of an example is w_y, or sum_c w_c t_c before smoothing for soft targets. A mean is divided by the sum of
+    these weights over the batch. A one-hot `soft` therefore gives the same as a hard target (torch divides by N there).
+    Example weights, float32 [num_examples], are picked by the batch's `index` and multiply both value and weight.
     """
 
     def __init__(
@@ -52,7 +57,10 @@ class CrossEntropy:
     def __call__(
         self, new: ModelOutput, target: Tensor, soft: Tensor | None = None, index: Tensor | None = None
     ) -> WeightedValues:
-        """Float32 values and weights from float logits [N, C], int64 [N], float [N, C], int64 [N]."""
+        """Return float32 values and weights [N].
+
+        Takes float logits [N, C], `target` int64 [N], `soft` float [N, C] and `index` int64 [N].
+        """
         device = target.device
         class_weights = None if self._class_weights is None else self._class_weights.at(device)
         if class_weights is not None:
@@ -87,7 +95,7 @@ class CrossEntropy:
 
 
 def check_num_weights(num_weights: int, num_classes: int) -> None:
-    """PctError unless there is one weight for each class."""
+    """Raise PctError unless there is one weight for each class."""
     if num_weights != num_classes:
         raise ConfigError(
             f"objective.class_weights has {num_weights} numbers, but there are {num_classes} classes: "

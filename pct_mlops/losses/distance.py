@@ -1,4 +1,4 @@
-"""What every distance between the old and the new model shares: checked shapes, float32, a frozen old model."""
+"""The base of every distance to the old model: it checks shapes, computes in float32 and freezes the old model."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ OutputLike: TypeAlias = ModelOutput | Tensor
 
 
 class Binding(NamedTuple):
-    """What a distance may have to know of the two models before training.
+    """Facts about both models that a distance may need before training.
 
     Args:
-        num_classes: of the new model (`Objective.bind` narrows it to its known classes).
+        num_classes: number of the new model's classes. `Objective.bind` passes that of its known classes instead.
         new_width: columns of the new model's features.
-        old_width: columns of the old one's; None: it has none, for instance an ensemble of unequal widths.
-        old_head: the teacher's own classifier, its rows those of the teacher's logits; None when it has no linear one.
+        old_width: columns of the old model's features. None when it has none, for instance an ensemble of unequal
+            widths.
+        old_head: the teacher's own classifier, with one row for each column of the teacher's logits. None when it has
+            no linear one.
 
     Example:
         >>> from pct_mlops import RP, Binding
@@ -40,7 +42,10 @@ class Binding(NamedTuple):
 
 
 def as_output(given: OutputLike) -> ModelOutput:
-    """Wrap plain logits [N, C]; TypeError for what is neither a tensor nor a ModelOutput."""
+    """Wrap plain logits [N, C] in a ModelOutput.
+
+    A ModelOutput is returned as it is. Raise TypeError for anything else.
+    """
     if isinstance(given, ModelOutput):
         return given
     if not isinstance(given, Tensor):
@@ -49,26 +54,29 @@ def as_output(given: OutputLike) -> ModelOutput:
 
 
 def full_precision(tensor: Tensor) -> torch.autocast:
-    """Autocast switched off on the tensor's device: a temperature of 0.01 or 100 leaves half precision no digits."""
+    """Return a context that switches autocast off on the tensor's device.
+
+    At a temperature of 0.01 or 100 half precision would have no digits left.
+    """
     return torch.autocast(device_type=tensor.device.type, enabled=False)
 
 
 def in_float32(output: ModelOutput) -> ModelOutput:
-    """The same output in float32, still attached to its graph."""
+    """Convert an output to float32, still attached to its graph."""
     features = None if output.features is None else output.features.float()
     return output._replace(logits=output.logits.float(), features=features, aux=tuple(a.float() for a in output.aux))
 
 
 def frozen(output: ModelOutput) -> ModelOutput:
-    """The same output without its graph: no gradient reaches the old model, whoever computed it."""
+    """Detach an output from its graph, so that no gradient reaches its model."""
     features = None if output.features is None else output.features.detach()
     return output._replace(logits=output.logits.detach(), features=features, aux=tuple(a.detach() for a in output.aux))
 
 
 def check_shapes(new: ModelOutput, old: ModelOutput | None, target: Tensor) -> None:
-    """Logits must be [N, C] and equal for both models, targets int64 [N]; ValueError says what was given.
+    """Raise ValueError unless both models' logits have the same shape [N, C] and targets are int64 [N].
 
-    Nothing here may broadcast: weights [N, 1] times losses [N] is a silent [N, N].
+    Nothing may broadcast: weights [N, 1] times losses [N] would silently become [N, N].
     """
     shape = tuple(new.logits.shape)
     if len(shape) != 2:
@@ -82,11 +90,11 @@ def check_shapes(new: ModelOutput, old: ModelOutput | None, target: Tensor) -> N
 
 
 def check_targets(target: Tensor, num_classes: int, *, part_optional: bool) -> None:
-    """Refuse targets outside [0, num_classes), or below -1 where `part_optional`; ValueError names the first.
+    """Raise ValueError when a target is no class, 0 to num_classes - 1. With `part_optional` -1 is allowed too.
 
-    Looked at on the CPU alone: on a GPU the host would wait for the device at every step. There the objective's
-    cross-entropy fails on such a target by an assertion of the device, and a distance by itself takes any target below
-    0 for one of -1. A compiled graph cannot look at values either.
+    Only targets on the CPU are checked: on a GPU the host would wait for the device at every step. There the
+    objective's cross-entropy stops at such a target with an assertion of the device. A distance on its own treats any
+    target below 0 as -1 there. A compiled graph cannot check values either.
     """
     if target.device.type != "cpu" or torch.compiler.is_compiling() or target.numel() == 0:
         return
@@ -105,18 +113,18 @@ def check_targets(target: Tensor, num_classes: int, *, part_optional: bool) -> N
 
 
 def name_of(catalog: Catalog[Any], part: object) -> str:
-    """The name under which the part's class is registered: what its user typed."""
+    """Return the name under which the part's class is registered, which is what the user typed."""
     return catalog.name_of(part)
 
 
 class Distance(ABC):
-    """One value per sample: how far the new model's answer is from the old one's.
+    """Base of all distances: one value per example that says how far the new model is from the old one.
 
-    `distance(new, old, target)` -> float32 [N], from a ModelOutput or plain logits [N, C] of each model and targets
-    int64 [N]. A target of -1 marks a sample that takes no part: its value is 0, with gradient 0, and no other sample is
-    compared with it. Unequal shapes and other targets that are no classes raise ValueError (see `check_targets`); a
-    missing teacher or missing features raise PctError.
-    A subclass writes `per_sample` and never has to think of precision, shapes or gradients into the old model.
+    `distance(new, old, target)` returns float32 [N]. It takes a ModelOutput or plain logits [N, C] of each model, and
+    targets int64 [N]. A target of -1 marks an example that takes no part: its value and gradient are 0, and no other
+    example is compared with it. Unequal shapes, and other targets that are no classes, raise ValueError (see
+    `check_targets`). A missing teacher and missing features raise PctError.
+    A subclass writes `per_sample` only. This class takes care of precision, shapes and the frozen old model.
 
     Example:
         >>> import torch
@@ -130,40 +138,43 @@ class Distance(ABC):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether `old` must be given."""
+        """True when `old` must be given."""
         return True
 
     @property
     def needs_features(self) -> bool:
-        """Whether both models must return features."""
+        """True when both models must return features."""
         return False
 
     @property
     def needs_old_head(self) -> bool:
-        """Whether it must be bound to the teacher's own classifier."""
+        """True when it must be bound to the teacher's own classifier."""
         return False
 
     @property
     def across_samples(self) -> bool:
-        """Whether a sample's value depends on others, so that `per_sample` has to see the targets of -1."""
+        """True when an example's value depends on other examples, so that `per_sample` must see the targets of -1."""
         return False
 
     @property
     def zero_at_equality(self) -> bool:
-        """Whether it vanishes where both models give the same output."""
+        """True when the value is 0 where both models give the same output."""
         return True
 
     @property
     def module(self) -> nn.Module | None:
-        """What of it is trained along, once bound; None when that is nothing."""
+        """The part that is trained along with the model, once bound, or None when nothing is."""
         return None
 
     def bind(self: DistanceT, binding: Binding) -> DistanceT:
-        """Itself, or a copy that owns the modules which it needs; PctError when the two models do not fit it."""
+        """Return this distance, or a copy that owns the modules that it needs for these two models.
+
+        Raise PctError when the models do not fit the distance.
+        """
         return self
 
     def __call__(self, new: OutputLike, old: OutputLike | None, target: Tensor) -> Tensor:
-        """Float32 [N]."""
+        """Return the value of each example, float32 [N]."""
         if self.needs_teacher and old is None:
             raise ConfigError(f"The distance {name_of(DISTANCES, self)} needs a teacher: name it in teacher.ref.")
         new, old = as_output(new), None if old is None else as_output(old)
@@ -174,7 +185,7 @@ class Distance(ABC):
         seen = target if self.across_samples else target.clamp(min=0)
         with full_precision(new.logits):
             values = self.per_sample(in_float32(new), in_float32(frozen(new if old is None else old)), seen)
-        # Rows of a distance of the wrong shape, [N, 1], are left to the objective, which refuses them.
+        # A subclass may return a wrong shape, for example [N, 1]. The objective refuses it.
         return values.masked_fill(target < 0, 0.0) if values.shape == target.shape else values
 
     def _check_features(self, new: ModelOutput, old: ModelOutput | None, target: Tensor) -> None:
@@ -190,17 +201,23 @@ class Distance(ABC):
 
     @abstractmethod
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Float32 [N] from float32 outputs of equal shapes; `old` is detached (and is `new` where none is needed)."""
+        """Return float32 [N] from float32 outputs of equal shapes.
+
+        `old` is detached. Where no old model is given, it is the detached `new`.
+        """
 
     def owning(self: DistanceT, **parts: Any) -> DistanceT:
-        """A copy of the frozen object that owns these parts; its parameters stay."""
+        """Return a copy of this frozen object that owns these parts and keeps its parameters."""
         bound = copy.copy(self)
         for name, part in parts.items():
             object.__setattr__(bound, name, part)
         return bound
 
     def unbound(self) -> ValueError:
-        """What a distance says that is called before it was bound: a mistake in a program, not in a recipe."""
+        """Build the error for a call before `bind`.
+
+        It is a ValueError because the mistake is in a program, not in a recipe.
+        """
         return ValueError(f"the distance {name_of(DISTANCES, self)} must be bound first: call bind(Binding(...))")
 
 

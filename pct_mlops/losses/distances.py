@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @DISTANCES.register("kl")
 @dataclass(frozen=True)
 class KL(Distance):
-    """Divergence of the new model's softened prediction from the old one's, times temperature squared.
+    """KL divergence of the old model's softened prediction from the new one's, times temperature squared.
 
     T^2 * KL(softmax(z_old / T) || softmax(z_new / T)): focal distillation, Yan et al., arXiv 2011.09161, FD-KL.
 
@@ -37,13 +37,16 @@ class KL(Distance):
     temperature: float = Field(default=100.0, gt=0, allow_inf_nan=False)
 
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Two formulas for one value: T^2 multiplies rounding errors by 10,000 at the default temperature."""
+        """Return float32 [N] by the one of two equal formulas that rounds less.
+
+        T^2 multiplies rounding errors by 10,000 at the default temperature.
+        """
         log_old = functional.log_softmax(old.logits / self.temperature, dim=1)
         log_new = functional.log_softmax(new.logits / self.temperature, dim=1)
         direct = functional.kl_div(log_new, log_old, reduction="none", log_target=True).sum(dim=1)
 
         # KL = log E_old[exp(d - E_old[d])] with d = (z_new - z_old) / T. For small d nothing large cancels in it, but
-        # exp overflows for large d; the unused branch gets zeros so that its gradient stays finite.
+        # exp overflows for large d. The unused branch gets zeros so that its gradient stays finite.
         p_old = log_old.exp()
         difference = (new.logits - old.logits) / self.temperature
         centred = difference - (p_old * difference).sum(dim=1, keepdim=True)
@@ -58,8 +61,8 @@ class KL(Distance):
 class L2(Distance):
     """Half the squared difference of the logits, averaged over classes.
 
-    1/2 mean_c (z_new - z_old)^2: logit matching, Yan et al., arXiv 2011.09161, FD-LM; the mean keeps it from growing
-    with the number of classes.
+    1/2 mean_c (z_new - z_old)^2: logit matching, Yan et al., arXiv 2011.09161, FD-LM. The mean over classes keeps it
+    from growing with their number.
 
     Example:
         >>> import torch
@@ -69,25 +72,25 @@ class L2(Distance):
     """
 
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Float32 [N]."""
+        """Return float32 [N]."""
         return 0.5 * (new.logits - old.logits).square().mean(dim=1)
 
 
 @DISTANCES.register("ldi")
 @dataclass(frozen=True)
 class LDI(Distance):
-    """Logit differences beyond a margin: small differences are free, larger ones cost their p-th power.
+    """Logit differences beyond a margin, to the p-th power, averaged over classes.
 
     mean_c max(|z_new - z_old| - margin, 0)^p: logit difference inhibition, Zhao et al., arXiv 2205.06265.
 
     Args:
-        margin: how far logits may be apart for free, >= 0.
+        margin: how far logits may be apart at no cost, >= 0.
         p: the power, >= 1.
-        exclude_target: the target class contributes 0, and still counts in the mean.
-        top_k: only each example's own k classes of highest new logit, and the mean over those k.
-        one_sided: only where the new logit is the higher one.
-        relative_margin: differences are divided by the example's highest old logit first.
-        norm: the p-norm over classes in place of the mean of p-th powers.
+        exclude_target: the target class contributes 0, but still counts in the mean.
+        top_k: use only each example's own k classes of highest new logit, and take the mean over those k.
+        one_sided: count only classes whose new logit is the higher one.
+        relative_margin: divide differences by the example's highest old logit first.
+        norm: use the p-norm over classes in place of the mean of p-th powers.
 
     Example:
         >>> import torch
@@ -105,7 +108,10 @@ class LDI(Distance):
     norm: bool = False
 
     def bind(self, binding: Binding) -> LDI:
-        """Itself; PctError, before the first step, when top_k is more than there are classes."""
+        """Return this distance.
+
+        Raise PctError, before the first step, when top_k exceeds the number of classes.
+        """
         self._check_top_k(binding.num_classes)
         return self
 
@@ -114,7 +120,10 @@ class LDI(Distance):
             raise ConfigError(f"ldi: top_k is {self.top_k}, but there are {num_classes} classes: lower top_k.")
 
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Float32 [N]; PctError when top_k is more than there are classes."""
+        """Return float32 [N].
+
+        Raise PctError when top_k exceeds the number of classes.
+        """
         self._check_top_k(new.logits.shape[1])
         difference = new.logits - old.logits
         if self.relative_margin:
@@ -131,7 +140,7 @@ class LDI(Distance):
 
 
 def _away_from_zero(values: Tensor, smallest: float = 1e-6) -> Tensor:
-    """The values with their sign, but never closer to zero than `smallest`: they are divided by."""
+    """Move values closer to zero than `smallest` away to it, with their sign, so that they can divide."""
     return torch.where(values.abs() < smallest, torch.full_like(values, smallest).copysign(values), values)
 
 
@@ -141,11 +150,12 @@ class Renyi(Distance):
     """Renyi divergence of the old model's prediction from the new one's.
 
     log(sum_c p_old^alpha p_new^(1 - alpha)) / (alpha - 1): Renyi 1961, from the original code. alpha = 2 punishes
-    classes that the new model gives much less probability than the old one did.
+    classes to which the new model gives much less probability than the old one did.
 
     Args:
         alpha: the order, > 0 and not 1.
-        reorder: both predictions are sorted first, so that only their shapes are compared, not which class is where.
+        reorder: sort the probabilities of both models first. Then only their sizes are compared, not which class has
+            which.
 
     Example:
         >>> import torch
@@ -160,32 +170,36 @@ class Renyi(Distance):
     @field_validator("alpha")
     @classmethod
     def _not_one(cls, alpha: float) -> float:
-        # The rounding of float32 is divided by alpha - 1.
+        # The rounding error of float32 is divided by alpha - 1.
         if abs(alpha - 1) < 0.01:
             raise ValueError("stay at least 0.01 away from 1, whose limit is the distance kl with temperature 1")
         return alpha
 
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Float32 [N], by logarithms throughout: a probability of 1e-50 to the power -1 is no float32."""
+        """Return float32 [N], computed from logarithms alone.
+
+        A probability of 1e-50 to the power -1 does not fit into float32.
+        """
         log_new, log_old = (functional.log_softmax(output.logits, dim=1) for output in (new, old))
         if self.reorder:
             log_new, log_old = log_new.sort(dim=1).values, log_old.sort(dim=1).values
-        # p_old^alpha p_new^(1 - alpha) = p_old (p_old / p_new)^(alpha - 1): written so, equal models give exactly 0.
+        # p_old^alpha p_new^(1 - alpha) = p_old (p_old / p_new)^(alpha - 1): in this form equal models give exactly 0.
         log_sum = (log_old + (self.alpha - 1) * (log_old - log_new)).logsumexp(dim=1)
-        # The second sum is 0 but for its rounding, which is that of the first, and would be divided by alpha - 1.
+        # Without rounding the second term would be 0. It rounds as the first one does, and so takes away an error that
+        # the division by alpha - 1 would enlarge.
         return (log_sum - log_old.logsumexp(dim=1)) / (self.alpha - 1)
 
 
 @DISTANCES.register("rce")
 @dataclass(frozen=True)
 class RCE(Distance):
-    """Cross-entropy of the old model's logits with the new model's logit of the target among them (retentive).
+    """Retentive cross-entropy: that of the old model's logits, with the new model's logit in the target's place.
 
-    CE(z, y) with z = z_old but z_y = z_new,y: the new model is taught the target alone, against what the old one holds
-    for the other classes. From the original code; it is not zero where both models agree.
+    CE(z, y) with z = z_old but z_y = z_new,y: only the new model's logit of the target is trained, against the old
+    model's logits of the other classes. From the original code. It is not zero where both models agree.
 
     Args:
-        two_heads: adds CE of z_new with the old model's logit of the target.
+        two_heads: add the mirror image, CE of z_new with the old model's logit in the target's place.
 
     Example:
         >>> import torch
@@ -199,7 +213,7 @@ class RCE(Distance):
     two_heads: bool = False
 
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Float32 [N]."""
+        """Return float32 [N]."""
         value = self._one_head(old.logits, new.logits, target)
         return value + self._one_head(new.logits, old.logits, target) if self.two_heads else value
 
@@ -212,9 +226,10 @@ class RCE(Distance):
 @DISTANCES.register("ce")
 @dataclass(frozen=True)
 class CE(Distance):
-    """Cross-entropy of the new model, for re-weighting alone: with focus old_correct, the naive baseline.
+    """Cross-entropy of the new model, for re-weighting alone.
 
-    Yan et al., arXiv 2011.09161. It asks nothing of the old model, so it is not zero where both agree.
+    With focus old_correct it is the naive baseline of Yan et al., arXiv 2011.09161. It does not use the old model, so
+    it is not zero where both agree.
 
     Example:
         >>> import torch
@@ -227,5 +242,5 @@ class CE(Distance):
     zero_at_equality: ClassVar[bool] = False
 
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Float32 [N]."""
+        """Return float32 [N]."""
         return functional.cross_entropy(new.logits, target, reduction="none")

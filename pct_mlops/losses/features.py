@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 @DISTANCES.register("fa")
 @dataclass(frozen=True)
 class FA(Distance):
-    """Feature alignment: how far the new model's features are from the old one's.
+    """Feature alignment: mean squared difference of the new and the old model's features.
 
     mean_d (f_new - f_old)^2 over the first D features, D the smaller width. From the original code.
 
     Args:
-        margin: how far examples of other classes should be apart, >= 0; of the contrastive form alone.
-        contrastive: the mean over the examples j of the global batch of 1/2 d^2 for those of the same class and
-            1/2 max(margin - d, 0)^2 for the others, with d the Euclidean distance of f_new,i to f_old,j (Hadsell et
-            al., CVPR 2006, equation 4).
+        margin: how far examples of other classes should be apart, >= 0. Only the contrastive form uses it.
+        contrastive: compare with every example j of the global batch instead. The value is the mean over j of 1/2 d^2
+            for the same class and 1/2 max(margin - d, 0)^2 for other classes, with d the Euclidean distance of f_new,i
+            to f_old,j (Hadsell et al., CVPR 2006, equation 4).
 
     Example:
         >>> import torch
@@ -47,11 +47,15 @@ class FA(Distance):
 
     @property
     def zero_at_equality(self) -> bool:
-        """Plain: yes. Contrastive: others of one's class are at a distance, and those of other classes near."""
+        """True for the plain form. The contrastive one compares different examples, even where both models agree."""
         return not self.contrastive
 
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Float32 [N]; contrastive: this process's rows against the columns of all, memory N * global batch."""
+        """Return float32 [N].
+
+        The contrastive form compares the rows of this process with the columns of all processes. Its memory grows with
+        N * global batch.
+        """
         assert new.features is not None
         assert old.features is not None
         width = min(new.features.shape[1], old.features.shape[1])
@@ -66,12 +70,15 @@ class FA(Distance):
 
 
 def _pairwise(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared distances and distances [N, M] of rows [N, D] to columns [M, D], by a product: no [N, M, D]."""
-    centre = columns.mean(dim=0)  # distances are the same around any origin, rounding is smallest around this one
+    """Compute squared distances and distances [N, M] of rows [N, D] to columns [M, D].
+
+    A matrix product keeps it from making a tensor [N, M, D].
+    """
+    centre = columns.mean(dim=0)  # any origin gives the same distances, and this one rounds least
     rows, columns = rows - centre, columns - centre
     lengths = rows.square().sum(dim=1)[:, None] + columns.square().sum(dim=1)
     squared = (lengths - 2 * rows @ columns.T).clamp(min=0)
-    apart = squared > 0  # the slope of a root at 0 is infinite; features that coincide pull nowhere
+    apart = squared > 0  # the slope of a root at 0 is infinite, so equal features get gradient 0
     return squared, squared.where(apart, torch.ones_like(squared)).sqrt().masked_fill(~apart, 0.0)
 
 
@@ -80,17 +87,17 @@ def _pairwise(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
 class RP(Distance):
     """Mean squared difference of random projections of the new and the old model's features.
 
-    mean_k (W_new f_new - W_old f_old)_k^2, k = 1 .. dim_out, from the original code: entries of both W are drawn from
-    N(0, 1 / dim_out), W_old stays, W_new is trained along. Feature widths of the two models may differ.
-    `bind` draws them from torch's generator: seed it alike on every process and before a resume. `module` then holds
-    both projections, the old one as buffers, and is None where nothing is trained.
+    mean_k (W_new f_new - W_old f_old)_k^2, k = 1 .. dim_out: from the original code. Entries of both W are drawn from
+    N(0, 1 / dim_out). W_old is frozen, and W_new is trained with the model. Feature widths of both may differ.
+    `bind` draws both W from torch's generator: seed it alike on every process and before a resume. `module` then holds
+    both projections, the old one as buffers. It is None where nothing is trained.
 
     Args:
         dim_out: rows of both projections, >= 1.
-        share: W_new = W_old, so that nothing is trained; widths must agree.
-        freeze_new: W_new stays as drawn.
-        normalize: each feature's weights [dim_out] in W are scaled to length 1 first.
-        bias: both projections add one.
+        share: use W_old as W_new too, so that nothing is trained. Feature widths must agree.
+        freeze_new: keep W_new as it was drawn.
+        normalize: scale each feature's weights [dim_out] in W to length 1 after drawing them.
+        bias: let both projections add a bias.
 
     Example:
         >>> import torch
@@ -112,17 +119,20 @@ class RP(Distance):
 
     @property
     def zero_at_equality(self) -> bool:
-        """Only where one projection serves both sides."""
+        """True when one projection serves both models."""
         return self.share
 
     @property
     def module(self) -> nn.Module | None:
-        """Both projections when the new one is trained."""
+        """Both projections when the new one is trained, else None."""
         projections = self._projections
         return projections if projections is not None and any(True for _ in projections.parameters()) else None
 
     def bind(self, binding: Binding) -> RP:
-        """A copy that owns its projections; PctError when the old model has no features or widths do not fit."""
+        """Return a copy that owns its projections.
+
+        Raise PctError when the old model has no features, or when `share` is set and the widths differ.
+        """
         new_width, old_width = binding.new_width, binding.old_width
         if old_width is None:
             raise ConfigError(
@@ -147,7 +157,10 @@ class RP(Distance):
         return projection
 
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Float32 [N]; ValueError before `bind`, or when features are not as wide as was said there."""
+        """Return float32 [N].
+
+        Raise ValueError before `bind`, or when features have another width than `bind` was told.
+        """
         if self._projections is None:
             raise self.unbound()
         assert new.features is not None
@@ -156,7 +169,7 @@ class RP(Distance):
 
 
 class _Projections(nn.Module):
-    """Two linear maps; what is not trained is a buffer, so that parameters() are those of an optimizer."""
+    """Two linear maps. A map that is not trained consists of buffers, so that parameters() holds only trained ones."""
 
     def __init__(self, new: nn.Linear, old: nn.Linear, *, train_new: bool) -> None:
         super().__init__()
@@ -164,7 +177,7 @@ class _Projections(nn.Module):
         self.new = new if train_new else _as_buffers(new)
 
     def forward(self, new: Tensor, old: Tensor) -> Tensor:
-        """[N] from features [N, D_new] and [N, D_old]."""
+        """Return [N] from features [N, D_new] and [N, D_old]."""
         widths = new.shape[1], old.shape[1]
         if widths != (self.new.in_features, self.old.in_features):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Focuses: which samples the distance to the old model should weigh more."""
+"""Focuses: weights that say which examples the distance to the old model counts more."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 
 class Focus(ABC):
-    """One weight >= 0 per sample: `focus(new, old, target)` -> float32 [N], without gradient.
+    """Base of all focuses: one weight >= 0 per example, without gradient.
 
-    Outputs and targets are those of a distance. `index` int64 [N] (the samples' rows in the training split) is given
-    only to a focus that declares `needs_index`.
-    Unequal shapes raise ValueError; a missing teacher raises PctError. `across_samples`: a sample's weight depends on
-    the others in its batch, so a permuted batch has other weights, the same ones within each class.
+    `focus(new, old, target)` returns float32 [N]. It takes the same outputs and targets as a distance. A focus that
+    declares `needs_index` is also given `index` int64 [N], the rows of the examples in the training split.
+    Unequal shapes raise ValueError. A missing teacher raises PctError.
+    A focus declares `across_samples` when an example's weight depends on the others in its batch. A permuted batch may
+    then change the weights, but each class keeps the ones that it has.
 
     Example:
         >>> import torch
@@ -43,12 +44,12 @@ class Focus(ABC):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether `old` must be given."""
+        """True when `old` must be given."""
         return True
 
     @torch.no_grad()
     def __call__(self, new: OutputLike, old: OutputLike | None, target: Tensor, index: Tensor | None = None) -> Tensor:
-        """Float32 [N]."""
+        """Return the weight of each example, float32 [N]."""
         if self.needs_teacher and old is None:
             raise ConfigError(f"The focus {name_of(FOCUSES, self)} needs a teacher: name it in teacher.ref.")
         new, old = as_output(new), None if old is None else as_output(old)
@@ -58,23 +59,23 @@ class Focus(ABC):
 
     @abstractmethod
     def weigh(self, new: ModelOutput, old: ModelOutput, target: Tensor, index: Tensor | None) -> Tensor:
-        """Float32 [N] from outputs of equal shapes."""
+        """Return float32 [N] from outputs of equal shapes."""
 
 
 @dataclass(frozen=True)
 class MaskFocus(Focus, ABC):
-    """base + scale * 1[condition]."""
+    """Focus that weighs each example by base + scale * 1[condition]."""
 
     base: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     scale: float = Field(default=5.0, ge=0, allow_inf_nan=False)
 
     def weigh(self, new: ModelOutput, old: ModelOutput, target: Tensor, index: Tensor | None) -> Tensor:
-        """Float32 [N]."""
+        """Return float32 [N]."""
         return self.base + self.scale * self.mask(new, old, target).float()
 
     @abstractmethod
     def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Bool [N]: the samples that weigh base + scale."""
+        """Return bool [N], true for the examples that weigh base + scale."""
 
 
 FOCUSES: Catalog[Focus] = Catalog("focus", group="pct_mlops.focuses", produces=Focus)
@@ -87,11 +88,11 @@ def _right(output: ModelOutput, target: Tensor) -> Tensor:
 @FOCUSES.register("all")
 @dataclass(frozen=True)
 class AllExamples(MaskFocus):
-    """Every sample weighs the same: base.
+    """The same weight for every example: base.
 
     Args:
         base: weight of every example, >= 0.
-        scale: added to it nowhere, so that all focuses take the same parameters, >= 0.
+        scale: accepted, >= 0, so that all focuses take the same parameters, but added to no weight.
 
     Example:
         >>> import torch
@@ -104,7 +105,7 @@ class AllExamples(MaskFocus):
     needs_teacher: ClassVar[bool] = False
 
     def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Bool [N], false everywhere."""
+        """Return bool [N], false everywhere."""
         return torch.zeros_like(target, dtype=torch.bool)
 
 
@@ -115,7 +116,7 @@ class OldCorrect(MaskFocus):
 
     Args:
         base: weight of every example, >= 0.
-        scale: added to it where the old model is right, >= 0.
+        scale: added to the weight where the old model is right, >= 0.
 
     Example:
         >>> import torch
@@ -126,18 +127,18 @@ class OldCorrect(MaskFocus):
     """
 
     def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Bool [N]."""
+        """Return bool [N], true where the old model is right."""
         return _right(old, target)
 
 
 @FOCUSES.register("neg_flip")
 @dataclass(frozen=True)
 class NegativeFlip(MaskFocus):
-    """More weight on present negative flips: the old model is right and the new one is wrong.
+    """More weight on the negative flips of the model in training: the old model is right and the new one is wrong.
 
     Args:
         base: weight of every example, >= 0.
-        scale: added to it on negative flips, >= 0.
+        scale: added to the weight on negative flips, >= 0.
 
     Example:
         >>> import torch
@@ -148,7 +149,7 @@ class NegativeFlip(MaskFocus):
     """
 
     def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Bool [N]."""
+        """Return bool [N], true on negative flips."""
         return _right(old, target) & ~_right(new, target)
 
 
@@ -159,7 +160,7 @@ class NewIncorrect(MaskFocus):
 
     Args:
         base: weight of every example, >= 0.
-        scale: added to it where the new model is wrong, >= 0.
+        scale: added to the weight where the new model is wrong, >= 0.
 
     Example:
         >>> import torch
@@ -172,17 +173,23 @@ class NewIncorrect(MaskFocus):
     needs_teacher: ClassVar[bool] = False
 
     def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Bool [N]."""
+        """Return bool [N], true where the new model is wrong."""
         return ~_right(new, target)
 
 
 @FOCUSES.register("shuffled")
 @dataclass(frozen=True)
 class Shuffled(MaskFocus):
-    """A control: the condition of another focus, permuted within each class.
+    """Control experiment: the condition of another focus, permuted within each class.
 
-    `of` names that focus; each class keeps its number of weighted samples, so a difference in outcome is due to
-    *which* samples weigh more. base and scale belong here, not in `of`.
+    Each class keeps its number of examples that weigh more. If the other focus does better, the reason is *which*
+    examples weigh more, not how many.
+
+    Args:
+        base: weight of every example, >= 0.
+        scale: added to the weight where the permuted condition holds, >= 0.
+        of: the focus to permute, as {name: old_correct}, without base and scale.
+        seed: seed of the permutations, >= 0.
     """
 
     across_samples: ClassVar[bool] = True
@@ -204,11 +211,11 @@ class Shuffled(MaskFocus):
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether the shuffled focus does."""
+        """True when the permuted focus needs a teacher."""
         return bool(self.of.needs_teacher)
 
     def mask(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Bool [N]: as many of each class as in the shuffled mask."""
+        """Return bool [N], true as often in each class as in the mask of the permuted focus."""
         original = self.of.mask(new, old, target)
         # Both orders list the classes alike and differ only within a class.
         in_batch_order = target.argsort(stable=True)
@@ -218,10 +225,10 @@ class Shuffled(MaskFocus):
         return torch.empty_like(original).scatter_(0, at_random, original[in_batch_order])
 
     def _keys(self, original: Tensor, target: Tensor) -> Tensor:
-        # The permutation depends on the seed and on what is permuted, not on how often it was asked for: a resumed
-        # run, a second look at the same batch and a run on another device see the same weights. Batches differ, so
-        # their permutations do. A counter would have to be part of every checkpoint. The generator lives on the CPU
-        # because devices draw different numbers from one seed; a control may cost that one transfer a step.
+        # The permutation depends on the seed and on the batch, not on the number of calls. A resumed run, a second call
+        # on the same batch and a run on another device therefore give the same weights, and no checkpoint has to hold
+        # a counter. The generator lives on the CPU because devices draw different numbers from one seed. A control may
+        # cost that one transfer a step.
         position = torch.arange(1, len(target) + 1, device=target.device)
         checksum = int((position * position * (2 * target + original.long() + 1)).sum())
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + checksum) % 2**63)
@@ -231,10 +238,13 @@ class Shuffled(MaskFocus):
 @FOCUSES.register("likelihood")
 @dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
 class Likelihood(Focus):
-    """A weight of its own for each training sample, from a table.
+    """One weight for each training example, from a table.
 
-    `weights`: numbers >= 0, float32 [number of training samples], in the order of the training split (see
-    `align_weights` for a table by sample_id, and `weights_from_likelihood`); the batch's `index` picks from them.
+    The batch's `index` picks from the weights.
+
+    Args:
+        weights: numbers >= 0, float32 [number of training examples], in the order of the training split.
+            `align_weights` brings a table by sample_id into this order.
     """
 
     needs_teacher: ClassVar[bool] = False
@@ -245,9 +255,12 @@ class Likelihood(Focus):
     @field_validator("weights")
     @classmethod
     def _to_tensor(cls, values: Any) -> Tensor:
-        return flat_weights(values, "training sample")
+        return flat_weights(values, "training example")
 
     def weigh(self, new: ModelOutput, old: ModelOutput, target: Tensor, index: Tensor | None) -> Tensor:
-        """Float32 [N]; ValueError without the samples' index, or with one that is not int64 [N]."""
+        """Return float32 [N].
+
+        Raise ValueError when `index` is missing or is not int64 [N].
+        """
         index = check_index(index, target, "focus likelihood")
         return self.weights[index.to(self.weights.device)].to(target.device)

@@ -1,4 +1,4 @@
-"""Rows of all processes side by side, with a gradient that comes back to each of them."""
+"""Gathers the rows of all processes, with a gradient that returns to each of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch.autograd.function import once_differentiable
 
 
 def num_processes() -> int:
-    """Processes that train together; 1 where torch.distributed is not in use."""
+    """Return the number of processes that train together, 1 where torch.distributed is not in use."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def process_rank() -> int:
-    """This process's number among them, from 0."""
+    """Return the number of this process among them, from 0."""
     return dist.get_rank() if num_processes() > 1 else 0
 
 
@@ -34,23 +34,26 @@ class _GatherRows(Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         # Every process's loss sees these rows, so their gradients add up. Data-parallel training then averages
-        # parameter gradients over processes, which makes them those of the mean loss of one process.
+        # parameter gradients over processes, which gives the gradient of the mean of their losses.
         total = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total.chunk(num_processes())[process_rank()]
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """Rows [n, ...] of every process, in rank order: [num_processes * n, ...]; with one process, the rows themselves.
+    """Return the rows [n, ...] of every process, in rank order, as [num_processes * n, ...].
 
-    Every process must bring the same n and call it equally often, forward and backward; the backward pass adds the
-    gradients of all processes' losses.
+    With one process these are the rows themselves. Every process must bring the same n, and must call this equally
+    often, forward and backward. The backward pass adds up the gradients of the losses of all processes.
     """
     return _GatherRows.apply(rows) if num_processes() > 1 else rows
 
 
 def mean_over_processes(value: Tensor) -> Tensor:
-    """The mean of a scalar over all processes, without gradient; every process must call it equally often."""
+    """Return the mean of a scalar over all processes, without gradient.
+
+    Every process must call this equally often.
+    """
     if num_processes() == 1:
         return value.detach()
     total = value.detach().clone()

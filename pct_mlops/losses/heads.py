@@ -1,4 +1,4 @@
-"""The distance through the old model's own classifier: bct."""
+"""The distance bct, which uses the old model's own classifier."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ class BCT(Distance):
 
     CE(old_head(f_new[:, :D_old]), y), D_old the head's input width: Shen et al., CVPR 2020, arXiv 2003.11942.
     It is not zero where both models agree.
-    Its parameters are about the trained model, and whoever builds and evaluates it reads them.
+    `alpha` and `single_head` do not change the distance. They say which heads the trained model has, and a training
+    reads them from here.
 
     Args:
-        alpha: the model's logits are (1 - alpha) * its own + alpha * the old head's, 0 to 1.
-        single_head: the model's logits are the old head's alone.
+        alpha: share of the old head in the logits of the finished model, 0 to 1: (1 - alpha) * own + alpha * old head.
+        single_head: give the model no head of its own, so that its logits are those of the frozen old head.
 
     Example:
         >>> import torch
@@ -55,9 +56,11 @@ class BCT(Distance):
         return self
 
     def bind(self, binding: Binding) -> BCT:
-        """A copy that owns a frozen copy of the old head; PctError when there is none, or its input is too wide.
+        """Return a copy that owns a frozen copy of the old head.
 
-        ValueError when it does not tell the classes apart that both models know.
+        Raises:
+            PctError: the teacher has no linear classifier, or one that reads more features than the new model has.
+            ValueError: the old head does not have one row for each class.
         """
         head = binding.old_head
         if head is None:
@@ -77,7 +80,10 @@ class BCT(Distance):
         return self.owning(_old_head=copy.deepcopy(head).float().eval().requires_grad_(False))
 
     def per_sample(self, new: ModelOutput, old: ModelOutput, target: Tensor) -> Tensor:
-        """Float32 [N]; ValueError before `bind`, or when features or classes do not fit the head."""
+        """Return float32 [N].
+
+        Raise ValueError before `bind`, or when features or classes do not fit the old head.
+        """
         if self._old_head is None:
             raise self.unbound()
         assert new.features is not None

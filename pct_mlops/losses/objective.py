@@ -1,7 +1,8 @@
-"""The objective: cross-entropy plus the weighted distance to the old model; the one place that reduces."""
+"""The objective: cross-entropy plus the weighted distance to the old model, and the only place that reduces losses."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 
 
 class LossTerms(NamedTuple):
-    """The scalar to minimise, and what it is made of for each sample.
+    """The scalar to minimise, and its parts for each example.
 
     Attributes:
         total: the scalar, float32, whose gradient reaches the new model alone.
-        cross_entropy: [N], with the weights of classes and examples in it.
+        cross_entropy: [N], multiplied by the weights of classes and examples.
         distance: [N].
         focus: [N], without gradient.
 
@@ -55,36 +56,35 @@ class LossTerms(NamedTuple):
 class Objective:
     """CE + weight * mean(focus * distance), or (1 - mix) * CE + mix * mean(focus * distance).
 
-    Yan et al., arXiv 2011.09161, equation 4; `mix` is the same direction with weight = mix / (1 - mix), on another
+    Yan et al., arXiv 2011.09161, equation 4. A `mix` has the same direction as weight = mix / (1 - mix), on another
     overall scale. Give one of them, or neither where there is no distance.
 
-    CE is over all classes and every head. Where samples have weights, their CE is the weighted sum over the global
-    batch divided by the sum of the weights there, as torch's reduction "mean" does. The values in
-    `LossTerms.cross_entropy` have their weight in them. Weights do not touch the distance.
+    CE is over all classes and every head. Where examples have weights, CE is the weighted sum over the global batch
+    divided by the sum of the weights there, as in torch's reduction "mean". Weights do not change the distance.
 
-    Mixed images (`soft`): CE takes the shares of the labels; the distance compares both models' outputs on the same
-    mixed image; distance and focus conditions take `target`, the label with the larger share.
+    Mixed images (`soft`): CE takes the shares of the labels. The distance compares both models' outputs on the same
+    mixed image. Distance and focus take `target`, the label with the larger share.
 
-    With `known_classes` the distance sees the new logits of these classes only. Samples of other classes take no part
-    in it: their distance and focus are 0, and nobody is compared with them; the mean is still over the whole batch.
-    Whether a model is right is asked of all of its classes, so that a new class predicted on an old one's sample is a
-    flip.
+    With `known_classes` the distance sees the new logits of these classes only. Examples of other classes take no part
+    in it: their distance and focus are 0, and no example is compared with them. The mean is still over the whole batch.
+    The focus takes each model's prediction over all of its classes. When the new model predicts a class that the old
+    one does not know, on an example that the old one had right, that is a negative flip.
 
     Args:
-        distance: to the old model; None: cross-entropy alone.
-        focus: weighs the distance of each sample; None: all weigh 1.
-        weight: of the distance beside the cross-entropy.
+        distance: the distance to the old model. None means cross-entropy alone.
+        focus: weighs the distance of each example. None means that all weigh 1.
+        weight: factor of the distance beside the cross-entropy.
         mix: share of the distance, in [0, 1].
         label_smoothing: of the cross-entropy, in [0, 1).
         class_weights: [C], of the cross-entropy.
-        cross_entropy: "softmax", or "binary" for the mean over classes of binary ones.
+        cross_entropy: "softmax", or "binary" for the mean over classes of binary cross-entropies.
         ce_weights: [num_examples], of the cross-entropy, picked by the batch's `index`.
         known_classes: the classes of the new model that the teacher knows too, in the order of the teacher's logits
             [N, K].
 
     Raises:
-        ValueError: parts do not go together, for example both weight and mix.
-        PctError: weights are no numbers >= 0.
+        ValueError: parts do not go together, for example both weight and mix, or a number is out of its range.
+        PctError: weights are not numbers >= 0, or none is above 0.
 
     Example:
         >>> import torch
@@ -117,10 +117,17 @@ class Objective:
             raise ValueError("an objective with a distance needs either weight or mix")
         elif self.focus is None:
             object.__setattr__(self, "focus", AllExamples())
+        # Written so that NaN is refused too.
+        if self.mix is not None and not 0 <= self.mix <= 1:
+            raise ValueError(f"mix should be from 0 to 1, but is {self.mix}")
+        if self.weight is not None and not 0 <= self.weight < math.inf:
+            raise ValueError(f"weight should be a number from 0 up, but is {self.weight}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing should be from 0 to below 1, but is {self.label_smoothing}")
         class_weights = _weights_or_none(self.class_weights, "class_weights", "class")
-        ce_weights = _weights_or_none(self.ce_weights, "ce_weights", "training sample")
+        ce_weights = _weights_or_none(self.ce_weights, "ce_weights", "training example")
         known = _known_or_none(self.known_classes)
-        # Frozen: comparable and hashable parts in the public fields, tensors in the private ones.
+        # The class is frozen, so fields are set this way. Fields that are compared hold hashable values, not tensors.
         object.__setattr__(self, "class_weights", None if class_weights is None else tuple(class_weights.tolist()))
         object.__setattr__(self, "ce_weights", ce_weights)
         object.__setattr__(self, "_known", known)
@@ -129,31 +136,37 @@ class Objective:
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether `old` must be given."""
+        """True when `old` must be given."""
         return any(part is not None and part.needs_teacher for part in (self.distance, self.focus))
 
     @property
     def needs_features(self) -> bool:
-        """Whether both models must return features."""
+        """True when both models must return features."""
         return self.distance is not None and self.distance.needs_features
 
     @property
     def needs_old_head(self) -> bool:
-        """Whether it must be bound to the teacher's own classifier."""
+        """True when it must be bound to the teacher's own classifier."""
         return self.distance is not None and self.distance.needs_old_head
 
     @property
     def needs_index(self) -> bool:
-        """Whether the batch's `index` must be given."""
+        """True when the batch's `index` must be given."""
         return self.ce_weights is not None or (self.focus is not None and self.focus.needs_index)
 
     @property
     def module(self) -> nn.Module | None:
-        """What is trained beside the model, once bound: to move, to optimise, to average and to keep along with it."""
+        """The part that is trained along with the model, once bound, or None.
+
+        Move, optimise, average and save it together with the model.
+        """
         return None if self.distance is None else self.distance.module
 
     def bind(self, binding: Binding) -> Objective:
-        """A copy whose distance knows both models; PctError when these do not fit it or the class weights."""
+        """Return a copy whose distance knows both models.
+
+        Raise PctError when the models do not fit the distance or the class weights.
+        """
         if self.class_weights is not None:
             check_num_weights(len(self.class_weights), binding.num_classes)
         if self.distance is None:
@@ -171,10 +184,18 @@ class Objective:
         index: Tensor | None = None,
         soft: Tensor | None = None,
     ) -> LossTerms:
-        """Loss terms in float32 from logits [N, C], targets int64 [N], shares `soft` [N, C]; no gradient to `old`.
+        """Compute the loss terms of a batch in float32. No gradient reaches `old`.
 
-        Auxiliary heads of `new`, where it returns them, add their own cross-entropy. Unequal shapes and an empty batch
-        raise ValueError, a missing teacher or missing features PctError.
+        Args:
+            new: output of the model in training, or its logits [N, C]. Auxiliary heads add their own cross-entropy.
+            old: output of the teacher, or its logits. May be None unless `needs_teacher`.
+            target: classes, int64 [N].
+            index: rows of the examples in the training split, int64 [N], where `needs_index`.
+            soft: label shares of mixed images, float [N, C].
+
+        Raises:
+            ValueError: shapes differ, a target is no class, or the batch is empty.
+            PctError: the teacher or features are missing.
         """
         new, old = as_output(new), None if old is None else as_output(old)
         check_shapes(new, None if self.known_classes is not None else old, target)
@@ -206,7 +227,10 @@ class Objective:
     def _over_known(
         self, new: ModelOutput, old: ModelOutput | None, target: Tensor, given: tuple[Tensor | None, ...]
     ) -> tuple[Tensor, Tensor]:
-        """Distance and focus [N] over the known classes; `given` is what the focus takes beside the outputs."""
+        """Return distance and focus [N] over the known classes.
+
+        `given` holds what the focus takes beside outputs and targets.
+        """
         assert self.distance is not None
         assert self.focus is not None
         assert self._known is not None
@@ -216,7 +240,7 @@ class Objective:
         position = torch.full((num_classes,), -1, device=target.device)
         position = position.scatter(0, classes, torch.arange(len(classes), device=target.device))[target]
         narrowed = new._replace(logits=new.logits.index_select(1, classes), aux=())
-        # All samples go through, whatever they are: processes that gather must bring equal numbers.
+        # Examples of unknown classes go through too: processes that gather must bring equal numbers of rows.
         values = self.distance(narrowed, old, position)
         check_shapes(narrowed, old, position)
         wide = None if old is None else _widened(old, classes, num_classes)
@@ -225,7 +249,10 @@ class Objective:
 
 
 def _mean(ce: WeightedValues) -> Tensor:
-    """Weighted mean over the global batch, up to the averaging of gradients over processes; 0 where all weigh 0."""
+    """Return this process's part of the weighted mean over the global batch, 0 where all weigh 0.
+
+    Averaging gradients over processes, as data-parallel training does, gives the gradient of that mean.
+    """
     if ce.weights is None:
         return ce.values.mean()
     total = mean_over_processes(ce.weights.sum())
@@ -233,7 +260,7 @@ def _mean(ce: WeightedValues) -> Tensor:
 
 
 def _widened(old: ModelOutput, classes: Tensor, num_classes: int) -> ModelOutput:
-    """The old output with logits [N, C]: the classes that it does not know cannot be its answer."""
+    """Return the old output with logits [N, C], where classes that it does not know have -inf."""
     logits = old.logits.new_full((len(old.logits), num_classes), -torch.inf)
     return old._replace(logits=logits.index_copy(1, classes, old.logits.detach()), aux=())
 

@@ -1,4 +1,4 @@
-"""Presets: a loss by one name. Each is data; every number can be overridden in a recipe."""
+"""Presets: losses by one name each. A preset is data, and a recipe can override every number in it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 from pct_mlops.losses.distance import DISTANCES
 
 # summary: what `pct list losses` shows. weight: CE + weight * distance; mix: (1 - mix) * CE + mix * distance.
-# teacher: keys of the recipe's teacher section, where the method is about which teacher it has.
+# teacher: keys of the recipe's teacher section, where the method needs a teacher of its own kind.
 PRESETS: dict[str, dict[str, Any]] = {
     "none": {"summary": "Cross-entropy alone: an ordinary update, without a teacher."},
     "naive": {
-        "summary": "More cross-entropy where the old model is right: re-weighting without distillation.",
+        "summary": "Weighs cross-entropy more where the old model is right: re-weighting without distillation.",
         "distance": {"name": "ce"},
-        # base 0: the objective's own cross-entropy is the base, so samples weigh 1 and 1 + scale.
+        # base 0: the objective's own cross-entropy is the base, so examples weigh 1 and 1 + scale.
         "focus": {"name": "old_correct", "base": 0.0, "scale": 5.0},
         "weight": 1.0,
     },
@@ -30,17 +30,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight": 1.0,
     },
     "ldi": {
-        "summary": "Inhibits logit differences beyond a margin, on every sample (LDI).",
+        "summary": "Inhibits logit differences beyond a margin, on every example (LDI).",
         "distance": {"name": "ldi", "margin": 0.5, "p": 2.0},
         "focus": {"name": "all", "base": 1.0},
         "mix": 0.5,
     },
     "cna": {
-        "summary": "Keeps samples that the old model gets right next to their neighbour in its features (CNA).",
-        # Temperature and mix were chosen on val of Fashion-MNIST. The paper's own (0.01 and 0.9, every sample) outweigh
+        "summary": "Keeps examples that the old model gets right next to their neighbour in its features (CNA).",
+        # Temperature and mix were chosen on val of Fashion-MNIST. The paper's own (0.01, 0.9, every example) outweigh
         # the cross-entropy in short trainings: accuracy falls and NFR rises above that of no loss at all.
         "distance": {"name": "cna", "temperature": 0.05, "top_k": 1, "supervised": False, "summation": "out"},
-        # base 0: neighbours of samples that the old model gets wrong are not worth keeping.
+        # base 0: neighbours of examples that the old model gets wrong are not worth keeping.
         "focus": {"name": "old_correct", "base": 0.0, "scale": 1.0},
         "mix": 0.2,
     },
@@ -53,19 +53,19 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "mixture": {
         "summary": "LDI without margin, against the mean of production and one newly trained plain model.",
-        # The numbers of elodi: the two differ in their teacher only.
+        # These are the numbers of elodi: the two presets differ in their teacher only.
         "distance": {"name": "ldi", "margin": 0.0, "p": 2.0},
         "focus": {"name": "all", "base": 1.0},
         "mix": 0.8,
         "teacher": {"refs": [{"ref": "production"}], "num_members": 1},
     },
     "ldi+cna": {
-        "summary": "Logits stay close beyond a margin, and features keep their nearest neighbour (LDI + CNA).",
+        "summary": "Keeps logits within a margin, and keeps nearest neighbours in the features (LDI + CNA).",
         "distance": {
             "name": "sum",
             "terms": [
                 {"weight": 1.0, "distance": {"name": "ldi", "margin": 0.5, "p": 2.0}},
-                # 0.1, not tuned: cna divides by its temperature, so that its gradient is the larger one.
+                # 0.1 was not tuned: cna divides by its temperature, so its gradient is the larger one.
                 {"weight": 0.1, "distance": {"name": "cna", "temperature": 0.01, "top_k": 1}},
             ],
         },
@@ -73,13 +73,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "mix": 0.5,
     },
     "bct": {
-        "summary": "The old model's classifier must work on the new features (BCT); PCT found it not to lower NFR.",
+        "summary": "Makes the old model's classifier work on the new features (BCT). It does not lower NFR (PCT).",
         "distance": {"name": "bct", "alpha": 0.0, "single_head": False},
         "focus": {"name": "all", "base": 1.0},
         "weight": 1.0,
     },
     "renyi": {
-        "summary": "Focal distillation by a Renyi divergence: what the old model held likely stays likely.",
+        "summary": "Focal distillation by a Renyi divergence: classes that the old model finds likely stay likely.",
         "distance": {"name": "renyi", "alpha": 2.0},
         "focus": {"name": "old_correct", "base": 1.0, "scale": 5.0},
         "weight": 1.0,
@@ -91,13 +91,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight": 1.0,
     },
     "fa": {
-        "summary": "New features equal the old ones, dimension by dimension (feature alignment).",
+        "summary": "Makes new features equal the old ones, dimension by dimension (feature alignment).",
         "distance": {"name": "fa", "margin": 3.0, "contrastive": False},
         "focus": {"name": "all", "base": 1.0},
         "weight": 1.0,
     },
     "rp": {
-        "summary": "Old features can be read from the new ones, seen through a random projection.",
+        "summary": "Makes random projections of the new and the old features equal (RP).",
         "distance": {"name": "rp", "dim_out": 128},
         "focus": {"name": "all", "base": 1.0},
         "weight": 1.0,
@@ -106,7 +106,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def preset_of(loss: str) -> dict[str, Any] | None:
-    """The preset of that name, or a distance that others bring, at weight 1 on every sample; None for other names."""
+    """Return the preset of that name, or None for an unknown name.
+
+    The name of an installed distance is a preset too: that distance at weight 1 on every example.
+    """
     if loss in PRESETS:
         return PRESETS[loss]
     if DISTANCES.plugin(loss) is None:
@@ -115,6 +118,6 @@ def preset_of(loss: str) -> dict[str, Any] | None:
 
 
 def loss_names() -> list[str]:
-    """Every preset, and the installed distances that are losses by their own name."""
+    """Return the presets, and the installed distances that are losses by their own name."""
     own = [plugin.name for plugin in DISTANCES.installed() if not plugin.problem]
     return [*PRESETS, *(name for name in own if name not in PRESETS)]

@@ -1,4 +1,4 @@
-"""Weights of classes and of single examples: checked, brought into order, and picked by index. Nothing reads files."""
+"""Checks, orders and picks weights of classes and of single examples. Nothing here reads files."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from pct_mlops.errors import DataError
 
 
 class OnDevice:
-    """A constant tensor and its copy where it was asked for last: one transfer a run, not one a step."""
+    """A constant tensor that stays on the device of its last use, so that a run moves it once, not at every step."""
 
     def __init__(self, tensor: Tensor) -> None:
         self._tensor = tensor
 
     def at(self, device: torch.device) -> Tensor:
-        """The tensor on `device`."""
+        """Return the tensor on `device`."""
         if self._tensor.device != device:
             self._tensor = self._tensor.to(device)
         return self._tensor
 
 
 def flat_weights(values: Any, one_for: str) -> Tensor:
-    """Finite numbers >= 0 as float32 [len]; ValueError says what to give, `one_for` what each of them is for."""
+    """Convert a list of finite numbers >= 0 to float32 [len].
+
+    Raise ValueError for anything else. `one_for` says in that error what each number is for.
+    """
     try:
         weights = torch.as_tensor(values, dtype=torch.float32).detach()
     except (TypeError, ValueError, RuntimeError):
@@ -36,27 +39,34 @@ def flat_weights(values: Any, one_for: str) -> Tensor:
 
 
 def check_index(index: Tensor | None, target: Tensor, what: str) -> Tensor:
-    """The batch's index; ValueError without it, or with one that is not int64 [N]."""
+    """Return the batch's index.
+
+    Raise ValueError when it is missing or is not int64 [N]. `what` names in that error the part that needs it.
+    """
     if index is None or index.shape != target.shape or index.dtype != torch.int64:
         raise ValueError(f"{what} needs index int64 {tuple(target.shape)}: pass Batch.index")
     return index
 
 
 def align_weights(table: Mapping[str, float], sample_ids: Sequence[str]) -> list[float]:
-    """Weights keyed by sample_id in the order of `sample_ids`, for focus likelihood; PctError when one is missing."""
+    """Return the weights of a table by sample_id, in the order of `sample_ids`.
+
+    The focus likelihood takes them so. Raise PctError when a sample_id has no weight.
+    """
     missing = [sample_id for sample_id in sample_ids if sample_id not in table]
     if missing:
         raise DataError(
-            f"The table of weights lacks {len(missing)} of {len(sample_ids)} training samples, "
-            f"the first is '{missing[0]}': add them, or train on the samples that it has."
+            f"The table of weights lacks {len(missing)} of {len(sample_ids)} training examples, "
+            f"the first is '{missing[0]}': add them, or train on the examples that it has."
         )
     return [table[sample_id] for sample_id in sample_ids]
 
 
 def balanced_weights(counts: Sequence[int] | Tensor) -> tuple[float, ...]:
-    """Class weights inverse to the number of examples, with mean 1, from int [C]; a class without any gets 0.
+    """Return class weights inverse to the number of examples, from counts int [C].
 
-    The mean is over the classes that have examples. PctError when none has.
+    Their mean over the classes that have examples is 1. A class without examples gets 0.
+    Raise PctError when no class has examples.
     """
     given = torch.as_tensor(counts, dtype=torch.float64)
     inverse = torch.where(given > 0, 1 / given.clamp(min=1), 0.0)

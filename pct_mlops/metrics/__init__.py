@@ -1,7 +1,7 @@
 """Flip rates of two models on the same examples: plain functions on arrays, and metrics for torchmetrics.
 
 The functions need numpy alone. NegativeFlipRate, PositiveFlipRate and Churn need torchmetrics, which the extra
-`pct-mlops[metrics]` installs; it is imported when one of them is asked for.
+`pct-mlops[metrics]` installs. It is imported when one of them is used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
 _STREAMING = ("Churn", "NegativeFlipRate", "PositiveFlipRate")
 
 if not TYPE_CHECKING:
-    # To a type checker this function would mean that every name exists.
+    # A type checker would take this function to mean that every name exists.
 
     def __getattr__(name: str) -> Any:
         if name not in _STREAMING:

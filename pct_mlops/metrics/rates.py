@@ -1,4 +1,4 @@
-"""Flip rates as plain functions on arrays: numpy arrays, torch tensors on any device, or lists."""
+"""Flip rates as functions on plain arrays: numpy arrays, torch tensors on any device, or lists."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def negative_flip_rate(old: npt.ArrayLike, new: npt.ArrayLike, target: npt.Array
     Args:
         old: the old model's predictions: class indices [N], or scores [N, C] (logits or probabilities), of which the
             highest counts.
-        new: the new model's, in either form, for the same examples in the same order.
-        target: class indices [N].
+        new: the new model's predictions, in either form, for the same examples in the same order.
+        target: the target classes, as indices [N].
 
     Returns:
         A fraction in [0, 1].
 
     Raises:
-        ValueError: there are no examples, shapes differ, an index is negative or no whole number, or a score is NaN.
+        ValueError: there are no examples, shapes differ, an index is negative or not an integer, or a score is NaN.
 
     Example:
         >>> from pct_mlops import negative_flip_rate
@@ -44,14 +44,14 @@ def positive_flip_rate(old: npt.ArrayLike, new: npt.ArrayLike, target: npt.Array
 
     Args:
         old: the old model's predictions: class indices [N], or scores [N, C], of which the highest counts.
-        new: the new model's, in either form, for the same examples in the same order.
-        target: class indices [N].
+        new: the new model's predictions, in either form, for the same examples in the same order.
+        target: the target classes, as indices [N].
 
     Returns:
         A fraction in [0, 1].
 
     Raises:
-        ValueError: there are no examples, shapes differ, an index is negative or no whole number, or a score is NaN.
+        ValueError: there are no examples, shapes differ, an index is negative or not an integer, or a score is NaN.
 
     Example:
         >>> from pct_mlops import positive_flip_rate
@@ -67,13 +67,13 @@ def churn(old: npt.ArrayLike, new: npt.ArrayLike) -> float:
 
     Args:
         old: the old model's predictions: class indices [N], or scores [N, C], of which the highest counts.
-        new: the new model's, in either form, for the same examples in the same order.
+        new: the new model's predictions, in either form, for the same examples in the same order.
 
     Returns:
         A fraction in [0, 1].
 
     Raises:
-        ValueError: there are no examples, shapes differ, an index is negative or no whole number, or a score is NaN.
+        ValueError: there are no examples, shapes differ, an index is negative or not an integer, or a score is NaN.
 
     Example:
         >>> from pct_mlops import churn
@@ -85,7 +85,10 @@ def churn(old: npt.ArrayLike, new: npt.ArrayLike) -> float:
 
 
 def _indices(**given: npt.ArrayLike) -> list[npt.NDArray[np.int64]]:
-    """Class indices [N] of each; ValueError names the argument that does not fit."""
+    """Convert each argument to class indices [N].
+
+    Raise ValueError that names the argument that does not fit.
+    """
     arrays = {name: _array(value) for name, value in given.items()}
     classes = {array.shape[1] for array in arrays.values() if array.ndim == 2}
     if len(classes) > 1:
@@ -97,7 +100,7 @@ def _indices(**given: npt.ArrayLike) -> list[npt.NDArray[np.int64]]:
     indices = {name: _index(name, array) for name, array in arrays.items()}
     lengths = {name: len(index) for name, index in indices.items()}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"all should be about the same N examples, but there are {_listed(lengths)}")
+        raise ValueError(f"all arguments should hold the same N examples, but there are {_listed(lengths)}")
     if 0 in lengths.values():
         raise ValueError(NO_EXAMPLES)
     for name, index in indices.items():
@@ -106,7 +109,7 @@ def _indices(**given: npt.ArrayLike) -> list[npt.NDArray[np.int64]]:
 
 
 def _array(value: Any) -> npt.NDArray[Any]:
-    # Tensors are known by what they can do: torch is not imported here. numpy has no bfloat16.
+    # A tensor is recognised by its methods, since torch is not imported here. numpy has no bfloat16, hence float().
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.float() if value.is_floating_point() else value

@@ -1,4 +1,4 @@
-"""Flip rates that add up over batches and processes: metrics for torchmetrics."""
+"""Flip rates as metrics for torchmetrics, which add up over batches and processes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pct_mlops.metrics.rates import NO_EXAMPLES
 
 
 class FlipMetric(Metric):
-    """What the flip rates share: counts over all batches, which processes add up.
+    """Base of the flip rates: counts over all batches, which are summed over processes.
 
-    All of them keep the same counts, so that a MetricCollection updates one set for all.
+    All rates keep the same counts, so that a MetricCollection updates one set for all of them.
     """
 
     is_differentiable = False
@@ -36,12 +36,12 @@ class FlipMetric(Metric):
 
         Args:
             old: the old model's class indices [N], or its scores [N, C], of which the highest counts.
-            new: the new model's, in either form.
-            target: class indices int64 [N].
+            new: the new model's predictions, in either form.
+            target: the target classes, as indices int64 [N].
 
         Raises:
-            ValueError: shapes or types do not fit; on the CPU also for a negative index or a score that is NaN (on a
-                GPU the host would wait for the device at every batch).
+            ValueError: shapes or types do not fit, or, on the CPU, an index is negative or a score is NaN. On a GPU the
+                host would have to wait for the device at every batch, so values are not checked there.
         """
         before, after = _predicted("old", old), _predicted("new", new)
         if target.is_floating_point() or not before.shape == after.shape == target.shape:
@@ -67,10 +67,10 @@ class NegativeFlipRate(FlipMetric):
     NFR of Yan et al., arXiv 2011.09161.
 
     Args:
-        **kwargs: of torchmetrics.Metric, for example `dist_sync_on_step`.
+        **kwargs: options of torchmetrics.Metric, for example `dist_sync_on_step`.
 
     Raises:
-        ValueError: `compute` without any example.
+        ValueError: `compute` was called before any example was counted.
 
     Example:
         >>> import torch
@@ -82,7 +82,7 @@ class NegativeFlipRate(FlipMetric):
     """
 
     def compute(self) -> Tensor:
-        """The rate over all batches so far: a float32 scalar."""
+        """Return the rate over all batches so far, a float32 scalar."""
         return self._rate(self.negative_flips)
 
 
@@ -90,10 +90,10 @@ class PositiveFlipRate(FlipMetric):
     """Share of examples that the old model gets wrong and the new one right, over batches and processes.
 
     Args:
-        **kwargs: of torchmetrics.Metric, for example `dist_sync_on_step`.
+        **kwargs: options of torchmetrics.Metric, for example `dist_sync_on_step`.
 
     Raises:
-        ValueError: `compute` without any example.
+        ValueError: `compute` was called before any example was counted.
 
     Example:
         >>> import torch
@@ -107,7 +107,7 @@ class PositiveFlipRate(FlipMetric):
     higher_is_better = True
 
     def compute(self) -> Tensor:
-        """The rate over all batches so far: a float32 scalar."""
+        """Return the rate over all batches so far, a float32 scalar."""
         return self._rate(self.positive_flips)
 
 
@@ -115,10 +115,10 @@ class Churn(FlipMetric):
     """Share of examples whose prediction changed, whether right or wrong, over batches and processes.
 
     Args:
-        **kwargs: of torchmetrics.Metric, for example `dist_sync_on_step`.
+        **kwargs: options of torchmetrics.Metric, for example `dist_sync_on_step`.
 
     Raises:
-        ValueError: `compute` without any example.
+        ValueError: `compute` was called before any example was counted.
 
     Example:
         >>> import torch
@@ -130,12 +130,12 @@ class Churn(FlipMetric):
     """
 
     def compute(self) -> Tensor:
-        """The rate over all batches so far: a float32 scalar."""
+        """Return the rate over all batches so far, a float32 scalar."""
         return self._rate(self.changed)
 
 
 def _predicted(name: str, given: Tensor) -> Tensor:
-    """Class indices [N] of indices [N] or scores [N, C]."""
+    """Return class indices [N] from indices [N] or scores [N, C]."""
     on_cpu = given.device.type == "cpu"
     if given.ndim == 2:
         if on_cpu and bool(given.isnan().any()):

@@ -1,4 +1,4 @@
-"""The record from which a model is rebuilt: everything but the weights."""
+"""The record from which a model is rebuilt: it holds everything but the weights."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pct_mlops.config.base import Config
 
 
 class Architecture(Config):
-    """Everything but the weights: enough to rebuild a model without unpickling. Images are [C_in, H, W] in [0, 1].
+    """Record of a model without its weights, from which it is rebuilt without unpickling.
 
-    `embedding_dim`: a linear layer of that width between backbone and head; its output is then the features.
-    `temperature` is the cosine classifier's; `aux_eval` says which heads count when the model is evaluated.
+    Images are [C_in, H, W] in [0, 1].
+    `embedding_dim` adds a linear layer of that width between backbone and head, whose output becomes the features.
+    `temperature` belongs to the cosine classifier. `aux_eval` says which heads count when the model is evaluated.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The module that every architecture becomes."""
+"""The classifier: one module that every architecture becomes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from pct_mlops.models.output import ModelOutput
 
 @dataclass(frozen=True)
 class Body:
-    """What a family builds: all but embedding and heads.
+    """Part of a classifier that its family builds: all but embedding and main head.
 
-    `backbone`: images -> features [N, D], or a tuple of features and one map for each of `aux_heads` (map -> [N, C]).
-    `num_branches`: further heads on the features themselves. `dropout`: the network's own, before its last layer.
-    `names`: where parts of a published file belong, for example {"fc": "head"}, None: nowhere; the rest: the backbone.
+    `backbone` maps images to features [N, D], with D = `num_features`. It may also return a tuple of the features and
+    one map for each of `aux_heads`, which turn these maps into logits [N, C].
+    `num_branches` is the number of further heads on the features themselves.
+    `dropout` is the rate that the network itself has before its last layer.
+    `names` says where the parts of a published file belong, for example {"fc": "head"}. A part with None is left out,
+    and a part that is not named belongs to the backbone.
     """
 
     backbone: nn.Module
@@ -31,10 +34,10 @@ class Body:
 
 
 def without_head(network: nn.Module) -> Body:
-    """A whole classifier without its last linear layer, and without the dropout before it, which the head takes over.
+    """Take the last linear layer off a whole classifier, in place, together with the dropout right before it.
 
-    The last nn.Linear of `network`, in the order in which its parts were made, is taken for its head. PctError when
-    there is none.
+    The classifier's new head takes over that dropout. The last nn.Linear of `network`, in the order in which its parts
+    were made, counts as its head. Raise PctError when there is none.
     """
     layers = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not layers or not layers[-1][0]:
@@ -55,10 +58,11 @@ def without_head(network: nn.Module) -> Body:
 
 
 class Classifier(nn.Module):
-    """Normalisation, backbone and head: images [N, C_in, H, W] float in [0, 1] -> ModelOutput.
+    """Normalisation, backbone and heads: images [N, C_in, H, W] float in [0, 1] -> ModelOutput.
 
-    Normalisation is part of the model, so that a teacher with other statistics, and a served model, see plain images.
-    Auxiliary heads speak for themselves in training; in evaluation `architecture.aux_eval` makes one answer of all.
+    Normalisation is part of the model, so that a teacher with other statistics and a served model take plain images.
+    In training the auxiliary heads return logits of their own. In evaluation `architecture.aux_eval` says how the
+    logits of all heads become one.
     """
 
     mean: Tensor
@@ -87,7 +91,10 @@ class Classifier(nn.Module):
         self.backbone_frozen = False
 
     def forward(self, images: Tensor) -> ModelOutput:
-        """Logits [N, C] and penultimate features [N, D], taken before dropout; in training the auxiliary logits too."""
+        """Return logits [N, C] and penultimate features [N, D], which are taken before dropout.
+
+        In training it also returns the logits of the auxiliary heads.
+        """
         found = self.backbone((images - self.mean) / self.std)
         features, *maps = found if isinstance(found, tuple) else (found,)
         features = self.embedding(features)
@@ -103,7 +110,7 @@ class Classifier(nn.Module):
         return ModelOutput(combine(how, (logits, *aux)), features)
 
     def train(self, mode: bool = True) -> Classifier:
-        """Training mode, from which a frozen backbone is excepted: its BatchNorm and dropout stay as in evaluation."""
+        """Set training mode, but keep a frozen backbone, with its BatchNorm and dropout, in evaluation mode."""
         super().train(mode)
         if self.backbone_frozen:
             self.backbone.eval()
@@ -111,12 +118,12 @@ class Classifier(nn.Module):
 
 
 class LogitsOnly(nn.Module):
-    """What is served: images [N, C_in, H, W] -> logits [N, C], a plain tensor that any client understands."""
+    """The served model: images [N, C_in, H, W] -> logits [N, C], a plain tensor that any client understands."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits [N, C]."""
+        """Return logits [N, C]."""
         return self.model(images).logits

@@ -1,4 +1,4 @@
-"""Several classifiers as one: the weighted mean of their logits, over the classes that all of them know."""
+"""Ensembles: the weighted mean of the logits of several classifiers, over the classes that all of them know."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from pct_mlops.models.output import ModelOutput
 
 
 class Ensemble(nn.Module):
-    """Frozen members with weights: logits = sum(w_m z_m) / sum(w_m), every weight used, the first included.
+    """Frozen classifiers whose weighted mean is the output: logits = sum(w_m z_m) / sum(w_m).
 
-    Output: logits [N, K] of the classes in `known_classes` (indices into `class_names`, ascending), which are matched
-    by name; features [N, D], their weighted mean, only where all widths agree, else None.
+    Logits are [N, K] of the classes in `known_classes`, which are ascending indices into `class_names`. Classes are
+    matched by name.
+    Features [N, D] are the weighted mean of the members' features, or None where their widths differ.
     """
 
     weights: Tensor
@@ -30,7 +31,7 @@ class Ensemble(nn.Module):
         self._columns: list[list[int] | None] = []
         for member in members:
             columns = [member.architecture.class_names.index(name) for name in names]
-            # Most teachers know exactly the student's classes: nothing to pick then.
+            # Most teachers know exactly the classes of the new model. Then there is nothing to pick.
             self._columns.append(None if columns == list(range(len(member.architecture.class_names))) else columns)
         self.eval().requires_grad_(False)
 
@@ -41,7 +42,7 @@ class Ensemble(nn.Module):
         return widths.pop() if len(widths) == 1 else None  # type: ignore[return-value]
 
     def forward(self, images: Tensor) -> ModelOutput:
-        """Images [N, C_in, H, W] in [0, 1] -> logits [N, K] float32 and features."""
+        """Return logits [N, K] float32 and features for images [N, C_in, H, W] in [0, 1]."""
         outputs = [member(images) for member in self.members]
         shares = self.weights / self.weights.sum()
         logits = torch.stack(
@@ -57,7 +58,10 @@ class Ensemble(nn.Module):
 
 
 def common_classes(members: Sequence[Sequence[str]], class_names: Sequence[str]) -> tuple[int, ...]:
-    """Indices into `class_names` of those that every member knows by name; PctError when there is none."""
+    """Return the indices into `class_names` of the classes that every member knows by name.
+
+    Raise PctError when there is none.
+    """
     shared = set(class_names).intersection(*map(set, members))
     if not shared:
         example = next((name for names in members for name in names), "none")

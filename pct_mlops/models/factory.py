@@ -1,4 +1,4 @@
-"""One factory for all architectures: a record becomes a module that returns ModelOutput."""
+"""Builds every architecture: turns a record into a module that returns ModelOutput."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from pct_mlops.models.classifier import Classifier
 
 
 def build_model(architecture: Architecture) -> Classifier:
-    """An untrained classifier; unknown names and arguments raise PctError. Seed torch before the call."""
+    """Build an untrained classifier.
+
+    Its weights are drawn from torch's generator: seed it before the call.
+
+    Raises:
+        PctError: the name or an argument is unknown, or the network does not take images of this shape.
+    """
     if families.is_own(architecture.name):
         return Classifier(architecture, own.build_body(architecture))
     base, variant = families.split_name(architecture.name)

@@ -1,4 +1,4 @@
-"""Variants of residual networks, by a prefix or suffix on the name of any of them."""
+"""Names of architectures: residual networks have variants, named by a prefix or suffix."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ GROUP = "pct_mlops.architectures"
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Base and variant: aux_resnet18 -> (resnet18, aux), resnet18_stodepth -> (resnet18, stodepth), a -> (a, "").
+    """Split a name into base and variant.
 
-    The research code's spelling resnet18_StoDepth_lineardecay is understood too, and a name that is not ours is its own
-    base. Unknown names raise PctError.
+    aux_resnet18 gives (resnet18, aux), resnet18_stodepth gives (resnet18, stodepth), and alexnet gives (alexnet, "").
+    The research code's spelling resnet18_StoDepth_lineardecay is understood too. The name of a user's own architecture
+    is its own base. Raise PctError for unknown names.
     """
     if is_own(name):
         return name, ""
@@ -35,30 +36,33 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def is_own(name: str) -> bool:
-    """Whether a user's own code builds it: module:callable, or an entry point of a name that is not built in."""
+    """Tell whether a user's own code builds this architecture.
+
+    Such a name is code, written module:callable, or an entry point whose name is not built in.
+    """
     if is_code(name):
         return True
     return name not in model_names() and any(plugin.name == name for plugin in installed(GROUP, "architecture"))
 
 
 def residual_names() -> list[str]:
-    """The networks that have variants."""
+    """Return the names of the networks that have variants."""
     return [*small_resnet.DEPTHS, *torchvision_zoo.torchvision_residual_names()]
 
 
 def plain_names() -> list[str]:
-    """The networks without the variants."""
+    """Return the names of all built-in networks, without variants."""
     return [*small_resnet.DEPTHS, *torchvision_zoo.torchvision_names()]
 
 
 def model_names() -> list[str]:
-    """Every built-in name that `build_model` knows."""
+    """Return every built-in name that `build_model` knows, variants included."""
     variants = [name for base in residual_names() for name in (f"aux_{base}", f"mb_{base}", f"{base}_stodepth")]
     return sorted([*plain_names(), *variants])
 
 
 def summary(name: str) -> str:
-    """A short line about an architecture: where it comes from, and what is special about it."""
+    """Describe an architecture in a short line: where it comes from, and what is special about it."""
     base, variant = split_name(name)
     parts = ["small images" if base in small_resnet.DEPTHS else "torchvision"]
     if variant:

@@ -1,4 +1,4 @@
-"""Classifiers on disk: a record and safetensors, from which nothing is unpickled."""
+"""Writes classifiers to disk as a record and safetensors, and reads them without unpickling anything."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ def save_classifier(model: Classifier, folder: Path) -> None:
 
 
 def load_classifier(folder: Path, named: Collection[str] = ()) -> Classifier:
-    """Rebuild what `save_classifier` wrote; nothing is unpickled. Damaged or foreign files raise PctError.
+    """Rebuild the classifier that `save_classifier` wrote, without unpickling anything.
 
-    `named`: code (module:callable) that a record may name as its builder; see `classifier_from_bytes`.
+    `named` holds the code (module:callable) that the record may name as its builder, see `classifier_from_bytes`.
+    Raise PctError when files are missing, damaged or foreign.
     """
     record, weights = folder / "architecture.json", folder / "model.safetensors"
     try:
@@ -44,10 +45,19 @@ def load_classifier(folder: Path, named: Collection[str] = ()) -> Classifier:
 
 
 def classifier_from_bytes(record: bytes, weights: bytes, source: str, named: Collection[str] = ()) -> Classifier:
-    """The same from the contents of the two files; `source` names them in errors.
+    """Rebuild a classifier from the contents of the two files that `save_classifier` writes.
 
-    A record is data from elsewhere: it may name what is built in and installed entry points, but code (module:callable)
-    only where the user named it too, in `named`. PctError otherwise, and nothing is imported.
+    A record is data from elsewhere. It may name built-in architectures and installed entry points. It may name code
+    (module:callable) only when the user named that too. Otherwise nothing is imported.
+
+    Args:
+        record: contents of `architecture.json`.
+        weights: contents of `model.safetensors`.
+        source: what errors call the two files.
+        named: code that the user named.
+
+    Raises:
+        PctError: the contents are damaged or foreign, or the record names code that the user did not name.
     """
     try:
         architecture = validate(Architecture, json.loads(record), f"The architecture record of {source}")
@@ -66,29 +76,36 @@ def classifier_from_bytes(record: bytes, weights: bytes, source: str, named: Col
 def load_weights_into(
     model: Classifier, state: Mapping[str, Tensor], source: str, advice: str = TOGETHER, *, with_heads: bool = True
 ) -> None:
-    """Fill the model with `state` (names as in its own state_dict); PctError lists what is missing, too much or amiss.
+    """Fill the model with weights, and with the normalisation that comes with them.
 
-    `with_heads=False`: the main and auxiliary heads stay as they are, whatever `state` has for them (another number of
-    classes, for example). Normalisation comes with the weights. `source` names them in errors, `advice` ends the
-    sentence.
+    Args:
+        model: the classifier to fill, in place.
+        state: weights under the names of the model's own state_dict.
+        source: what errors call the weights.
+        advice: end of the sentence of an error.
+        with_heads: False keeps the main and auxiliary heads as they are, whatever `state` has for them, for example
+            another number of classes.
+
+    Raises:
+        PctError: weights are missing or unexpected, or have another shape. The error lists the first few.
     """
     own = model.state_dict()
     if not with_heads:
         state = {**{key: value for key, value in state.items() if not is_head(key)}, **heads_of(own)}
-    # Counters of batches came to BatchNorm later than the oldest files.
+    # The oldest files lack BatchNorm's counters of batches: torch added these later.
     counters = {key: value for key, value in own.items() if key.endswith("num_batches_tracked") and key not in state}
     complete = OrderedDict({**counters, **state})
     reason = _misfit(own, complete)
     if reason:
         raise DataError(_refusal(source, model.architecture.name, reason, advice))
-    # Some of torchvision's networks ask which version of themselves the weights are of: by their names, today's.
+    # Some of torchvision's networks convert weights of their older versions. These have the names of today's version.
     complete._metadata = own._metadata  # type: ignore[attr-defined]
     model.load_state_dict(complete)
     _note_normalisation(model)
 
 
 def _note_normalisation(model: Classifier) -> None:
-    """Weights bring the mean and standard deviation that they were trained with: the record is to say so too."""
+    """Copy the mean and standard deviation that came with the weights into the record."""
     for name in ("mean", "std"):
         held = getattr(model, name).flatten()
         if not held.is_meta and not torch.equal(held, torch.tensor(getattr(model.architecture, name)).to(held)):
@@ -96,17 +113,17 @@ def _note_normalisation(model: Classifier) -> None:
 
 
 def is_head(key: str) -> bool:
-    """Whether a weight of this name belongs to the main or an auxiliary head."""
+    """Tell whether a weight of this name belongs to the main or an auxiliary head."""
     return key.startswith(("head.", "aux_heads."))
 
 
 def heads_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of the main and auxiliary heads."""
+    """Return the weights of the main and auxiliary heads."""
     return {key: value for key, value in state.items() if is_head(key)}
 
 
 def _misfit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    """What keeps `state` from fitting, the first few of each kind; empty when it fits."""
+    """Describe why `state` does not fit, with the first few names of each kind. Return "" when it fits."""
     missing = [key for key in own if key not in state]
     unexpected = [key for key in state if key not in own]
     other = [

@@ -1,4 +1,4 @@
-"""What turns features into logits, and how several heads become one answer."""
+"""Heads: they turn features into logits, and the logits of several heads into one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pct_mlops.models.architecture import Architecture
 
 
 class CosineHead(nn.Module):
-    """Features [N, D] -> logits [N, C]: the cosine of features and class weights, divided by the temperature."""
+    """Head from features [N, D] to logits [N, C]: cosines of features and class weights, divided by the temperature."""
 
     def __init__(self, in_features: int, out_features: int, temperature: float) -> None:
         super().__init__()
@@ -22,23 +22,23 @@ class CosineHead(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the class weights anew, as nn.Linear does."""
+        """Draw the class weights again, as nn.Linear does."""
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits [N, C] within 1 / temperature of zero."""
+        """Return logits [N, C] within 1 / temperature of zero."""
         return linear(normalize(features, dim=1), normalize(self.weight, dim=1)) / self.temperature
 
 
 def make_head(architecture: Architecture, num_features: int) -> nn.Linear | CosineHead:
-    """The classifier that the architecture asks for, on features of this width."""
+    """Build the head that the architecture asks for, on features of this width."""
     if architecture.classifier == "cosine":
         return CosineHead(num_features, architecture.num_classes, architecture.temperature)
     return nn.Linear(num_features, architecture.num_classes)
 
 
 def combine(how: str, heads: Sequence[Tensor]) -> Tensor:
-    """The logits [N, C] of several heads as one: the first ("main"), their mean ("avg") or the largest ("max")."""
+    """Combine the logits [N, C] of several heads: the first ("main"), their mean ("avg") or the largest ("max")."""
     if how == "main":
         return heads[0]
     stacked = torch.stack(tuple(heads))

@@ -14,38 +14,53 @@ from torchvision.models.inception import Inception3
 
 
 class TappedGoogLeNet(GoogLeNet):
-    """Images -> (features, maps for aux1 and aux2), in training and in evaluation, once its heads are taken off."""
+    """GoogLeNet that maps images to (features, map for aux1, map for aux2), once its heads are taken off.
+
+    It does so in training and in evaluation.
+    """
 
     def train(self, mode: bool = True) -> TappedGoogLeNet:
-        """Mode of the parts; torchvision asks the whole's own flag only whether the maps are wanted: always."""
+        """Set the mode of all parts, but keep the flag of the network itself at True.
+
+        torchvision uses that flag only to decide whether to return the maps, which are always needed here.
+        """
         super().train(mode)
         self.training = True
         return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Features [N, 1024], then the maps in the order in which they arise."""
+        """Return features [N, 1024], then the maps in the order in which they arise."""
         features, second, first = super().forward(images)
         return features, first, second
 
 
 class TappedInception3(Inception3):
-    """Images -> (features, map for AuxLogits), in training and in evaluation, once its heads are taken off."""
+    """Inception v3 that maps images to (features, map for AuxLogits), once its heads are taken off.
+
+    It does so in training and in evaluation.
+    """
 
     def train(self, mode: bool = True) -> TappedInception3:
-        """Mode of the parts; torchvision asks the whole's own flag only whether the map is wanted: always."""
+        """Set the mode of all parts, but keep the flag of the network itself at True.
+
+        torchvision uses that flag only to decide whether to return the map, which is always needed here.
+        """
         super().train(mode)
         self.training = True
         return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Features [N, 2048] and the map."""
+        """Return features [N, 2048] and the map."""
         return tuple(super().forward(images))
 
 
 def tapped(
     name: str, head_names: Sequence[str], num_classes: int, kwargs: dict[str, Any]
 ) -> tuple[nn.Module, tuple[nn.Module, ...]]:
-    """The network, which returns maps, and its auxiliary classifiers (map -> [N, C]) of these names, taken off it."""
+    """Build the network, and take its auxiliary classifiers of these names off it.
+
+    Return the network, which gives features and maps, and the classifiers, which turn a map into logits [N, C].
+    """
     network: Any = {"googlenet": TappedGoogLeNet, "inception_v3": TappedInception3}[name](
         num_classes=num_classes, **kwargs
     )

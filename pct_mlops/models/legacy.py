@@ -1,4 +1,4 @@
-"""Checkpoints of the research code (.pth.tar, .pt): read as tensors, never executed."""
+"""Reads checkpoints of the research code (.pth.tar, .pt) as tensors, and never executes anything in them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,19 @@ ADVICE = "name the architecture that the file was trained with"
 
 
 def read_checkpoint(path: str | Path, architecture: Architecture, *, with_heads: bool = True) -> Classifier:
-    """The classifier in a checkpoint: a state dict, bare or under "state_dict", in torchvision's layout or in ours.
+    """Read the classifier in a checkpoint.
 
-    `architecture` says what the file does not: name, class names, image shape, normalisation. PctError, one sentence,
-    for files that are missing, damaged, hold more than tensors and plain values, or do not fit. Without `with_heads`
-    the heads stay as they were drawn, whatever the file has.
+    The file holds a state dict, alone or under "state_dict", "model_state_dict" or "model", in torchvision's layout or
+    in ours. The research code scaled the blocks of ..._StoDepth_lineardecay by their survival in evaluation. Here that
+    scale goes into the weights of the block's last norm, which gives the same logits.
 
-    Blocks of a ..._StoDepth_lineardecay file were scaled by their survival in evaluation; here that scale goes into
-    the weights of the block's last norm, which gives the same logits.
+    Args:
+        path: a .pth.tar or .pt file.
+        architecture: what the file does not say: name, class names, image shape and normalisation.
+        with_heads: False keeps the heads as they are drawn, whatever the file has for them.
+
+    Raises:
+        PctError: the file is missing or damaged, holds more than tensors and plain values, or does not fit.
     """
     path = Path(path)
     state, named = _read(path)
@@ -46,7 +51,7 @@ def read_checkpoint(path: str | Path, architecture: Architecture, *, with_heads:
     model = build_model(architecture)
     ours = to_our_names(model, state)
     if variant in ("aux", "mb") and architecture.aux_eval == "main":
-        # Such heads have no part in the answer then, and may be absent; all of the rest must fit.
+        # Such heads do not count in evaluation then, so the file may lack them. All the rest must fit.
         ours = {**{key: value for key, value in heads_of(model.state_dict()).items() if "aux_" in key}, **ours}
     says = f" (it says that it is of {named})" if named and named != architecture.name else ""
     load_weights_into(model, ours, f"{path}{says}", ADVICE, with_heads=with_heads)
@@ -56,7 +61,7 @@ def read_checkpoint(path: str | Path, architecture: Architecture, *, with_heads:
 
 
 def _read(path: Path) -> tuple[Mapping[str, Tensor], str]:
-    """The state dict of a file, and the architecture that it names (or nothing)."""
+    """Read the state dict of a file, and the name of the architecture in it, "" when there is none."""
     try:
         with _plain_numbers():
             payload = torch.load(path, map_location="cpu", weights_only=True)
@@ -87,7 +92,7 @@ def _unreadable(path: Path, message: str) -> str:
 
 @contextlib.contextmanager
 def _plain_numbers() -> Iterator[None]:
-    """Accuracies and the like that were saved as numpy scalars are numbers, and may be read."""
+    """Let torch read numpy scalars inside: some files hold accuracies and the like in that form."""
     scalar = np.float64(0).__reduce__()[0]
     allowed: list[Any] = [np.dtype, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?"))]
     allowed += [(scalar, f"{module}.multiarray.scalar") for module in ("numpy.core", "numpy._core")]

@@ -1,4 +1,4 @@
-"""What every classifier returns."""
+"""The output of every classifier."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 class ModelOutput(NamedTuple):
-    """What a classifier says of a batch; plain logits do wherever only these are needed.
+    """Output of a classifier for a batch. Plain logits are taken wherever only these are needed.
 
     Args:
         logits: [N, C].
-        features: penultimate features [N, D]; None where there are none.
+        features: penultimate features [N, D], or None where there are none.
         aux: logits of auxiliary heads, each [N, C].
 
     Example:

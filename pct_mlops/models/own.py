@@ -1,16 +1,17 @@
-"""Architectures of a user's own: what their builder receives and returns, and what is checked of it.
+"""Builds architectures from a user's own code, and checks what that code returns.
 
 A builder is an entry point of pct_mlops.architectures, or code that a recipe names (model.name: my_pkg.models:build).
-It receives one argument, the Architecture: `class_names`, `image_shape` (C, H, W), `kwargs` (those of model.kwargs) and
-the rest of the record. It returns the network without its last layer, in one of two forms:
+It receives one argument, the Architecture. This holds `class_names`, `image_shape` (C, H, W), `kwargs` (those of
+model.kwargs) and the rest of the record. The builder returns the network without its last layer, in one of two forms:
 
-- an nn.Module with an integer attribute `num_features`, D, that maps images [N, C, H, W] to features [N, D];
-- a Body, for a network with auxiliary heads or dropout before its last layer. `without_head` makes one of a whole
-  classifier, for example one of timm's.
+- An nn.Module that maps images [N, C, H, W] to features [N, D]. Its attribute `num_features` is the integer D.
+- A Body, for a network with auxiliary heads, or with dropout before its last layer. `without_head` makes a Body from a
+  whole classifier, for example one of timm's.
 
-Normalisation, embedding, head and dropout are added around it, from the recipe. That is why the last layer is left out:
-warm starts, new classes, teachers, losses on features and mixed heads all need to know features and head apart.
-The record of a version holds the builder's name and arguments but no code: who rebuilds it needs the same package.
+Normalisation, embedding, head and dropout are added around it, from the recipe. The last layer is left out because
+warm starts, new classes, teachers, losses on features and mixed heads all need features and head apart.
+The record of a version holds the builder's name and arguments, but no code. To rebuild the model, install the package
+that has the builder.
 """
 
 from __future__ import annotations
@@ -30,14 +31,20 @@ ARCHITECTURES: Catalog[Body | nn.Module] = Catalog(
 
 
 def build_body(architecture: Architecture) -> Body:
-    """What the builder of that name gives, as a Body whose output was looked at; PctError for what does not fit."""
+    """Call the builder that the architecture names, and check the Body that it returns.
+
+    Raise PctError when it does not fit.
+    """
     body = as_body(ARCHITECTURES.call(architecture.name, architecture), architecture.name)
     check_features(body, architecture)
     return body
 
 
 def as_body(made: Body | nn.Module, name: str) -> Body:
-    """A builder's result as a Body; PctError when it does not say how wide its features are."""
+    """Turn the result of a builder into a Body.
+
+    Raise PctError when it does not say how wide its features are.
+    """
     if isinstance(made, Body):
         return made
     width = getattr(made, "num_features", None)
@@ -50,7 +57,10 @@ def as_body(made: Body | nn.Module, name: str) -> Body:
 
 
 def check_features(body: Body, architecture: Architecture) -> None:
-    """PctError unless the backbone maps two images to features [2, D] and one map for each head that wants one."""
+    """Raise PctError unless the backbone maps two images to features [2, D] and to the maps of the auxiliary heads.
+
+    A backbone without maps passes too: its auxiliary heads then take the features.
+    """
     images = torch.zeros(2, *architecture.image_shape)
     first = next(body.backbone.parameters(), None)
     if first is not None:
@@ -72,6 +82,6 @@ def check_features(body: Body, architecture: Architecture) -> None:
     shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
     if shape != (2, body.num_features) or len(maps) not in (0, len(body.aux_heads)):
         raise ConfigError(
-            f"The architecture {architecture.name} gives {shape} and {len(maps)} map(s) for two images, and "
-            f"promises (2, {body.num_features}) and {len(body.aux_heads)}: pool, flatten, leave out the last layer."
+            f"The architecture {architecture.name} gives {shape} and {len(maps)} map(s) for two images, but "
+            f"promises (2, {body.num_features}) and {len(body.aux_heads)}: pool, flatten, or leave out the last layer."
         )

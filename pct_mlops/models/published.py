@@ -1,4 +1,4 @@
-"""State dicts in torchvision's layout, and the weights that torchvision publishes."""
+"""Reads state dicts in torchvision's layout, and the weights that torchvision publishes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pct_mlops.models.classifier import Classifier
 from pct_mlops.models.families import split_name
 from pct_mlops.models.files import heads_of, is_head, load_weights_into
 
-# What torchvision itself renames while it loads: parts of DenseNet and of vision transformers had other names.
+# torchvision renames these while it loads: parts of DenseNet and of vision transformers once had other names.
 DENSE = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
 TRANSFORMER = re.compile(r"^(.*\.mlp)\.linear_([12])(\..*)$")
 
 
 def to_our_names(model: Classifier, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a torchvision network under the names that they have in `model`.
+    """Rename the weights of a torchvision network to the names that they have in `model`.
 
-    The last linear layer becomes `head`, all else is below `backbone`. `module.` of data-parallel training is taken
-    off. Normalisation is the model's own, and a head that was trained without bias gets one of zeros.
+    The last linear layer becomes `head`, and all else goes below `backbone`. The prefix `module.` of data-parallel
+    training is removed. Normalisation stays the model's own. A head that was trained without bias gets one of zeros.
     """
     if state and all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
@@ -38,7 +38,7 @@ def to_our_names(model: Classifier, state: Mapping[str, Tensor]) -> dict[str, Te
 
 
 def _our_name(model: Classifier, key: str) -> str | None:
-    """Where a weight belongs, None when this model has no place for the part that it is of."""
+    """Return the name that a weight has in `model`, or None when the model has no place for it."""
     key = DENSE.sub(r"\1\2", key)
     key = TRANSFORMER.sub(lambda found: f"{found[1]}.{3 * int(found[2]) - 3}{found[3]}", key)
     places = dict(model.names)
@@ -51,12 +51,21 @@ def _our_name(model: Classifier, key: str) -> str | None:
 
 
 def load_pretrained(model: Classifier, weights_name: str) -> bool:
-    """Fill the model with weights that torchvision publishes; True when its head came along.
+    """Fill the model with weights that torchvision publishes.
 
-    `weights_name`: torchvision's, for example DEFAULT or IMAGENET1K_V1. The head is loaded when the model has exactly
-    the classes that the weights know, in their order, and a plain linear head on the backbone's features; otherwise it
-    stays as it is. The model then normalises images as the weights were trained, whatever its statistics were.
-    PctError for unknown names, and where the file is not at hand and cannot be fetched.
+    The head is loaded only when the model has exactly the classes of the weights, in their order, and a plain linear
+    head on the backbone's features. Otherwise it stays as it is.
+    The model takes over the normalisation with which the weights were trained.
+
+    Args:
+        model: the classifier to fill, in place.
+        weights_name: torchvision's name, for example DEFAULT or IMAGENET1K_V1.
+
+    Returns:
+        True when the head was loaded.
+
+    Raises:
+        PctError: the name is unknown, the weights do not fit, or the file is missing and cannot be fetched.
     """
     architecture = model.architecture
     weights = _find(model, weights_name)
@@ -74,7 +83,7 @@ def load_pretrained(model: Classifier, weights_name: str) -> bool:
 
 
 def _find(model: Classifier, weights_name: str) -> Any:
-    """The member of torchvision's enumeration for this network."""
+    """Return the member of torchvision's enumeration for this network that has this name."""
     from torchvision import models
 
     name = model.architecture.name
@@ -89,7 +98,7 @@ def _find(model: Classifier, weights_name: str) -> Any:
 
 
 def _fetch(weights: Any, name: str) -> Mapping[str, Tensor]:
-    """Read from where torch.hub keeps files, downloaded if need be; nothing but tensors is unpickled."""
+    """Read the weights from the folder of torch.hub, after a download if need be. Only tensors are unpickled."""
     try:
         return weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
@@ -107,7 +116,8 @@ def _normalise_like(model: Classifier, weights: Any) -> None:
     preset = weights.transforms()
     mean, std = tuple(preset.mean), tuple(preset.std)
     if getattr(model.backbone, "transform_input", None) is False:
-        # torchvision has published GoogLeNet and Inception v3 shift such images to (image - 0.5) / 0.5.
+        # torchvision's published GoogLeNet and Inception v3 turn such images into (image - 0.5) / 0.5 themselves. This
+        # backbone does not, so that the model normalises in this way.
         mean = std = (0.5, 0.5, 0.5)
     model.architecture = model.architecture.model_copy(update={"mean": mean, "std": std})
     model.mean.copy_(torch.tensor(mean).view_as(model.mean))

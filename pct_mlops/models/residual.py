@@ -1,4 +1,4 @@
-"""Residual networks with more: maps of inner layers, classifiers on them, and blocks that are skipped by chance.
+"""Additions to residual networks: maps of inner layers, classifiers on these maps, and stochastic depth.
 
 This module imports torchvision, which takes seconds: import it only where a model is built.
 """
@@ -39,7 +39,7 @@ class TappedResNet(nn.Module):
             self.add_module(name, part)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features and the two maps."""
+        """Return the features and the two maps."""
         stem = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         third = self.layer3(self.layer2(self.layer1(stem)))
         fourth = self.layer4(third)
@@ -47,7 +47,7 @@ class TappedResNet(nn.Module):
 
 
 class _ConvNorm(nn.Module):
-    """Convolution, norm and ReLU: torchvision's part of that kind, with a norm of choice."""
+    """Convolution, norm and ReLU, as torchvision's part of that kind, but with any norm."""
 
     def __init__(self, norm: Callable[[int], nn.Module], in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__()
@@ -61,10 +61,10 @@ class _ConvNorm(nn.Module):
 def inception_heads(
     num_features: int, num_classes: int, *, dropout: float = 0.7, norm: Callable[[int], nn.Module] | None = None
 ) -> tuple[nn.Module, nn.Module]:
-    """Classifiers for the maps of the last two stages, [N, D / 2, h, w] and [N, D, h, w] -> logits [N, C].
+    """Build classifiers for the maps of the last two stages, [N, D / 2, h, w] and [N, D, h, w] -> logits [N, C].
 
-    GoogLeNet's: pooled to 4x4, a 1x1 convolution to 128 channels, 1024 hidden units, dropout (Szegedy et al., arXiv
-    1409.4842, section 5). `norm` replaces the batch norm that torchvision adds.
+    They are GoogLeNet's: a pool to 4x4, a 1x1 convolution to 128 channels, 1024 hidden units and dropout (Szegedy et
+    al., arXiv 1409.4842, section 5). `norm` replaces the batch norm that torchvision adds.
     """
     first, second = (
         InceptionAux(channels, num_classes, conv_block=partial(_ConvNorm, norm) if norm else None, dropout=dropout)
@@ -76,10 +76,11 @@ def inception_heads(
 
 
 class StochasticBlock(nn.Module):
-    """A residual block of torchvision that, in training, is the identity for some examples.
+    """A residual block of torchvision that skips its branch for some examples in training.
 
-    The other examples' branch is divided by its survival, so that evaluation needs no correction (Huang et al.,
-    arXiv 1603.09382, up to that scale). The parts keep their names, so that weights of the plain block fit.
+    For the other examples the branch is divided by its survival, so that evaluation needs no correction. Source: Huang
+    et al., arXiv 1603.09382, which has no such scale in training. The parts keep their names, so that weights of the
+    plain block fit.
     """
 
     conv1: nn.Module
@@ -100,7 +101,7 @@ class StochasticBlock(nn.Module):
         self.depth = StochasticDepth(1 - survival, "row")
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps [N, ...] of the block."""
+        """Return the maps [N, ...] of the block."""
         shortcut = self.downsample(maps) if self.shortcut else maps
         branch = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(maps)))))
         if self.bottleneck:
@@ -109,12 +110,12 @@ class StochasticBlock(nn.Module):
 
 
 def survivals(num_blocks: int) -> list[float]:
-    """How often each block takes part: from 1 for the first to 0.5 for the last, in equal steps."""
+    """Return the probability of each block to take part: 1 for the first to 0.5 for the last, in equal steps."""
     return [1 - (1 - LAST_SURVIVAL) * block / max(num_blocks - 1, 1) for block in range(num_blocks)]
 
 
 def add_stochastic_depth(network: nn.Module) -> None:
-    """Replace every residual block of `network`, in place."""
+    """Replace every residual block of `network` by a StochasticBlock, in place."""
     found = [
         (parent, name, block)
         for parent in network.modules()

@@ -10,7 +10,7 @@ from pct_mlops.errors import ConfigError
 from pct_mlops.models.architecture import Architecture
 from pct_mlops.models.classifier import Body
 
-# Blocks per stage; the number in the name counts the weighted layers: two a block, the stem and the head.
+# Blocks per stage. The number in the name counts the weighted layers: two per block, the stem and the head.
 DEPTHS: dict[str, tuple[int, ...]] = {
     "small_resnet8": (1, 1, 1),
     "small_resnet14": (2, 2, 2),
@@ -26,21 +26,22 @@ def _group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(min(8, channels), channels)
 
 
-# Batch norm sees the examples of one process only; group norm makes results independent of their number.
+# Batch norm sees the examples of one process only. Group norm makes results independent of the number of processes.
 NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "group": _group_norm}
 
 
 class SmallResNet(nn.Module):
-    """Images [N, C_in, H, W] -> features [N, D] with D = width * 2^(stages - 1); every later stage halves H and W.
+    """ResNet body for small images: images [N, C_in, H, W] -> features [N, D] with D = width * 2^(stages - 1).
 
-    After `return_maps()` the features are followed by the maps of the last two stages, [N, D / 2, ...] and [N, D, ...].
+    Every stage but the first halves H and W. After `return_maps()` the features are followed by the maps of the last
+    two stages, [N, D / 2, ...] and [N, D, ...].
     """
 
     def __init__(
         self, blocks: Sequence[int], in_channels: int, width: int = 16, norm: str = "batch", stem_stride: int = 1
     ) -> None:
         super().__init__()
-        # torchvision takes seconds to import: only who builds a model pays.
+        # torchvision takes seconds to import, so it is imported only when a model is built.
         from torchvision.models.resnet import BasicBlock, conv1x1, conv3x3
 
         if min(width, stem_stride) < 1:
@@ -67,11 +68,11 @@ class SmallResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def return_maps(self) -> None:
-        """From now on `forward` gives the maps as well."""
+        """Make `forward` return the maps as well, from now on."""
         self.map_layers = tuple(self.stage_ends[-2:])
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Features [N, D], alone or followed by the maps."""
+        """Return features [N, D], alone or followed by the maps."""
         if not self.map_layers:
             return self.layers(images)
         values, maps = images, []
@@ -83,7 +84,10 @@ class SmallResNet(nn.Module):
 
 
 def build_small_body(base: str, variant: str, architecture: Architecture) -> Body:
-    """The named network, plain or as one of families.VARIANTS; wrong arguments raise PctError."""
+    """Build the named network, plain or as one of families.VARIANTS.
+
+    Raise PctError for wrong arguments.
+    """
     kwargs = dict(architecture.kwargs)
     options = {"dropout": kwargs.pop("dropout_aux")} if variant == "aux" and "dropout_aux" in kwargs else {}
     aux_heads: tuple[nn.Module, ...] = ()
@@ -93,7 +97,7 @@ def build_small_body(base: str, variant: str, architecture: Architecture) -> Bod
             from pct_mlops.models.residual import inception_heads
 
             network.return_maps()
-            # With group norm nothing may look at the rest of the batch, the auxiliary heads neither.
+            # With group norm no part may depend on the rest of the batch, and that includes the auxiliary heads.
             norm = _group_norm if kwargs.get("norm") == "group" else None
             aux_heads = inception_heads(network.num_features, architecture.num_classes, norm=norm, **options)
         elif variant == "stodepth":

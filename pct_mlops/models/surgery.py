@@ -1,4 +1,4 @@
-"""Changes to a classifier that was built: old heads, frozen parts, weights between two models."""
+"""Changes classifiers that were built: mixes in old heads, freezes parts, and interpolates weights of two models."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.models.classifier import Classifier
 
-# What says how a model answers or trains, not what its weights are; normalisation is compared by its tensors.
+# These say how a model predicts or trains, not what its weights are. Normalisation is compared by its tensors.
 NOT_COMPARED = {"dropout", "aux_eval", "mean", "std"}
 
 
 def fold_old_head(model: Classifier, old_head: nn.Linear, alpha: float) -> Classifier:
-    """A copy whose linear head gives (1 - alpha) * head(f) + alpha * old_head(f[:, :D_old]); alpha 1: the old one only.
+    """Return a copy whose linear head gives (1 - alpha) * head(f) + alpha * old_head(f[:, :D_old]).
 
-    f: features [N, D], D_old <= D the width that the old head takes. PctError for heads that are not linear, other
-    class counts, narrower features, an alpha outside [0, 1], and for evaluation over several heads.
-    Source: Shen et al., CVPR 2020, arXiv 2003.11942.
+    Here f are the features [N, D], and D_old <= D is the width that the old head takes. With alpha 1 only the old head
+    counts. Source: Shen et al., CVPR 2020, arXiv 2003.11942.
+
+    Raises:
+        PctError: alpha is outside [0, 1], a head is not linear, the numbers of classes differ, the features are
+            narrower than D_old, or several heads count in evaluation.
     """
     if not 0 <= alpha <= 1:
         raise ConfigError(f"The share of the old head is {alpha}: choose one between 0 and 1.")
     if model.architecture.aux_eval != "main":
         raise ConfigError(
-            "The old head is mixed into one head, and this model answers with several: set aux_eval=main."
+            "The old head can be mixed into one head only, but this model predicts with several: set aux_eval=main."
         )
     mixed = copy.deepcopy(model)
     mixed.head = _mixed_head(model.head, old_head, alpha)
@@ -35,7 +38,10 @@ def fold_old_head(model: Classifier, old_head: nn.Linear, alpha: float) -> Class
 
 
 def use_old_head(model: Classifier, old_head: nn.Linear) -> None:
-    """Replace the model's head by the old one on the first D_old features, frozen: it has no head of its own then."""
+    """Replace the model's head by the old one, frozen, on the first D_old features.
+
+    The model has no head of its own then. Raise PctError when the heads do not fit.
+    """
     model.head = _mixed_head(model.head, old_head, 1.0).requires_grad_(False)
 
 
@@ -65,7 +71,10 @@ def _bias(head: nn.Linear, like: nn.Linear) -> Tensor:
 
 
 def freeze_backbone(model: Classifier) -> None:
-    """Leave only the heads to train: all else keeps its weights, BatchNorm statistics included, and drops nothing."""
+    """Leave only the heads to train.
+
+    All else keeps its weights and BatchNorm statistics, and its dropout is off. The dropout before the head stays on.
+    """
     model.backbone.requires_grad_(False)
     model.embedding.requires_grad_(False)
     model.backbone_frozen = True
@@ -73,7 +82,7 @@ def freeze_backbone(model: Classifier) -> None:
 
 
 def reset_head(model: Classifier) -> None:
-    """Draw the weights of the main and auxiliary heads anew. Seed torch before the call."""
+    """Draw the weights of the main and auxiliary heads again. Seed torch before the call."""
     for head in (model.head, *model.aux_heads):
         for part in head.modules():
             reset = getattr(part, "reset_parameters", None)
@@ -82,10 +91,13 @@ def reset_head(model: Classifier) -> None:
 
 
 def interpolate_weights(old: Classifier, new: Classifier, a: float) -> Classifier:
-    """A model with the weights a * old + (1 - a) * new; BatchNorm statistics likewise, to be estimated anew afterwards.
+    """Return a model with the weights a * old + (1 - a) * new.
 
-    Dropout and the heads that count are the new model's. PctError when the architectures differ or `a` is outside
-    [0, 1]. Source: Schumann et al., arXiv 2301.10546.
+    BatchNorm statistics are mixed likewise: estimate them again afterwards, see `reset_batchnorm`. Dropout and
+    `aux_eval` are those of the new model. Source: Schumann et al., arXiv 2301.10546.
+
+    Raises:
+        PctError: the architectures differ, or `a` is outside [0, 1].
     """
     if not 0 <= a <= 1:
         raise ConfigError(f"The share of the old model's weights is {a}: choose one between 0 and 1.")
@@ -115,24 +127,31 @@ def _short(value: object) -> str:
 
 
 def _fill(new: Mapping[str, Tensor], old: Mapping[str, Tensor], a: float) -> None:
-    """In place; lerp is exact where both agree, and at both ends. Counters stay the new model's."""
+    """Mix a share `a` of the old values into the new ones, in place.
+
+    lerp is exact where both agree, and at both ends. Counters stay those of the new model.
+    """
     for key, values in new.items():
         if values.is_floating_point():
             values.copy_(torch.lerp(values, old[key].to(values), a))
 
 
 def batchnorm_layers(model: Classifier) -> list[_BatchNorm]:
-    """The BatchNorm layers with running statistics that have a part in evaluation: auxiliary heads' only if they do."""
+    """Return the BatchNorm layers with running statistics that take part in evaluation.
+
+    Those of auxiliary heads are among them only when `aux_eval` is not main.
+    """
     parts: list[nn.Module] = [model.backbone, *(model.aux_heads if model.architecture.aux_eval != "main" else ())]
     layers = [layer for part in parts for layer in part.modules()]
     return [layer for layer in layers if isinstance(layer, _BatchNorm) and layer.running_mean is not None]
 
 
 def reset_batchnorm(model: Classifier) -> None:
-    """Forget their running statistics; from now on these are plain means over all batches seen in training mode.
+    """Forget the running statistics of `batchnorm_layers`.
 
-    Put the model into evaluation and only these layers into training mode (`layer.train()`), show it training images
-    without gradient, and put it into evaluation again.
+    From now on they are plain means over all batches that these layers see in training mode. To estimate them, put the
+    model into evaluation mode and only these layers into training mode (`layer.train()`). Show it training images
+    without gradient, and then put all of it into evaluation mode again.
     """
     for layer in batchnorm_layers(model):
         layer.reset_running_stats()

@@ -1,4 +1,4 @@
-"""Every classification model of torchvision, by its torchvision name, without its last layer."""
+"""Builds every classification model of torchvision by its torchvision name, without its last layer."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pct_mlops.models.architecture import Architecture
 from pct_mlops.models.classifier import Body, Classifier, without_head
 
 LARGE_INPUT = {"inception_v3": 299}
-# Auxiliary classifiers that torchvision's weights bring along, in the order in which their maps arise.
+# Auxiliary classifiers that torchvision's weights include, in the order in which their maps arise.
 OWN_AUX = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 
 
 @lru_cache
 def torchvision_names() -> tuple[str, ...]:
-    """Classification models that the installed torchvision offers."""
+    """Return the names of the classification models that the installed torchvision offers."""
     from torchvision import models
 
     return tuple(models.list_models(module=models))
@@ -29,7 +29,7 @@ def torchvision_names() -> tuple[str, ...]:
 
 @lru_cache
 def torchvision_residual_names() -> tuple[str, ...]:
-    """Those among them that are residual networks of torchvision's ResNet class."""
+    """Return the names of those that torchvision builds from its ResNet class."""
     from torchvision import models
 
     return tuple(
@@ -38,7 +38,10 @@ def torchvision_residual_names() -> tuple[str, ...]:
 
 
 def build_torchvision_body(base: str, variant: str, architecture: Architecture) -> Body:
-    """The named model without its classifier's last layer, plain or as one of families.VARIANTS."""
+    """Build the named model without its last layer, plain or as one of families.VARIANTS.
+
+    Raise PctError when images are not in colour, or when torchvision refuses an argument.
+    """
     name, channels = architecture.name, architecture.image_shape[0]
     if channels != 3:
         raise ConfigError(
@@ -80,10 +83,10 @@ def _network(name: str, kwargs: dict[str, Any]) -> Any:
 
 
 def _inception(name: str, num_classes: int, kwargs: dict[str, Any]) -> Body:
-    """GoogLeNet and Inception v3: with `aux_logits` their own auxiliary classifiers become heads."""
+    """Build GoogLeNet or Inception v3. With `aux_logits` their own auxiliary classifiers become heads."""
     from pct_mlops.models.inception import tapped
 
-    # torchvision's slow truncated-normal initialisation is opt-in; aux heads come with the training options.
+    # Both are off by default: auxiliary heads, and torchvision's truncated-normal initialisation, which is slow.
     kwargs = {"aux_logits": False, "init_weights": False, **kwargs}
     network, heads = (
         tapped(name, OWN_AUX[name], num_classes, kwargs) if kwargs["aux_logits"] else (_network(name, kwargs), ())
@@ -95,10 +98,13 @@ def _inception(name: str, num_classes: int, kwargs: dict[str, Any]) -> Body:
 
 
 def check_images(name: str, model: Classifier, image_shape: tuple[int, int, int]) -> None:
-    """PctError when images of this size do not pass through; on the meta device, where nothing is computed."""
+    """Raise PctError when images of this size do not pass through the model.
+
+    The model runs on the meta device, where nothing is computed.
+    """
     state = {key: value.to("meta") for key, value in [*model.named_parameters(), *model.named_buffers()]}
     images = torch.empty(2, *image_shape, device="meta")
-    # Evaluation is the quicker look; auxiliary heads take part in training only, and may need more pixels.
+    # Evaluation mode is quicker. Auxiliary heads may take part in training only, and may need more pixels.
     model.train(bool(model.aux_heads))
     try:
         with torch.no_grad():
@@ -114,7 +120,10 @@ def check_images(name: str, model: Classifier, image_shape: tuple[int, int, int]
 
 
 def _headless(network: nn.Module) -> Body:
-    """The network as a body; dropout moves to the classifier's head, so that the features are those before it."""
+    """Turn the network into a Body.
+
+    Its dropout moves to the classifier's head, so that the features are taken before dropout.
+    """
     if type(network).__name__ == "SqueezeNet":
         # Its classifier takes a ReLU before the mean, which a linear head on the mean cannot reproduce.
         squeeze = _SqueezeFeatures(network)
@@ -123,7 +132,10 @@ def _headless(network: nn.Module) -> Body:
 
 
 class _SqueezeFeatures(nn.Module):
-    """SqueezeNet classifies by a convolution before the pool; here the pooled map feeds a linear head instead."""
+    """SqueezeNet up to its pooled map [N, 512], which feeds a linear head.
+
+    SqueezeNet itself classifies by a convolution before the pool.
+    """
 
     def __init__(self, network: Any) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """Opens DuckDB connections, makes tables visible as views, and words errors so that they name the file.
 
-Paths reach DuckDB through its Python interface, never inside SQL text; column names are quoted identifiers.
+Paths reach DuckDB through its Python interface, never inside SQL text. Column names are quoted identifiers.
 """
 
 from __future__ import annotations

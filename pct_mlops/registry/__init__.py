@@ -1,4 +1,4 @@
-"""The only place that imports mlflow: reading a model registry, writing runs and versions, moving aliases."""
+"""Reads a model registry, writes runs and versions, and moves aliases. It is the only part that imports mlflow."""
 
 from pct_mlops.registry.artifacts import ModelFiles
 from pct_mlops.registry.evaluation import input_shape, log_evaluation

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.errors import RegistryError
 from pct_mlops.registry.connection import MlflowException, local_folder, missing, mlflow, said_plainly
+from pct_mlops.registry.downloads import downloads
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _LOGGED_MODEL = re.compile(r"^models:/(m-[0-9a-f]+)/?\Z")
-
-
-@cache
-def _downloads() -> Path:
-    """Return the folder that artifacts are copied to, which is removed when the process ends."""
-    folder = tempfile.TemporaryDirectory(prefix="pct-")
-    atexit.register(folder.cleanup)
-    return Path(folder.name)
 
 
 @dataclass(frozen=True)
@@ -116,7 +107,7 @@ class ModelFiles:
         return get_artifact_repository(self.location, tracking_uri=self.tracking_uri)
 
     def _cache(self, kind: str) -> Path:
-        return _downloads() / kind / hashlib.sha256(self.location.encode()).hexdigest()[:32]
+        return downloads() / kind / hashlib.sha256(self.location.encode()).hexdigest()[:32]
 
 
 def resolved(client: MlflowClient, location: str, tracking_uri: str) -> str:
@@ -140,7 +131,7 @@ def fetch(uri: str, target: Path, tracking_uri: str) -> Path:
     """Copy an artifact to `target`, which is there only once it is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # Aside first: what was cut off, or is on its way still for another thread, would be taken for the file.
-    with tempfile.TemporaryDirectory(dir=_downloads()) as aside:
+    with tempfile.TemporaryDirectory(dir=downloads()) as aside:
         # The store is named: another registry may have been opened since, and mlflow remembers the last one.
         fetched = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=aside, tracking_uri=tracking_uri)
         return Path(fetched).replace(target)

@@ -1,4 +1,4 @@
-"""Keeps what mlflow.models.evaluate found with the run, and tells how the evaluated model takes its inputs."""
+"""Logs what mlflow.models.evaluate found, and tells the input shape of the evaluated model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pct_mlops.registry.served_model import inputs_of
 
 
 def input_shape(model: Any) -> tuple[int, ...] | None:
-    """The shape of one example as the model's signature has it, None for columns or without a signature."""
+    """Return the shape of one example from the model's signature, None where it has columns or no signature."""
     inputs = inputs_of(model)
     return inputs.shape if inputs is not None else None
 
@@ -20,7 +20,17 @@ def input_shape(model: Any) -> tuple[int, ...] | None:
 def log_evaluation(
     run_id: str, metrics: Mapping[str, float], files: Mapping[str, Path], contents: Mapping[str, Any]
 ) -> Any:
-    """Log metrics and files to the run; the EvaluationResult has those files whose `contents` are given."""
+    """Log metrics and files to a run.
+
+    Args:
+        run_id: The run.
+        metrics: Key -> value.
+        files: Name -> file, kept as artifacts below pct/.
+        contents: Name -> content of those files that the result shall carry.
+
+    Returns:
+        MLflow's EvaluationResult.
+    """
     from mlflow.models.evaluation import EvaluationResult
     from mlflow.models.evaluation.artifacts import JsonEvaluationArtifact, ParquetEvaluationArtifact
 

@@ -1,27 +1,28 @@
-"""One mover of production at a time, over a registry that cannot compare and swap.
+"""Lets one process at a time move production, over a registry that cannot compare and swap.
 
 An alias is written by whoever comes last, and so is a tag. One thing fails atomically in MLflow, over every store:
 creating a registered model that exists. So the lock of NAME is a registered model, NAME.promotion-lock-000007, that is
 there while production of NAME moves. A lock that is merely created and deleted would never come back from a holder that
 died, and one that others may delete can be deleted twice: by two who both waited long enough, the second taking away
-what the first has made anew. Therefore locks have generations, and each generation is held once:
+what the first has just made. Therefore locks have generations, and each generation is held once:
 
-- Tags `pct.lock.over.<g>` of NAME say which generations are over; the next one is the highest of them + 1. They are
+- Tags `pct.lock.over.<g>` of NAME say which generations are over. The next one is the highest of them + 1. They are
   separate keys because a late writer of one counter would turn it back, which a late writer of an old key cannot.
 - To enter: read which generation is next, create its lock, read again. When that generation is over by then, the lock
-  was made anew after its holder had left: delete it and start again. Otherwise it is held.
+  was made again after its holder had left: delete it and start again. Otherwise it is held.
 - To leave: first write that the generation is over, then delete its lock.
-- One who finds the same lock (owner and time of creation) for longer than its lease, by the waiter's own clock, writes
-  that it is over and tries for the next generation, as do the other waiters: one of them gets it. No clocks of two
-  machines are ever compared, and no lock of somebody else is deleted to get in.
+- A process that waits measures by its own clock how long it finds the same lock (owner and time of creation). When
+  that is longer than the lease, it writes that the generation is over and tries for the next one. Others may do the
+  same, and one of them gets it. Clocks of two machines are never compared. No lock of somebody else is deleted to get
+  in.
 - The holder writes only in the first half of its lease, and requests to the server are bounded to the other half. A
-  write whose outcome is unknown (no answer) leaves the lock to its lease: nobody enters while it may still arrive.
-- The holder counts by the faster of its machine's clocks, for a write must not come too late; those who wait count by
-  the one that nobody sets and that stands still while the machine sleeps, for they must not come too early.
+  write whose outcome is unknown (no reply) leaves the lock to its lease: nobody enters while it may still arrive.
+- The holder counts by the faster of its machine's clocks, for a write must not come too late. Those who wait must not
+  come too early: they count by the clock that nobody sets and that stands still while the machine sleeps.
 
-What remains: a process, a server, or a database below it, that stops for half a lease between the check and its write;
-a server's name with several addresses that do not answer, for each of them is waited for.
-No lock without fencing in the store prevents that; the record shows it, `verify` says it, the next move is refused.
+Two cases remain. A process, a server or its database may stop for half a lease between the check and its write. A
+server's name may have several addresses that do not respond, and each of them is waited for. No lock without fencing in
+the store prevents that. The record shows it, `verify` says it, the next move is refused.
 """
 
 from __future__ import annotations
@@ -53,35 +54,35 @@ if TYPE_CHECKING:
 
 OVER_TAG = "pct.lock.over."
 LEASE = "PCT_PROMOTION_LEASE"  # seconds; each lock carries its own, so that machines need not agree
-# A request may take half of it: two tries, each of which waits for the connection and for the answer, in whole seconds.
+# A request may take half of it: two tries, each of which waits for the connection and for the reply, in whole seconds.
 SHORTEST_LEASE, DEFAULT_LEASE, LONGEST_LEASE = 8.0, 60.0, 600.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds between two looks
-MARKS = 8  # of generations that are over, before all but the last are removed
-PATIENCE = 5  # leases that one waits in all
+MARKS = 8  # tags of generations that are over, before all but the last are removed
+PATIENCE = 5  # leases to wait in all
 NAME_LIMIT = 256
 _TAKEN = "taken over"
 
 
 class Clock:
-    """Seconds since it was made, by two clocks: one stands still while the machine sleeps, the other may be set."""
+    """Seconds since it was made. One clock stands still while the machine sleeps, the other one may be set."""
 
     def __init__(self) -> None:
         self._steady, self._wall = time.monotonic(), time.time()
 
     @property
     def at_least(self) -> float:
-        """Seconds that have passed for certain: what one who waits for another goes by."""
+        """Seconds that have passed for certain. Those who wait go by this."""
         return time.monotonic() - self._steady
 
     @property
     def at_most(self) -> float:
-        """Seconds that may have passed: what one goes by whom another waits for."""
+        """Seconds that may have passed. The holder goes by this."""
         return max(self.at_least, time.time() - self._wall)
 
 
 @dataclass
 class Lock:
-    """One generation of the lock of `name`; the clock starts before the lock can be seen by others."""
+    """One generation of the lock of `name`. The clock starts before others can see the lock."""
 
     registry: Registry
     name: str
@@ -97,19 +98,19 @@ class Lock:
         return f"{self.name}.promotion-lock-{self.generation:06d}"
 
     def read(self) -> State:
-        """What NAME says now; PctError when this lock was given to somebody else meanwhile."""
+        """Read the state of NAME. Raise PctError when somebody else has taken this lock over."""
         state = State.of(self.registry.registered(self.name))
         if over(state) >= self.generation:
             raise self._lost("took too long and was taken over")
         return state
 
     def hold(self) -> None:
-        """PctError when too much of the lease has passed to write anything more."""
+        """Raise PctError when too much of the lease has passed to write anything more."""
         if self.clock.at_most > self.lease / 2:
             raise self._lost(f"took longer than {self.lease / 2:.0f} seconds")
 
     def create(self) -> bool:
-        """Make the lock; False when it is there and somebody else's."""
+        """Make the lock, and tell whether it is ours: somebody else may have made it."""
         tags = {
             LOCK_TAG: self.name,
             "owner": self.owner,
@@ -133,7 +134,7 @@ class Lock:
         return True
 
     def look(self) -> RegisteredModel | None:
-        """The lock of this generation as it is in the registry, whoever made it."""
+        """Return the lock of this generation from the registry, whoever made it. None where there is none."""
         try:
             return self.registry.client.get_registered_model(self.key)
         except MlflowException as error:
@@ -150,13 +151,13 @@ class Lock:
                 raise
 
     def delete(self) -> None:
-        """Delete the lock of this generation; one that is gone is as good."""
-        # What stays behind is no lock to anybody: its generation is over.
+        """Delete the lock of this generation, if it is still there."""
+        # A lock that stays behind holds nobody up: its generation is over.
         with suppress(MlflowException):
             self.registry.client.delete_registered_model(self.key)
 
     def release(self) -> None:
-        """Leave. When the registry does not answer, the lease ends it."""
+        """Leave. When the registry does not respond, the lock ends with its lease."""
         with suppress(MlflowException):
             self.end("released")
             self.delete()
@@ -169,16 +170,17 @@ class Lock:
 
 
 def over(state: State) -> int:
-    """The highest generation that is over; 0 when there was none."""
+    """Return the highest generation that is over, 0 when there was none."""
     numbers = [key.removeprefix(OVER_TAG) for key in state.tags if key.startswith(OVER_TAG)]
     return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
 @contextmanager
 def locked(registry: Registry, name: str, check: Callable[[State], None] = lambda state: None) -> Iterator[Lock]:
-    """Hold the lock of `name`. `check` sees the state before one waits and while one does, and may refuse.
+    """Hold the lock of `name`, for the time of a `with` block.
 
-    When the body fails with a write whose outcome is unknown, the lock stays until its lease is over.
+    `check` is called with the state before and during the wait, and may raise. When the block fails with a write whose
+    outcome is unknown, the lock stays until its lease is over.
     """
     lease = _lease()
     with bounded_requests(lease / 2):
@@ -221,19 +223,19 @@ def _acquire(registry: Registry, name: str, lease: float, check: Callable[[State
             if seen.setdefault(mark, Clock()).at_least > _lease_of(held, lease):
                 lock.end(f"{_TAKEN} by {user()} on {socket.gethostname()}")
             else:
-                # A registry that is slow to answer is asked less: those who wait would keep the holder waiting.
+                # A slow registry is asked less often: those who wait would keep the holder waiting.
                 _wait(lock, held, waiting, max(pause, 5 * asked.at_least))
                 pause = min(pause * 1.5, LONGEST_PAUSE)
         state = State.of(registry.registered(name))
 
 
 def _entered(lock: Lock, state: State) -> bool:
-    """Whether the generation is ours now."""
+    """Try to make the lock of this generation, and tell whether it is ours now."""
     if len(lock.key) > NAME_LIMIT:
         raise PromotionError(
             f"The name {lock.name} is too long: {NAME_LIMIT - 22} characters leave room for the lock of its moves."
         )
-    # Written again as it is: who may not write to NAME is refused here, before there is a lock of his.
+    # Written again unchanged: a user who may not write to NAME is refused here, before a lock of theirs exists.
     last = over(state)
     key = f"{OVER_TAG}{last:06d}"
     Lock(lock.registry, lock.name, last, lock.lease).end(state.tags.get(key, "none yet"))
@@ -252,7 +254,7 @@ def _entered(lock: Lock, state: State) -> bool:
 
 
 def tidy(lock: Lock, state: State) -> None:
-    """Remove what earlier generations left: locks of those who died before deleting them, marks but the last."""
+    """Remove what earlier generations left: locks whose holders died, and all marks but the last."""
     with suppress(MlflowException):
         for key in (key for key in state.tags if key.startswith(OVER_TAG)):
             number = key.removeprefix(OVER_TAG)
@@ -271,7 +273,7 @@ def _wait(lock: Lock, held: RegisteredModel, waiting: Clock, pause: float) -> No
 
 
 def holder(held: RegisteredModel) -> str:
-    """Who holds a lock, in words."""
+    """Name the holder of a lock in words."""
     who, host, pid, since = (held.tags.get(key, "?") for key in ("who", "host", "pid", "since"))
     return f"{who} on {host}, process {pid}, since {since}"
 

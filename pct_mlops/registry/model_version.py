@@ -1,4 +1,4 @@
-"""A version of a registered model, as a value."""
+"""Holds what is read of a version of a registered model."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ class Version:
     """One version of a registered model.
 
     Attributes:
-        name: of the registered model.
-        version: its number.
-        aliases: that point at it, in alphabetical order.
-        run_id: of the MLflow run that registered it.
-        source: where its files lie.
-        created: milliseconds since 1970.
-        tags: of the version.
+        name: Name of the registered model.
+        version: Its number.
+        aliases: Aliases that point at it, in alphabetical order.
+        run_id: The MLflow run that registered it, empty for none.
+        source: Where its files lie.
+        created: Milliseconds since 1970.
+        tags: Tags of the version.
 
     Example:
         >>> from pct_mlops import Version
@@ -35,5 +35,5 @@ class Version:
 
     @property
     def uri(self) -> str:
-        """`models:/name/version`: never moves, as an alias does."""
+        """`models:/name/version`, which never moves as an alias does."""
         return f"models:/{self.name}/{self.version}"

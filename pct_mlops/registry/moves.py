@@ -1,4 +1,4 @@
-"""The record of every move of production, which is only ever added to, and what a model's tags say of the last one."""
+"""Reads and writes the record of every move of production. Entries are only ever added."""
 
 from __future__ import annotations
 
@@ -17,18 +17,26 @@ from pct_mlops.registry.registry import PREVIOUS, PRODUCTION, Registry
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
 
-# + a running number and, for moves made at the same moment, a random part; MLflow keeps no history of aliases itself.
+# A running number follows, and a random part for moves made at the same moment. MLflow keeps no history of aliases.
 HISTORY_TAG = "pct.history."
-INTENT_TAG = "pct.move"  # a move that has begun: key and record of what will be the history's next entry
+INTENT_TAG = "pct.move"  # a move that has begun: key and record of the entry that the history will get next
 MAX_RECORD = 4800  # characters; the registry's column for a registered model's tag holds 5,000
 
 
 @dataclass(frozen=True)
 class Move:
-    """One move of the production alias. `when` is ISO 8601 in UTC; `report` is an artifact URI or empty.
+    """One move of the production alias.
 
-    `from_version` is None where nothing was in production, `to_version` is None where that was found and recorded.
-    `override`: it moved against the verdict.
+    Attributes:
+        from_version: What was in production before, None for nothing.
+        to_version: What is in production since, None where nothing was found there and that was recorded.
+        verdict: The gate's verdict, or ROLLBACK or ADOPTED.
+        policy_digest: Digest of the policy that was applied, empty for none.
+        report: Artifact URI of the gate's report, empty for none.
+        who: The user.
+        when: ISO 8601 in UTC.
+        reason: What the user gave as reason.
+        override: It moved against the verdict.
     """
 
     from_version: int | None
@@ -43,7 +51,7 @@ class Move:
 
     @property
     def text(self) -> str:
-        """The record as JSON; PctError when it is longer than the registry can keep."""
+        """Record as JSON. It raises PctError when the record is longer than the registry can keep."""
         text = json.dumps(asdict(self), ensure_ascii=False)
         if len(text) > MAX_RECORD:
             over = len(text) - MAX_RECORD
@@ -60,13 +68,13 @@ class Intent:
 
     @property
     def text(self) -> str:
-        """As JSON, for the tag."""
+        """Intent as JSON, for the tag."""
         return json.dumps({"key": self.key, "move": asdict(self.move)}, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
 class State:
-    """What a registered model says of its production, read at one moment."""
+    """Aliases, record and tags of a registered model, read at one moment."""
 
     name: str
     production: int | None
@@ -77,7 +85,7 @@ class State:
 
     @classmethod
     def of(cls, model: RegisteredModel) -> State:
-        """The state in what MLflow returned."""
+        """Take the state from what MLflow returned."""
         name, tags, aliases = model.name, dict(model.tags), {key: int(at) for key, at in model.aliases.items()}
         return cls(
             name=name,
@@ -90,32 +98,36 @@ class State:
 
     @property
     def last(self) -> Move | None:
-        """The last recorded move."""
+        """Last recorded move, None where none was recorded."""
         return _move(self.name, self.keys[-1], self.tags[self.keys[-1]]) if self.keys else None
 
     @property
     def moves(self) -> list[Move]:
-        """All recorded moves, oldest first."""
+        """Recorded moves, oldest first."""
         return [_move(self.name, key, self.tags[key]) for key in self.keys]
 
     @property
     def is_recorded(self) -> bool:
-        """Whether production is where the last recorded move put it; true as well where none was ever recorded."""
+        """True where production is what the last recorded move made it, and where no move was ever recorded."""
         return self.last is None or self.last.to_version == self.production
 
     def next_key(self) -> str:
-        """A key after all others, so that no record is written over, also where one was deleted."""
+        """Return a key after all others, so that no record is overwritten, also where one was deleted."""
         last = int(self.keys[-1].removeprefix(HISTORY_TAG)[:6]) if self.keys else 0
         return f"{HISTORY_TAG}{last + 1:06d}-{uuid.uuid4().hex[:8]}"
 
 
 def history(registry: Registry, name: str) -> list[Move]:
-    """All moves of production, oldest first."""
+    """Read all moves of production, oldest first.
+
+    Raises:
+        PctError: There is no such model, or a record was changed by hand.
+    """
     return State.of(registry.registered(name)).moves
 
 
 def user() -> str:
-    """Who is logged in at the tracking server, else at this machine."""
+    """Return the user at the tracking server, else the one of this machine, else "unknown"."""
     try:
         return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
     except (KeyError, OSError):
@@ -123,12 +135,12 @@ def user() -> str:
 
 
 def now() -> str:
-    """The present time as records carry it: ISO 8601 in UTC."""
+    """Return the present time as records carry it: ISO 8601 in UTC."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def shown(version: int | None) -> str:
-    """A version, or that there is none, in a sentence."""
+    """Name a version in a sentence, "nothing" for None."""
     return "nothing" if version is None else f"version {version}"
 
 
@@ -137,11 +149,11 @@ def _move(name: str, key: str, text: str) -> Move:
     try:
         data = json.loads(text)
         int(key.removeprefix(HISTORY_TAG)[:6])
-        # A later release may add to the record; what it adds is not this one's to understand.
+        # A later release may add fields. This one passes over them.
         return Move(**{field: value for field, value in data.items() if field in known})
     except (ValueError, TypeError, AttributeError) as error:
         raise RegistryError(
-            f"The tag {key} of {name} is no record of a move, it was changed by hand: put it back."
+            f"The tag {key} of {name} is no record of a move, because somebody changed it by hand: restore its text."
         ) from error
 
 
@@ -151,5 +163,5 @@ def _intent(name: str, text: str) -> Intent:
         return Intent(data["key"], _move(name, data["key"], json.dumps(data["move"])))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RegistryError(
-            f"The tag {INTENT_TAG} of {name} was changed by hand: put it back, or delete it."
+            f"The tag {INTENT_TAG} of {name} was changed by hand: restore its text, or delete the tag."
         ) from error

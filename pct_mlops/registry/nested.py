@@ -1,4 +1,4 @@
-"""Many trainings below one run: a parent, its children, and finding again what an earlier start completed."""
+"""Writes many trainings below one run, and finds again what an earlier start completed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 
 from pct_mlops.errors import PctError
 from pct_mlops.registry.connection import Metric, local_folder, mlflow, said_plainly
-from pct_mlops.registry.registry import Registry, _downloads
+from pct_mlops.registry.downloads import downloads
+from pct_mlops.registry.registry import Registry
 from pct_mlops.registry.termination import closed, opened
-from pct_mlops.registry.training_run import TrainingRun, ended_as_it_went
+from pct_mlops.registry.training_run import TrainingRun, ended_as_it_went, starting
 
 PARENT_TAG, CHILD_TAG, ERROR_TAG = "pct.sweep", "pct.member", "pct.error"
 _BELOW = "mlflow.parentRunId"
@@ -21,7 +22,7 @@ _BELOW = "mlflow.parentRunId"
 
 @dataclass
 class ParentRun(TrainingRun):
-    """The run that holds the others and their summary. Used by the main process only."""
+    """A run that holds other runs and their summary. Only the main process uses it."""
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags of the run."""
@@ -30,7 +31,7 @@ class ParentRun(TrainingRun):
                 self.registry.client.set_tag(self.run_id, key, text)
 
     def log_files(self, folder: Path, path: str) -> None:
-        """Keep all files of `folder` as artifacts under `path`; those of an earlier start are replaced."""
+        """Keep all files of `folder` as artifacts under `path`. Files of an earlier start are replaced."""
         with said_plainly("storing the summary"):
             self.registry.client.log_artifacts(self.run_id, str(folder), path)
 
@@ -39,17 +40,17 @@ class ParentRun(TrainingRun):
 class ChildRun(ParentRun):
     """One training below a parent.
 
-    It keeps curves, final metrics and predictions. Weights stay in the checkpoint folder: those of every epoch of
-    every training would fill the store.
+    It keeps curves, final metrics and predictions. Weights stay in the checkpoint folder, because those of every epoch
+    of every training would fill the store.
     """
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Log an epoch's scalars; val/NAME becomes val/epoch_NAME, for val/NAME is the best epoch's."""
+        """Log an epoch's scalars. val/NAME is logged as val/epoch_NAME, because val/NAME is the best epoch's."""
         renamed = {key.replace("val/", "val/epoch_", 1): value for key, value in metrics.items()}
         self.log_final(renamed, step)
 
     def log_final(self, metrics: Mapping[str, float | None], step: int) -> None:
-        """Log scalars under their own names; undefined ones are left out."""
+        """Log scalars under their own names, without those that are None."""
         import time
 
         now = int(time.time() * 1000)
@@ -58,16 +59,23 @@ class ChildRun(ParentRun):
             self.registry.client.log_batch(self.run_id, metrics=points)
 
     def log_checkpoint(self, folder: Path, step: int, metrics: Mapping[str, float]) -> None:
-        """Keep nothing: see the class."""
+        """Keep nothing. The class says why."""
 
 
 @contextmanager
 def parent_run(registry: Registry, experiment: str, run_name: str, key: str) -> Iterator[ParentRun]:
-    """The run of the same `key` that an earlier start made, or a new one; inside `mlflow run` the launcher's.
+    """Open the run that holds the others, for the time of a `with` block.
 
-    A failure or interruption marks it FAILED or KILLED; nothing stays RUNNING.
+    A failure or interruption marks it FAILED or KILLED. Nothing stays RUNNING.
+
+    Args:
+        registry: Where runs are kept.
+        experiment: Name of the experiment.
+        run_name: Name of a new run.
+        key: Digest by which the run of an earlier start is found and continued. Inside `mlflow run` the launcher's run
+            is taken instead.
     """
-    with said_plainly("starting a run"):
+    with said_plainly(starting()):
         if "MLFLOW_RUN_ID" in os.environ:
             active = mlflow.start_run()
         else:
@@ -81,9 +89,12 @@ def parent_run(registry: Registry, experiment: str, run_name: str, key: str) -> 
 
 
 def open_child(parent: ParentRun, key: str, run_name: str) -> ChildRun:
-    """The child of this key, begun anew where an earlier start left it undone; it is the active run from here on.
+    """Open the child with this key and make it the active run.
 
-    One that cannot be begun is ended as FAILED (PctError).
+    A child that an earlier start left undone is started again.
+
+    Raises:
+        PctError: It cannot be started. It is then ended as FAILED.
     """
     registry = parent.registry
     with said_plainly("starting a run"):
@@ -103,7 +114,16 @@ def open_child(parent: ParentRun, key: str, run_name: str) -> ChildRun:
 
 
 def close_child(child: ChildRun, status: str = "FINISHED", error: str = "") -> None:
-    """End the child; FINISHED must succeed (PctError), a failure is recorded as well as the store allows."""
+    """End a child.
+
+    Args:
+        child: The run.
+        status: FINISHED, FAILED or KILLED.
+        error: Kept with a child that did not finish.
+
+    Raises:
+        PctError: A finished child could not be closed. A failed one is recorded as well as the store allows.
+    """
     if status == "FINISHED":
         with said_plainly("closing a run"):
             mlflow.end_run(status)
@@ -117,9 +137,10 @@ def close_child(child: ChildRun, status: str = "FINISHED", error: str = "") -> N
 
 
 def find_child(parent: ParentRun, key: str) -> str | None:
-    """The run id of a finished child with its predictions, of this parent or of an earlier start; now below this one.
+    """Return the run id of a finished child that has its predictions, None where there is none.
 
-    A project launcher makes a new parent each time: the children follow to the newest, so that none is there twice.
+    It may be a child of an earlier start's parent. It is then moved below this one, because a project launcher makes a
+    new parent each time.
     """
     registry = parent.registry
     run_id = _search(registry, parent.experiment_id, CHILD_TAG, key, "FINISHED")
@@ -132,12 +153,12 @@ def find_child(parent: ParentRun, key: str) -> str | None:
 
 
 def run_file(registry: Registry, run_id: str, path: str) -> Path | None:
-    """An artifact of a run as a local file, or None; what lies elsewhere is copied once per process."""
+    """Return an artifact of a run as a local file, None for none. Remote ones are copied once per process."""
     with said_plainly(f"reading {path}"):
         here = local_folder(registry.client.get_run(run_id).info.artifact_uri)
         if here is not None:
             return here / path if (here / path).is_file() else None
-        target = _downloads() / "runs" / run_id
+        target = downloads() / "runs" / run_id
         if (target / path).is_file():
             return target / path
         listed = {item.path for item in registry.client.list_artifacts(run_id, str(Path(path).parent))}
@@ -147,7 +168,7 @@ def run_file(registry: Registry, run_id: str, path: str) -> Path | None:
 
 
 def _search(registry: Registry, experiment_id: str, tag: str, key: str, status: str = "") -> str | None:
-    """The newest run of an experiment whose `tag` is `key`, a hexadecimal digest."""
+    """Return the newest run of an experiment whose `tag` is `key`, a hexadecimal digest."""
     wanted = f"tags.`{tag}` = '{key}'" + (f" AND attributes.status = '{status}'" if status else "")
     found = registry.client.search_runs([experiment_id], wanted, max_results=1, order_by=["start_time DESC"])
     return found[0].info.run_id if found else None

@@ -1,9 +1,15 @@
-"""Moving production, one at a time, so that a crash at any point leaves the old state or the new one.
+"""Moves production, one move at a time, so that a crash at any point leaves the old state or the new one.
 
-Under the lock of the model: read again what was judged, write down what is about to happen (the intent), set the alias,
-which is the moment at which the move is made, read it back, set `previous`, append the record, remove the intent. Each
-write can be repeated without harm, so the next holder of the lock, or `repair`, finishes a move whose alias was set and
-forgets one whose alias was not. The record's key is part of the intent: it is never appended twice.
+These steps are taken under the lock of the model:
+
+1. Read again what was judged.
+2. Write down what is about to happen: the intent.
+3. Set the alias. This is the moment at which production moves. Read it back.
+4. Set `previous` and append the record.
+5. Remove the intent.
+
+Each write can be repeated without harm. So the next holder of the lock, or `repair`, completes a move whose alias was
+set, and forgets one whose alias was not. The record's key is part of the intent, so no record is appended twice.
 """
 
 from __future__ import annotations
@@ -28,9 +34,25 @@ def promote(
     reason: str = "",
     override: bool = False,
 ) -> Move:
-    """Move production from `baseline` to `version`, keep the old one as previous, and append to the history.
+    """Move production from `baseline` to `version`, keep the old one as `previous`, and append to the history.
 
-    Refuses when production is not the baseline that was judged, or went there past the gate. Waits for other moves.
+    It waits for other moves.
+
+    Args:
+        registry: Where the model is.
+        version: What is to be in production.
+        baseline: What it was judged against, None where nothing was in production.
+        verdict: The gate's verdict.
+        policy_digest: Digest of the policy.
+        report: Address of the gate's report.
+        reason: Kept in the history.
+        override: It moves against the verdict.
+
+    Returns:
+        The record of the move.
+
+    Raises:
+        PctError: Production is not the baseline that was judged, or went there past the gate, or the move was cut off.
     """
     move = Move(
         from_version=baseline.version if baseline else None,
@@ -48,21 +70,33 @@ def promote(
         state = recover(lock)
         _check(state, move)
         _still_there(registry, version)
-        # Others may have moved it while this one waited: the record's times are in the order of the moves.
+        # Others may have moved it while this one waited, and the record's times must be in the order of the moves.
         move = replace(move, when=now())
         _carry_out(lock, Intent(state.next_key(), move))
     return move
 
 
 def rollback(registry: Registry, name: str, reason: str) -> Move:
-    """Production goes back to what it was before; the two aliases change places. PctError without a reason."""
+    """Put the previous version back into production. The aliases `production` and `previous` change places.
+
+    Args:
+        registry: Where the model is.
+        name: The model.
+        reason: Kept in the history.
+
+    Returns:
+        The record of the move.
+
+    Raises:
+        PctError: There is no reason, or no previous version that a record had in production.
+    """
     if not reason.strip():
-        raise PromotionError("A rollback without a reason tells nobody anything: give one with --reason.")
+        raise PromotionError("A rollback needs a reason: give one with --reason.")
     asked = State.of(registry.registered(name))
     if asked.intent is None:
         _way_back(asked, reason)
     with locked(registry, name) as lock:
-        # A move that was cut off may not have said yet what was there before it.
+        # A move that was cut off may not have set `previous` yet.
         state = recover(lock)
         move = _way_back(state, reason)
         if move.from_version != asked.production:
@@ -76,7 +110,7 @@ def rollback(registry: Registry, name: str, reason: str) -> Move:
 
 
 def _way_back(state: State, reason: str) -> Move:
-    """The move that takes the last one back; PctError where there is none."""
+    """Return the move that takes the last one back. Raise PctError where there is none."""
     name, before = state.name, state.previous
     if state.production is None and before is not None:
         raise PromotionError(
@@ -86,7 +120,7 @@ def _way_back(state: State, reason: str) -> Move:
     if state.production is None or before is None or before == state.production:
         raise PromotionError(f"{name} has no previous production to go back to: see 'pct history {name}'.")
     if before not in {version for move in state.moves for version in (move.from_version, move.to_version)}:
-        # Whoever may edit the model may also set this alias, to a version that no gate has seen.
+        # Everybody who may edit the model may also set this alias, to a version that no gate has seen.
         raise PromotionError(
             f"{name}@{PREVIOUS} is {shown(before)}, which no recorded move had in production: judge it with "
             f"'pct gate {name}@{PREVIOUS} --promote'."
@@ -97,7 +131,14 @@ def _way_back(state: State, reason: str) -> Move:
 
 
 def recover(lock: Lock) -> State:
-    """Finish or forget what an earlier holder left; the state after that. PctError when only a person can tell."""
+    """Complete or forget a move that an earlier holder of the lock left.
+
+    Returns:
+        The state after that.
+
+    Raises:
+        PctError: Production is neither the old nor the new version, so that a person must decide.
+    """
     state = lock.entered or lock.read()
     if state.intent is None:
         return state
@@ -115,7 +156,7 @@ def recover(lock: Lock) -> State:
 
 
 def remove_intent(lock: Lock) -> None:
-    """Remove the intent: its move is complete, or never was."""
+    """Remove the intent of a move that is complete or was never made."""
     lock.hold()
     with said_plainly(f"closing the move of {lock.name}"):
         lock.registry.client.delete_registered_model_tag(lock.name, INTENT_TAG)
@@ -130,7 +171,7 @@ def append(lock: Lock, key: str, move: Move) -> None:
             try:
                 client.set_registered_model_alias(lock.name, PREVIOUS, str(move.from_version))
             except Exception as error:
-                # The old version was deleted: there is nothing to go back to, and the move is made all the same.
+                # The old version was deleted. There is nothing to go back to, and the move is made all the same.
                 if not missing(error):
                     raise
         lock.hold()
@@ -138,7 +179,7 @@ def append(lock: Lock, key: str, move: Move) -> None:
 
 
 def _check(state: State, move: Move) -> None:
-    """PctError when this is not the production that was judged against, or when nobody recorded how it came there."""
+    """Raise PctError unless production is what was judged against, and a record says how it came there."""
     name = state.name
     if state.production != move.from_version:
         at = "gone" if state.production is None else shown(state.production)
@@ -171,14 +212,14 @@ def _deleted(name: str, version: int | None) -> PromotionError:
 
 
 def _carry_out(lock: Lock, intent: Intent) -> None:
-    """The move itself. What fails with an answer is taken back, what fails without one is left for `recover`."""
+    """Make the move. Take it back where the store refused, and leave it to `recover` where no reply came."""
     client, move, name = lock.registry.client, intent.move, lock.name
     doing = f"moving production of {name}"
     try:
         with said_plainly(doing):
             lock.hold()
             client.set_registered_model_tag(name, INTENT_TAG, intent.text)
-            # Read once more: the lock is still ours, and nobody moved the alias by hand meanwhile.
+            # Read once more, to see that the lock is still ours and nobody moved the alias by hand.
             _check(lock.read(), move)
             lock.hold()
             client.set_registered_model_alias(name, PRODUCTION, str(move.to_version))
@@ -196,7 +237,7 @@ def _carry_out(lock: Lock, intent: Intent) -> None:
 
 
 def _taken_back(lock: Lock, error: PctError) -> bool:
-    """Whether nothing was moved for certain, and the intent is removed."""
+    """Remove the intent where nothing was moved for certain, and tell whether that is so."""
     if error.__cause__ is not None and not store_refused(error):
         return False
     try:
@@ -207,7 +248,7 @@ def _taken_back(lock: Lock, error: PctError) -> bool:
 
 
 def _complete(lock: Lock, intent: Intent) -> None:
-    """Everything after the alias was set."""
+    """Do what follows after the alias was set."""
     at = lock.read().production
     if at != intent.move.to_version:
         raise PromotionError(f"production did not stay on {shown(intent.move.to_version)}, it is {shown(at)}")

@@ -1,4 +1,4 @@
-"""What a gate decided, kept with the version that it judged."""
+"""Keeps what a gate decided with the version that it judged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pct_mlops.registry.connection import Metric, said_plainly
+from pct_mlops.registry.connection import Metric, MlflowException, missing, said_plainly
 from pct_mlops.registry.registry import Registry, Version
 
 
@@ -23,27 +23,52 @@ def record_decision(
     *,
     for_good: bool = False,
 ) -> str:
-    """Keep a gate's decision with the version: tags, metrics on its run, the report as artifact; returns its URI.
+    """Keep a gate's decision with a version: tags, the report as an artifact, and metrics on the training run.
 
-    `for_good`: a record of a move will point at the report, so no later decision on the same pair writes over it.
+    Where there is no run, or it was deleted, the report goes to the version's own files and the metrics stay in it.
+
+    Args:
+        registry: Where the version is.
+        version: The candidate that was judged.
+        tags: Set on the version, last of all.
+        metrics: Logged on the run.
+        report: The report as JSON.
+        for_good: A record of a move will point at the report, so no later decision on the same pair writes over it.
+
+    Returns:
+        The address of the report.
     """
     baseline = tags.get("gate.baseline_version") or "none"
     own = f"-{uuid.uuid4().hex[:8]}" if for_good else ""
     path = f"gate/version-{version.version}-against-{baseline}{own}.json"
-    address = _keep_with_files(registry, version, report, path) if not version.run_id else ""
     with said_plainly(f"recording the decision on {version.uri}"):
-        if version.run_id:
+        has_run = _has_run(registry, version)
+        if has_run:
             registry.client.log_dict(version.run_id, dict(report), path)
             now = int(time.time() * 1000)
             points = [Metric(key, float(value), now, 0) for key, value in metrics.items()]
             registry.client.log_batch(version.run_id, metrics=points)
+    address = f"runs:/{version.run_id}/{path}" if has_run else _keep_with_files(registry, version, report, path)
+    with said_plainly(f"recording the decision on {version.uri}"):
         for key, text in tags.items():
             registry.client.set_model_version_tag(version.name, str(version.version), key, text)
-    return address or f"runs:/{version.run_id}/{path}"
+    return address
+
+
+def _has_run(registry: Registry, version: Version) -> bool:
+    """Tell whether the run that made the version is there and takes records."""
+    if not version.run_id:
+        return False
+    try:
+        return bool(registry.client.get_run(version.run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if not missing(error):
+            raise
+        return False
 
 
 def _keep_with_files(registry: Registry, version: Version, report: Mapping[str, Any], path: str) -> str:
-    """Store the report of a version that no run made among the version's own files, and return its address."""
+    """Store the report among the version's own files, and return its address."""
     folder, _, name = path.rpartition("/")
     files = registry.files(version)
     with tempfile.TemporaryDirectory(prefix="pct-") as aside:

@@ -1,4 +1,4 @@
-"""Reading a model registry: references, versions, and what a version carries."""
+"""Reads a model registry: references, versions, and what a version carries."""
 
 from __future__ import annotations
 
@@ -11,31 +11,25 @@ from typing import TYPE_CHECKING
 
 from pct_mlops.config.catalog import closest_first
 from pct_mlops.errors import ConfigError, PctError, RegistryError, RegistryNotFoundError
-from pct_mlops.registry.artifacts import ModelFiles, _downloads, fetch, resolved
-from pct_mlops.registry.connection import (
-    MlflowException,
-    missing,
-    mlflow,
-    open_store,
-    said_plainly,
-    without_user,
-)
+from pct_mlops.registry.artifacts import ModelFiles, fetch, resolved
+from pct_mlops.registry.connection import MlflowException, missing, places, said_plainly
+from pct_mlops.registry.downloads import downloads
 from pct_mlops.registry.model_version import Version
+from pct_mlops.registry.opening import open_store
+from pct_mlops.registry.unknown_models import REFERENCE, foreign_reply, unknown_model
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
 
 PRODUCTION, PREVIOUS, CANDIDATE = "production", "previous", "candidate"
-IMAGES_TAG = "pct.images."  # + the first digits of an evaluation set's digest
+IMAGES_TAG = "pct.images."  # the first digits of an evaluation set's digest follow
 TEXTS_TAG = "pct.texts."  # the same for texts
 LOCK_TAG = "pct.lock.of"  # on the registered models that are locks
 
-_REFERENCE = re.compile(r"^(?:models:/)?(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]{1,9}))\Z")
-
 
 def is_reference(text: str) -> bool:
-    """Whether `text` reads as name@alias, name/3, models:/name@alias or models:/name/3, and is no file."""
-    return bool(_REFERENCE.match(text)) and not os.path.exists(text)
+    """Tell whether `text` reads as name@alias, name/3, models:/name@alias or models:/name/3, and is no file."""
+    return bool(REFERENCE.match(text)) and not os.path.exists(text)
 
 
 def how_to_give(version: Version, split: str) -> str:
@@ -46,13 +40,14 @@ def how_to_give(version: Version, split: str) -> str:
 
 
 class Registry:
-    """A model registry behind an MLflow tracking URI (None: MLFLOW_TRACKING_URI, or the local store).
+    """A model registry and the tracking store with the files of its versions.
 
     Every failure of the server or store is a PctError.
 
     Args:
-        tracking_uri: of the server or store; None: MLFLOW_TRACKING_URI, or the local store.
-        create: permits making a local store that is not there.
+        tracking_uri: Address of the server or store. None takes MLFLOW_TRACKING_URI, or else mlflow.db in this folder.
+            The registry is the same, unless MLFLOW_REGISTRY_URI names another one.
+        create: Permits making a local store that is not there.
 
     Example:
         >>> from pct_mlops import Registry
@@ -64,11 +59,14 @@ class Registry:
 
     def __init__(self, tracking_uri: str | None = None, *, create: bool = False) -> None:
         self.client = open_store(tracking_uri, create)
-        self.tracking_uri: str = mlflow.get_tracking_uri()
+        tracking, registry = places()
+        self.tracking_uri: str = tracking.uri
+        self.registry_uri: str = registry.uri
+        self._address = registry
         self._files: dict[tuple[str, str, int], ModelFiles] = {}
 
     def models(self) -> list[str]:
-        """Names of all registered models, in alphabetical order; locks of moves under way are none."""
+        """Return the names of all registered models in alphabetical order, without the locks of moves under way."""
         names: list[str] = []
         token = None
         with said_plainly("listing the registered models"):
@@ -80,7 +78,7 @@ class Registry:
                     return sorted(names)
 
     def versions(self, name: str) -> list[Version]:
-        """All versions of a model, the newest first."""
+        """Return all versions of a model, the newest first."""
         aliases = self.aliases(name)
         quoted = name.replace("'", "''")
         found: list[Version] = []
@@ -94,19 +92,19 @@ class Registry:
                     return sorted(found, key=lambda version: -version.version)
 
     def aliases(self, name: str) -> dict[str, int]:
-        """Alias -> version number; PctError when there is no such model."""
+        """Return alias -> version number. Raise PctError when there is no such model."""
         return {alias: int(number) for alias, number in self.registered(name).aliases.items()}
 
     def registered(self, name: str) -> RegisteredModel:
-        """The registered model itself: its aliases and tags in one reading; PctError when there is none."""
-        # No model has such a name, and MLflow would say only that.
+        """Read a registered model, with its aliases and tags at one moment. Raise PctError when there is none."""
+        # No name has a slash, and MLflow would say only that.
         model = None if "/" in name else self.look(name)
         if model is None:
-            raise self._no_model(name)
+            raise unknown_model(name, self.models(), self._address)
         return model
 
     def look(self, name: str) -> RegisteredModel | None:
-        """The registered model itself, None when there is none."""
+        """Read a registered model, with its aliases and tags at one moment. None when there is none."""
         try:
             with said_plainly(f"reading the model {name}"):
                 model = self.client.get_registered_model(name)
@@ -114,19 +112,19 @@ class Registry:
             if not missing(error):
                 raise
             return None
-        # An answer without content is one that nobody has; some databases do not tell capitals from small letters.
+        # A reply without content has no name. Some databases do not tell capitals from small letters.
         if model.name.casefold() != name.casefold():
-            raise self._nonsense(f"the model {name}")
+            raise foreign_reply(f"the model {name}", self._address)
         return model
 
     def find(self, name: str, alias: str) -> Version | None:
-        """The version behind an alias; None when the model or the alias does not exist."""
+        """Return the version behind an alias, None when the model or the alias does not exist."""
         with said_plainly("looking for the model"):
             try:
-                # One question, whose answer does not carry the history of the model.
+                # One request, whose reply does not carry the history of the model.
                 found = self.client.get_model_version_by_alias(name, alias)
             except MlflowException as error:
-                # The second code is MLflow's for an alias that is not there.
+                # The second code is what MLflow says of an alias that is not there.
                 if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     return None
                 raise
@@ -134,7 +132,7 @@ class Registry:
         return replace(version, aliases=tuple(sorted(found.aliases)))
 
     def get(self, name: str, version: int) -> Version:
-        """One version by number."""
+        """Return a version by number. Raise PctError when there is none."""
         return self._get(name, version, self.aliases(name))
 
     def _get(self, name: str, version: int, aliases: Mapping[str, int]) -> Version:
@@ -149,8 +147,15 @@ class Registry:
             ) from error
 
     def resolve(self, reference: str) -> Version:
-        """The version that name@alias, name/3, models:/name@alias or models:/name/3 means now."""
-        match = _REFERENCE.match(reference)
+        """Return the version that a reference means now.
+
+        Args:
+            reference: name@alias, name/3, models:/name@alias or models:/name/3.
+
+        Raises:
+            PctError: The text is no reference, or there is no such model, alias or version.
+        """
+        match = REFERENCE.match(reference)
         if not match:
             raise ConfigError(f"{reference[:200]!r} names no version: write name@alias, name/3 or models:/name@alias.")
         name, alias = match["name"], match["alias"]
@@ -165,21 +170,21 @@ class Registry:
         return self._get(name, aliases[alias], aliases)
 
     def model_id(self, version: Version) -> str:
-        """The logged model behind a version; that of a copy is known by where the copy's files lie.
+        """Return the id of the logged model behind a version. Raise PctError when there is none.
 
-        A copy also names the version that it was made from, but who may edit that model can delete it, and make another
-        one of the same name and number.
+        For a copy, the place of its files tells. A copy also names the version that it was made from. But that one may
+        have been deleted, and another one made under its name and number.
         """
         match = re.match(r"^models:/(m-[0-9a-f]+)$", version.source)
-        if match is None and _REFERENCE.match(version.source):
+        if match is None and REFERENCE.match(version.source):
             match = re.search(r"/(m-[0-9a-f]+)/artifacts/?$", self._location(version))
         if match is None:
             raise RegistryError(f"{version.uri} is no version of a logged model: its files are at {version.source}.")
         return match[1]
 
     def origin(self, version: Version) -> Version | None:
-        """The version that this one was copied from; None when it is no copy, or that one is gone or another now."""
-        match = _REFERENCE.match(version.source)
+        """Return the version that this one was copied from. None: it is no copy, or its source is gone or replaced."""
+        match = REFERENCE.match(version.source)
         if match is None or match["version"] is None:
             return None
         try:
@@ -193,7 +198,7 @@ class Registry:
         return origin if self.have_same_files(version, origin) else None
 
     def have_same_files(self, one: Version, other: Version) -> bool:
-        """Whether one is a copy of the other, or both of a third; names and numbers may have been given anew."""
+        """Tell whether one is a copy of the other, or both are copies of a third, by where their files lie."""
         return self.files(one).location == self.files(other).location
 
     def _location(self, version: Version) -> str:
@@ -201,7 +206,7 @@ class Registry:
             return self.client.get_model_version_download_uri(version.name, str(version.version))
 
     def files(self, version: Version) -> ModelFiles:
-        """Return the folder of the version's own files; any flavour and any source that MLflow knows has one."""
+        """Return the folder of the version's own files. Any flavour and any source that MLflow knows has one."""
         key = (version.uri, version.source, version.created)
         if key not in self._files:
             location = self._location(version)
@@ -211,15 +216,15 @@ class Registry:
         return self._files[key]
 
     def download(self, version: Version, path: str) -> Path | None:
-        """A file or folder of the version's own artifacts, or None; what lies elsewhere is copied once per process."""
+        """Return a file or folder of the version's artifacts, None for none. Remote ones are copied only once."""
         return self.files(version).find(path)
 
     def forget(self, version: Version, path: str) -> None:
-        """Read this file anew the next time: it was replaced."""
+        """Forget the copy of a file that was replaced, so that it is read again."""
         self.files(version).forget(path)
 
     def predictions(self, version: Version, split: str = "test") -> Path:
-        """The version's predictions on a split as a local Parquet file."""
+        """Return the version's predictions on a split as a local Parquet file. Raise PctError when it carries none."""
         path = self.download(version, f"predictions/{split}.parquet")
         if path is None:
             raise RegistryNotFoundError(
@@ -228,39 +233,39 @@ class Registry:
         return path
 
     def images(self, name: str, digest: str) -> Path | None:
-        """Thumbnails of the evaluation set with this digest (Parquet: sample_id, png), or None."""
+        """Return the thumbnails of the evaluation set with this digest (Parquet: sample_id, png), None for none."""
         return self._example_file(name, IMAGES_TAG, "images", digest)
 
     def texts(self, name: str, digest: str) -> Path | None:
-        """Return the texts of the evaluation set with this digest (Parquet: sample_id, text), or None."""
+        """Return the texts of the evaluation set with this digest (Parquet: sample_id, text), None for none."""
         return self._example_file(name, TEXTS_TAG, "texts", digest)
 
     def _example_file(self, name: str, tag: str, folder: str, digest: str) -> Path | None:
         with said_plainly(f"reading the model {name}"):
             uri = self.client.get_registered_model(name).tags.get(tag + digest[:16])
-        target = _downloads() / folder / f"{digest[:16]}.parquet"
+        target = downloads() / folder / f"{digest[:16]}.parquet"
         if target.is_file() or not uri:
             return target if target.is_file() else None
         try:
             with said_plainly(f"reading the {folder}"):
                 return self.fetch(uri, target)
         except (PctError, OSError):
-            # The run or version that carried them was deleted: the explorer shows placeholders.
+            # The run or version that carried them may have been deleted. The explorer shows placeholders.
             return None
 
     def forget_example_file(self, folder: str, digest: str) -> None:
         """Read pictures or texts of this evaluation set from the store the next time, because they were replaced."""
-        (_downloads() / folder / f"{digest[:16]}.parquet").unlink(missing_ok=True)
+        (downloads() / folder / f"{digest[:16]}.parquet").unlink(missing_ok=True)
 
     def fetch(self, uri: str, target: Path) -> Path:
-        """Copy an artifact to `target`, which is there only once it is whole."""
+        """Copy an artifact to `target`, which appears only when it is complete."""
         return fetch(uri, target, self.tracking_uri)
 
     def _version(self, item: object, aliases: Mapping[str, int]) -> Version:
         try:
             number = int(item.version)  # type: ignore[attr-defined]
         except ValueError as error:
-            raise self._nonsense("a version") from error
+            raise foreign_reply("a version", self._address) from error
         return Version(
             name=item.name,  # type: ignore[attr-defined]
             version=number,
@@ -269,21 +274,4 @@ class Registry:
             source=item.source or "",  # type: ignore[attr-defined]
             created=int(item.creation_timestamp or 0),  # type: ignore[attr-defined]
             tags=dict(item.tags or {}),  # type: ignore[attr-defined]
-        )
-
-    def _nonsense(self, asked: str) -> RegistryError:
-        return RegistryError(
-            f"The tracking server {without_user(self.tracking_uri)} was asked for {asked} and answered something else: "
-            "set MLFLOW_TRACKING_URI to an MLflow server."
-        )
-
-    def _no_model(self, name: str) -> PctError:
-        reference = _REFERENCE.match(name)
-        if reference:
-            return ConfigError(f"'{name}' names a version, and a model is asked for: write {reference['name']}.")
-        known = closest_first(name, self.models())
-        has = ", ".join(known[:5]) or "none yet"
-        return RegistryNotFoundError(
-            f"The registry {without_user(self.tracking_uri)} has no model '{name}' (it has {has}): "
-            "correct the name, or train it with 'mlflow run . -P loss=none'."
         )

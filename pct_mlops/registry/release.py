@@ -1,4 +1,4 @@
-"""Copying a version from the model that people train into, to the one whose production only CI moves."""
+"""Copies a version from the model that people train into, to the one whose production only CI moves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ CANDIDATES = "-candidates"
 
 
 def release(registry: Registry, source: Version, name: str) -> Version:
-    """`source` as a version of `name`: tags and artifacts go along, aliases do not; one that was copied stays one."""
+    """Copy a version into another model, with its tags and artifacts but without its aliases.
+
+    Args:
+        registry: Where both models are.
+        source: The version.
+        name: The model to copy it into. It is made where there is none.
+
+    Returns:
+        The copy. A version that was copied before is not copied twice.
+    """
     if source.name == name:
         return source
     with said_plainly(f"making the model {name}"):
@@ -25,28 +34,28 @@ def release(registry: Registry, source: Version, name: str) -> Version:
     copied = _copy_of(registry, source, name)
     if copied is not None:
         return copied
-    # Two who release at once would both find no copy: the second one looks again when the first is done.
+    # Two releases at once would both find no copy, so the second looks again when the first is done.
     with locked(registry, name) as lock:
         copied = _copy_of(registry, source, name)
         if copied is not None:
             return copied
         lock.hold()
-        # MLflow prints what it does; what a command says is its own.
+        # MLflow prints what it does. A command prints only its own lines.
         with said_plainly(f"copying {source.uri} into {name}"), redirect_stderr(io.StringIO()):
             made = registry.client.copy_model_version(source.uri, name)
     return registry.get(name, int(made.version))
 
 
 def copies(registry: Registry, source: Version, name: str) -> list[Version]:
-    """Versions of `name` that were copied from `source` and have its files, the newest first.
+    """Return the versions of `name` that were copied from `source` and have its files, the newest first.
 
-    The name and number of `source` are not enough: both may have belonged to another version, which was deleted since.
+    Name and number of `source` are not enough: they may have belonged to a version that was deleted since.
     """
     found = [version for version in registry.versions(name) if version.source == source.uri]
     return [version for version in found if registry.have_same_files(version, source)]
 
 
 def _copy_of(registry: Registry, source: Version, name: str) -> Version | None:
-    """The oldest copy, None when there is none."""
+    """Return the oldest copy, None when there is none."""
     found = copies(registry, source, name)
     return found[-1] if found else None

@@ -1,8 +1,8 @@
-"""What reviewers said of a version, kept as tags of the version that are only ever added to.
+"""Keeps reviews of a version as tags of the version. Tags are only ever added.
 
 One record is one tag with a random part in its key, so that reviewers who write at the same moment cannot overwrite
-each other. Ids of samples are kept beside it in as many tags as they need; the record itself is written last, and a
-part without its record is none.
+each other. Ids of examples are kept beside it in as many tags as they need. The record itself is written last. Ids
+without a record are ignored.
 """
 
 from __future__ import annotations
@@ -27,10 +27,20 @@ _REVIEW = TypeAdapter(Review)
 
 
 def reviews(registry: Registry, version: Version, into: str = "") -> tuple[Review, ...]:
-    """All records of a version, oldest first; undone and expired ones among them.
+    """Read all records of a version, including undone and expired ones.
 
-    A copy carries those of its source, and what is said of the source later counts for it too. With `into`, the model
-    whose production it is about, what was said of the copies there counts as well.
+    A copy carries the records of its source, also those that are added to the source later.
+
+    Args:
+        registry: Where the version is.
+        version: The version.
+        into: The model whose production the review is about. Records of the version's copies there count as well.
+
+    Returns:
+        The records, oldest first.
+
+    Raises:
+        PctError: A record was changed by hand.
     """
     found: dict[str, Review] = {}
     for item in _of_one_model(registry, registry.get(version.name, version.version), into):
@@ -41,10 +51,10 @@ def reviews(registry: Registry, version: Version, into: str = "") -> tuple[Revie
 
 
 def _of_one_model(registry: Registry, version: Version, into: str) -> Iterator[Version]:
-    """The version, what it was copied from, and its copies in `into`."""
+    """Yield the version, what it was copied from, and its copies in `into`."""
     seen: dict[str, Version] = {}
     item: Version | None = version
-    # Who makes models anew under their old names can let two be copied from each other.
+    # Where models were deleted and made again under their old names, two can name each other as source.
     while item is not None and item.uri not in seen:
         seen[item.uri] = item
         yield item
@@ -55,7 +65,19 @@ def _of_one_model(registry: Registry, version: Version, into: str) -> Iterator[V
 
 
 def add_review(registry: Registry, version: Version, review: Review) -> Review:
-    """Append a record; returns it with its id, and with the present time where it had none."""
+    """Append a record.
+
+    Args:
+        registry: Where the version is.
+        version: The version that was reviewed.
+        review: The record. An empty `when` is replaced by the present time.
+
+    Returns:
+        The record with its id.
+
+    Raises:
+        PctError: The reason is missing or too long, marks and examples do not belong together, or it undoes no review.
+    """
     _check(review, reviews(registry, version))
     now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
     made = replace(review, id=uuid.uuid4().hex[:10], when=review.when or now)
@@ -76,25 +98,25 @@ def add_review(registry: Registry, version: Version, review: Review) -> Review:
 
 def _check(review: Review, before: Sequence[Review]) -> None:
     if not review.reason.strip():
-        raise ConfigError("A review without a reason tells nobody anything: give one with --reason.")
+        raise ConfigError("A review needs a reason: give one with --reason.")
     is_mark = review.kind is ReviewKind.MARK
     if bool(review.samples) != is_mark or (review.mark is not None) != is_mark:
-        raise ConfigError("Marks and samples belong together: give the ids with --samples and their mark with --mark.")
+        raise ConfigError("A mark belongs to examples: give their ids with --samples and the mark with --mark.")
     if review.kind is ReviewKind.UNDO and review.undoes not in {item.id for item in before if item.id}:
         raise RegistryNotFoundError(
-            f"There is no review '{review.undoes}' to take back: 'pct review MODEL --list' shows them."
+            f"There is no review '{review.undoes}' to undo: 'pct review MODEL --list' shows them."
         )
 
 
 def _parts(samples: Sequence[str]) -> Iterator[str]:
-    """JSON lists of ids, none longer than a tag may be."""
+    """Yield JSON lists of ids, none longer than a tag may be."""
     part: list[str] = []
     length = 0
     for sample in samples:
         size = len(json.dumps(sample, ensure_ascii=False).encode()) + 2
         if size > MAX_TAG - 2:
             raise ConfigError(
-                f"A sample id of {len(sample):,} characters is too long for the registry: check the file."
+                f"The id of an example has {len(sample):,} characters, more than the registry keeps: check the file."
             )
         if part and length + size > MAX_TAG - 2:
             yield json.dumps(part, ensure_ascii=False)
@@ -112,7 +134,7 @@ def _read(version: Version, key: str) -> Review:
         parts = [json.loads(tags[f"{SAMPLES_TAG}{identifier}.{number:04d}"]) for number in range(data["samples"])]
         samples = tuple(sample for part in parts for sample in part)
         given = {**data, "samples": samples, "id": identifier}
-        # The types, and that there is nothing more than this version of pct knows.
+        # Check the types, and that the record has no keys that this version of pct does not know.
         review = _REVIEW.validate_python(given)
         if given.keys() - {item.name for item in fields(Review)}:
             raise ValueError("unknown keys")
@@ -120,8 +142,8 @@ def _read(version: Version, key: str) -> Review:
             raise ValueError("a time without a zone")
         return review
     except (ValueError, KeyError, TypeError) as error:
-        # A rejection or a blocker may be what it held: a gate that passes over it would fail open.
+        # It may have been a rejection or a blocker: a gate that ignores it would fail open.
         raise RegistryError(
-            f"The review in the tag {key} of {version.uri} cannot be read, it was changed by hand: put it back, or "
-            "delete the tag."
+            f"The review in the tag {key} of {version.uri} cannot be read, because somebody changed it by hand: "
+            "restore its text, or delete the tag."
         ) from error

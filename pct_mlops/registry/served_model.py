@@ -14,9 +14,9 @@ from typing import Any
 import numpy
 
 from pct_mlops.errors import ConfigError, DataError, PctError, RegistryError
-from pct_mlops.registry.artifacts import _downloads
 from pct_mlops.registry.code_in_models import what_runs_code
 from pct_mlops.registry.connection import mlflow, said_plainly
+from pct_mlops.registry.downloads import downloads
 
 UNPICKLE = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
 _setting = threading.Lock()
@@ -84,7 +84,7 @@ def load_folder(folder: Path, title: str, *, allow_code: bool, how_to_allow: str
 
 def fetch_model(uri: str) -> Path:
     """Copy any model that MLflow can address into a local folder, which is removed when the process ends."""
-    target = tempfile.mkdtemp(dir=_downloads())
+    target = tempfile.mkdtemp(dir=downloads())
     with said_plainly(f"reading {uri}"):
         found = Path(mlflow.artifacts.download_artifacts(uri, dst_path=target))
     if not (found / "MLmodel").is_file():

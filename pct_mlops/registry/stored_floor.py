@@ -1,4 +1,4 @@
-"""What retraining alone flips, kept with the registered model: the floor under every NFR."""
+"""Keeps with a registered model what retraining alone flips: the floor under every NFR."""
 
 from __future__ import annotations
 
@@ -18,9 +18,18 @@ FLOOR_TAG = "pct.floor"
 class Floor:
     """NFR between equals: retrainings of one recipe with other seeds, each once the old and once the new model.
 
-    `digest` is that of the evaluation set, `values` holds the NFR of every ordered pair, `version` is the old
-    model's, and `same_recipe` says whether it was trained by this recipe. `when` is ISO 8601 in UTC, `run_id` the run
-    that carries the report. From the registry `values` is empty where there are more than a tag can hold.
+    Attributes:
+        digest: Digest of the evaluation set.
+        num_seeds: Number of retrainings.
+        mean: Mean of `values`.
+        std: Their standard deviation, None for too few.
+        max: The highest of them.
+        values: NFR of every ordered pair. Empty when read from the registry, where a tag cannot hold them all.
+        recipe_digest: Digest of the recipe that was retrained.
+        same_recipe: The version was trained by this recipe.
+        version: Number of the version that is the old model.
+        when: ISO 8601 in UTC.
+        run_id: The run that carries the report.
     """
 
     digest: str
@@ -37,13 +46,13 @@ class Floor:
 
     @property
     def sentence(self) -> str:
-        """What is said beside a candidate's NFR."""
+        """Sentence that stands beside a candidate's NFR."""
         whose = "" if self.same_recipe else f" of another recipe than version {self.version}'s"
         return f"retraining alone flips {percent(self.mean)} ({self.num_seeds} seeds{whose})"
 
 
 def store_floor(registry: Registry, name: str, floor: Floor) -> None:
-    """Keep the floor with the registered model, in the place of an earlier one."""
+    """Keep the floor with the registered model. It replaces an earlier one."""
     text = json.dumps(asdict(floor))
     if len(text) > MAX_RECORD:
         text = json.dumps(asdict(replace(floor, values=())))
@@ -52,7 +61,7 @@ def store_floor(registry: Registry, name: str, floor: Floor) -> None:
 
 
 def read_floor(registry: Registry, name: str, digest: str) -> Floor | None:
-    """The floor on the evaluation set with this digest; None when it was not measured, or on other examples."""
+    """Read the floor on the evaluation set with this digest, None where it was not measured on these examples."""
     try:
         with said_plainly(f"reading the model {name}"):
             text = registry.client.get_registered_model(name).tags.get(FLOOR_TAG)
@@ -61,5 +70,5 @@ def read_floor(registry: Registry, name: str, digest: str) -> Floor | None:
             return None
         return Floor(**{**data, "values": tuple(data["values"])})
     except (PctError, ValueError, KeyError, TypeError, AttributeError):
-        # A remark beside the verdict: one that cannot be read must not stop a decision.
+        # It is only a remark beside the verdict, so a floor that cannot be read must not stop a decision.
         return None

@@ -1,4 +1,4 @@
-"""Sweeps that were run against a model's versions, as they lie in the store."""
+"""Finds the sweeps that were run against a model's versions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST = 20  # sweeps, the newest
 
 @dataclass(frozen=True)
 class StoredSweep:
-    """A sweep's run: the version it was measured against, and when it began in milliseconds since 1970."""
+    """The run of a sweep, with the version it was measured against and its start in milliseconds since 1970."""
 
     run_id: str
     baseline: str
@@ -24,12 +24,12 @@ class StoredSweep:
 
 
 def find_sweeps(registry: Registry, name: str) -> list[StoredSweep]:
-    """The newest sweeps against versions of `name` that have a summary, the newest first."""
+    """Return the newest 20 sweeps against versions of `name` that have a summary, the newest first."""
     prefix = f"models:/{name}/"
     with said_plainly(f"looking for sweeps of {name}"):
         client = registry.client
         places = [experiment.experiment_id for experiment in client.search_experiments(max_results=1000)]
-        # The name is compared here: in a filter its quotes and wildcards would mean something else.
+        # The name is compared below: in a filter its quotes and wildcards would mean something else.
         runs = client.search_runs(
             places, f"tags.`{BASELINE_TAG}` LIKE 'models:/%'", max_results=1000, order_by=["start_time DESC"]
         )
@@ -39,10 +39,10 @@ def find_sweeps(registry: Registry, name: str) -> list[StoredSweep]:
         if run.data.tags[BASELINE_TAG].startswith(prefix) and PARENT_TAG in run.data.tags
     ]
     mine.sort(key=lambda sweep: (-sweep.started, sweep.run_id))
-    # Measurements of the floor carry the same tags; only sweeps have this file.
+    # Measurements of the floor carry the same tags, but only sweeps have this file.
     return [sweep for sweep in mine[:_MOST] if sweep_methods(registry, sweep.run_id) is not None]
 
 
 def sweep_methods(registry: Registry, run_id: str) -> Path | None:
-    """The table of methods of a sweep as a local CSV file, or None."""
+    """Return the table of methods of a sweep as a local CSV file, None where it has none."""
     return run_file(registry, run_id, METHODS)

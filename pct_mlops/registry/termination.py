@@ -1,7 +1,7 @@
-"""Runs that SIGTERM finds open are closed before the process ends: so launchers and schedulers end a process.
+"""Closes open runs when SIGTERM ends the process, as launchers and schedulers do.
 
-A thread does it. The main one may wait inside a library for a process that is gone, and Python calls no handler of a
-signal there; but the interpreter writes each signal's number to a descriptor as soon as it arrives.
+A thread does it. The main thread may wait inside a library for a process that is gone, where Python calls no handler of
+a signal. But the interpreter writes each signal's number to a descriptor as soon as it arrives.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ _writers: list[int] = []  # the descriptor, while there is one
 
 
 def opened(run_id: str, client: MlflowClient) -> None:
-    """This run is to be closed if the process is ended."""
+    """Note that this run is open, so that it is closed when the process is ended."""
     _open[run_id] = client
 
 
 def closed(run_id: str) -> None:
-    """This run is closed."""
+    """Note that this run is closed."""
     _open.pop(run_id, None)
 
 
 @contextmanager
 def runs_closed_on_sigterm() -> Iterator[None]:
-    """Within, SIGTERM first marks the open runs KILLED, then ends the process with code 143.
+    """Make SIGTERM mark the open runs KILLED before it ends the process with code 143, for the time of a `with` block.
 
-    A program that has handlers of its own, or calls this from another thread than its main one, keeps what it has.
+    Nothing changes in a program that has a handler of its own, or that calls this outside its main thread.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
@@ -48,7 +48,7 @@ def runs_closed_on_sigterm() -> Iterator[None]:
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     _writers.append(writer)
     threading.Thread(target=_watch, args=(reader,), name="pct-sigterm", daemon=True).start()
-    # Without a handler of Python's the interpreter would not hear of it.
+    # The interpreter hears of a signal only where Python has a handler for it.
     signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         yield
@@ -70,15 +70,15 @@ def _watch(reader: int) -> None:
 def _close_all() -> None:
     with bounded_requests(LIMIT):
         for run_id, client in list(_open.items()):
-            # A registry that is gone as well keeps nobody alive.
+            # A registry that is gone too must not keep the process alive.
             with suppress(Exception):
-                # One that has just ended, as it went, stays so.
+                # A run that has just ended keeps its status.
                 if client.get_run(run_id).info.status == "RUNNING":
                     client.set_terminated(run_id, "KILLED")
 
 
 def _in_child() -> None:
-    """A process that is forked within would answer its own SIGTERM by ending its parent."""
+    """Forget the descriptor in a forked process, whose own SIGTERM would otherwise be seen by its parent."""
     for writer in _writers:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)

@@ -1,4 +1,4 @@
-"""Writing a training run: parameters, metrics, checkpoints as logged models, and a registered version."""
+"""Writes a training run: parameters, metrics, checkpoints as logged models, and a registered version."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ MAX_POINTS = 1000  # of one curve and epoch: the limit of one batch to the serve
 
 @dataclass
 class TrainingRun:
-    """An active MLflow run. Used by the main process only: the others must not touch it."""
+    """An active MLflow run. Only the main process uses it."""
 
     registry: Registry
     run_id: str
     experiment_id: str
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Log the recipe under `cfg.*`: the project launcher has logged its own spelling of some keys already."""
+        """Log the recipe under `cfg.*`, because the project launcher has logged some keys in its own spelling."""
         with said_plainly("logging the parameters"):
             mlflow.log_params({f"cfg.{key}": str(value)[:6000] for key, value in params.items()})
 
@@ -43,7 +43,7 @@ class TrainingRun:
             mlflow.log_metrics({key: float(value) for key, value in metrics.items()}, step=step)
 
     def log_curve(self, key: str, values: Sequence[float], last_step: int) -> None:
-        """Log one value an optimizer step, ending at `last_step`; long epochs are thinned to MAX_POINTS."""
+        """Log one value per optimizer step, ending at `last_step`. Long epochs are thinned to MAX_POINTS."""
         first, now, every = last_step - len(values) + 1, int(time.time() * 1000), -(-len(values) // MAX_POINTS)
         points = [Metric(key, float(v), now, first + i) for i, v in enumerate(values) if i % every == 0]
         with said_plainly("logging the loss"):
@@ -76,15 +76,25 @@ class TrainingRun:
         step: int,
         tags: Mapping[str, str],
     ) -> Version:
-        """Make a version of `name` that carries the served model and everything in `folder`, and call it candidate.
+        """Make a version of `name`, and set the alias candidate to it.
 
-        `served` is on the CPU in eval mode, `example` float32 [2 or more, C_in, H, W]. The version is created last:
-        what fails before leaves none behind.
+        The version is created last, so that a failure leaves none behind.
+
+        Args:
+            name: The registered model, made where there is none.
+            served: The model to serve, on the CPU in eval mode.
+            example: Input of it, float32 [2 or more, C_in, H, W].
+            folder: Files that the version carries beside the model.
+            step: Optimizer step of the weights.
+            tags: Tags of the version.
+
+        Returns:
+            The version.
         """
         import torch
 
         with said_plainly(f"registering {name}"), warnings.catch_warnings():
-            # torch warns of weights that are not on the CPU, also where they are.
+            # torch warns of weights that are not on the CPU, even where all of them are.
             warnings.filterwarnings("ignore", message="No complete tensor found in the group")
             info = mlflow.pytorch.log_model(
                 served,
@@ -92,7 +102,7 @@ class TrainingRun:
                 input_example=example,
                 serialization_format="pt2",
                 step=step,
-                # Given, because finding them out takes half a minute.
+                # Given, because MLflow would take half a minute to find them.
                 pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", f"mlflow=={mlflow.__version__}"],
             )
             client = self.registry.client
@@ -102,7 +112,7 @@ class TrainingRun:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            # A server, unlike a local store, refuses a logged model that is not also named by its id.
+            # Unlike a local store, a server refuses a logged model that is not also named by its id.
             made = client.create_model_version(
                 name, f"models:/{info.model_id}", self.run_id, tags=dict(tags), model_id=info.model_id
             )
@@ -121,12 +131,13 @@ class TrainingRun:
 
 @contextmanager
 def training_run(registry: Registry, experiment: str, run_name: str) -> Iterator[TrainingRun]:
-    """An MLflow run around a training; inside `mlflow run` it is the run that the launcher made.
+    """Open an MLflow run for a training, for the time of a `with` block.
 
-    A failure or interruption marks it FAILED or KILLED; nothing stays RUNNING.
+    Inside `mlflow run` it is the run that the launcher made. A failure or interruption marks it FAILED or KILLED.
+    Nothing stays RUNNING.
     """
-    with said_plainly("starting a run"):
-        # Under a launcher the experiment is settled, and naming another one would break start_run.
+    with said_plainly(starting()):
+        # A launcher has chosen the experiment, and naming another one would break start_run.
         if "MLFLOW_RUN_ID" not in os.environ:
             mlflow.set_experiment(experiment)
         active = mlflow.start_run(run_name=run_name, log_system_metrics=True)
@@ -135,9 +146,15 @@ def training_run(registry: Registry, experiment: str, run_name: str) -> Iterator
         yield run
 
 
+def starting() -> str:
+    """Say which run is about to start. MLflow forgets MLFLOW_RUN_ID before it fails, so this is asked for first."""
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    return f"starting the run {run_id} that MLFLOW_RUN_ID names" if run_id else "starting a run"
+
+
 @contextmanager
 def ended_as_it_went(run: TrainingRun) -> Iterator[None]:
-    """End this run as FINISHED, FAILED or KILLED, whatever happens inside, and runs below it that were left open."""
+    """End this run and open runs below it with the `with` block, as FINISHED, FAILED or KILLED."""
     status = "FAILED"
     with runs_closed_on_sigterm():
         opened(run.run_id, run.registry.client)
@@ -159,7 +176,7 @@ def ended_as_it_went(run: TrainingRun) -> Iterator[None]:
 
 
 def _end_those_below(run_id: str, status: str) -> None:
-    """mlflow ends the innermost run: one that was left open would be ended in the place of this one."""
+    """End runs below this one that are still open: mlflow ends the innermost run, which must be this one."""
     while (active := mlflow.active_run()) is not None and active.info.run_id != run_id:
         with suppress(Exception):
             mlflow.end_run(status)
@@ -167,9 +184,9 @@ def _end_those_below(run_id: str, status: str) -> None:
 
 
 def make_experiment(registry: Registry, name: str, folder: Path) -> None:
-    """Make an experiment whose artifacts lie in `folder`; one that is there stays as it is.
+    """Make an experiment whose artifacts lie in `folder`. An experiment that exists stays as it is.
 
-    MLflow would put them beside the working directory of whoever touched the store first.
+    Without this, MLflow puts artifacts into the working directory of whoever opened the store first.
     """
     with said_plainly(f"making the experiment {name}"):
         if registry.client.get_experiment_by_name(name) is None:
@@ -177,5 +194,5 @@ def make_experiment(registry: Registry, name: str, folder: Path) -> None:
 
 
 def add_predictions(registry: Registry, version: Version, file: Path) -> None:
-    """Store a predictions table with a version that exists."""
+    """Store a predictions table with an existing version."""
     registry.files(version).add(file, "predictions")

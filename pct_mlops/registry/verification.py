@@ -1,4 +1,4 @@
-"""Whether production is where its record says, and putting right what is not."""
+"""Checks whether production is where its record says, and repairs what is not."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pct_mlops.registry.moves import Move, State, now, shown, user
 from pct_mlops.registry.production import append, recover, remove_intent
 from pct_mlops.registry.registry import PRODUCTION, Registry
 
-ADOPTED = "ADOPTED"  # the verdict of a record that was made afterwards
+ADOPTED = "ADOPTED"  # the verdict of a record that was made after the move
 
 
 class ProductionState(str, Enum):
-    """How production and its record stand to each other."""
+    """The relation of production to its record."""
 
     EMPTY = "empty"  # nothing in production, no move recorded
     RECORDED = "recorded"
@@ -32,7 +32,14 @@ class ProductionState(str, Enum):
 
 @dataclass(frozen=True)
 class Verification:
-    """Where production stands, in a sentence; `can_repair`: `repair` puts it right, without a person's decision."""
+    """The result of a check of production.
+
+    Attributes:
+        sentence: Where production is, and what to do.
+        state: The relation of production to its record.
+        is_right: Nothing needs to be done.
+        can_repair: `repair` settles it without a person's decision.
+    """
 
     sentence: str
     state: ProductionState
@@ -41,9 +48,12 @@ class Verification:
 
 
 def verify(registry: Registry, name: str) -> Verification:
-    """Whether production is where the last recorded move put it, and whether that move is complete.
+    """Check whether production is where the last recorded move put it, and whether that move is complete.
 
-    An alias can be moved by anyone who may edit the model; only what goes through `promote` leaves a record.
+    Anybody who may edit the model can move an alias, but only `promote` leaves a record.
+
+    Raises:
+        PctError: There is no such model, or its record was changed by hand.
     """
     state = State.of(registry.registered(name))
     found = _production_state(state)
@@ -53,10 +63,11 @@ def verify(registry: Registry, name: str) -> Verification:
 
 
 def check_first(registry: Registry, name: str, alias: str) -> bool:
-    """Whether there is a model `name` at all, for one that was found to have no `alias`.
+    """Tell whether there is a model `name`, after no `alias` of it was found.
 
-    PctError unless this is because nothing was ever put into its production, or somebody recorded that it is empty: an
-    alias also goes when its version is deleted, or is misspelt.
+    Raises:
+        PctError: The model has had something in production, and no record says that it is empty now. An alias is also
+            missing when its version was deleted, or when it is misspelt.
     """
     model = registry.look(name)
     if model is None:
@@ -81,7 +92,7 @@ def check_first(registry: Registry, name: str, alias: str) -> bool:
 
 
 def repair(registry: Registry, name: str) -> Verification:
-    """Finish or take back a move that was cut off, waiting for one that is under way; what is right stays as it is."""
+    """Complete or take back a move that was cut off. It waits for a move that is under way."""
     with locked(registry, name) as lock:
         state = lock.read()
         if _production_state(state) is not ProductionState.UNCLEAR:
@@ -93,10 +104,11 @@ def repair(registry: Registry, name: str) -> Verification:
 def adopt(registry: Registry, name: str, reason: str) -> Move:
     """Record that production is where somebody put it past the gate, so that moves can go on from there.
 
-    PctError without a reason, and where there is nothing to adopt.
+    Raises:
+        PctError: There is no reason, or nothing to adopt.
     """
     if not reason.strip():
-        raise PromotionError("An adoption without a reason tells nobody anything: give one with --reason.")
+        raise PromotionError("An adoption needs a reason: give one with --reason.")
     with locked(registry, name) as lock:
         state = lock.read()
         if _production_state(state) is not ProductionState.UNCLEAR:
@@ -122,7 +134,7 @@ def _production_state(state: State) -> ProductionState:
         return ProductionState.EMPTY if state.production is None else ProductionState.UNRECORDED
     if not state.is_recorded:
         return ProductionState.MOVED
-    # Recorded, and only the last stroke is missing.
+    # The move is recorded. Only its intent is still there.
     return ProductionState.RECORDED if state.intent is None else ProductionState.MADE
 
 
@@ -131,7 +143,7 @@ def _sentence(state: State, found: ProductionState) -> str:
     if found is ProductionState.EMPTY:
         return f"Nothing is in production of {name}, and no move was ever recorded."
     if found is ProductionState.UNRECORDED:
-        return f"Production of {name} is {at}, and no move was ever recorded: judge it anew, or adopt it with --adopt."
+        return f"Production of {name} is {at}, and no move was ever recorded: judge it, or adopt it with --adopt."
     if state.intent is not None and found in (ProductionState.BEGUN, ProductionState.MADE, ProductionState.UNCLEAR):
         return _cut_off(state, found)
     assert last is not None
@@ -160,7 +172,7 @@ def _cut_off(state: State, found: ProductionState) -> str:
 
 
 def _mover(registry: Registry, state: State) -> str:
-    """Who may be about it this very moment."""
+    """Name who holds the lock now, in a sentence that is empty where nobody does."""
     with said_plainly(f"reading the lock of {state.name}"):
         held = Lock(registry, state.name, over(state) + 1, 0.0).look()
     return "" if held is None else f" It may be under way still, by {holder(held)}."

@@ -1,4 +1,4 @@
-"""Decisions and comparisons for machines (JSON) and for people (terminal)."""
+"""Writes decisions and comparisons for machines (JSON, JUnit, CSV) and for people (terminal, Markdown)."""
 
 from pct_mlops.reports.candidates import render_candidates
 from pct_mlops.reports.curve import (

@@ -1,4 +1,4 @@
-"""Several candidates against one baseline, side by side."""
+"""Renders several candidates against one baseline, side by side."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def render_candidates(judged: Sequence[tuple[str, Decision, Comparison | None]]) -> Table:
-    """Accuracy, its change, NFR with its upper bound, PFR and verdict; a row for each (title, decision, comparison)."""
+    """Render a table with one row for each (title, decision, comparison).
+
+    The columns are accuracy, its change, NFR with its upper bound, PFR and verdict.
+    """
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
     table.add_column("candidate", overflow="fold")
     for name in ("accuracy", "change", "NFR", "at most", "PFR"):

@@ -1,4 +1,7 @@
-"""Updates without constrained training: the curve of a weight interpolation, and answers against those stored."""
+"""Reports on updates without constrained training.
+
+These are the curve of a weight interpolation, and predictions that update stored labels.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class CurvePoint(NamedTuple):
-    """A model between new (`share` 0 of the old weights) and old (1); accuracy and NFR on val are fractions."""
+    """A model between new (`share` 0 of the old weights) and old (1). Accuracy and NFR on val are fractions."""
 
     share: float
     accuracy: float
@@ -29,7 +32,7 @@ class CurvePoint(NamedTuple):
 def render_curve(
     curve: Sequence[CurvePoint], chosen: CurvePoint, *, old: str, new: str, tolerance: float
 ) -> RenderableType:
-    """A row for every point of the curve, by share of the old weights, and how one of them was chosen."""
+    """Render a row for every point of the curve, by share of the old weights, and the rule by which one was chosen."""
     reference = next(point.accuracy for point in curve if point.share == 0)
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
     for name in ("old share", "val accuracy", "against new", "val NFR"):
@@ -56,7 +59,10 @@ def render_curve(
 def render_against(
     rows: Sequence[tuple[str, Comparison]], *, baseline: str, confidence: float = 0.95
 ) -> RenderableType:
-    """Accuracy, NFR with its bounds, PFR and changed answers of several against one baseline, which comes first."""
+    """Render several models against one baseline, which is the first row.
+
+    The columns are accuracy, NFR with its bounds, PFR and churn.
+    """
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
     table.add_column("", overflow="fold")
     for name in ("accuracy", "NFR", "at least", "at most", "PFR", "changed"):
@@ -87,7 +93,7 @@ def interpolation_to_json(
     tolerance: float,
     test: Mapping[str, Comparison],
 ) -> dict[str, Any]:
-    """The curve on val, the choice, and the comparisons on test by name, each against old."""
+    """Return the curve on val, the chosen point, and the comparisons on test by name, each against the old model."""
     return {
         "report_version": REPORT_VERSION,
         "kind": "interpolation",
@@ -103,7 +109,10 @@ def interpolation_to_json(
 def prediction_update_to_json(
     replaced: Comparison, updated: Comparison, *, strategy: str, cost_ratio: float | None, smoothing: float
 ) -> dict[str, Any]:
-    """Taking every new answer, and the update, each against the stored labels; `cost_ratio` is null where unused."""
+    """Return two comparisons with the stored labels: of all new predictions, and of the update.
+
+    `cost_ratio` is None for a strategy that does not use it.
+    """
     return {
         "report_version": REPORT_VERSION,
         "kind": "prediction_update",

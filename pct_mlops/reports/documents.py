@@ -1,4 +1,7 @@
-"""Decisions and comparisons as versioned JSON documents. Rates are fractions; undefined is null, never 0 or NaN."""
+"""Writes decisions and comparisons as versioned JSON documents.
+
+Rates are fractions. An undefined value is null, never 0 or NaN.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from pct_mlops.gate import Check, Decision, NotJudged
     from pct_mlops.predictions import TableInfo
 
-# Rises when a key goes or changes its meaning; a new key leaves it as it is.
+# Increased when a key is removed or changes its meaning, but not for a new key.
 REPORT_VERSION = 1
 
 
@@ -23,8 +26,8 @@ REPORT_VERSION = 1
 class Promotion:
     """A promotion that was asked for.
 
-    `override`: production moves in spite of the verdict, for `reason`. `done` is None in what is stored before the
-    move: the history of the model has the last word.
+    With `override`, production moves in spite of the verdict, for `reason`. `done` is None in a report that is stored
+    before the move. The history of the model says whether it took place.
     """
 
     target: str
@@ -40,7 +43,10 @@ def to_json(
     *,
     promotion: Promotion | None = None,
 ) -> dict[str, Any]:
-    """The report of a decision. `context`: whatever the caller knows beyond it (who, when, which commit)."""
+    """Return the report of a decision.
+
+    `context` holds what only the caller knows, for example who decided, when, and at which commit.
+    """
     found = _evidence(comparison, decision.confidence) if comparison else {}
     overridden = promotion is not None and promotion.override
     return {
@@ -67,7 +73,7 @@ def to_json(
 
 @cache
 def report_schema() -> dict[str, Any]:
-    """The JSON schema (draft 2020-12) of the reports of decisions and comparisons."""
+    """Return the JSON schema (draft 2020-12) of the reports of decisions and comparisons."""
     text = resources.files("pct_mlops.reports").joinpath("report.schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
@@ -76,14 +82,14 @@ def report_schema() -> dict[str, Any]:
 def comparison_to_json(
     comparison: Comparison, confidence: float = 0.95, context: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Counts and metrics of a comparison, overall and per class."""
+    """Return the counts and metrics of a comparison, over all examples and for each class."""
     return {
         "report_version": REPORT_VERSION,
         "kind": "comparison",
         "new": _table(comparison.new),
         "old": _table(comparison.old),
         "num_examples": comparison.counts.total,
-        # All of them: what the gate leaves out for the sake of time takes another pass over the rows.
+        # Include the metrics that the gate leaves out because they take another pass over the rows.
         **_evidence(comparison, confidence, every=True),
         "context": dict(context or {}),
     }
@@ -109,7 +115,7 @@ def _evidence(comparison: Comparison, confidence: float, *, every: bool = False)
 
 
 def _part(part: Check | NotJudged) -> dict[str, Any]:
-    """A check, or a rule that was not held against something too small."""
+    """Return a check as plain data, or a rule that was not applied because too few examples fall under it."""
     data = _finite(asdict(part))
     if part.slice is not None:
         data["slice"] = dict(zip(("column", "value"), part.slice, strict=True))

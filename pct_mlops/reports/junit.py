@@ -1,7 +1,7 @@
-"""A decision as JUnit XML: one case for every rule, class and slice that was checked.
+"""Writes a decision as JUnit XML, with one case for every rule, class and slice that was checked.
 
-PASS is a case without a child, FAIL and INCONCLUSIVE are a <failure> of that type (neither lets the candidate through),
-ERROR is an <error>, and a class or slice that is too small for its rule is <skipped>.
+PASS is a case without a child. FAIL and INCONCLUSIVE are a <failure> of that type, because neither lets the candidate
+through. ERROR is an <error>. A class or slice that is too small for its rule is <skipped>.
 """
 
 from __future__ import annotations
@@ -24,18 +24,21 @@ _COUNTED = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 def to_junit(
     decision: Decision, when: datetime, *, host: str = "localhost", properties: Mapping[str, str] | None = None
 ) -> str:
-    """The XML document; `when` (UTC) and `host` say where it was judged, `properties` are added to the suite's."""
+    """Return the XML document.
+
+    `when` (UTC) and `host` say when and where the decision was made. `properties` are added to those of the suite.
+    """
     cases = [_case(check, decision) for check in decision.checks]
     cases += [_skipped(item) for item in decision.not_judged]
     verdict = str(decision.verdict)
     if not any(str(check.verdict) == verdict for check in decision.checks):
-        # Refused before any rule was looked at, a first version, or a judgement that could not be kept.
+        # No rule led to this verdict: it was refused earlier, is a first version, or could not be stored.
         cases.append(_whole(decision))
     title = decision.candidate.title if decision.candidate else "pct gate"
     counts = {"tests": len(cases)}
     counts |= {name: sum(case.find(tag) is not None for case in cases) for name, tag in _COUNTED.items()}
     numbers = {name: str(count) for name, count in counts.items()}
-    # Jenkins refuses a root that counts what was skipped.
+    # Jenkins refuses a root element with a count of skipped cases.
     whole = {name: number for name, number in numbers.items() if name != "skipped"}
     suites = ElementTree.Element("testsuites", {"name": "pct gate", **whole, "time": "0"})
     stamp = when.strftime("%Y-%m-%dT%H:%M:%S")
@@ -50,7 +53,7 @@ def to_junit(
     suite.extend(cases)
     ElementTree.SubElement(suite, "system-out").text = clean(f"{verdict}: {decision.sentence}")
     ElementTree.indent(suites)
-    # Encoded first: what no encoding can hold is an error here and not a broken file.
+    # Encode first: a character that UTF-8 cannot hold is an error here, not a broken file.
     return ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True).decode() + "\n"
 
 
@@ -80,7 +83,7 @@ def _case(check: Check, decision: Decision) -> ElementTree.Element:
 
 
 def _name(part: Check | NotJudged) -> str:
-    """Metric, class and slice, as far as it is about these."""
+    """Return the name of a check: its metric, and its class and slice if it has them."""
     about = f" of class '{part.class_name}'" if part.class_name is not None else ""
     where = " where {} is '{}'".format(*part.slice) if part.slice is not None else ""
     return f"{part.metric}{about}{where}"

@@ -1,4 +1,4 @@
-"""The explorer's address of one comparison."""
+"""Builds the explorer's address of a comparison."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pct_mlops.errors import ConfigError
 
 @dataclass(frozen=True)
 class ComparedPair:
-    """What was compared. For versions the model's name and both numbers, for files their paths in `old` and `new`.
+    """The two sides of a comparison.
 
-    `new_model` names the candidate's model where it is another one than the baseline's.
+    For versions, `model` is the registered model, and `old` and `new` are version numbers. For files, `old` and `new`
+    are paths. `new_model` is the candidate's model if it differs from the baseline's.
     """
 
     old: str
@@ -30,7 +31,10 @@ class ComparedPair:
         return shlex.join(["pct", "explore", *words])
 
     def address(self, explorer: str) -> str:
-        """Where a running explorer shows it: the versions are part of the address, so it stays what was judged."""
+        """Return the address at which a running explorer shows the comparison.
+
+        It holds version numbers, not aliases, so it always shows what was judged.
+        """
         names = {"model": self.model, "old": self.old, "new": self.new, "new_model": self.new_model}
         parts = urlsplit(explorer)
         query = "&".join(part for part in (parts.query, urlencode({k: v for k, v in names.items() if v})) if part)
@@ -38,12 +42,12 @@ class ComparedPair:
 
 
 def checked_explorer(address: str) -> str:
-    """The address of an explorer as given; PctError when it is none that a browser opens."""
+    """Return the explorer's address as given. Raise ConfigError if a browser could not open it."""
     try:
         parts = urlsplit(address)
     except ValueError:
         parts = urlsplit("")
-    # What is printed into Markdown must not end the link it stands in.
+    # The address is printed into Markdown, where it must not end the link.
     if parts.scheme not in ("http", "https") or not parts.hostname or set(address) & set(" <>()\"'\\`|\n\r\t"):
-        raise ConfigError(f"'{address}' is no address of an explorer: write it as https://host:port/path.")
+        raise ConfigError(f"'{address}' is not the address of an explorer: write it as https://host:port/path.")
     return address

@@ -1,6 +1,6 @@
-"""A decision as Markdown for a pull request or a step summary, never larger than what these take.
+"""Writes a decision as Markdown for a pull request or a step summary, never larger than what these accept.
 
-Names come from outside: they are shown as text, so that no class name makes a link, an image, a heading or a mention.
+Names come from outside. They are shown as text, so that no class name makes a link, an image, a heading or a mention.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from pct_mlops.gate import Decision
     from pct_mlops.reports.links import ComparedPair
 
-# A comment of GitHub holds 65,536 characters, a step summary 1 MiB and is dropped whole above that. Both in bytes here.
+# A comment on GitHub holds 65,536 characters. A step summary holds 1 MiB, and is dropped if it is larger. Both are in
+# bytes here.
 PULL_REQUEST, STEP_SUMMARY = 64 * 1024, 1024 * 1024
 _MAX_TEXT = 600  # characters of one sentence or name
-_TO_SAY_HOW_MANY = 100  # bytes that a list takes of which nothing fits
+_TO_SAY_HOW_MANY = 100  # bytes of the sentence on a list of which no item fits
 _SHOWN_METRICS = ("accuracy_old", "accuracy_new", "accuracy_change", "nfr", "pfr")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|~$])")
-# Mentions, numbers of issues (#1, GH-1), bare addresses, and pictures such as :tada:.
+# Mentions, issue numbers (#1, GH-1), bare addresses, and emoji such as :tada:.
 _FOUND_LATER = re.compile(r"@(?=\w)|\\#(?=\w)|:(?=//|\\?[\w+-])|(?i:www)(?=\.)|\b(?i:gh)\\-(?=\d)")
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
@@ -37,9 +38,15 @@ def to_markdown(
     remarks: Sequence[str] = (),
     limit: int = PULL_REQUEST,
 ) -> str:
-    """The document, at most `limit` bytes of UTF-8; lists that do not fit say how many more there are.
+    """Return the document, with at most `limit` bytes of UTF-8. A list that does not fit says how many more there are.
 
-    `pair` and `explorer` (its address) make the link to the comparison judged; `remarks` are the caller's, a line each.
+    Args:
+        decision: The decision.
+        comparison: Its comparison, if there was one.
+        pair: The compared models, for a link to the explorer or a command.
+        explorer: The explorer's address, for the link.
+        remarks: Further lines of the caller.
+        limit: The largest size in bytes.
     """
     mark, _ = STYLES[str(decision.verdict)]
     parts = [f"## {mark} {decision.verdict}: {_title(decision)}", markdown_text(decision.sentence)]
@@ -64,20 +71,23 @@ def to_markdown(
 
 
 def markdown_text(value: str) -> str:
-    """Text from outside as Markdown that renders as nothing but that text; long texts are cut, and say so."""
+    """Return text from outside as Markdown that renders as nothing but this text. Cut a long text, and say so."""
     value = clean(value.replace("\n", " "))
     if len(value) > _MAX_TEXT:
         value = f"{value[:_MAX_TEXT]}… ({len(value) - _MAX_TEXT:,} more characters)"
     value = "".join(_HTML.get(character, character) for character in value.strip())
     value = _SPECIAL.sub(r"\\\1", value)
-    # What would begin a list.
+    # This would begin a list.
     value = re.sub(r"^(\d+)\.", r"\1\\.", value)
-    # Neither a backslash nor an entity stops what is looked for in the rendered text: a space of no width does.
+    # GitHub looks for these in the rendered text. A zero-width space stops it, a backslash or an entity does not.
     return _FOUND_LATER.sub(lambda found: f"{found[0]}\u200b", value)
 
 
 def code(value: str) -> str:
-    """Text from outside as a code span, not inside a table, where a | would end the cell; long texts are cut."""
+    """Return text from outside as a code span. Cut a long text.
+
+    Do not use it in a table, where a | in the text would end the cell.
+    """
     value = clean(value)
     value = value if len(value) <= _MAX_TEXT else f"{value[:_MAX_TEXT]}…"
     fence = "`" * (max((len(run) for run in re.findall(r"`+", value)), default=0) + 1)
@@ -116,7 +126,7 @@ def _not_judged(decision: Decision, room: int) -> str:
 
 
 def _fitted(head: str, items: Sequence[str], separator: str, room: int, more: str) -> str:
-    """As many items as fit into `room` bytes with the sentence about the rest."""
+    """Return as many items as fit into `room` bytes together with a sentence on the rest."""
     if not items:
         return ""
     room -= len(head.encode()) + len(more.encode()) + 40

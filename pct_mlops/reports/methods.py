@@ -1,4 +1,7 @@
-"""Methods side by side over several seeds, and what retraining alone flips: terminal, Markdown, CSV."""
+"""Reports on methods over several seeds, and on the flips of retraining alone.
+
+The formats are terminal, Markdown and CSV.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from rich.text import Text
 from pct_mlops.errors import RegistryError
 from pct_mlops.reports.terminal import clean, metric_text
 
-# Metric -> how its column is called, its unit as in the metric's definition, and digits.
+# Metric -> title of its column, factor for display, and digits.
 COLUMNS = {
     "accuracy": ("accuracy %", 100.0, 2),
     "nfr": ("NFR %", 100.0, 2),
@@ -29,7 +32,11 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class SeedResult:
-    """One training: metric -> value on test (None: undefined), or no metrics and why it failed."""
+    """One training.
+
+    `metrics` maps a metric to its value on test, where None is undefined. For a failed training it is None, and `error`
+    is the reason.
+    """
 
     method: str
     seed: int
@@ -39,7 +46,7 @@ class SeedResult:
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and sample standard deviation (divisor n - 1) over seeds; None where undefined."""
+    """Mean and standard deviation (divisor n - 1) over seeds. Each is None if undefined."""
 
     mean: float | None
     std: float | None
@@ -47,7 +54,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class MethodRow:
-    """A method over its seeds; those that failed take no part in the spreads."""
+    """A method over its seeds. Failed trainings take no part in the spreads."""
 
     method: str
     num_seeds: int
@@ -56,7 +63,7 @@ class MethodRow:
 
 
 def spread(values: Sequence[float | None]) -> Spread:
-    """Over all values: one that is undefined makes the mean undefined, it is not left out in silence."""
+    """Return the spread over all values. One undefined value makes both mean and deviation undefined."""
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return Spread(None, None)
@@ -64,7 +71,7 @@ def spread(values: Sequence[float | None]) -> Spread:
 
 
 def summarise(results: Sequence[SeedResult]) -> list[MethodRow]:
-    """A row for each method, in the order of their first results."""
+    """Return a row for each method, in the order of their first results."""
     rows = []
     for method in dict.fromkeys(result.method for result in results):
         mine = [result for result in results if result.method == method]
@@ -75,7 +82,7 @@ def summarise(results: Sequence[SeedResult]) -> list[MethodRow]:
 
 
 def render_methods(rows: Sequence[MethodRow], title: str, notes: Sequence[str] = ()) -> RenderableType:
-    """The table for a terminal of 80 columns."""
+    """Render the table for a terminal of 80 columns."""
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
     table.add_column("method", overflow="fold")
     for name in ("seeds", *(column[0] for column in COLUMNS.values())):
@@ -87,7 +94,7 @@ def render_methods(rows: Sequence[MethodRow], title: str, notes: Sequence[str] =
 
 
 def methods_markdown(rows: Sequence[MethodRow], title: str, notes: Sequence[str] = ()) -> str:
-    """The same as a Markdown document."""
+    """Return the table as a Markdown document."""
     names = ["method", "seeds", *(column[0] for column in COLUMNS.values())]
     lines = [f"# {_cell(title)}", "", f"| {' | '.join(names)} |", "|---|" + "---:|" * (len(names) - 1)]
     lines += [f"| {_cell(row.method)} | {' | '.join(_cells(row))} |" for row in rows]
@@ -96,7 +103,7 @@ def methods_markdown(rows: Sequence[MethodRow], title: str, notes: Sequence[str]
 
 
 def methods_csv(rows: Sequence[MethodRow]) -> str:
-    """Means and standard deviations as fractions, in full precision; undefined is empty."""
+    """Return means and standard deviations as CSV: fractions in full precision, empty where undefined."""
     header = ["method", "num_seeds", "num_failed", *(f"{key}_{part}" for key in COLUMNS for part in ("mean", "std"))]
     body = [
         [row.method, row.num_seeds, row.num_failed]
@@ -107,7 +114,7 @@ def methods_csv(rows: Sequence[MethodRow]) -> str:
 
 
 def read_methods_csv(text: str) -> list[MethodRow]:
-    """What `methods_csv` wrote; PctError when it is another table."""
+    """Read what `methods_csv` wrote. Raise RegistryError for any other table."""
 
     def read(row: Mapping[str, str], key: str) -> float | None:
         return float(row[key]) if row[key] else None
@@ -124,19 +131,22 @@ def read_methods_csv(text: str) -> list[MethodRow]:
         ]
     except (KeyError, ValueError, TypeError) as error:
         raise RegistryError(
-            "The sweep's table of methods was altered: run the sweep again, it keeps its trainings."
+            "The sweep's table of methods was altered: run the sweep again, which keeps its trainings."
         ) from error
 
 
 def seeds_csv(results: Sequence[SeedResult]) -> str:
-    """Every training, so that anyone can add up the table again."""
+    """Return every training as CSV, so that anyone can compute the table again."""
     header = ["method", "seed", *COLUMNS, "error"]
     body = [[r.method, r.seed, *((r.metrics or {}).get(key) for key in COLUMNS), r.error] for r in results]
     return _csv([header, *body])
 
 
 def render_floor(report: Mapping[str, Any]) -> RenderableType:
-    """NFR of every retraining (columns) with every other as the old model (rows), the baseline first."""
+    """Render the NFR of each retraining (columns) against each old model (rows).
+
+    The first old model is the baseline.
+    """
     seeds = [part["seed"] for part in report["against_baseline"]]
     old_name = report["baseline"].removeprefix("models:/")
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
@@ -151,7 +161,7 @@ def render_floor(report: Mapping[str, Any]) -> RenderableType:
     title = f"NFR of retraining {report['baseline']} with other seeds, {report['num_examples']:,} test examples"
     deviation = metric_text(report["std"], "share")
     note = (
-        f"Between equals, all {len(report['pairs'])} ordered pairs: mean {metric_text(report['mean'], 'share')}, "
+        f"Between retrainings, all {len(report['pairs'])} ordered pairs: mean {metric_text(report['mean'], 'share')}, "
         f"standard deviation {deviation}, at most {metric_text(report['max'], 'share')}. Pairs share models, so they "
         "are not independent."
     )

@@ -1,4 +1,7 @@
-"""Decisions and comparisons for a terminal of 80 columns. Names from outside are shown as text, never as markup."""
+"""Renders decisions and comparisons for a terminal of 80 columns.
+
+Names from outside are shown as text, never as markup.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,13 @@ STYLES = {
     "INCONCLUSIVE": ("?", "yellow"),
     "ERROR": ("!", "red"),
 }
-# A model may have thousands of classes: the worst are shown, the JSON report has all.
+# A model may have thousands of classes. The worst are shown, and the JSON report has all.
 _MAX_ROWS = 20
 _WORST = ("ERROR", "FAIL", "INCONCLUSIVE", "PASS")
 
 
 def render_decision(decision: Decision, comparison: Comparison | None = None) -> RenderableType:
-    """Verdict, what was compared, every check with its sentence (at most 20, worst first)."""
+    """Render the verdict, what was compared, and every check with its sentence (at most 20, the worst first)."""
     mark, style = STYLES[str(decision.verdict)]
     parts: list[RenderableType] = [
         Text.assemble((f"{mark} {decision.verdict}", f"bold {style}"), "  ", clean(decision.sentence))
@@ -49,7 +52,7 @@ def render_decision(decision: Decision, comparison: Comparison | None = None) ->
 
 
 def _remarks(decision: Decision) -> list[RenderableType]:
-    """What took no part in the verdict, or not as it was observed."""
+    """Return lines on what took no part in the verdict, or did so in another way than it was observed."""
     parts: list[RenderableType] = []
     if decision.apart:
         counted = ", ".join(f"{count:,} {mark}" for mark, count in decision.apart.items())
@@ -63,7 +66,7 @@ def _remarks(decision: Decision) -> list[RenderableType]:
 
 
 def render_metrics(comparison: Comparison, confidence: float = 0.95) -> RenderableType:
-    """Every overall metric with its one-sided bounds."""
+    """Render every overall metric with its one-sided bounds."""
     table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
     table.add_column("metric", no_wrap=True)
     for name in ("value", "lower", "upper"):
@@ -79,7 +82,7 @@ def render_metrics(comparison: Comparison, confidence: float = 0.95) -> Renderab
         table.add_row(metric.name, *numbers, Text(said, style="dim"))
     title = f"{comparison.new.title} against {comparison.old.title}, {comparison.counts.total:,} examples"
     level = f"{100 * confidence:.4g}%"
-    note = f"Lower and upper are one-sided bounds, each at {level} confidence; – is undefined or unbounded."
+    note = f"Lower and upper are one-sided bounds, each at {level} confidence. – is undefined or unbounded."
     return Group(Text(clean(title), style="bold"), Padding(table, (1, 0)), Text(note, style="dim"))
 
 
@@ -98,7 +101,7 @@ def _row(check: Check) -> tuple[Text, Text]:
 
 
 def flips_line(counts: FlipCounts) -> str:
-    """The 2x2 in words."""
+    """Return the 2x2 counts as a sentence."""
     return (
         f"{counts.total:,} examples: {counts.negative_flips:,} negative flips, "
         f"{counts.positive_flips:,} positive flips, {counts.both_right:,} both right, {counts.both_wrong:,} both wrong"
@@ -106,12 +109,12 @@ def flips_line(counts: FlipCounts) -> str:
 
 
 def worst_first(checks: Iterable[Check]) -> list[Check]:
-    """Checks in the order in which people need them; alike ones stay in the policy's order."""
+    """Return the checks with the worst verdicts first. Those of one verdict stay in the policy's order."""
     return sorted(checks, key=lambda check: _WORST.index(str(check.verdict)))
 
 
 def metric_text(value: float | None, unit: str) -> str:
-    """A metric as people read it; `unit` as in the metric's definition, – where undefined."""
+    """Format a metric by its `unit`, as in the metric's definition. None becomes –."""
     if value is None:
         return "–"
     if unit == "signed share":
@@ -120,5 +123,8 @@ def metric_text(value: float | None, unit: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Names may hold escape sequences that would repaint a terminal: unprintable characters are shown as �."""
+    """Replace unprintable characters by �.
+
+    Names may hold escape sequences that would repaint a terminal.
+    """
     return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -1,13 +1,13 @@
-"""Property tests for losses, data sets and architectures of your own: the ones that the built-in parts pass.
+"""Property tests for your own losses, data sets and architectures: the same that the built-in parts pass.
 
-Each check raises AssertionError with a sentence. In a test of yours:
+A check that fails raises AssertionError with a sentence that says why. In a test of yours:
 
     from pct_mlops.testing import check_distance
 
     def test_my_distance():
         check_distance(MyDistance(margin=0.5))
 
-`parametrize_with_checks` makes one pytest case of every check, so that a report names what failed.
+`parametrize_with_checks` makes one pytest case of every check, so that a report names each check that failed.
 """
 
 from pct_mlops.testing.architectures import ARCHITECTURE_CHECKS, check_architecture

@@ -1,4 +1,4 @@
-"""What must hold of every architecture, whatever it computes."""
+"""Checks of the properties that every architecture must have."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def check_architecture(
     """Check an architecture, by its name or as the function that builds it.
 
     Args:
-        builder: A name that `pct list models` shows, or a function of the Architecture that returns the network without
-            its last layer: a Body, or a module with `num_features`.
+        builder: A name that `pct list models` shows, or a function that takes the Architecture and returns the network
+            without its last layer, as a Body or as a module with `num_features`.
         image_shape: (C, H, W) of the images that it is made for.
         num_classes: Width of the logits.
-        kwargs: What a recipe would give in model.kwargs.
+        kwargs: The arguments that a recipe would give in model.kwargs.
 
     Raises:
         AssertionError: With a sentence that says which property does not hold.
@@ -50,7 +50,7 @@ def check_architecture(
 def as_build(
     builder: str | Builder, image_shape: tuple[int, int, int], num_classes: int, kwargs: dict[str, Any]
 ) -> Build:
-    """What builds the classifier, always with the same weights."""
+    """Return a function that builds the classifier, always with the same weights."""
     record = Architecture(
         name=builder if isinstance(builder, str) else title(builder),
         kwargs=kwargs,
@@ -76,7 +76,7 @@ def _images(model: Classifier, num: int = 4) -> Tensor:
 
 
 def _used(build: Build) -> Classifier:
-    """A model in evaluation whose BatchNorm has seen a few batches."""
+    """Build a model in evaluation mode whose BatchNorm has seen a few batches."""
     model = build().train()
     with torch.no_grad():
         for _ in range(2):
@@ -85,7 +85,7 @@ def _used(build: Build) -> Classifier:
 
 
 def check_shapes_of_outputs(build: Build) -> None:
-    """Logits [N, C] and features [N, D], finite, in training and in evaluation."""
+    """Check that logits [N, C] and features [N, D] are finite, in training and in evaluation."""
     model = build()
     wanted = (4, model.architecture.num_classes), (4, model.num_features)
     for mode in (True, False):
@@ -98,7 +98,7 @@ def check_shapes_of_outputs(build: Build) -> None:
 
 
 def check_building_is_repeatable(build: Build) -> None:
-    """After the same seed the same weights: draw them from torch's generator alone."""
+    """Check that the same seed gives the same weights, as it does when torch's generator alone draws them."""
     one, two = build().state_dict(), build().state_dict()
     require(list(one) == list(two), "Built twice, an architecture must have the same weights by name, in one order.")
     for key, value in one.items():
@@ -106,7 +106,10 @@ def check_building_is_repeatable(build: Build) -> None:
 
 
 def check_gradients_reach_all(build: Build) -> None:
-    """Every parameter takes part: one that does not makes data-parallel training fail."""
+    """Check that every parameter takes part.
+
+    One that does not makes data-parallel training fail.
+    """
     model = build().train()
     output = model(_images(model))
     target = torch.arange(4) % model.architecture.num_classes
@@ -117,7 +120,7 @@ def check_gradients_reach_all(build: Build) -> None:
 
 
 def check_evaluation_is_steady(build: Build) -> None:
-    """In evaluation an image's logits depend on nothing but the image, and nothing changes by looking."""
+    """Check that in evaluation the logits depend on the image alone, and that evaluation changes no weights."""
     model = _used(build)
     images = _images(model)
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -133,7 +136,7 @@ def check_evaluation_is_steady(build: Build) -> None:
 
 
 def check_weights_survive_disk(build: Build) -> None:
-    """Record and safetensors hold all there is: the rebuilt model gives the same logits."""
+    """Check that a model gives the same logits after it was rebuilt from its record and safetensors."""
     from safetensors.torch import load, save
 
     from pct_mlops.models import load_weights_into
@@ -156,7 +159,7 @@ def check_weights_survive_disk(build: Build) -> None:
 
 
 def check_export(build: Build) -> None:
-    """It becomes the graph that is served: torch.export, any number of images, the same logits."""
+    """Check that torch.export can make the served graph, for any number of images and with the same logits."""
     model = _used(build)
     images = _images(model, 5)
     batch = torch.export.Dim("batch")

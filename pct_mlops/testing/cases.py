@@ -1,4 +1,4 @@
-"""Every check as a pytest case of its own."""
+"""Makes every check a pytest case of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pct_mlops.testing.outputs import title
 
 
 def parametrize_with_checks(parts: Iterable[Distance | Focus | str]) -> Callable[..., Any]:
-    """Decorate a test of `part` and `check` so that it runs every check on every part; needs pytest.
+    """Decorate a test of `part` and `check` so that it runs every check on every part. Needs pytest.
 
     Args:
         parts: Distances and focuses, as instances, and data sets by their names.

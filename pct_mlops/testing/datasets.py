@@ -1,4 +1,4 @@
-"""What must hold of every data set, whatever it holds."""
+"""Checks of the properties that every data set must have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pct_mlops.config import DataConfig
 from pct_mlops.data import DATASETS, ArrayData, Splits
 from pct_mlops.testing.outputs import require, title
 
-SHOWN = 4  # images of each split that are looked at: decoding files takes time
+SHOWN = 4  # images of each split that are checked: decoding files takes time
 Load = Callable[[DataConfig, int], "Splits | ArrayData"]
 Loaded = Callable[..., Splits]
 
@@ -20,7 +20,7 @@ def check_dataset(load: str | Load, config: DataConfig | None = None) -> None:
 
     Args:
         load: A name that `pct list datasets` shows, or a function of (config, seed) that returns Splits or ArrayData.
-        config: Where its data lie and how they are split; the defaults when left out.
+        config: Says where its data are and how they are split. The defaults count when it is left out.
 
     Raises:
         AssertionError: With a sentence that says which property does not hold.
@@ -34,7 +34,10 @@ def check_dataset(load: str | Load, config: DataConfig | None = None) -> None:
 
 
 def as_loader(load: str | Load, config: DataConfig) -> Loaded:
-    """What reads the splits with a seed and changes of the configuration; each combination is read once."""
+    """Return a function that reads the splits with a seed and changes of the configuration.
+
+    It reads each combination once.
+    """
     known: dict[tuple[object, ...], Splits] = {}
     name = load if isinstance(load, str) else config.name
 
@@ -53,7 +56,7 @@ def as_loader(load: str | Load, config: DataConfig) -> Loaded:
 
 
 def check_splits_hold_together(read: Loaded) -> None:
-    """Names, labels, ids, pixels and statistics of the three splits."""
+    """Check names, labels, pixels and statistics of the three splits."""
     splits = read()
     channels = splits.image_shape[0]
     require(
@@ -79,7 +82,7 @@ def check_splits_hold_together(read: Loaded) -> None:
 
 
 def check_ids_are_unique(read: Loaded) -> None:
-    """Every example has an id of its own, and is in one split."""
+    """Check that every example has its own id and is in one split only."""
     splits = read()
     seen: dict[str, str] = {}
     for split in (splits.train, splits.val, splits.test):
@@ -93,7 +96,7 @@ def check_ids_are_unique(read: Loaded) -> None:
 
 
 def check_reading_is_repeatable(read: Loaded) -> None:
-    """The same seed gives the same examples in the same order."""
+    """Check that the same seed gives the same examples in the same order."""
     one, two = read(), read(again=True)
     for name in ("train", "val", "test"):
         first, second = getattr(one, name), getattr(two, name)
@@ -107,7 +110,10 @@ def check_reading_is_repeatable(read: Loaded) -> None:
 
 
 def check_test_is_fixed(read: Loaded) -> None:
-    """Test and its order are the same for every seed and fraction: versions are compared on it."""
+    """Check that the test split and its order are the same for every seed and fraction.
+
+    Versions are compared on it.
+    """
     one = read()
     for other in (read(1), read(0, val_fraction=0.3), read(0, train_fraction=0.5)):
         require(
@@ -118,7 +124,10 @@ def check_test_is_fixed(read: Loaded) -> None:
 
 
 def check_ids_keep_their_meaning(read: Loaded) -> None:
-    """An id means the same label and image for every seed: pins and reviews outlive a training."""
+    """Check that an id means the same label and image for every seed.
+
+    Pinned examples and reviews refer to ids of earlier trainings.
+    """
     labels: dict[str, int] = {}
     images: dict[str, bytes] = {}
     for splits in (read(), read(1)):

@@ -1,4 +1,4 @@
-"""What must hold of every distance, whatever it computes."""
+"""Checks of the properties that every distance must have."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ FINITE = "must be finite: look for a division, logarithm or square root of zero,
 
 
 def check_distance(distance: Distance | Callable[[], Distance]) -> None:
-    """Check a distance, or what gives one when it is called without arguments, such as its class.
+    """Check a distance, or a class or function that gives one when it is called without arguments.
 
     Args:
-        distance: An instance of `pct_mlops.losses.Distance`, not bound: the checks bind it to random models.
+        distance: An instance of `pct_mlops.losses.Distance` that is not bound: the checks bind it to random models.
 
     Raises:
         AssertionError: With a sentence that says which property does not hold.
@@ -47,7 +47,10 @@ def check_distance(distance: Distance | Callable[[], Distance]) -> None:
 
 
 def as_distance(distance: object) -> Distance:
-    """The instance itself, or the one that a factory gives."""
+    """Return the instance itself, or the one that a factory gives.
+
+    Raise AssertionError when it is no distance.
+    """
     made = made_by(distance)
     require(
         isinstance(made, Distance),
@@ -57,10 +60,10 @@ def as_distance(distance: object) -> Distance:
 
 
 def check_one_finite_number_per_sample(distance: Distance) -> None:
-    """Float32 [N], finite, not negative, and not zero everywhere for two different models."""
+    """Check that values are float32 [N], finite, not negative, and not all zero for two different models."""
     new, old, target = make()
     value = bound(distance, new, old)(new, old, target)
-    require(value.shape == (12,), f"The distance must be one number per sample, [12], and it is {list(value.shape)}.")
+    require(value.shape == (12,), f"The distance must be one number per example, [12], and it is {list(value.shape)}.")
     require(value.dtype == torch.float32, f"The distance must be float32, and it is {value.dtype}.")
     require(value.isfinite().all(), f"The distance {FINITE}.")
     require((value >= -1e-5).all(), "The distance must not be negative.")
@@ -68,7 +71,7 @@ def check_one_finite_number_per_sample(distance: Distance) -> None:
 
 
 def check_equal_models(distance: Distance) -> None:
-    """Value and gradient of a model to itself: finite, and zero where the distance says so."""
+    """Check value and gradient of a model to itself: finite, and zero where `zero_at_equality` says so."""
     new, _, target = make()
     value = bound(distance, new, new)(new, new, target)
     found = gradients(value, new)
@@ -82,7 +85,7 @@ def check_equal_models(distance: Distance) -> None:
 
 
 def check_permutation(distance: Distance) -> None:
-    """Who else is in which place of the batch does not matter."""
+    """Check that the order of the batch does not matter."""
     new, old, target = make()
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
     ready = bound(distance, new, old)
@@ -92,14 +95,14 @@ def check_permutation(distance: Distance) -> None:
 
 
 def check_repeatable(distance: Distance) -> None:
-    """The same batch gives the same values."""
+    """Check that the same batch gives the same values."""
     new, old, target = make()
     ready = bound(distance, new, old)
-    same(ready(new, old, target), ready(new, old, target), "Called twice, the distance must say the same")
+    same(ready(new, old, target), ready(new, old, target), "Called twice, the distance must give the same values")
 
 
 def check_gradient_reaches_new_alone(distance: Distance) -> None:
-    """Some gradient to the new model, finite; none to the old one."""
+    """Check that a finite gradient reaches the new model, and none the old one."""
     new, old, target = make()
     value = bound(distance, new, old)(new, old, target)
     require(value.requires_grad, "The distance must be differentiable by the new model's outputs.")
@@ -110,7 +113,7 @@ def check_gradient_reaches_new_alone(distance: Distance) -> None:
 
 
 def check_gradient_is_the_slope(distance: Distance) -> None:
-    """The gradient agrees with differences of the value along random directions, up to rounding and kinks."""
+    """Check the gradient against differences of the value along a random direction, up to rounding."""
     new, old, target = make()
     ready = bound(distance, new, old)
     value = ready(new, old, target)
@@ -125,7 +128,7 @@ def check_gradient_is_the_slope(distance: Distance) -> None:
         logits, features = (part.detach() + step * d for part, d in zip(parts(new), directions, strict=True))
         return float(ready(ModelOutput(logits, features), old, target).double().sum().detach())
 
-    # A step that is small for one distance drowns in the rounding of another.
+    # One step does not suit all distances: what is small for one is lost in the rounding of another.
     measured = [(along(step) - along(-step)) / (2 * step) for step in (1e-2, 1e-3, 1e-4)]
     near = min(measured, key=lambda value: abs(value - slope))
     require(
@@ -136,7 +139,7 @@ def check_gradient_is_the_slope(distance: Distance) -> None:
 
 
 def check_half_precision(distance: Distance) -> None:
-    """Half precision outputs, under autocast, give what the same numbers give in float32."""
+    """Check that outputs in half precision, under autocast, give what the same numbers give in float32."""
     for dtype in (torch.float16, torch.bfloat16):
         new, old, target = make()
         new, old = cast(new, dtype), cast(old, dtype)
@@ -149,7 +152,7 @@ def check_half_precision(distance: Distance) -> None:
 
 
 def check_extreme_outputs(distance: Distance) -> None:
-    """Logits of 3,000 and features of 20,000, whose squares overflow float16, give finite values and gradients."""
+    """Check that logits of 3,000 and features of 20,000, whose squares overflow float16, give finite results."""
     new, old, target = make()
     one, other = parts(new)
     new = ModelOutput((one.sign() * 3e3).half(), (other.sign() * 2e4).half())
@@ -157,32 +160,35 @@ def check_extreme_outputs(distance: Distance) -> None:
     old = ModelOutput((one.sign() * -3e3).half(), (other.sign() * -2e4).half())
     ready = bound(distance, new, old)
     require(ready(new, old, target).isfinite().all(), f"The distance of large outputs {FINITE}.")
-    # Gradients by the same numbers in float32: a slope of 10^10 is right there, and infinite in float16.
+    # Gradients are taken in float32: a slope of 10^10 is right there, and infinite in float16.
     new = cast(new, torch.float32)
     found = gradients(ready(new, old, target), new)
     require(all(gradient.isfinite().all() for gradient in found), f"The gradient at large outputs {FINITE}.")
 
 
 def check_smallest_batch(distance: Distance) -> None:
-    """One sample of two classes; a distance that refuses two classes when it is bound is let go."""
+    """Check a batch of one example of two classes.
+
+    A distance that refuses two classes when it is bound passes.
+    """
     new, old, target = make(1, 2)
     try:
         ready = bound(distance, new, old)
     except PctError:
         return
     value = ready(new, old, target)
-    require(value.shape == (1,) and value.isfinite().all(), "One sample of two classes must give one finite number.")
+    require(value.shape == (1,) and value.isfinite().all(), "One example of two classes must give one finite number.")
 
 
 def check_unequal_shapes(distance: Distance) -> None:
-    """ValueError, never a silent broadcast."""
+    """Check that unequal shapes raise ValueError, and never broadcast silently."""
     for what, spoil in WRONG_SHAPES.items():
         with refused(ValueError, f"Unequal shapes must raise ValueError, and {what} did not."):
             bound(distance)(*spoil(*make()))
 
 
 def check_missing_parts(distance: Distance) -> None:
-    """What it says that it needs, it asks for; what it does not need may be absent."""
+    """Check that it refuses to work without a part that it needs, and works without the others."""
     new, old, target = make()
     ready = bound(distance, new, old)
     if distance.needs_teacher:
@@ -196,7 +202,7 @@ def check_missing_parts(distance: Distance) -> None:
             value = ready(bare_new, bare_old, target)
         except Exception as error:
             raise AssertionError(f"It must do without features, or set needs_features to True: {error}") from error
-        require(value.shape == (12,), "Without features it must be one number per sample.")
+        require(value.shape == (12,), "Without features it must be one number per example.")
         return
     for pair in ((new, bare_old), (bare_new, old)):
         with refused(PctError, "Missing features must raise PctError."):
@@ -206,33 +212,33 @@ def check_missing_parts(distance: Distance) -> None:
 
 
 def check_samples_that_take_no_part(distance: Distance) -> None:
-    """With target -1: value and gradient 0, and to everybody else as if it were not in the batch."""
+    """Check that an example of target -1 has value and gradient 0, and does not change other examples."""
     new, old, target = make()
     out = torch.arange(12) % 3 == 1
     ready = bound(distance, new, old)
     value = ready(new, old, target.masked_fill(out, -1))
-    require(value[out].count_nonzero() == 0, "A sample of target -1 must have the value 0.")
+    require(value[out].count_nonzero() == 0, "An example of target -1 must have the value 0.")
     kept = (~out).nonzero()[:, 0]
     alone = ready(take(new, kept), take(old, kept), target[kept])
-    sentence = "A sample of target -1 must not change the others: compare with samples of target >= 0 only"
+    sentence = "An example of target -1 must not change the others: compare with examples of target >= 0 only"
     same(value[kept], alone, sentence, rtol=1e-5, atol=1e-5)
     for gradient in gradients(value, new):
-        require(gradient.isfinite().all(), f"The gradient beside samples of target -1 {FINITE}.")
-        require(gradient[out].count_nonzero() == 0, "A sample of target -1 must have gradient 0.")
+        require(gradient.isfinite().all(), f"The gradient beside examples of target -1 {FINITE}.")
+        require(gradient[out].count_nonzero() == 0, "An example of target -1 must have gradient 0.")
 
 
 def check_nobody_takes_part(distance: Distance) -> None:
-    """All targets -1: zeros, with gradients that are never NaN, on the way neither."""
+    """Check that a batch of targets -1 gives zeros, and that no NaN arises in its gradient, not even on the way."""
     new, old, _ = make()
     nobody: Tensor = torch.full((12,), -1)
-    # Who looks for the origin of a NaN with anomaly detection should not be sent here.
+    # A user who searches for a NaN with anomaly detection should not be led here.
     with torch.autograd.set_detect_anomaly(True):
         value = bound(distance, new, old)(new, old, nobody)
         try:
             found = gradients(value, new)
         except RuntimeError as error:
-            raise AssertionError(f"The gradient of a batch without any sample {FINITE}: {error}") from error
-    require(value.tolist() == [0.0] * 12, "A batch in which nobody takes part must give zeros.")
+            raise AssertionError(f"The gradient of a batch in which no example takes part {FINITE}: {error}") from error
+    require(value.tolist() == [0.0] * 12, "A batch in which no example takes part must give zeros.")
     require(all(gradient.count_nonzero() == 0 for gradient in found), "Its gradient must be 0.")
 
 

@@ -1,4 +1,4 @@
-"""What must hold of every focus, whatever it weighs by."""
+"""Checks of the properties that every focus must have."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pct_mlops.testing.outputs import WRONG_SHAPES, cast, made_by, make, refused
 
 
 def check_focus(focus: Focus | Callable[[], Focus]) -> None:
-    """Check a focus, or what gives one when it is called without arguments, such as its class.
+    """Check a focus, or a class or function that gives one when it is called without arguments.
 
     Args:
-        focus: An instance of `pct_mlops.losses.Focus`. One that declares `needs_index` must know rows 0 to 11.
+        focus: An instance of `pct_mlops.losses.Focus`. One that declares `needs_index` must have rows 0 to 11.
 
     Raises:
         AssertionError: With a sentence that says which property does not hold.
@@ -32,7 +32,10 @@ def check_focus(focus: Focus | Callable[[], Focus]) -> None:
 
 
 def as_focus(focus: object) -> Focus:
-    """The instance itself, or the one that a factory gives."""
+    """Return the instance itself, or the one that a factory gives.
+
+    Raise AssertionError when it is no focus.
+    """
     made = made_by(focus)
     require(
         isinstance(made, Focus),
@@ -44,24 +47,27 @@ def as_focus(focus: object) -> Focus:
 def weigh(
     focus: Focus, new: ModelOutput, old: ModelOutput | None, target: Tensor, index: Tensor | None = None
 ) -> Tensor:
-    """The weights, with the rows 0, 1, ... as index where the focus asks for one."""
+    """Return the weights. The index is 0, 1, ... where the focus needs one and none is given."""
     if not focus.needs_index:
         return focus(new, old, target)
     return focus(new, old, target, torch.arange(len(target)) if index is None else index)
 
 
 def check_one_weight_per_sample(focus: Focus) -> None:
-    """Float32 [N], finite, >= 0, without gradient, also of half precision outputs."""
+    """Check that half precision outputs give weights float32 [N] that are finite, >= 0 and without gradient."""
     new, old, target = make()
     weights = weigh(focus, cast(new, torch.float16), cast(old, torch.bfloat16), target)
-    require(weights.shape == (12,), f"A focus must give one weight per sample, [12], not {list(weights.shape)}.")
+    require(weights.shape == (12,), f"A focus must give one weight per example, [12], not {list(weights.shape)}.")
     require(weights.dtype == torch.float32, f"A focus must give float32, not {weights.dtype}.")
     require(weights.isfinite().all() and (weights >= 0).all(), "A focus must give finite weights >= 0.")
     require(not weights.requires_grad, "A focus must give no gradient: do not override __call__.")
 
 
 def check_weights_follow_the_batch(focus: Focus) -> None:
-    """A permuted batch gives permuted weights; of one that depends on other samples, each class keeps its own."""
+    """Check that a permuted batch gives permuted weights.
+
+    A focus with `across_samples` must only leave each class the weights that it has.
+    """
     new, old, target = make()
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
     moved = weigh(focus, take(new, order), take(old, order), target[order], order)
@@ -75,20 +81,24 @@ def check_weights_follow_the_batch(focus: Focus) -> None:
 
 
 def check_weights_are_repeatable(focus: Focus) -> None:
-    """The same batch has the same weights, in a resumed run too."""
+    """Check that the same batch gives the same weights, as a resumed run needs."""
     new, old, target = make()
-    same(weigh(focus, new, old, target), weigh(focus, new, old, target), "Called twice, a focus must say the same")
+    same(
+        weigh(focus, new, old, target),
+        weigh(focus, new, old, target),
+        "Called twice, a focus must give the same weights",
+    )
 
 
 def check_focus_refuses_unequal_shapes(focus: Focus) -> None:
-    """ValueError, never a silent broadcast."""
+    """Check that unequal shapes raise ValueError, and never broadcast silently."""
     for what, spoil in WRONG_SHAPES.items():
         with refused(ValueError, f"Unequal shapes must raise ValueError, and {what} did not."):
             weigh(focus, *spoil(*make()), index=torch.arange(12))
 
 
 def check_focus_without_teacher(focus: Focus) -> None:
-    """It asks for an old model where it says that it needs one, and does without otherwise."""
+    """Check that it refuses to work without an old model if it needs one, and works without otherwise."""
     new, _, target = make()
     if focus.needs_teacher:
         with refused(PctError, "A missing old model must raise PctError, or set needs_teacher to False."):

@@ -1,4 +1,4 @@
-"""Random outputs of two models, and how a distance is bound to them: what the checks of losses are made on."""
+"""Makes random outputs of two models for the checks of losses, and helps these checks to compare and to fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pct_mlops.models import ModelOutput
 Bindable = TypeVar("Bindable", Distance, Objective)
 Outputs = tuple[ModelOutput, ModelOutput, Tensor]
 
-# What neither a distance nor a focus may accept: (new, old, target) -> the same, spoilt.
+# Inputs that neither a distance nor a focus may accept, each as a function that spoils (new, old, target).
 WRONG_SHAPES: dict[str, Callable[[ModelOutput, ModelOutput, Tensor], tuple[ModelOutput, ModelOutput, Tensor]]] = {
     "other classes": lambda new, old, y: (new, old._replace(logits=old.logits[:, :-1]), y),
     "one class, which broadcasts": lambda new, old, y: (new, old._replace(logits=old.logits[:, :1]), y),
@@ -34,9 +34,9 @@ WRONG_SHAPES: dict[str, Callable[[ModelOutput, ModelOutput, Tensor], tuple[Model
 def make(
     num_samples: int = 12, num_classes: int = 7, num_features: int = 5, *, seed: int = 0, scale: float = 2.0
 ) -> Outputs:
-    """(new, old, target): two models that agree in part, of more than chance accuracy; both could take gradients.
+    """Return (new, old, target) for two models that agree in part and are better than chance.
 
-    Logits [N, C], features [N, D], targets int64 [N].
+    Logits are [N, C], features [N, D], targets int64 [N]. The outputs of both models require gradients.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -57,7 +57,10 @@ def make(
 
 
 def bound(thing: Bindable, new: ModelOutput | None = None, old: ModelOutput | None = None) -> Bindable:
-    """The distance or objective, bound to two models that give such outputs; always to the same random modules."""
+    """Bind a distance or objective to two models that give such outputs.
+
+    Its random modules are the same in every call.
+    """
     new, old = new or make()[0], old or make()[1]
     widths = [parts(output)[1].shape[1] for output in (new, old)]
     with torch.random.fork_rng(devices=[]):
@@ -67,25 +70,28 @@ def bound(thing: Bindable, new: ModelOutput | None = None, old: ModelOutput | No
 
 
 def parts(output: ModelOutput) -> tuple[Tensor, Tensor]:
-    """Logits and features, both there."""
+    """Return logits and features of an output that has both."""
     assert output.features is not None
     return output.logits, output.features
 
 
 def take(output: ModelOutput, rows: Tensor) -> ModelOutput:
-    """Some rows of an output, int64 [n]."""
+    """Return the rows int64 [n] of an output."""
     logits, features = parts(output)
     return output._replace(logits=logits[rows], features=features[rows])
 
 
 def cast(output: ModelOutput, dtype: torch.dtype) -> ModelOutput:
-    """The output in another precision."""
+    """Convert an output to another precision."""
     logits, features = parts(output)
     return output._replace(logits=logits.to(dtype), features=features.to(dtype))
 
 
 def gradients(value: Tensor, output: ModelOutput) -> list[Tensor]:
-    """Those of the sum of `value` by logits and features, as far as they take part; empty where nothing does."""
+    """Return the gradients of the sum of `value` by logits and features.
+
+    A part on which the value does not depend has none, so that the list may be shorter or empty.
+    """
     if not value.requires_grad:
         return []
     found = torch.autograd.grad(value.sum(), parts(output), allow_unused=True)
@@ -93,13 +99,16 @@ def gradients(value: Tensor, output: ModelOutput) -> list[Tensor]:
 
 
 def require(condition: object, sentence: str) -> None:
-    """AssertionError with the sentence unless the condition holds; -O does not switch it off."""
+    """Raise AssertionError with the sentence unless the condition holds.
+
+    Python's option -O does not switch it off.
+    """
     if not bool(condition):
         raise AssertionError(sentence)
 
 
 def same(one: Tensor, other: Tensor, sentence: str, *, rtol: float = 0.0, atol: float = 0.0) -> None:
-    """AssertionError with the sentence, and how far they are apart, unless both are equal within the tolerances."""
+    """Raise AssertionError with the sentence and the largest difference unless both are equal within the tolerances."""
     shapes = one.shape == other.shape
     if not shapes or not torch.allclose(one, other, rtol=rtol, atol=atol):
         apart = f"they differ by {float((one - other).abs().max()):.3g}" if shapes else "their shapes differ"
@@ -108,7 +117,7 @@ def same(one: Tensor, other: Tensor, sentence: str, *, rtol: float = 0.0, atol: 
 
 @contextmanager
 def refused(errors: type[Exception] | tuple[type[Exception], ...], sentence: str) -> Iterator[None]:
-    """AssertionError with the sentence unless one of these errors is raised inside."""
+    """Raise AssertionError with the sentence unless one of these errors is raised inside."""
     try:
         yield
     except errors:
@@ -119,10 +128,10 @@ def refused(errors: type[Exception] | tuple[type[Exception], ...], sentence: str
 
 
 def made_by(part: Any) -> Any:
-    """The part itself, or what a class or function gives that is called without arguments."""
+    """Return the part itself, or the result when it is a class or function, called without arguments."""
     return part() if isinstance(part, type | partial) or inspect.isroutine(part) else part
 
 
 def title(part: Any) -> str:
-    """How a sentence calls what is checked."""
+    """Return the name that sentences give to the part that is checked."""
     return str(getattr(part, "__qualname__", None) or type(part).__qualname__)

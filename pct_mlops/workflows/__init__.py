@@ -1,1 +1,1 @@
-"""The only place where the parts meet; torch and mlflow are imported by the jobs that need them."""
+"""Brings all parts together, and is the only place that does. Jobs import torch and mlflow only when they need them."""

@@ -1,4 +1,4 @@
-"""The whole story on Fashion-MNIST, told with the commands that a user would type."""
+"""Tells the whole story on Fashion-MNIST, with the commands that a user would type."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOSSES = ("none", "cna", "ldi")
 
 @dataclass
 class Stage:
-    """Where the story plays: a checkout, a registry in a folder, and `show`, which prints text or a rich renderable."""
+    """Setting of the story: a checkout, a registry in a folder, and `show`, which prints text or a rich renderable."""
 
     root: Path
     folder: Path
@@ -40,7 +40,7 @@ class Stage:
     show: Callable[[Any], None]
 
     def train(self, **parameters: str) -> None:
-        """Run `mlflow run . --env-manager local -P name=value ...` in the checkout; PctError when it fails."""
+        """Run `mlflow run . --env-manager local -P name=value ...` in the checkout. Raise PctError when it fails."""
         if self.overrides:
             parameters["set"] = shlex.join(self.overrides)
         words = [word for key, value in parameters.items() for word in ("-P", f"{key}={value}")]
@@ -53,37 +53,37 @@ class Stage:
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_LOGGING_LEVEL": "WARNING",
             "GIT_PYTHON_REFRESH": "quiet",
-            # The project's command is `python -m pct_mlops`: this Python, whatever the shell finds first.
+            # The project's command is `python -m pct_mlops`. Make it this Python, whatever the shell finds first.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         }
         done = subprocess.run([sys.executable, "-m", "mlflow", *command], cwd=self.root, env=environment, check=False)
         if done.returncode:
             raise TrainingError(
-                "This training did not finish: why stands above. What was registered before is kept, "
-                "and the same command goes on from there."
+                "This training did not finish, for the reason printed above: run the same command again. "
+                "It goes on from what is registered already."
             )
 
     @property
     def policy_file(self) -> str:
-        """As it is typed in the current folder."""
+        """Path of the policy, as it is typed in the current folder."""
         return os.path.relpath(self.root / PROJECT / "policy.yaml")
 
     @property
     def experiment(self) -> str:
-        """Named like the registered model."""
+        """Name of the experiment, which is that of the registered model."""
         return self.recipe("recipe").model_name
 
     def recipe(self, name: str) -> Recipe:
-        """A recipe of the project, as the trainings will read it."""
+        """Read a recipe of the project, as the trainings will read it."""
         return Recipe.read(_recipe_file(self.root, name), self.overrides)
 
 
 def tell(folder: str, show: Callable[[Any], None], overrides: Sequence[str] = ()) -> None:
-    """Baseline, candidates, verdicts, promotion; where production exists already, from the candidates on."""
+    """Tell the story: baseline, candidates, verdicts, promotion. Begin with the candidates where production exists."""
     from pct_mlops.registry import PRODUCTION, Registry, make_experiment
 
     start, source, place = time.monotonic(), _source(), Path(os.path.realpath(folder))
-    # What is wrong with the overrides is said before anything is made.
+    # Check the overrides before anything is made.
     _, recipe = (Recipe.read(_recipe_file(source, part), overrides) for part in ("baseline", "recipe"))
     name = recipe.model_name
     try:
@@ -117,7 +117,7 @@ def _recipe_file(root: Path, name: str) -> Path:
 
 
 def _source() -> Path:
-    """Where the demo's recipes lie below `projects`: the checkout, or the package once it is installed."""
+    """Return the folder whose `projects` holds the demo's recipes: the checkout, or the installed package."""
     package = Path(__file__).resolve().parents[1]
     for root in (package.parent, package):
         if any((root / place).is_file() for place in ("MLproject", "projects/MLproject")):
@@ -126,7 +126,7 @@ def _source() -> Path:
 
 
 def _copied(source: Path, target: Path, show: Callable[[Any], None]) -> Path:
-    """The project and its recipes in a folder of the user's own; what was changed there since stays."""
+    """Copy the project and its recipes to a folder of the user's own. Keep files that are there already."""
     (target / PROJECT).mkdir(parents=True, exist_ok=True)
     files = [(source / "projects" / "MLproject", target / "MLproject")]
     files += [(path, target / PROJECT / path.name) for path in sorted((source / PROJECT).glob("*.yaml"))]
@@ -153,7 +153,7 @@ def _candidate(stage: Stage, policy: Policy, loss: str) -> Outcome:
 
 
 def _gate(stage: Stage, policy: Policy, candidate: str, *, promote: bool = False, reason: str = "") -> Outcome:
-    """What `pct gate` does and prints."""
+    """Do and print what `pct gate` does."""
     words = ["pct", "gate", candidate, "--policy", stage.policy_file, *(["--promote"] if promote else [])]
     stage.show(_command(words))
     uri = stage.registry.tracking_uri
@@ -169,7 +169,7 @@ def _promote_best(stage: Stage, policy: Policy, outcomes: dict[str, Outcome]) ->
     if not passed:
         stage.show("None of them passed: production stays as it is.")
         return
-    # Chosen on val: test has judged each of them, and choosing on it as well would flatter the winner.
+    # Choose on val. Test has judged each of them, and choosing on it as well would flatter the winner.
     best = min(passed, key=lambda loss: _nfr_on_val(stage, passed[loss]))
     stage.show(f"Of those that passed, loss={best} has the lowest NFR on val: it goes into production.")
     _gate(stage, policy, passed[best].candidate, promote=True, reason=f"demo: loss={best}")

@@ -1,4 +1,4 @@
-"""Start the explorer: the process becomes it, so that a signal meant for one reaches the other."""
+"""Starts the explorer. This process becomes it, so that a signal for one reaches the other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def start(
     read_only: bool = False,
     reading: Mapping[str, str | None] | None = None,
 ) -> NoReturn:
-    """Check what was typed, then become the app. Nobody is left in between who would have to pass a SIGTERM on."""
+    """Check what was typed, then become the app. No process is left in between that would have to pass a SIGTERM on."""
     if bool(old) != bool(new):
         raise ConfigError("Give OLD and NEW, or neither: one table alone has no flips.")
     if policy:
@@ -45,12 +45,12 @@ def start(
         if is_file(reference):
             tables.append(open_table(reference, options))
         elif "@" not in reference and "/" not in reference:
-            # What a version's name must hold; the app asks the registry whether there is one.
+            # The reference of a version holds one of these. The app asks the registry whether the version exists.
             raise no_source(reference)
     if texts:
         _check_texts(texts, options, tables)
     del tables  # some lie in temporary files, and nothing is tidied up behind execv
-    # By its path: `python -m` would look for it in the current folder first.
+    # Start it by its path: `python -m` would look for it in the current folder first.
     program = Path(__file__).resolve().parents[1] / "explorer" / "__main__.py"
     command = [sys.executable, str(program), *(word for word in (old, new) if word)]
     given = {

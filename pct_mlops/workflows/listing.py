@@ -1,4 +1,4 @@
-"""Names of a kind with one line each, from the catalogs that build them."""
+"""Lists the names of a kind with one line each, from the catalogs that build them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ KINDS = ("losses", "models", "datasets", "metrics", "distances", "focuses")
 
 
 def list_names(kind: str) -> list[tuple[str, str]]:
-    """(name, summary) of every one of KINDS; what installed distributions bring comes after what is built in.
+    """Return (name, summary) of everything of one of KINDS. Plugins come after what is built in.
 
-    A part of theirs that cannot be used is there too, and its summary says why.
+    A plugin that cannot be used is listed too, and its summary says why.
     """
     if kind == "losses":
         from pct_mlops.losses import DISTANCES, PRESETS

@@ -1,8 +1,12 @@
-"""Judge every new version: MLflow's webhook on model_version.created starts gate.sh; standard library only.
+"""Judges every new version: MLflow's webhook on model_version.created starts gate.sh.
 
-Environment: PCT_WEBHOOK_SECRET (as registered with the webhook), PCT_WEBHOOK_MODELS (models to judge, with commas:
-`shoes-candidates=shoes` judges versions of the first for production of the second), PCT_WEBHOOK_LISTEN (default
-127.0.0.1:8710, behind a proxy that speaks TLS), and whatever gate.sh takes. Reports go to PCT_REPORTS/NAME/VERSION.
+It needs only the standard library. It is configured by the environment:
+
+    PCT_WEBHOOK_SECRET   the secret that is registered with the webhook
+    PCT_WEBHOOK_MODELS   models to judge, separated by commas, where `a=b` judges versions of a for production of b
+    PCT_WEBHOOK_LISTEN   where to listen (default 127.0.0.1:8710, behind a proxy that speaks TLS)
+
+The variables of gate.sh apply too. Reports go to PCT_REPORTS/NAME/VERSION.
 """
 
 from __future__ import annotations
@@ -26,13 +30,17 @@ from typing import Any
 
 GATE = Path(__file__).with_name("gate.sh")
 MAX_BODY, MAX_WAITING, TOLERANCE, GATE_LIMIT = 65536, 200, 300, 3600  # bytes, versions, seconds, seconds
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # stricter than MLflow: it becomes a folder and an argument
+# Stricter than MLflow, because a name becomes a folder and an argument.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 VERSION = re.compile(r"[1-9][0-9]{0,9}")
 log = logging.getLogger("pct-webhook")
 
 
 def allowed_models(text: str) -> dict[str, str]:
-    """`a=b,c` as {"a": "b", "c": ""}: the model whose versions are judged, and the one that they are judged for."""
+    """Parse `a=b,c` into {"a": "b", "c": ""}.
+
+    A key is the model whose versions are judged. Its value is the model whose production they are judged for.
+    """
     models = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, into = item.partition("=")
@@ -43,7 +51,7 @@ def allowed_models(text: str) -> dict[str, str]:
 
 
 def address(text: str) -> tuple[str, int]:
-    """`host:port` or `port` alone, which listens on loopback."""
+    """Parse `host:port`, or `port` alone, which means loopback."""
     match = re.fullmatch(r"(?:([^:]+):)?([0-9]{1,5})", text)
     if match is None or int(match[2]) > 65535:
         raise SystemExit(f"Error: PCT_WEBHOOK_LISTEN is '{text}': write it as 127.0.0.1:8710.")
@@ -51,7 +59,7 @@ def address(text: str) -> tuple[str, int]:
 
 
 class Inbox:
-    """Decides about one delivery; those that are taken wait in line for the gate."""
+    """A queue of versions for the gate. It decides which deliveries to take."""
 
     def __init__(self, secret: str, models: dict[str, str]) -> None:
         self.secret, self.models = secret.encode(), models
@@ -60,7 +68,7 @@ class Inbox:
         self._lock = threading.Lock()
 
     def receive(self, headers: Message, body: bytes, now: float) -> tuple[int, str]:
-        """The status to answer with, and why."""
+        """Return the HTTP status for a delivery, and the reason."""
         delivery, stamp = headers.get("X-MLflow-Delivery-Id") or "", headers.get("X-MLflow-Timestamp") or ""
         signed = hmac.new(self.secret, f"{delivery}.{stamp}.".encode() + body, hashlib.sha256).digest()
         given, expected = headers.get("X-MLflow-Signature") or "", b"v1," + base64.b64encode(signed)
@@ -83,7 +91,7 @@ class Inbox:
 
     def _take(self, delivery: str, name: str, version: str, now: float) -> tuple[int, str]:
         with self._lock:
-            # A delivery is taken once: remembered for as long as its timestamp is good.
+            # Take a delivery only once. Remember it for as long as its timestamp is accepted.
             self._seen = {key: at for key, at in self._seen.items() if now - at <= 2 * TOLERANCE}
             if delivery in self._seen:
                 return 200, "taken before"
@@ -95,11 +103,11 @@ class Inbox:
 
 
 def judge(inbox: Inbox, name: str, version: str) -> int:
-    """Run gate.sh for one version; its exit code."""
+    """Run gate.sh for one version and return its exit code."""
     reports = Path(os.environ.get("PCT_REPORTS") or "test-results") / name / version
     settings = {key: value for key, value in os.environ.items() if not key.startswith("PCT_WEBHOOK_")}
     settings |= {"PCT_CANDIDATE": f"{name}/{version}", "PCT_REPORTS": str(reports), "PCT_INTO": inbox.models[name]}
-    # coreutils' timeout ends the whole group; a promotion that it interrupts is mended by pct verify --repair.
+    # coreutils' timeout ends the whole group. `pct verify --repair` completes or undoes a promotion that it interrupts.
     command = ["timeout", "--kill-after=30", str(GATE_LIMIT), "bash", str(GATE)]
     code = subprocess.run(command, env=settings, stdin=subprocess.DEVNULL, check=False).returncode
     log.info("%s/%s: the gate ended with code %d", name, version, code)
@@ -115,10 +123,10 @@ def _judge_all(inbox: Inbox) -> None:
 
 
 def handler(inbox: Inbox) -> type[BaseHTTPRequestHandler]:
-    """The HTTP side: reads one bounded body and answers before the gate has begun."""
+    """Return the HTTP handler, which reads one bounded body and replies before the gate starts."""
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10  # seconds for a sender that stalls
+        timeout = 10  # seconds to wait for a sender that stalls
 
         def do_POST(self) -> None:
             length = self.headers.get("Content-Length") or ""
@@ -134,13 +142,13 @@ def handler(inbox: Inbox) -> type[BaseHTTPRequestHandler]:
             log.info("answered %d: %s", status, why)
 
         def log_message(self, *_: object) -> None:
-            """What a stranger sends does not go into the log."""
+            """Log nothing that a stranger sends."""
 
     return Handler
 
 
 def main() -> None:
-    """Serve until interrupted; what still waits then is judged by hand."""
+    """Serve until interrupted. Versions that still wait then must be judged by hand."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     secret, models = os.environ.get("PCT_WEBHOOK_SECRET", ""), allowed_models(os.environ.get("PCT_WEBHOOK_MODELS", ""))
     if len(secret) < 16 or not models:

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from pct_mlops.comparison import ClassCounts, FlipCounts
-from pct_mlops.explorer.components.gallery import Tile, TileAnswer, gallery
+from pct_mlops.explorer.components.gallery import Tile, TilePrediction, gallery
 from pct_mlops.explorer.components.verdict_banner import SHOWN, left_out, rules_table
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries.class_labels import matching, ordered, unique
@@ -88,15 +88,15 @@ def tile(**changes):
     values = {
         "sample_id": "s",
         "target": "t",
-        "old": TileAnswer("a", 0.5, True),
-        "new": TileAnswer("b", 0.25, False),
+        "old": TilePrediction("a", 0.5, True),
+        "new": TilePrediction("b", 0.25, False),
     }
     return Tile(**{**values, **changes})
 
 
 @pytest.mark.parametrize("hostile", ["<script>x</script>", "\"onload='x", "a\nb", "</figure>"])
 def test_tiles_escape_every_text(hostile):
-    html = gallery([tile(sample_id=hostile, target=hostile, old=TileAnswer(hostile, 0.5, True))])
+    html = gallery([tile(sample_id=hostile, target=hostile, old=TilePrediction(hostile, 0.5, True))])
 
     assert hostile not in html.replace("</figcaption></figure>", "")
     assert html.count("<figure") == html.count("</figure>") == 1

@@ -88,7 +88,7 @@ def test_no_view_scrolls_sideways(address, browser, width):
     for view in ("", "classes", "examples", "slices", "tradeoff", "gate", "review"):
         page.goto(f"{address}/{view}")
         expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=SECONDS * 1000)
-        expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+        expect(page.get_by_test_id("stStatusWidget")).to_have_count(0, timeout=SECONDS * 1000)
         page.wait_for_timeout(300)
         wide = "[...document.querySelectorAll('html,.stMain')].some(e => e.scrollWidth > e.clientWidth)"
         assert not page.evaluate(wide), view

@@ -52,7 +52,7 @@ def test_a_server_that_is_down_is_said_on_every_view(explore, monkeypatch):
 
     for view, page in walked(app):
         assert len(page.error) == 1, view
-        assert "127.0.0.1:9 does not answer" in said(page.error)[0], view
+        assert "127.0.0.1:9 does not respond" in said(page.error)[0], view
         assert [button.label for button in page.button] == ["Try again"], view
     app.button[0].click().run()
     assert not app.exception

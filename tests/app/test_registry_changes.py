@@ -114,7 +114,7 @@ def test_an_alias_that_moves_is_a_notice_and_the_view_stays(explore, desk, model
     assert not app.exception
     assert "production moved from version 1 to 3" in app.warning[0].value
     assert (app.query_params["old"], app.query_params["new"]) == ("1", "2")
-    next(button for button in app.button if button.label == "Show the present ones").click().run()
+    next(button for button in app.button if button.label == "Show the current versions").click().run()
     assert (app.query_params["old"], app.query_params["new"]) == ("3", "2")
     assert not app.warning
 

@@ -94,7 +94,7 @@ def test_of_too_many_values_one_is_typed(open_on, truth, few):
     assert app.query_params["value"] == f"u{flip:05d}"
 
     app.text_input(key="value").set_value("<b>nothing</b>").run()
-    assert "take filters away" in app.info[0].value
+    assert "remove filters" in app.info[0].value
     next(button for button in app.button if button.label == "Clear all filters").click().run()
     assert not {"column", "value"} & set(app.query_params)
     assert found(app) == [f"**{negatives(truth, [True] * len(truth.ids))}** found"]

@@ -225,7 +225,7 @@ def test_of_many_classes_the_worst_are_shown_and_the_others_found(explore, folde
     app = explore(folder / "many1.parquet", folder / "many2.parquet", view="classes")
     said = " ".join(caption.value for caption in app.caption)
     assert "The first 30 of 40 classes" in said
-    assert "The 1 target and 1 answer with" in said
+    assert "The 1 target and 1 prediction with" in said
     assert figure(app)["layout"]["yaxis"]["ticktext"][0] == "kind 07 (10)"
 
     app.text_input(key="find").set_value("KIND 39").run()

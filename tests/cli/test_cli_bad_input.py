@@ -97,7 +97,7 @@ def test_files_that_are_no_configuration(empty, capsys, verb, text, says):
         (("recipe.yaml", "--set", "optim.lrr=0.1"), "did you mean lr"),
         (("recipe.yaml", "--num-processes", "two"), "--num-processes should be a whole number from 1 up"),
         (("recipe.yaml", "--num-processes", "0"), "--num-processes should be a whole number from 1 up"),
-        (("recipe.yaml", "--tracking-uri", NOBODY, "--loss", "ldi"), f"{NOBODY} does not answer"),
+        (("recipe.yaml", "--tracking-uri", NOBODY, "--loss", "ldi"), f"{NOBODY} does not respond"),
         (("recipe.yaml", "--tracking-uri", "nonsense://x"), "nonsense"),
     ],
 )
@@ -152,7 +152,7 @@ def test_verbs_that_read_make_no_registry(empty, capsys, words):
         (("score", "digits/1", "--set", "data.name=digit"), "Unknown dataset 'digit'"),
         (("compare", "digits@production", "digits"), "neither a predictions file nor a registered model"),
         (("ensemble", "/proc/no/mean.parquet", "digits/1"), "cannot be written"),
-        (("ensemble", "digits/1", "digits/2"), "is written to a file first, and digits/1 is none"),
+        (("ensemble", "digits/1", "digits/2"), "OUTPUT comes first and is a .parquet file, and digits/1 is not"),
         (("compare", "digits/1", "digits/2", "--json", "/proc/no/x.json"), "cannot be written"),
         (("compare", "digits/1", "recipe.yaml", "--json", "./recipe.yaml"), "is read and would be written over"),
         (("ensemble", "x.parquet", "digits/1", "x.parquet"), "There is no prediction table x.parquet"),
@@ -221,7 +221,7 @@ def test_a_damaged_table_in_the_registry(store, capsys):
     before = store.state()
     assert main(["gate", "digits/2", "--policy", "lenient.yaml", "--promote"]) == 2
     said = " ".join("".join(capsys.readouterr()).split())
-    assert "! ERROR The predictions of models:/digits/2 on test are of no use: " in said
+    assert "! ERROR The predictions of models:/digits/2 on test cannot be used: " in said
     assert "is cut short or damaged" in said
     assert store.state() == before
 
@@ -247,7 +247,7 @@ def test_a_damaged_teacher(store, capsys, file, content, says):
 
 @pytest.mark.parametrize("words", [("gate", "\udcff@candidate"), ("train", "r.yaml", "--set", "data.root=\udcff")])
 def test_bytes_that_are_no_text(empty, capsys, words):
-    assert "is not UTF-8: write it so" in refused(capsys, *words)
+    assert "is not UTF-8: write it in UTF-8" in refused(capsys, *words)
 
 
 def test_debug_shows_where(empty, capsys):

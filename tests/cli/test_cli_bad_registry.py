@@ -125,9 +125,12 @@ def test_a_server_that_does_not_answer_any_verb(empty, capsys, impatient, verb):
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("http://anna:pass%40word@127.0.0.1:1", "127.0.0.1:1 does not answer"),
+        ("http://anna:pass%40word@127.0.0.1:1", "127.0.0.1:1 does not respond"),
         ("mysql+nosuchdriver://anna:password@127.0.0.1/db", "MLFLOW_TRACKING_URI"),
-        ("mysql+asyncmy://anna:password@127.0.0.1/db", "needs a Python package that is not installed (asyncmy)"),
+        (
+            "mysql+asyncmy://anna:password@127.0.0.1/db",
+            "needs a Python package that is not installed (asyncmy): install asyncmy",
+        ),
         ("sqlite:///{folder}/text.db", "is no database: set MLFLOW_TRACKING_URI"),
         ("sqlite:///{folder}/empty.db", "There is no registry at"),
     ],

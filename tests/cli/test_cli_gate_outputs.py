@@ -202,7 +202,7 @@ def test_a_promotion_that_breaks_off_after_the_move_says_where_production_is(sto
     )
     assert report["promotion"]["done"] is None
     printed = " ".join(printed.split())
-    assert "Whether production moved, 'pct verify digits' tells." in printed
+    assert "Run 'pct verify digits' to see whether production moved." in printed
     assert "Not promoted" not in printed
     assert store.registry.resolve("digits/2").tags["gate.verdict"] == "PASS", "the record that the repair goes by"
 
@@ -298,7 +298,7 @@ def test_outputs_that_are_inputs_or_the_same_are_refused(store, tmp_path, capsys
     assert store.pct("gate", "digits/2", "--policy", policy, "--json", "x", "--junit", "./x") == 2
     assert "the same file" in capsys.readouterr().err
     assert store.pct("gate", "digits/2", "--policy", policy, "--explorer-url", "javascript:x") == 2
-    assert "no address of an explorer" in capsys.readouterr().err
+    assert "not the address of an explorer" in capsys.readouterr().err
 
 
 def test_a_link_stays_a_link_and_a_device_a_device(store, tmp_path):

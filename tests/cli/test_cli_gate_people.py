@@ -54,8 +54,8 @@ def test_an_override_promotes_and_the_verdict_stays(store, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("policy", "candidate", "words", "code", "says"),
     [
-        ("strict", "digits/2", ("--override",), 2, "An override without a reason"),
-        ("strict", "digits/2", ("--override", "--reason", " "), 2, "An override without a reason"),
+        ("strict", "digits/2", ("--override",), 2, "--override requires --reason"),
+        ("strict", "digits/2", ("--override", "--reason", " "), 2, "--override requires --reason"),
         ("lenient", "digits/1", ("--override", "--reason", "x"), 2, "is the baseline itself"),
         ("strict", "digits/2", ("--promote", "--reason", "x"), 1, "Not promoted: production stays as it is."),
     ],

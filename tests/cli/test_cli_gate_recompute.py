@@ -39,7 +39,7 @@ def shrink(store, folder):
 
 def garble(store, folder):
     table(store, 1).write_bytes(table(store, 1).read_bytes()[:1000])
-    return "The predictions of models:/digits/1 on test are of no use: "
+    return "The predictions of models:/digits/1 on test cannot be used: "
 
 
 def test_what_is_said_meanwhile_stays_out_of_a_report_on_standard_output(store, tmp_path, capfd):
@@ -48,7 +48,7 @@ def test_what_is_said_meanwhile_stays_out_of_a_report_on_standard_output(store, 
     assert gate(store, "--recompute", "--json", "-") == 0
     said = capfd.readouterr()
     assert json.loads(said.out)["verdict"] == "PASS"
-    assert "models:/digits/1: 599 examples of test scored anew." in said.err.splitlines()
+    assert "models:/digits/1: 599 examples of test scored again." in said.err.splitlines()
 
 
 @pytest.mark.parametrize("spoil", [lose, shrink, garble])

@@ -87,7 +87,7 @@ def test_lines_beside_a_bar_are_not_printed_as_well(capsys):
 
 def test_a_line_that_cannot_be_printed_is_an_error(logs, monkeypatch, capsys):
     def full(*_, **options):
-        raise OutputError("The answer cannot be printed (No space left on device): send it to another place.")
+        raise OutputError("The output cannot be printed (No space left on device): redirect it elsewhere.")
 
     with monkeypatch.context() as broken:
         broken.setattr(streams.click, "echo", full)

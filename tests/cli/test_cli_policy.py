@@ -55,7 +55,7 @@ def test_every_section_is_said_in_words(everything, capsys):
         "where camera is 'night' is at most 3.00%, as observed",
         "where camera is any one value is at most 0.00%",
         "No number of examples shows that it is 0%",
-        "refused only where that holds for as many as are judged (Holm)",
+        "a FAIL must hold after Holm's correction for their number",
         "accuracy_new (what the new model gets right) is at least 90.00%, and so is its lower bound",
         "none of 2 examples of pins.csv may flip again",
         "Costs of a flip: cat 3; any other class 1.",

@@ -80,12 +80,12 @@ def test_what_nobody_reads_is_dropped_and_what_cannot_be_written_is_said():
 
 def test_a_verdict_that_cannot_be_printed_is_said_with_what_became_of_production(store, capsys, monkeypatch):
     def fails(*_):
-        raise PctError("The answer cannot be printed (No space left on device): send it to another place.")
+        raise PctError("The output cannot be printed (No space left on device): redirect it elsewhere.")
 
     monkeypatch.setattr("rich.console.Console.print", fails)
     assert store.pct("gate", f"{NAME}/2", "--policy", store.policy("lenient"), "--promote") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("Error: The verdict is PASS. Promoted: models:/digits/2 is production now. The answer")
+    assert line.startswith("Error: The verdict is PASS. Promoted: models:/digits/2 is production now. The output")
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".result"])

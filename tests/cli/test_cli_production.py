@@ -59,7 +59,7 @@ def test_reasons_are_shown_as_text_and_blank_ones_are_none(store, capsys, monkey
     promote(registry, registry.get(NAME, 2), registry.get(NAME, 1), verdict="PASS", policy_digest="", reason=reason)
     assert says(store, capsys, 0, "history", NAME).rstrip().endswith("see [/docs] \ufffd[31m")
     assert store.pct("rollback", NAME, "--reason", "") == 2
-    assert "A rollback without a reason tells nobody anything" in capsys.readouterr().err
+    assert "A rollback needs a reason: give one with --reason." in capsys.readouterr().err
     registry.client.set_registered_model_alias(NAME, "production", "1")
     assert store.pct("verify", NAME, "--adopt", "--reason", " ") == 2
     assert "An adoption without a reason" in capsys.readouterr().err

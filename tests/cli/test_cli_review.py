@@ -49,7 +49,7 @@ def test_examples_are_marked_by_a_list_or_a_table(store, tmp_path, capsys):
     (tmp_path / "b.csv").write_text(f'note,sample_id\n"twice, sure",{third}\n')
     words = ("--samples", tmp_path / "a.txt", "--mark", "label_error", *WHY, "--expires", "2099-12-24")
     assert store.pct("review", f"{NAME}/2", *words) == 0
-    assert "label_error on 2 samples" in capsys.readouterr().out
+    assert "label_error on 2 examples" in capsys.readouterr().out
     assert store.pct("review", f"{NAME}/2", "--reject", "--samples", tmp_path / "b.csv", *WHY) == 0
     marked, blocked, rejected = recorded(store)
     assert (marked.samples, marked.mark) == ((first, second), Mark.LABEL_ERROR)
@@ -113,20 +113,20 @@ def test_what_cannot_be_meant_is_said_and_nothing_is_recorded(store, capsys):
         (("--accept",), "give one with --reason"),
         (("--accept", "--undo", "x", *WHY), "--undo stands alone: leave out --accept"),
         (("--list", "--reject", *WHY), "--list stands alone"),
-        (("--undo", "nothing", *WHY), "There is no review 'nothing' to take back"),
+        (("--undo", "nothing", *WHY), "There is no review 'nothing' to undo"),
         (("--accept", *WHY, "--expires", "soon"), "--expires soon is no date: write it as"),
         (("--accept", *WHY, "--expires", "2020-01-01"), "has passed already"),
         (("--accept", *WHY, "--expires", "9999-12-31"), "--expires 9999-12-31 is no date"),
         (("--mark", "typo", "--samples", "ids.txt", *WHY), "--mark typo is none of label_error"),
         (("--mark", "blocker", *WHY), "--mark needs the ids of the examples"),
-        (("--samples", "ids.txt", *WHY), "Say what is with these samples"),
+        (("--samples", "ids.txt", *WHY), "These examples need a mark: give --mark"),
         (
             ("--accept", "--samples", "missing.txt", *WHY),
             "There is no file missing.txt: give the path of a text or CSV file",
         ),
-        (("--accept", "--samples", "empty.txt", *WHY), "empty.txt names no sample"),
-        (("--accept", "--samples", "wrong.txt", *WHY), "no predictions for 2 of these samples ('x', 'y'): correct"),
-        (("--accept", "--samples", "long.txt", *WHY), "no predictions for 1 of these samples ('xxx"),
+        (("--accept", "--samples", "empty.txt", *WHY), "empty.txt names no example"),
+        (("--accept", "--samples", "wrong.txt", *WHY), "no predictions for 2 of these examples ('x', 'y'): correct"),
+        (("--accept", "--samples", "long.txt", *WHY), "no predictions for 1 of these examples ('xxx"),
         (("--accept", "--baseline", "digits/9", *WHY), "digits has no version 9"),
         (("--expires", "2099-01-01", *WHY), "Say what you decided"),
         (WHY, "Say what you decided: --accept, --reject, or --mark with --samples"),

@@ -28,6 +28,10 @@ compare OLD NEW
 demo
   --folder DIR
   --set KEY=VALUE repeatable
+doctor
+  --read-only
+  --json FILE
+  --tracking-uri URI
 ensemble OUTPUT INPUTS...
   --split test|val
   --columns PAIRS

@@ -125,7 +125,7 @@ def test_two_processes_make_the_same_curve(shared_store, monkeypatch):
         (("digits/1", "digits/2", "--grid", "0.5,1.5"), "from 0 to 1, and 1.5 is outside"),
         (("digits/1", "digits/2", "--grid", "-0.1"), "-0.1 is outside"),
         (("digits/1", "digits/2", "--grid", "nan"), "nan is outside"),
-        (("digits/1", "digits/2", "--grid", "half"), "--grid 'half' is no list of numbers"),
+        (("digits/1", "digits/2", "--grid", "half"), "--grid 'half' is not a list of numbers"),
         (("digits/1", "digits/2", "--steps", "1"), "1 is not in the range"),
         (("digits/1", "digits/2", "--tolerance", "-1"), "-1.0 is not in the range"),
         (("digits/1", "digits/1"), "OLD and NEW are both models:/digits/1"),

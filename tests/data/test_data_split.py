@@ -113,3 +113,6 @@ def test_resizing_an_array_reads_alike_by_row_and_at_once() -> None:
     flat = ArrayPixels(torch.full((1, 1, 8, 8), 200, dtype=torch.uint8), 5)
     assert (flat.read_all() == 200).all()
     assert torch.equal(ArrayPixels(data, 8).read_all(), data)
+    for height, width in ((4, 8), (8, 4)):
+        wide = ArrayPixels(data[:, :, :height, :width], 8)
+        assert wide.shape[1:] == wide.read_all().shape[2:] == (8, 8), "one side of the right size is not enough"

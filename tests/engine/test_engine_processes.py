@@ -55,7 +55,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Launch
     return cache(lambda world_size: launch(world_size, tmp_path_factory.mktemp(f"processes{world_size}")))
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+@pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.thorough)])
 def together(request: pytest.FixtureRequest, launched: Callable[[int], Launched]) -> Launched:
     return launched(request.param)
 

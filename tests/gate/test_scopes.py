@@ -64,7 +64,7 @@ def test_every_value_of_a_column(comparison):
     assert found(decision) == [(None, ("camera", "day"), "PASS", 300), (None, ("camera", "night"), "FAIL", 60)]
     assert decision.not_judged == (NotJudged("nfr", None, 10, 20, ("camera", "dusk")),)
     assert decision.not_judged[0].name == "camera=dusk"
-    assert "corrected for how many were looked at" in decision.checks[1].sentence
+    assert "corrected for the number of checks" in decision.checks[1].sentence
 
 
 def test_classes_within_slices(comparison):

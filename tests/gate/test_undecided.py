@@ -24,7 +24,7 @@ def test_what_would_be_a_failure_alone_is_undecided_among_many():
     first = among.checks[0]
     assert (first.verdict, among.verdict) == (Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE)
     assert first.lower > 0.05 >= first.corrected_bound, "outside on its own, not at the corrected level"
-    assert "looks outside, but among so many checks one may by luck" in first.sentence
+    assert "looks outside, but of so many checks one may by chance" in first.sentence
     assert f"about {first.examples_needed:,} examples of this class would decide" in first.sentence
     assert {check.verdict for check in among.checks[1:]} == {Verdict.PASS}
 
@@ -45,7 +45,7 @@ def test_an_accusation_says_that_it_was_corrected():
     check = decision.checks[0]
     assert (check.verdict, decision.verdict) == (Verdict.FAIL, Verdict.FAIL)
     assert check.lower > check.corrected_bound > 0.05
-    assert "lower bound at 95% confidence, corrected for how many were looked at, is" in check.sentence
+    assert "lower bound at 95% confidence, corrected for the number of checks, is" in check.sentence
     assert f"{check.corrected_bound:.2%}" in check.sentence
 
 

@@ -100,12 +100,12 @@ def test_likelihood_needs_an_index_of_the_batch():
 
 @pytest.mark.parametrize("weights", [[1.0, -1.0], [float("nan")], [[1.0]], "weights.csv", {"a": 1.0}, None])
 def test_likelihood_refuses_what_are_no_weights(weights):
-    with pytest.raises(PctError, match="training sample"):
+    with pytest.raises(PctError, match="training example"):
         FOCUSES.build({"name": "likelihood", "weights": weights})
 
 
 def test_weights_are_aligned_by_sample_id():
     table = {"b": 2.0, "a": 1.0, "unused": 9.0}
     assert align_weights(table, ["a", "b"]) == [1.0, 2.0]
-    with pytest.raises(PctError, match="lacks 2 of 3 training samples, the first is 'c'"):
+    with pytest.raises(PctError, match="lacks 2 of 3 training examples, the first is 'c'"):
         align_weights(table, ["c", "a", "d"])

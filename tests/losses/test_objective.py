@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from loss_cases import DISTANCE_CASES, bound, built, case_id, cast, make, params
@@ -262,3 +264,19 @@ def test_weight_and_mix_together_are_refused():
         Objective(LDI(), everyone)
     with pytest.raises(ValueError, match="without a distance"):
         Objective(weight=1.0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"mix": 1.5}, {"mix": -0.1}, {"mix": math.nan}, {"weight": -1.0}, {"weight": math.inf}, {"weight": math.nan}],
+)
+def test_a_share_or_weight_out_of_its_range_is_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"{name} should be"):
+        Objective(LDI(), **wrong)
+
+
+@pytest.mark.parametrize("smoothing", [1.0, -0.1, math.nan])
+def test_smoothing_out_of_its_range_is_refused(smoothing):
+    with pytest.raises(ValueError, match="label_smoothing should be"):
+        Objective(label_smoothing=smoothing)

@@ -88,7 +88,7 @@ def test_a_share_is_between_zero_and_one_and_of_one_head(architecture) -> None:
             fold_old_head(made(architecture), nn.Linear(16, 10), share)
         with pytest.raises(PctError, match="choose one between 0 and 1"):
             interpolate_weights(made(architecture), made(architecture), share)
-    with pytest.raises(PctError, match=r"answers with several: set aux_eval=main\.$"):
+    with pytest.raises(PctError, match=r"predicts with several: set aux_eval=main\.$"):
         fold_old_head(made(architecture, "mb_small_resnet8", aux_eval="avg"), nn.Linear(16, 10), 0.5)
 
 

@@ -147,7 +147,7 @@ BROKEN = {
     "syntax": ("def", "Part", r"cannot be imported \(SyntaxError: "),
     "needs": ("import not_there_at_all", "Part", r"cannot be imported \(ModuleNotFoundError: No module named"),
     "attribute": ("", "Part", r"does not exist, because parts_broken has no Part"),
-    "number": ("Part = 3", "Part", r"is no callable but of type int"),
+    "number": ("Part = 3", "Part", r"is not callable \(its type is int\)"),
 }
 
 

@@ -77,7 +77,7 @@ def test_what_says_nothing_is_refused(started):
         (replace(ACCEPT, reason=" "), "without a reason"),
         (replace(MARK, samples=()), "belong together"),
         (replace(ACCEPT, samples=("a",)), "belong together"),
-        (Review(ReviewKind.UNDO, "ada", "why", "", undoes="nothing"), "There is no review 'nothing' to take back"),
+        (Review(ReviewKind.UNDO, "ada", "why", "", undoes="nothing"), "There is no review 'nothing' to undo"),
         (replace(ACCEPT, reason="x" * 70_000), "more than the registry keeps"),
         (replace(MARK, samples=("x" * 70_000,)), "too long for the registry"),
     ):

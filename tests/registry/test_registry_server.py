@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
 
+import mlflow
 import pytest
 from servers import mlflow_server
 from tiny_store import NAME
@@ -54,6 +57,27 @@ def test_train_copy_gate_promote_and_read_over_a_server(server, empty, capsys):
     assert Predictions.load(registry.predictions(version, "val")).info.split == "val"
     assert not (empty.folder / "mlflow.db").exists(), "everything went to the server"
     assert not (empty.folder / "mlruns").exists()
+    _look(server, registry, capsys)
+    _judge_without_the_run(server, empty, registry)
+
+
+def _look(server, registry, capsys):
+    """`pct doctor` writes to the server and its artifact store, and leaves both as they were."""
+    before = registry.client.search_registered_models()
+    assert main(["doctor", "--tracking-uri", server]) == 0
+    assert " can be read and written" in capsys.readouterr().out
+    assert [model.name for model in registry.client.search_registered_models()] == [model.name for model in before]
+
+
+def _judge_without_the_run(server, empty, registry):
+    """The run of a candidate is deleted: the report lies in the version's own files, from where anybody can read it."""
+    candidate = registry.resolve("candidates/1")
+    registry.client.delete_run(candidate.run_id)
+    words = ("--policy", empty.policy("lenient"), "--baseline", f"{NAME}/1", "--tracking-uri", server)
+    assert main(["gate", "candidates/1", *words]) == 0
+    report = mlflow.artifacts.download_artifacts("models:/candidates/1/gate/version-1-against-1.json")
+    assert json.loads(Path(report).read_text())["verdict"] == "PASS"
+    assert registry.resolve("candidates/1").tags["gate.verdict"] == "PASS"
 
 
 def test_a_server_that_is_down_is_said_within_seconds(empty, capsys):
@@ -65,7 +89,7 @@ def test_a_server_that_is_down_is_said_within_seconds(empty, capsys):
     (line,) = said.err.splitlines()
     assert line.startswith("Error: ")
     assert NOBODY in line
-    assert "does not answer" in line
+    assert "does not respond" in line
     assert "MLFLOW_TRACKING_URI" in line
 
 
@@ -73,5 +97,5 @@ def test_every_question_to_it_says_so(empty, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     registry = Registry(NOBODY)
     for ask in (registry.models, lambda: registry.find(NAME, "production"), lambda: registry.versions(NAME)):
-        with pytest.raises(RegistryUnavailableError, match="does not answer"):
+        with pytest.raises(RegistryUnavailableError, match="does not respond"):
             ask()

@@ -270,7 +270,7 @@ def test_the_address_of_a_comparison_keeps_what_the_explorer_has():
     "address", ["", "explorer", "javascript:alert(1)", "https://x/)", "https://", "https://[", "http://x y"]
 )
 def test_an_explorer_that_no_browser_opens_is_refused(address):
-    with pytest.raises(PctError, match="no address of an explorer"):
+    with pytest.raises(PctError, match="not the address of an explorer"):
         checked_explorer(address)
 
 

@@ -97,7 +97,7 @@ class SeesAll(Squared):
 
 
 WRONG = {
-    Column: "one number per sample, [12], and it is [12, 1]",
+    Column: "one number per example, [12], and it is [12, 1]",
     Infinite: "must be finite",
     Root: "gradient at equal models must be finite",
     NotZero: "to itself must be 0, or set zero_at_equality to False",

@@ -10,7 +10,14 @@ import pytest
 
 from pct_mlops.errors import OutputError, PctError
 from pct_mlops.workflows.runtime import atomic_files
-from pct_mlops.workflows.runtime.atomic_files import Staged, keep_off, remove, write_text
+from pct_mlops.workflows.runtime.atomic_files import (
+    Staged,
+    keep_off,
+    recover_folder,
+    remove,
+    replace_folder,
+    write_text,
+)
 
 
 def left(folder):
@@ -78,3 +85,34 @@ def test_an_output_is_no_input_and_no_other_output(tmp_path):
             keep_off([two, tmp_path / name], [str(one)])
     with pytest.raises(PctError, match="Two outputs are the same file"):
         keep_off([two, tmp_path / "." / "two"], [])
+
+
+@pytest.mark.parametrize("dies_before", [1, 2, 3])
+def test_a_folder_is_replaced_and_a_kill_at_any_step_leaves_one_of_the_two(tmp_path, monkeypatch, dies_before):
+    best, aside = tmp_path / "best", tmp_path / ".best.partial"
+    for folder in (best, aside):
+        folder.mkdir()
+        (folder / "name").write_text(folder.name)
+    steps = []
+
+    def step(done):
+        def run(*args, **options):
+            steps.append(done.__name__)
+            if len(steps) == dies_before + 1:  # the first step clears what an earlier kill left
+                raise KeyboardInterrupt
+            return done(*args, **options)
+
+        return run
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "rename", step(Path.rename))
+        broken.setattr(atomic_files.shutil, "rmtree", step(atomic_files.shutil.rmtree))
+        with pytest.raises(KeyboardInterrupt):
+            replace_folder(aside, best)
+    assert steps[:2] == ["rmtree", "rename"]
+    recover_folder(best)
+    assert (best / "name").read_text() == (".best.partial" if dies_before == 3 else "best")
+    if aside.exists():
+        replace_folder(aside, best)
+    assert (best / "name").read_text() == ".best.partial"
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]

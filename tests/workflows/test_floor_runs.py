@@ -9,9 +9,11 @@ import pytest
 import torch
 from tiny_store import NAME
 
+from pct_mlops.config import Recipe
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import Floor, read_floor, run_file
 from pct_mlops.workflows.studies import trials
+from pct_mlops.workflows.studies.floor import production_then
 
 QUICK = ("--set", "optim.epochs=1 data.train_fraction=0.2")
 
@@ -111,3 +113,20 @@ def test_the_recipe_of_production_is_known_by_all_but_its_seeds(store):
 def test_the_sentence():
     floor = Floor("d", 5, 0.018, 0.001, 0.02, (0.018,), "r", True, 3, "now", "run")
     assert floor.sentence == "retraining alone flips 1.80% (5 seeds)"
+
+
+@pytest.mark.parametrize(
+    ("loss", "teacher", "trained_with", "then"),
+    [
+        ("kl", {}, "models:/digits/2", "models:/digits/2"),
+        ("kl", {"refs": [{"ref": "digits/1"}, {"ref": "production"}]}, "models:/digits/1 + models:/digits/2", 2),
+        ("kl", {"ref": "digits/1"}, "models:/digits/1", ""),
+        ("mixture", {}, "models:/digits/3 + member:1", "models:/digits/3"),
+        ("elodi", {}, "member:1 + member:2", ""),
+        ("kl", {}, "", ""),
+    ],
+)
+def test_production_of_then_is_the_teacher_that_the_recipe_calls_so(loss, teacher, trained_with, then):
+    recipe = Recipe.model_validate({"model_name": NAME, "objective": {"loss": loss}, "teacher": teacher})
+    expected = "models:/digits/2" if then == 2 else then
+    assert production_then(recipe, trained_with) == expected

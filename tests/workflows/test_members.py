@@ -42,7 +42,7 @@ def killed_after(store, log, num_complete):
     return complete(store)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_killed_twice_and_resumed_trains_no_member_again(store, tmp_path):
     first = killed_after(store, tmp_path / "first.log", 2)
     second = killed_after(store, tmp_path / "second.log", 5)

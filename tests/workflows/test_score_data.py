@@ -11,6 +11,7 @@ from foreign_store import CLASSES, FLAVOURS
 from tiny_store import NAME, RECIPE
 
 from pct_mlops.predictions import Predictions, sql
+from pct_mlops.registry.downloads import downloads
 from pct_mlops.workflows.runtime.references import version_predictions
 
 pytestmark = pytest.mark.slow
@@ -98,9 +99,7 @@ def test_scored_versions_of_others_are_tied_to_their_files(foreign, tmp_path, ca
     capsys.readouterr()
     assert foreign.pct("score", first, "--data", foreign.folder / "test.csv", "--allow-code") == 0, "copied before"
     again = type(foreign)(foreign.uri, foreign.folder)
-    from pct_mlops.registry.artifacts import _downloads
-
-    _downloads.cache_clear()
+    downloads.cache_clear()
     assert again.pct("score", first, "--data", foreign.folder / "test.csv", "--allow-code") == 2
     assert "changed since its weights were recorded" in capsys.readouterr().err
 

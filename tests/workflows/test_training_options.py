@@ -197,7 +197,7 @@ def test_weights_of_examples_come_from_a_table(store):
     ("text", "message"),
     [
         (None, "There is no table of weights"),
-        ("sample_id,weight\ntrain/000001,1\n", r"lacks \d+ of \d+ training samples"),
+        ("sample_id,weight\ntrain/000001,1\n", r"lacks \d+ of \d+ training examples"),
         ("sample_id,weight\ntrain/000001,x\n", "train/000001 has no finite weight"),
         ("sample_id,weight\ntrain/000001,-1\n", "train/000001 has no finite weight"),
         ("sample_id,weight\na,1\na,2\n", "a sample_id comes twice"),
@@ -316,7 +316,7 @@ def test_what_cannot_follow_the_members_is_said_before_they_are_trained(store):
     for words, message in (
         (["model.init=nowhere/3"], "no model 'nowhere'"),
         (["objective.loss=bct", "teacher.num_members=2"], "this teacher has none"),
-        (["model.train=head", "model.init=production"], "leaves them nothing to learn"),
+        (["model.train=head", "model.init=production"], "model.train=head prevents that"),
         (["objective.loss=none", "teacher.num_members=2"], "has no teacher"),
     ):
         with pytest.raises(PctError, match=message):

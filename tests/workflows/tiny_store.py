@@ -149,7 +149,7 @@ def _in_folder(folder: Path) -> Iterator[None]:
     before, kept = Path.cwd(), {key: os.environ.pop(key, None) for key in SETTINGS}
     os.chdir(folder)
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
-    registry._downloads.cache_clear()
+    registry.downloads.cache_clear()
     # Copies share the ids of runs and models, by which mlflow remembers where artifacts lie.
     utils._artifact_repos_cache.clear()
     try:

@@ -1,1 +1,1 @@
-"""Parts of a page."""
+"""Parts of which the pages of the explorer are made."""

@@ -1,4 +1,4 @@
-"""Charts and links that lead to examples."""
+"""Draws charts whose bars and points lead to examples when they are clicked."""
 
 from __future__ import annotations
 
@@ -17,19 +17,29 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 _LAST = "last_click:"
-# Of what was clicked, a link's label and the filters behind it.
+# Makes the label of a link, and the filters behind it, from the customdata of what was clicked.
 Leads = Callable[[list[Any]], tuple[str, dict[str, str]]]
 
 
 def chart(
     figure: go.Figure, *, key: str, alt: str, most: int, shape: Sequence[type], hint: str, leads: Leads | None = None
 ) -> Any:
-    """Draw a chart; what the clicked point carries as customdata, None without a click: then `hint` says what to click.
+    """Draw a chart, and return the customdata of the clicked point as a list.
 
-    `shape` says what that is: numbers (int) below `most`, and kinds of flips (str). `leads` makes of it the label and
-    the filters of a link, which stands above the chart: a long one has its end far below what was clicked. The address
-    keeps it, so that a copy of the page leads where the page leads. What does not fit was clicked on a chart of other
-    tables: passed over.
+    The address keeps the click, so that a copy of it leads where this page leads. A click that does not fit `shape`
+    was made on a chart of other tables and is ignored.
+
+    Args:
+        figure: Chart whose points carry numbers and kinds of flips as customdata.
+        key: Streamlit's key of the chart. The address keeps the click under `in_KEY`.
+        alt: Description for a screen reader.
+        most: Number below which every int of the customdata must be.
+        shape: Type of each part of the customdata: int, or str for a kind of flips.
+        hint: Sentence that says what to click, shown while nothing is clicked.
+        leads: Makes a link from the customdata. It stands above the chart: a long chart ends far below the click.
+
+    Returns:
+        The customdata, or None without a click that fits.
     """
     kept = f"in_{key}"
     above = st.container()
@@ -62,7 +72,7 @@ def _part(text: str, most: int) -> int | str | None:
 
 
 def link(label: str, key: str, chosen: Mapping[str, str]) -> None:
-    """A link to the examples of what was clicked."""
+    """Draw a link to the examples of what was clicked."""
     with st.container(key=f"onward_{key}"):
         st.page_link(
             "views/examples.py",
@@ -73,7 +83,7 @@ def link(label: str, key: str, chosen: Mapping[str, str]) -> None:
 
 
 def as_table(columns: Mapping[str, Sequence[Any]], key: str) -> None:
-    """The numbers of a chart, for those who read rather than look."""
-    with st.expander("The same as a table", icon=":material/table:"):
+    """Draw the numbers of a chart as a table that is folded away at first."""
+    with st.expander("Show as a table", icon=":material/table:"):
         whole = {name: st.column_config.NumberColumn(format="localized") for name in ("support",) if name in columns}
         st.dataframe(columns, hide_index=True, key=key, column_config=whole)

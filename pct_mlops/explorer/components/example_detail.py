@@ -1,4 +1,4 @@
-"""One example, large: its image, what both models thought, its past, its neighbours, and what reviewers say of it."""
+"""Draws one example large: its image, both predictions, its history, its neighbours and the marks of reviewers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 from pct_mlops.charts import count, printable
 from pct_mlops.comparison import FlipRow
 from pct_mlops.explorer.components import example_html, example_input, review_form
-from pct_mlops.explorer.components.gallery import Tile, TileAnswer, gallery, html_text, image
+from pct_mlops.explorer.components.gallery import Tile, TilePrediction, gallery, html_text, image
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import example_facts, example_images, example_texts, pairs
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
@@ -26,7 +26,7 @@ KIND_TITLES = {
 
 
 def draw_example(pair: Pair, row: FlipRow, titles: list[str]) -> None:
-    """The example under the navigation."""
+    """Draw the example below the navigation."""
     known, problem = example_texts.inputs(pair, [row.sample_id], whole=True)
     content = known.get(row.sample_id)
     # A text needs a wider column than an image.
@@ -36,10 +36,10 @@ def draw_example(pair: Pair, row: FlipRow, titles: list[str]) -> None:
         if problem:
             st.caption(plain(problem))
     with right:
-        draw_answers(pair, row, titles)
+        draw_predictions(pair, row, titles)
         if pairs.has_versions(pair):
             st.subheader(
-                "What do you say?", anchor=False, help="Marks are kept with the new version; the gate reads them."
+                "Mark this example", anchor=False, help="Marks are kept with the new version. The gate reads them."
             )
             review_form.mark_example(pair, row.sample_id)
     draw_history(pair, row, titles)
@@ -66,8 +66,11 @@ def draw_input(pair: Pair, row: FlipRow, titles: list[str], content: Content | N
         st.caption(plain(said))
 
 
-def draw_answers(pair: Pair, row: FlipRow, titles: list[str]) -> None:
-    """Both models side by side: the likeliest classes where logits are stored, else the answer alone."""
+def draw_predictions(pair: Pair, row: FlipRow, titles: list[str]) -> None:
+    """Draw both models side by side.
+
+    Each side shows the five likeliest classes. Without stored logits it shows only the prediction and the target.
+    """
     old, new = _titles(pair)
     sides = (
         ("Old", old, pair.old, row.old_prediction, row.old_confidence, row.old_label_confidence),
@@ -77,25 +80,25 @@ def draw_answers(pair: Pair, row: FlipRow, titles: list[str]) -> None:
         names = (titles[index] for index in (row.old_prediction, row.new_prediction, row.label))
         st.html(example_html.change_line(*names))
     num_complete = 0
-    for place, (who, title, table, answer, sure, on_target) in zip(st.columns(2, gap="medium"), sides, strict=True):
+    for place, (who, title, table, prediction, sure, on_target) in zip(st.columns(2, gap="medium"), sides, strict=True):
         known = example_facts.likeliest(pair, table, row.sample_id)
         num_complete += known is not None
         shares: list[tuple[int, float | None]] = [*known] if known is not None else []
         if known is None:
-            shares = [(answer, sure)] if answer == row.label else [(answer, sure), (row.label, on_target)]
+            shares = [(prediction, sure)] if prediction == row.label else [(prediction, sure), (row.label, on_target)]
         with place:
             st.markdown(f"**{who}** · {plain(title)}")
             named = [(titles[index], share) for index, share in shares]
-            st.html(example_html.distribution(named, titles[row.label], titles[answer]))
+            st.html(example_html.distribution(named, titles[row.label], titles[prediction]))
     if num_complete == len(sides):
-        st.caption("The five classes that each model finds likeliest. ✓ marks the target, ✗ a wrong answer.")
+        st.caption("The five likeliest classes of each model. ✓ marks the target, ✗ a wrong prediction.")
     else:
-        whose = "one of the two, so only its" if num_complete else "either of the two, so only their"
-        st.caption(f"No logits are stored for {whose} answer and the target are shown.")
+        whose = "one model, so only its prediction" if num_complete else "either model, so only their predictions"
+        st.caption(f"No logits are stored for {whose} and the target are shown.")
 
 
 def _titles(pair: Pair) -> tuple[str, str]:
-    """How to call the two where there is little room: of one model, by their versions."""
+    """Return short titles of old and new model: only the version where both are versions of one model."""
     old, new = pair.old, pair.new
     if isinstance(old, VersionTable) and isinstance(new, VersionTable) and old.name == new.name:
         return f"version {old.version}", f"version {new.version}"
@@ -103,31 +106,35 @@ def _titles(pair: Pair) -> tuple[str, str]:
 
 
 def draw_history(pair: Pair, row: FlipRow, titles: list[str]) -> None:
-    """Right or wrong and how sure, over the versions of the model."""
+    """Draw what each version of the model predicted, whether it was right, and its confidence."""
     newest = example_facts.newest(pair)
     if not newest:
         return
-    st.subheader("Over the versions", anchor=False, help="What each version of the model answered to this example.")
+    st.subheader("Version by version", anchor=False, help="What each version of the model predicted for this example.")
     if example_facts.num_examples(pair) > example_facts.SMALL:
         selection.restore_switch("past")
-        asked = st.toggle(f"Look it up in {count(len(newest))} versions", key="past")
+        asked = st.toggle(f"Look this example up in {count(len(newest))} versions", key="past")
         selection.remember_switch("past")
         if not asked:
-            st.caption("Each version's table is large, so this takes a moment.")
+            st.caption("This takes a moment, because the table of each version is large.")
             return
     found = example_facts.example_history(pair, row.sample_id, newest)
     st.html(example_html.past_table(found, titles, example_facts.versions_on_screen(pair)))
 
 
 def draw_neighbours(pair: Pair, row: FlipRow, titles: list[str]) -> None:
-    """The most similar examples by the new model's features."""
+    """Draw the examples whose features of the new model are most similar, with links to them."""
     if not example_facts.has_features(pair):
         st.caption("Similar examples are not shown: no features are stored with the new model's predictions.")
         return
-    st.subheader("Similar examples", anchor=False, help="The nearest by the new model's features (cosine distance).")
+    st.subheader(
+        "Similar examples",
+        anchor=False,
+        help="Nearest by the cosine distance of the new model's features.",
+    )
     found = example_facts.neighbours(pair, row.sample_id)
     if not found:
-        st.caption("Too many features are stored to look through them here, or this example has none.")
+        st.caption("Similar examples are not shown: too many features are stored to search them, or this one has none.")
         return
     ids = [item.sample_id for item in found]
     images, _ = example_images.tiles(pair, ids)
@@ -143,7 +150,7 @@ def _tile(
         sample_id=item.sample_id,
         target=titles[item.label],
         old=None,
-        new=TileAnswer(titles[item.prediction], None, right),
+        new=TilePrediction(titles[item.prediction], None, right),
         png=images.get(item.sample_id),
         href="?" + selection.query(example=item.sample_id),
         content=known.get(item.sample_id),

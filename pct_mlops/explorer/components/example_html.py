@@ -1,4 +1,4 @@
-"""Parts of pages as HTML: likeliest classes, a past, what differs. Everything that comes from data is escaped."""
+"""Builds parts of pages as HTML: likeliest classes, predictions of all versions, differences. Data is escaped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ text-decoration-thickness:2px;text-underline-offset:3px;background:color-mix(in 
 
 
 def mark_of(is_right: bool) -> str:
-    """A sign for right or wrong that needs no colour."""
+    """Return a sign for right or wrong as HTML, which can be told apart without its colour."""
     kind, colour, sign = ("right", "blue", "✓") if is_right else ("wrong", "orange", "✗")
     return f'<span class="pct-{colour}" role="img" aria-label="{kind}" title="{kind}">{sign}</span>'
 
@@ -59,12 +59,15 @@ def _num_alike(one: Sequence[str], other: Sequence[str]) -> int:
     return sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(one, other, strict=False)))
 
 
-def distribution(shares: Sequence[tuple[str, float | None]], target: str, answer: str) -> str:
-    """Return classes with their probabilities, where known, as bars; the target and a wrong prediction are marked."""
+def distribution(shares: Sequence[tuple[str, float | None]], target: str, prediction: str) -> str:
+    """Return classes with their probabilities as HTML bars, with the target and a wrong prediction marked.
+
+    `shares` are pairs of a class name and its probability from 0 to 1, None where that is not known.
+    """
     lines = []
     for name, share in shares:
-        kind = "is-right" if name == target else "is-wrong" if name == answer else "other"
-        sign = f"{mark_of(name == target)} " if name in (target, answer) else ""
+        kind = "is-right" if name == target else "is-wrong" if name == prediction else "other"
+        sign = f"{mark_of(name == target)} " if name in (target, prediction) else ""
         width = 100 * min(max(share or 0.0, 0.0), 1.0)
         said = "not known" if share is None else percent(share)
         lines.append(
@@ -76,8 +79,11 @@ def distribution(shares: Sequence[tuple[str, float | None]], target: str, answer
 
 
 def past_table(found: Sequence[Past], titles: Sequence[str], on_screen: Collection[int]) -> str:
-    """What each version said of the example, the newest first; those on screen are shaded."""
-    columns = (Column("version", "32%"), Column("answer"), Column("confidence", "7em", "pct-number"))
+    """Return an HTML table of what each version predicted for the example, in the order given.
+
+    Versions in `on_screen` are shaded.
+    """
+    columns = (Column("version", "32%"), Column("prediction"), Column("confidence", "7em", "pct-number"))
     return STYLE + html_table(columns, (_past_row(past, titles, past.version in on_screen) for past in found))
 
 
@@ -95,7 +101,7 @@ def _past_row(past: Past, titles: Sequence[str], is_here: bool) -> str:
 
 
 def difference_table(found: Sequence[Difference]) -> str:
-    """Changed keys with both values."""
+    """Return an HTML table of the keys that differ, with both values."""
     rows = (
         f"<tr><td>{html_text(item.key)}</td><td>{html_text(item.old)}</td><td>{html_text(item.new)}</td></tr>"
         for item in found

@@ -1,4 +1,4 @@
-"""Figures, drawn once for all readers: putting one together costs more than all else that a page does."""
+"""Keeps figures, so that each is drawn once for all readers. Drawing one is the slowest part of a page."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
 
 def drawn(draw: Callable[..., go.Figure], *shown: Any, **options: Any) -> go.Figure:
-    """`draw(*shown, **options)` in the reader's theme. `draw` is a pure function; its figure is not to be changed."""
+    """Return the figure of `draw(*shown, **options)` in the reader's theme, drawn before or now.
+
+    `draw` must be a pure function of the module level, and the caller must not change the figure: all readers share it.
+    """
     options["dark"] = selection.is_dark()
-    # Streamlit looks at every part of an argument by itself: slow where there are thousands of cells.
+    # A digest is faster than Streamlit, which hashes every part of an argument by itself: there may be thousands.
     asked = hashlib.sha256(pickle.dumps((draw.__module__, draw.__qualname__, shown, options))).digest()
     return _figure(asked, lambda: draw(*shown, **options))
 
 
-# Held as it is and not pickled: reading a figure back would cost as much as drawing it.
+# A resource is not pickled. Unpickling a figure would cost as much as drawing it.
 @st.cache_resource(max_entries=200, show_spinner=False)
 def _figure(asked: bytes, _draw: Callable[[], go.Figure]) -> go.Figure:
     return _draw()

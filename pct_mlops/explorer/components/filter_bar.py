@@ -1,4 +1,4 @@
-"""Which examples are asked for: the filters of the gallery, kept in the address.
+"""Draws the filters of the gallery and keeps them in the address.
 
 While one example is shown large, the widgets are not drawn, and the address alone holds their values.
 """
@@ -22,9 +22,9 @@ KINDS = {
     "negative": "negative flips",
     "positive": "positive flips",
     "both_wrong": "both wrong, differently",
-    "all": "all changed answers",
+    "all": "all changed predictions",
 }
-# Where the words of a kind stand in a sentence.
+# The words of a kind inside a sentence.
 NOUNS = KINDS | {"both_wrong": "examples that both got wrong, differently,"}
 SORTS = {
     "confidence_lost": "target confidence lost",
@@ -39,17 +39,20 @@ NAMES = ("kind", "target", "answer", "text", "was", "type", "column", "value", "
 MORE = ("was", "type", "column", "value", "conf", "reviewed")
 HINTS = {
     "kind": "Negative flip: the old model was right, the new one is wrong. Positive flip: the reverse.",
-    "sort": "Target confidence lost: how much probability of the target the new model gave up.",
-    "type": "How far the probability of the target fell. Type I: hardly, the example lies near a border between "
-    "classes. Type II: by half or more, the new model is sure of something else.",
-    "conf": "How sure the new model is of its answer, in percent.",
+    "sort": "Target confidence lost: the old model's probability of the target minus the new model's.",
+    "type": "How far the probability of the target fell. Type I: hardly. The example lies near a border between "
+    "classes. Type II: by 0.5 or more. The new model is sure of another class.",
+    "conf": "The probability that the new model gives its prediction, in percent.",
     "text": "A part of the text or of the row. Upper and lower case are alike.",
-    "column": "A column of the prediction table that sorts examples into groups, for example the camera.",
+    "column": "A column that sorts examples into groups, for example the camera.",
 }
 
 
 def restore_filters(pair: Pair, titles: list[str]) -> Asked:
-    """What the address asks for, before the widgets are drawn; a notice for each part that names nothing."""
+    """Set the widgets to what the address says before they are drawn, and return the selection.
+
+    A notice names each value of the address that does not exist here.
+    """
     selection.restore("kind", KINDS, "negative")
     for name in ("target", "answer", "was"):
         selection.restore(name, titles, None)
@@ -68,7 +71,7 @@ def restore_filters(pair: Pair, titles: list[str]) -> Asked:
 
 
 def from_address(pair: Pair, titles: list[str]) -> Asked:
-    """The same where no widgets are drawn; what names nothing is passed over."""
+    """Return the selection of the address where no widgets are drawn. Values that do not exist here are ignored."""
     query = st.query_params.to_dict()
     column = asked("column", pairs.slice_columns(pair), None)
     if column is None:
@@ -77,21 +80,21 @@ def from_address(pair: Pair, titles: list[str]) -> Asked:
 
 
 def _choices(pair: Pair, column: str | None) -> Mapping[str, str] | None:
-    """The values of the column by how they are called; None where they are too many, and one is typed."""
+    """Return title -> value of the column, or None where there are too many for a list and the reader types one."""
     return flip_pages.slice_values(pair, column) if column else {}
 
 
 def _asked(
     pair: Pair, titles: list[str], choices: Mapping[str, str] | None, query: Mapping[str, str], sort: str
 ) -> Asked:
-    # Only a filter on reviews depends on the marks: others keep what was found when somebody adds one.
+    # Only a filter on reviews depends on the marks. With any other, the cache holds when somebody adds a mark.
     marked = reviews.marked(pair) if query.get("reviewed") in REVIEWED else frozenset()
     chosen = FlipFilter.from_query(query, titles, choices, marked=marked)
     return Asked(replace(chosen, text=example_texts.search(pair, query.get("text", ""))), sort)
 
 
 def _shown() -> dict[str, str]:
-    """What the widgets show, as the address says it; defaults are left out."""
+    """Return what the widgets show as parameters of the address, without defaults."""
     state = st.session_state
     low, high = state["conf"]
     shown = {
@@ -104,7 +107,7 @@ def _shown() -> dict[str, str]:
 
 
 def draw_filters(pair: Pair, titles: list[str]) -> None:
-    """The widgets; each change starts at the first page again."""
+    """Draw the widgets. Any change goes back to the first page."""
     st.segmented_control(
         "Kind",
         list(KINDS),
@@ -131,7 +134,7 @@ def draw_filters(pair: Pair, titles: list[str]) -> None:
     with left:
         _pick("target", "Target class", titles)
     with middle:
-        _pick("answer", "New answer", titles)
+        _pick("answer", "New prediction", titles)
     right.selectbox(
         "Sort by",
         list(SORTS),
@@ -149,7 +152,7 @@ def draw_filters(pair: Pair, titles: list[str]) -> None:
 
 
 def _draw_more(pair: Pair, titles: list[str]) -> None:
-    _pick("was", "Old answer", titles)
+    _pick("was", "Old prediction", titles)
     st.selectbox(
         "Type of negative flip",
         list(TYPES),
@@ -210,7 +213,7 @@ def _pick_value(choices: Mapping[str, str] | None) -> None:
         placeholder="the whole value",
         on_change=selection.forget,
         args=("page",),
-        help="This column has too many values for a list: type one of them, exactly as it is written.",
+        help="This column has too many values for a list: type one of them exactly.",
     )
 
 
@@ -219,26 +222,26 @@ def _clear() -> None:
 
 
 def clear_all() -> None:
-    """Before the page is drawn again: no filter but the kind."""
+    """Clear every filter but the kind. Streamlit calls this before it draws the page again."""
     selection.forget(*MORE, "target", "answer", "text", "page")
 
 
 def num_active() -> int:
-    """How many of the filters behind the button are set."""
+    """Count the filters behind the button that are set."""
     state = st.session_state
     set_ones = [state["was"], state["type"], state["reviewed"], state["column"] and state["value"]]
     return sum(map(bool, set_ones)) + (state["conf"] != WHOLE)
 
 
 def remember_filters() -> None:
-    """Let the address say all of it, as one step of the browser's history."""
+    """Write all filters and the order to the address, as one step of the browser's history."""
     sort = st.session_state["sort"]
     shown = _shown()
     selection.remember(sort=sort if sort != "confidence_lost" else None, **{name: shown.get(name) for name in NAMES})
 
 
 def described(chosen: FlipFilter) -> str:
-    """The kind in words, for sentences."""
+    """Return the selection in words, for the middle of a sentence."""
     if chosen == FlipFilter(chosen.kind):
         return NOUNS[chosen.kind].rstrip(",")
     return f"{NOUNS[chosen.kind]} with these filters"

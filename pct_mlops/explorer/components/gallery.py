@@ -1,4 +1,4 @@
-"""The gallery of examples as one responsive grid of links. Everything that comes from data is escaped."""
+"""Builds the gallery of examples as one responsive HTML grid of links. Everything that comes from data is escaped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pct_mlops.explorer.queries.png import MOST_PIXELS, png_size
 from pct_mlops.predictions.example_texts import Content
 
 _ID, _WIDE_ID = 24, 34  # characters of an id on a tile
-_SMALL = 96  # pixels; images up to here are enlarged without blurring
+_SMALL = 96  # pixels; images up to this width are enlarged without blurring
 
 # Colours of text and lines derive from the theme's own text colour, so that light and dark both work.
 STYLE = """<style>
@@ -49,8 +49,8 @@ figure>.pct-mark{position:static;align-self:flex-start;margin:9px 11px}
 
 
 @dataclass(frozen=True)
-class TileAnswer:
-    """What one model said: class name, confidence as a fraction where known, and whether it is the target."""
+class TilePrediction:
+    """A prediction on a tile: class name, confidence from 0 to 1 where it is known, and whether it is the target."""
 
     name: str
     confidence: float | None
@@ -59,12 +59,22 @@ class TileAnswer:
 
 @dataclass(frozen=True)
 class Tile:
-    """One example; `png` None when no image is stored, `mark` what a reviewer said of it, `href` leads to it."""
+    """An example of the gallery.
+
+    Attributes:
+        sample_id: Id of the example.
+        target: Title of its class.
+        old: Prediction of the old model, None where only one model is shown.
+        new: Prediction of the new model.
+        png: Image, None when none is stored.
+        href: Address of the example.
+        mark: A reviewer's mark in words, "" without one.
+    """
 
     sample_id: str
     target: str
-    old: TileAnswer | None
-    new: TileAnswer
+    old: TilePrediction | None
+    new: TilePrediction
     png: bytes | None = None
     href: str = ""
     mark: str = ""
@@ -72,7 +82,10 @@ class Tile:
 
 
 def gallery(tiles: Sequence[Tile]) -> str:
-    """All tiles as one HTML grid that wraps with the window; where no tile has an image, none has room for one."""
+    """Return all tiles as one HTML grid that wraps with the window.
+
+    Tiles have room for an image only if at least one of them has an image.
+    """
     pictured = any(tile.png is not None for tile in tiles)
     written = any(tile.content is not None and tile.png is None for tile in tiles)
     grid = f'<div class="pct-grid{" pct-wide" if written else ""}">'
@@ -95,12 +108,12 @@ def _tile(tile: Tile, pictured: bool, written: bool) -> str:
         f'<figcaption class="pct-text">'
         f'<div class="pct-target pct-two" title="target: {html_text(tile.target)}">{html_text(tile.target)}</div>'
         f'<div class="pct-id pct-cut" title="{html_text(tile.sample_id)}">{html_text(short)}</div>'
-        f"{_answer('old', tile.old) if tile.old else ''}{_answer('new', tile.new)}</figcaption></figure></a>"
+        f"{_prediction('old', tile.old) if tile.old else ''}{_prediction('new', tile.new)}</figcaption></figure></a>"
     )
 
 
 def image(png: bytes | None, alt: str) -> str:
-    """A PNG as HTML, or the words in its place."""
+    """Return a PNG as an HTML image, or the words that stand in its place."""
     size = png_size(png)
     if png is None or size is None:
         return '<div class="pct-none">image not stored</div>'
@@ -111,15 +124,15 @@ def image(png: bytes | None, alt: str) -> str:
     return f'<img{small} src="data:image/png;base64,{data}" alt="{html_text(alt)}">'
 
 
-def _answer(who: str, answer: TileAnswer) -> str:
-    kind, mark = ("right", "✓") if answer.is_right else ("wrong", "✗")
-    sure = "" if answer.confidence is None else percent(answer.confidence)
-    width = 100 * min(max(answer.confidence or 0.0, 0.0), 1.0)
+def _prediction(who: str, prediction: TilePrediction) -> str:
+    kind, mark = ("right", "✓") if prediction.is_right else ("wrong", "✗")
+    sure = "" if prediction.confidence is None else percent(prediction.confidence)
+    width = 100 * min(max(prediction.confidence or 0.0, 0.0), 1.0)
     bar = f'<div class="pct-bar"><i class="pct-{kind}" style="width:{width:.1f}%"></i></div>' if sure else ""
     return (
         f'<div class="pct-row"><span class="pct-who">{who}</span>'
         f'<span class="pct-{kind}" title="{kind}" role="img" aria-label="{kind}">{mark}</span>'
         f'<span class="pct-conf">{sure}</span></div>'
-        f'<div class="pct-two" title="{html_text(answer.name)}">{html_text(answer.name)}</div>'
+        f'<div class="pct-two" title="{html_text(prediction.name)}">{html_text(prediction.name)}</div>'
         f"{bar}"
     )

@@ -1,4 +1,4 @@
-"""A click on a tile opens its example without loading the page anew. Without this script the tile is a plain link."""
+"""Opens the example of a clicked tile without reloading the page. Without this script the tile is a plain link."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-# The id is only read from the tile and sent back; nothing of it is ever written into the page.
+# The script only reads the id from the tile and sends it back. It never writes data into the page.
 _SCRIPT = """
 export default function ({ setTriggerValue, parentElement }) {
   const opened = (event) => {
@@ -30,6 +30,9 @@ def _component() -> Callable[..., object]:
 
 
 def opener(key: str, on_opened: Callable[[], None]) -> None:
-    """Listen for clicks on tiles; `on_opened` runs first in the rerun, with the id in session_state[key].opened."""
+    """Listen for clicks on tiles.
+
+    `on_opened` runs before the page is drawn again. It finds the id in `st.session_state[key].opened`.
+    """
     with st.container(key=f"listener_{key}", gap=None):
         _component()(key=key, on_opened_change=on_opened, height=1)

@@ -1,4 +1,4 @@
-"""Who moved production when and why, as HTML that wraps; everything that comes from data is escaped."""
+"""Builds the table of the moves of production as HTML: who made each, when and why. Data is escaped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NONE = "–"
 
 
 def history_table(moves: Sequence[Move], points: Sequence[MovePoint]) -> str:
-    """Moves, given oldest first beside what they flipped, shown newest first."""
+    """Return an HTML table of the moves, the newest first. Both arguments hold one entry per move, the oldest first."""
     rows = [_row(*parts) for parts in zip(moves, points, running(points), strict=True)]
     return html_table(COLUMNS, reversed(rows), room="8px")
 

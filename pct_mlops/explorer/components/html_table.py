@@ -1,4 +1,4 @@
-"""Tables as HTML that wraps with the window; the caller escapes what comes from data."""
+"""Builds HTML tables that wrap with the window. The caller escapes what comes from data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ border-bottom:1px solid color-mix(in srgb,currentColor 15%,transparent)}
 
 
 class Column(NamedTuple):
-    """What stands above it, its width in CSS ("": a share of what is left), and classes of its head."""
+    """A column: title, width in CSS ("" takes a share of what is left), and CSS classes of its head and width."""
 
     title: str
     width: str = ""
@@ -24,7 +24,14 @@ class Column(NamedTuple):
 
 
 def html_table(columns: Sequence[Column], rows: Iterable[str], *, room: str = "", classes: str = "") -> str:
-    """Rows, each a whole <tr>, under their head; `room` is the padding of a cell where it is not the usual one."""
+    """Return an HTML table.
+
+    Args:
+        columns: Columns, in the order of the cells.
+        rows: Rows, each a whole <tr> element.
+        room: Padding of a cell in CSS, "" for the usual one.
+        classes: Further CSS classes of the table.
+    """
     shape = "".join(f"<col{_given('class', column.classes)}{_given('style', _width(column))}>" for column in columns)
     head = "".join(f"<th{_given('class', column.classes)}>{column.title}</th>" for column in columns)
     style = _given("style", f"--pct-room:{room}" if room else "")

@@ -1,4 +1,4 @@
-"""A check on one line: the allowed side, the bounds, the observed value and the limit; HTML that wraps nothing."""
+"""Draws a check as one line of HTML: the allowed side, the bounds, the observed value and the limit."""
 
 from __future__ import annotations
 
@@ -29,9 +29,15 @@ def line(
     says: str = "",
     classes: str = "",
 ) -> str:
-    """Places from 0 (left) to 1; with `at_most` the left side is allowed.
+    """Return the line as HTML. All places lie between 0 (left) and 1 (right).
 
-    `says` is what a screen reader hears and a pointer shows; a line that has words beside it needs none.
+    Args:
+        limit: Place of the limit.
+        value: Place of the observed value, None without one.
+        bounds: Places of the lower and the upper bound, None without them.
+        at_most: Whether the left side of the limit is allowed, and not the right one.
+        says: Words for a screen reader and the pointer. A line with words beside it needs none.
+        classes: Further CSS classes of the line.
     """
     left, right = (0.0, limit) if at_most else (limit, 1.0)
     parts = [_part("allowed", left, right - left), '<i class="pct-axis"></i>']

@@ -1,4 +1,4 @@
-"""Sliders over the limits of a policy: their range and unit, and their place in the address."""
+"""Draws sliders for the limits of a policy, works out their range and unit, and keeps them in the address."""
 
 from __future__ import annotations
 
@@ -17,16 +17,22 @@ if TYPE_CHECKING:
     from pct_mlops.config import Rule
     from pct_mlops.gate import Check
 
-STEPS = 200  # about so many places of a slider
-MOST = 1e12  # of a limit without end: more is no number that a slider can hold
+STEPS = 200  # places of a slider, about
+MOST = 1e12  # the largest limit of a metric without a maximum: a slider cannot hold larger numbers
 CONFIDENCES = (0.8, 0.9, 0.95, 0.975, 0.99, 0.995, 0.999)
 
 
 @dataclass(frozen=True)
 class Dial:
-    """A slider for one limit, in the unit that a person reads: `scale` times the limit itself.
+    """A slider for one limit, in the unit that a person reads, for example percent.
 
-    `span` is the range as limits; `digits` are those behind the decimal point of what is shown.
+    Attributes:
+        key: Key of the widget, and of the address.
+        own: Limit of the policy.
+        span: Lowest and highest limit of the slider.
+        scale: Factor from the limit to what the slider shows.
+        digits: Digits behind the decimal point of what is shown.
+        suffix: Unit of what is shown.
     """
 
     key: str
@@ -38,20 +44,20 @@ class Dial:
 
     @property
     def step(self) -> float:
-        """The smallest move that is worth showing."""
+        """Smallest move of the slider, in its unit."""
         return max(_nice(self.scale * (self.span[1] - self.span[0]) / STEPS), 10.0**-self.digits)
 
     def shown(self, limit: float) -> float:
-        """A limit in the slider's unit; one beyond its range stands at its end."""
+        """Return a limit in the unit of the slider. A limit beyond its range becomes the end of the range."""
         return round(self.scale * min(max(limit, self.span[0]), self.span[1]), 6)
 
     def limit(self, shown: float) -> float:
-        """What the slider says, as a limit; exactly the policy's own where it was not moved."""
+        """Return the limit of a place of the slider: exactly the policy's own where it was not moved."""
         return self.own if math.isclose(shown, self.shown(self.own)) else round(shown / self.scale, 10)
 
 
 def dial(key: str, rule: Rule, check: Check) -> Dial:
-    """A slider that reaches from well inside to well outside of what was observed, and holds the policy's own limit."""
+    """Build the slider of a rule. Its range holds the policy's own limit, the observed value and its bounds."""
     name = limit_name(rule)
     own = getattr(rule, name)
     seen = [value for value in (check.value, check.lower, check.upper) if value is not None]
@@ -72,13 +78,13 @@ def dial(key: str, rule: Rule, check: Check) -> Dial:
 
 
 def _nice(value: float) -> float:
-    """The next of 1, 2, 5 times a power of ten that is at least `value`."""
+    """Return the smallest of 1, 2 or 5 times a power of ten that is at least `value`."""
     power = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1e-6
     return next((factor * power for factor in (1, 2, 5) if factor * power >= value * (1 - 1e-9)), 10 * power)
 
 
 def _up(value: float, most: float | None = None) -> float:
-    """A round number that is at least `value`, in steps of a tenth of its size; at most `most`."""
+    """Round `value` up to a multiple of about a tenth of it, but to no more than `most` (MOST if None)."""
     most = MOST if most is None else most
     if value >= most:
         return most
@@ -87,7 +93,7 @@ def _up(value: float, most: float | None = None) -> float:
 
 
 def slide(shown: Dial, label: str, hint: str) -> float:
-    """Draw the slider; the limit that it stands on, which the address keeps when it is not the policy's own."""
+    """Draw the slider and return its limit. The address keeps a limit that is not the policy's own."""
     low, high = shown.shown(shown.span[0]), shown.shown(shown.span[1])
     selection.restore_float(shown.key, low, high, shown.shown(shown.own))
     value = st.slider(
@@ -105,7 +111,7 @@ def slide(shown: Dial, label: str, hint: str) -> float:
 
 
 def slide_confidence(own: float) -> float:
-    """A choice among usual confidences and the policy's own."""
+    """Draw a choice of usual confidences and the policy's own, and return the chosen one, from 0 to 1."""
     options = {f"{choice:g}": choice for choice in sorted({*CONFIDENCES, own})}
     selection.restore("confidence", options, f"{own:g}")
     chosen = st.select_slider(
@@ -113,8 +119,8 @@ def slide_confidence(own: float) -> float:
         list(options),
         format_func=lambda text: f"{100 * options[text]:.4g}%",
         key="confidence",
-        help="Of each one-sided bound. More confidence makes bounds wider, so fewer candidates pass and more stay "
-        "undecided.",
+        help="The confidence of each one-sided bound. More confidence makes bounds wider: fewer candidates pass, and "
+        "more stay undecided.",
     )
     selection.remember(f"{own:g}", confidence=chosen)
     return options[chosen]

@@ -1,4 +1,4 @@
-"""What was observed of a rule, below the slider of its limit and on the slider's axis."""
+"""Draws the observed value and bounds of a rule below the slider of its limit, on the same axis."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 
 def strip(shown: Dial, rule: Rule, check: Check, limit: float) -> str:
-    """The line as HTML, also where the slider counts in floors; what lies beyond the slider's end stands at it."""
+    """Return the line as HTML. What lies beyond the range of the slider is drawn at its end.
+
+    `limit` is the limit on the slider: of a rule with `max_times_floor`, a multiple of the floor.
+    """
     name = limit_name(rule)
-    # One on the slider is this much of the metric.
+    # The value of the metric where the slider says 1.
     unit = check.limit / limit if name == "max_times_floor" and check.limit else 1.0
     low, high = shown.span
 

@@ -1,4 +1,4 @@
-"""Parts of a page that write reviews: who signs, a note, and buttons. One failure is one sentence, said beside them."""
+"""Draws the parts of a page that write reviews: the name, a note and buttons. An error is one sentence beside them."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.state import reviewer
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind
 
-SAID = "review_said"  # what came of the last click, shown once
+SAID = "review_said"  # the error of the last click, shown once
 ICONS = {
     Mark.LABEL_ERROR: ":material/label_off:",
     Mark.ACCEPTED_LOSS: ":material/handshake:",
     Mark.BLOCKER: ":material/block:",
 }
 MARK_HINTS = {
-    Mark.LABEL_ERROR: "The label is wrong, not the new model. The flip no longer counts against the version.",
-    Mark.ACCEPTED_LOSS: "A real loss that may be lived with. The flip no longer counts against the version.",
-    Mark.BLOCKER: "This must not go out: while the mark stands, the gate refuses the version.",
+    Mark.LABEL_ERROR: "The label is wrong, not the new model. A policy can leave such flips out of the flip rates.",
+    Mark.ACCEPTED_LOSS: "A real loss that is acceptable. A policy can leave such flips out of the flip rates.",
+    Mark.BLOCKER: "This flip must not go into production. The gate fails the version while the mark stands.",
 }
 
 
 def signature() -> str:
-    """Who signs: the name of the login, or a field that must be filled."""
+    """Draw who signs and return the name: that of the login, else that of a field, "" while it is empty."""
     name = reviewer.logged_in()
     if name:
         st.caption(f"Signed as **{plain(name)}**")
         return name
-    # Kept apart from the widget, whose value ends with the page that it stands on.
+    # Kept apart from the widget: Streamlit drops its value when the reader leaves the page.
     typed = st.text_input(
         "Your name",
         value=st.session_state.get(reviewer.NAME, ""),
@@ -46,19 +46,19 @@ def signature() -> str:
 
 
 def note(key: str, label: str = "Why", placeholder: str = "a few words, required") -> str:
-    """A reason in one line."""
+    """Draw a field for a reason in one line, and return its text."""
     return st.text_input(label, key=key, max_chars=reviewer.MAX_REASON, placeholder=placeholder).strip()
 
 
 def mark_example(pair: Pair, sample_id: str) -> None:
-    """The example's mark with what it means, and what a reviewer may say of it."""
+    """Draw the buttons that mark the example, or why nobody can, and the mark that stands."""
     standing = reviews.state(pair).marks.get(sample_id)
     if problem := reviewer.why_closed(pair):
         st.caption(plain(problem))
         said()
     else:
         _draw_form(pair, sample_id, standing)
-    # Below the buttons, which must not move under the pointer when somebody else's mark arrives.
+    # Below the buttons: they must not move under the pointer when another reviewer's mark arrives.
     if standing is not None and standing.mark is not None:
         _draw_mark(pair, standing)
 
@@ -82,7 +82,7 @@ def _draw_form(pair: Pair, sample_id: str, standing: Review | None) -> None:
             )
     said()
     if not (name and reason):
-        st.caption("Marks need a name and a note: others must be able to ask.")
+        st.caption("A mark needs your name and a note, so that others can ask you about it.")
 
 
 def _draw_mark(pair: Pair, review: Review) -> None:
@@ -99,9 +99,14 @@ def _mark(pair: Pair, sample_id: str, mark: Mark) -> None:
 
 
 def draw_record(pair: Pair, review: Review, sentence: str, *, can_undo: bool, room: float) -> None:
-    """A record as Markdown, and beside it the way to take it back with a record of its own.
+    """Draw a record, and beside it a button that undoes it with a further record.
 
-    `room` is the button's share of the width: enough for its words, also where the column is narrow.
+    Args:
+        pair: Pair on screen.
+        review: The record.
+        sentence: The record as Markdown.
+        can_undo: Whether the button is drawn.
+        room: Share of the width that the button takes, from 0 to 1. It must be enough for its words.
     """
     left, right = st.columns([1 - room, room], vertical_alignment="center")
     left.markdown(sentence)
@@ -110,7 +115,7 @@ def draw_record(pair: Pair, review: Review, sentence: str, *, can_undo: bool, ro
             "Undo" if len(review.samples) < 2 else f"Undo all {count(len(review.samples))}",
             key=f"undo_{review.id}",
             icon=":material/undo:",
-            help="Adds a record that takes this one back; both stay readable.",
+            help="Adds a record that takes this one back. Both stay readable.",
             on_click=_undo,
             args=(pair, review),
         )
@@ -121,7 +126,7 @@ def _undo(pair: Pair, review: Review) -> None:
 
 
 def attempt(pair: Pair, kind: ReviewKind, reason: str, **what: Any) -> bool:
-    """Write a record from a button; what came of it is said on the page that follows."""
+    """Write a record and tell whether that went well. On the page that is drawn next, `said` shows the error."""
     if "reviewer_field" in st.session_state:
         st.session_state[reviewer.NAME] = str(st.session_state["reviewer_field"]).strip()
     missing = [what for what, value in (("your name", reviewer.reviewer()), ("a note", reason)) if not value]
@@ -138,11 +143,11 @@ def attempt(pair: Pair, kind: ReviewKind, reason: str, **what: Any) -> bool:
 
 
 def said() -> None:
-    """What went wrong at the last click, once."""
+    """Show the error of the last click, once."""
     if sentence := st.session_state.pop(SAID, None):
         st.error(plain(sentence), icon=":material/error:")
 
 
 def when(review: Review) -> str:
-    """The time of a record as people read it."""
+    """Return the time of a record as people read it: date, minutes and UTC."""
     return f"{review.when[:16].replace('T', ' ')} UTC"

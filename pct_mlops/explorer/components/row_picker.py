@@ -1,4 +1,4 @@
-"""Rows of rates, of classes or of slices: in which order, and which of them, where there are many."""
+"""Lets the reader choose the order of classes or slices, and search their names where there are many."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 SHOWN = 30
-FIRST = "nfr"  # the order where none was chosen
+FIRST = "nfr"  # the default order
 
 
 def pick_order(place: DeltaGenerator, what: str, named: str) -> str:
-    """The order of the rows. `what` is a row ("class"), `named` how its name is called."""
+    """Draw the choice of an order and return its key in `class_labels.ORDERS`.
+
+    `what` is the word for a row ("class"), and `named` the word for its name ("name", "value").
+    """
     orders = class_labels.ORDERS | {"name": named}
     selection.restore("order", orders, FIRST)
     order = place.segmented_control(
@@ -33,7 +36,7 @@ def pick_order(place: DeltaGenerator, what: str, named: str) -> str:
 
 
 def pick_needle(place: DeltaGenerator, label: str, placeholder: str, num_rows: int) -> str:
-    """A text that the names of the rows must contain; "" where all rows are shown anyway."""
+    """Draw a search field and return its text. Return "" without a field where all rows are shown anyway."""
     if num_rows <= SHOWN:
         return ""
     selection.restore_text("find")
@@ -41,11 +44,11 @@ def pick_needle(place: DeltaGenerator, label: str, placeholder: str, num_rows: i
 
 
 def remember_rows(order: str, needle: str, **more: str | None) -> None:
-    """Let the address say which rows are shown."""
+    """Write the order, the searched text and `more` to the address."""
     selection.remember(order=order if order != FIRST else None, find=needle, **more)
 
 
 def told(num_shown: int, num_found: int, rows: str) -> None:
-    """Say that rows are left out, where they are; `rows` are what they are called."""
+    """Say how many rows are shown where some are left out. `rows` is the word for them ("classes")."""
     if num_found > num_shown:
         st.caption(f"The first {num_shown} of {num_found:,} {rows} in this order.")

@@ -1,4 +1,4 @@
-"""The gate's decision: a banner (colour, icon and word), and its rules with how far each is from its limit."""
+"""Draws the gate's decision: a banner with colour, icon and word, and a table of checks with distances to limits."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _BANNERS: dict[str, tuple[Any, str]] = {
     "ERROR": (st.error, ":material/report:"),
 }
 _MEANINGS = {
-    "PASS": "it may go out",
-    "BOOTSTRAP": "it may go out, as the first one",
-    "FAIL": "it must not go out",
-    "INCONCLUSIVE": "not decided yet, so it must not go out",
-    "ERROR": "it could not be judged, so it must not go out",
+    "PASS": "it may go into production",
+    "BOOTSTRAP": "it may go into production, as the first version",
+    "FAIL": "it must not go into production",
+    "INCONCLUSIVE": "not decided yet, so it must not go into production",
+    "ERROR": "it could not be judged, so it must not go into production",
 }
 _MARKS = {"PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?", "ERROR": "!", "BOOTSTRAP": "–"}
 
-SHOWN = 12  # checks
-REASONS = 3  # of them in the banner
+SHOWN = 12  # checks in the table
+REASONS = 3  # checks in the banner
 
 STYLE = """<style>
 .pct-table.pct-rules{font-size:.9rem}
@@ -51,16 +51,17 @@ COLUMNS = (
     Column("rule"),
     Column("observed", "6.6em", "pct-number pct-wide"),
     Column("limit", "6.6em", "pct-number pct-wide"),
-    Column("room to the limit", "11.5em"),
+    Column("distance to the limit", "11.5em"),
 )
 KEY = (
-    "Shaded: what the rule allows, up to its limit. Dot: observed. Bar: its bounds, which narrow as examples grow. "
-    "A rule holds when the bar's end towards the limit is inside, and the distance is that end's."
+    "Shaded: what the rule allows. Dot: the observed value. Bar: its bounds, which narrow with more examples. "
+    "A rule judges one end of the bar, or the dot with `bound: point`. It passes when that lies in the shaded part. "
+    "The distance to the limit is measured from there."
 )
 
 
 def banner(verdict: str, sentence: str, source: str, reasons: Sequence[str] = ()) -> None:
-    """The verdict and why; `reasons` are a line each, `source` says who judged."""
+    """Draw the verdict with its sentence, a line for each of `reasons`, and `source`, which says who judged."""
     box, icon = _BANNERS.get(verdict, _BANNERS["ERROR"])
     meaning = _MEANINGS.get(verdict, _MEANINGS["ERROR"])
     lines = [f"**{plain(verdict)}: {meaning}.** {plain(sentence)}", *map(plain, reasons), f":small[{plain(source)}]"]
@@ -68,7 +69,7 @@ def banner(verdict: str, sentence: str, source: str, reasons: Sequence[str] = ()
 
 
 def reasons(decision: Decision) -> list[str]:
-    """What stands in the way, the worst first, and how much more there is; nothing where it passes."""
+    """Return the sentences of the worst checks, and how many more there are. Return [] where the candidate passes."""
     against = sorted((check for check in decision.checks if check.verdict is decision.verdict), key=_closest_first)
     if decision.verdict in ("PASS", "BOOTSTRAP") or not against:
         return []
@@ -77,19 +78,19 @@ def reasons(decision: Decision) -> list[str]:
 
 
 def rules_table(checks: Sequence[Check]) -> str:
-    """Every check with its sentence, observed value and distance to its limit, as HTML; the worst first."""
+    """Return an HTML table of the SHOWN worst checks: sentence, observed value, limit and distance to it."""
     rows = sorted(checks, key=_closest_first)[:SHOWN]
     return limit_bar.STYLE + STYLE + html_table(COLUMNS, map(_row, rows), room="9px 10px", classes="pct-rules")
 
 
 def _closest_first(check: Check) -> tuple[int, float]:
-    """The worst verdict first, then what is closest to its limit, or farthest outside."""
+    """Return a sort key: the worst verdict first, then the farthest outside of a limit or the closest to it."""
     left = distance(check)
     return WORST_FIRST.index(check.verdict), float("-inf") if left is None else left
 
 
 def left_out(checks: Sequence[Check]) -> int:
-    """How many checks the table does not show: a policy on classes may make a thousand."""
+    """Count the checks that the table does not show. A policy on classes may make a thousand."""
     return max(len(checks) - SHOWN, 0)
 
 
@@ -104,7 +105,7 @@ def _row(check: Check) -> str:
 
 
 def _distance(check: Check) -> str:
-    """The check on a line, and in words how far the number that decides is from the limit."""
+    """Return the line of a check, and in words the distance from the deciding number to the limit."""
     left, places = distance(check), ruler(check.value, check.lower, check.upper, check.limit)
     if left is None or places is None or check.metric not in METRICS:
         return ""
@@ -113,7 +114,7 @@ def _distance(check: Check) -> str:
 
 
 def far(metric: str, left: float) -> str:
-    """How far inside a limit (`left` negative: outside) in the metric's unit, shares in points."""
+    """Return a distance to a limit in words, with shares in points. `left` is negative outside of the limit."""
     known = METRICS.get(metric)
     is_share = known is not None and known.unit in ("share", "signed share")
     size = points(abs(left)).lstrip("+") if is_share else number(abs(left))
@@ -121,7 +122,7 @@ def far(metric: str, left: float) -> str:
 
 
 def written(metric: str, value: float | None) -> str:
-    """A metric's value in its unit, as everywhere."""
+    """Return a metric's value as text in its unit, "" for an unknown metric without a value."""
     known = METRICS.get(metric)
     if value is not None and known is not None and known.unit == "signed share":
         return points(value)
@@ -131,6 +132,6 @@ def written(metric: str, value: float | None) -> str:
 
 
 def badge(verdict: str) -> str:
-    """The verdict as a small coloured Markdown label with its mark."""
+    """Return the verdict as a small coloured Markdown label with its mark."""
     colour = {"PASS": "green", "BOOTSTRAP": "green", "INCONCLUSIVE": "orange"}.get(verdict, "red")
     return f":{colour}-badge[{_MARKS[verdict]} {verdict}]"

@@ -1,4 +1,4 @@
-"""What the gate says of the pair on screen, first thing on the pages on which one decides."""
+"""Draws the gate's verdict on the pair on screen, at the top of the pages on which a reader decides."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def draw_verdict(pair: Pair) -> Decision | None:
-    """The gate's decision under the given policy, and the one on record when it judged this very pair."""
+    """Draw and return the gate's decision under the policy that the explorer was started with.
+
+    The banner also names the verdict that the gate recorded when it judged this very pair. Without a policy it names
+    only that verdict, and None is returned, as where the policy cannot be judged.
+    """
     recorded = pairs.recorded_verdict(pair)
     try:
         decision = decisions.decision(pair, selection.policy_file())
@@ -30,7 +34,9 @@ def draw_verdict(pair: Pair) -> Decision | None:
     if decision is None:
         if recorded:
             verdict_banner.banner(
-                recorded, "So the gate recorded when it judged these two versions.", "No policy was given here."
+                recorded,
+                "The gate recorded this verdict for these two versions.",
+                "The explorer was started without a policy.",
             )
         elif not selection.policy_file():
             st.info(

@@ -1,1 +1,1 @@
-"""Cached questions to tables and registry; pages compute nothing themselves."""
+"""Cached queries of tables and registry, so that pages compute nothing themselves."""

@@ -1,4 +1,4 @@
-"""Classes on screen: titles that are unique, and orders."""
+"""Makes unique titles of classes, and searches and sorts rows of classes."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ ORDERS = {"nfr": "NFR", "pfr": "PFR", "accuracy": "accuracy lost", "support": "s
 
 
 def unique(names: Sequence[str]) -> list[str]:
-    """One title per class index: the name, with the index behind it where the name is empty or occurs again."""
+    """Return one title per class index: the name, with the index behind it where the name is empty or not unique."""
     shown = [printable(name).strip() for name in names]
     times = Counter(shown)
     titles = [name if name and times[name] == 1 else f"{name} #{i}".strip() for i, name in enumerate(shown)]
-    # A name may itself end like an index; then only the numbered form is safe for all.
+    # A name may itself end like an index. Then only titles with an index are surely unique.
     return titles if len(set(titles)) == len(titles) else [f"{name} #{i}".strip() for i, name in enumerate(shown)]
 
 
 def matching(names: Sequence[str], needle: str) -> Callable[[int], bool] | None:
-    """Whether a class's name contains the text, whatever its case; None when no text is given."""
+    """Return a test of whether the name of a class index contains `needle`, whatever its case. None without a text."""
     wanted = needle.strip().casefold()
     return (lambda index: wanted in names[index].casefold()) if wanted else None
 
 
 def ordered(rows: Sequence[ClassCounts], order: str, wanted: Callable[[int], bool] | None = None) -> list[ClassCounts]:
-    """Those rows whose index is `wanted`, the largest first (names: alphabetically)."""
+    """Return the rows whose index is `wanted`, sorted by a key of ORDERS: the largest first, names alphabetically."""
     keys: dict[str, Callable[[ClassCounts], Any]] = {
         "nfr": lambda row: -(row.counts.negative_flips / row.counts.total if row.counts.total else -1),
         "pfr": lambda row: -(row.counts.positive_flips / row.counts.total if row.counts.total else -1),

@@ -1,4 +1,4 @@
-"""The gate's decision on the pair on screen, with everything that the command line gives to it."""
+"""Asks the gate for its decision on the pair on screen, with the same inputs as on the command line."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def decision(pair: Pair, path: str | None) -> Decision | None:
-    """What the gate says about this pair under a policy file; None without one."""
+    """Return the gate's decision on the pair under a policy file, or None without a file."""
     return decide_under(pair, pairs.read_policy(pairs.file_table(path))) if path else None
 
 
 def decide_under(pair: Pair, given: Policy) -> Decision:
-    """What the gate says about this pair under a policy, with the reviews, the floor and the pinned examples."""
+    """Return the gate's decision on the pair under a policy, with reviews, floor and pinned examples."""
     review, floor = reviews.state(pair), pairs.floor_of(pair)
     ties = ties_of(pair)
     said = tuple(sorted((sample, record.id) for sample, record in review.marks.items()))
@@ -42,7 +42,7 @@ def _decided(
     _given: Policy,
     _review: ReviewState,
 ) -> Decision:
-    # The policy's digest and the records' ids stand for the two arguments that are not compared.
+    # Streamlit does not hash `_given` and `_review`: the policy's digest and the ids of records stand for them.
     comparison = comparison_under(pair, _given, frozenset(apart_ids(_given, _review)))
     return decide(_given, comparison, floor=floor, review=_review, ties=ties)
 
@@ -64,12 +64,12 @@ def _tie(table: VersionTable) -> Tie:
 
 
 def apart(pair: Pair, given: Policy) -> frozenset[str]:
-    """Examples whose flips the policy and the reviewers set apart."""
+    """Return the ids of marked examples whose flips the policy leaves out of the flip rates."""
     return frozenset(apart_ids(given, reviews.state(pair)))
 
 
 def comparison_under(pair: Pair, given: Policy, apart: frozenset[str]) -> Comparison:
-    """The joined pair as this policy counts it: the one on screen where that makes no difference."""
+    """Return the pair joined as the policy counts it: the comparison on screen where that is the same."""
     slices = pairs.file_table(given.slices_path) if given.slices_path is not None else None
     if not apart and given.class_costs is None and slices in (None, pairs.joined_slices(pair)):
         return pairs.comparison(pair)

@@ -1,4 +1,4 @@
-"""Cached calls about one example and about the two versions themselves; see store for the rest."""
+"""Reads facts on one example, cached, and what differs between the two versions. Exports a selection."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from pct_mlops.explorer.queries.pairs import REFRESH, Pair, Table, VersionTable
 from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.single import ExamplePrediction, Neighbour, answer, nearest, top_classes
 
-HISTORY = 12  # versions, the newest first: each costs a look into its table
-SMALL = 100_000  # examples; the history of larger tables is looked up only when asked for
-MAX_EXPORT = 500_000  # examples
+HISTORY = 12  # most versions of an example's history: the table of each must be read
+SMALL = 100_000  # examples; in larger tables the history is looked up only on request
+MAX_EXPORT = 500_000  # most examples of a file
 OTHER_SET = "no prediction on this evaluation set"
 _BATCH = 10_000
-# Named, and not taken from the values: the last batch may hold none.
+# The types are named, because a batch without examples has no values to take them from.
 EXPORTED = pa.schema(
     [
         *((name, pa.string()) for name in ("sample_id", "label", "old_prediction", "new_prediction")),
@@ -41,7 +41,7 @@ _INFO = ("dataset", "split", "preprocessing", "num_examples", "digest")
 
 @dataclass(frozen=True)
 class Past:
-    """What one version said of an example; without an `answer`, `problem` says why there is none."""
+    """The prediction of one version for an example as `answer`, or the reason why there is none as `problem`."""
 
     version: int
     aliases: tuple[str, ...]
@@ -51,13 +51,13 @@ class Past:
 
 @st.cache_data(max_entries=500, show_spinner=False)
 def row(pair: Pair, sample_id: str) -> FlipRow | None:
-    """The example, whether its answer changed or not; None when there is none of this id."""
+    """Return the example, whether its prediction changed or not, or None when no example has this id."""
     return pairs.comparison(pair).example(sample_id)
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
 def likeliest(pair: Pair, table: Table, sample_id: str) -> list[tuple[int, float]] | None:
-    """Return the five likeliest classes of a table's model; None where no logits are stored."""
+    """Return (class, probability) of the five likeliest classes, or None where no logits are stored."""
     predictions = pairs.predictions(table)
     names = pairs.comparison(pair).new.class_names
     # A file may have the classes in an order of its own.
@@ -69,24 +69,24 @@ def likeliest(pair: Pair, table: Table, sample_id: str) -> list[tuple[int, float
 
 @st.cache_data(max_entries=200, show_spinner="Looking for similar examples…")
 def neighbours(pair: Pair, sample_id: str) -> list[Neighbour] | None:
-    """The most similar examples by the new model's features; None where none are stored, or too many."""
+    """Return the examples with the most similar features of the new model, or None with none or too many stored."""
     return nearest(pairs.predictions(pair.new), sample_id)
 
 
 def has_features(pair: Pair) -> bool:
-    """Whether the new model's features are stored."""
+    """Tell whether the new model's features are stored."""
     return "features" in pairs.predictions(pair.new).info.columns
 
 
 def num_examples(pair: Pair) -> int:
-    """Of the evaluation set."""
+    """Return the number of examples of the evaluation set."""
     return pairs.predictions(pair.new).info.num_examples
 
 
-# A version that cannot be read is not asked for again at every click, and not given up for good.
+# A failure is cached too, but for seconds: a version that cannot be read is not read again at every click.
 @st.cache_data(ttl=REFRESH, max_entries=200, show_spinner="Looking the example up in the other versions…")
 def example_history(pair: Pair, sample_id: str, newest: tuple[int, ...]) -> list[Past]:
-    """What these versions of the new table's model said of the example, in the order given."""
+    """Return the predictions of these versions of the new model for the example, in the order given."""
     assert isinstance(pair.new, VersionTable)
     uri, name = pair.new.tracking_uri, pair.new.name
     aliases = {version.version: version.aliases for version in pairs.versions(uri, name)}
@@ -108,13 +108,13 @@ def _past(table: VersionTable, like: VersionTable, sample_id: str) -> ExamplePre
 
 
 def versions_on_screen(pair: Pair) -> set[int]:
-    """Of the new table's model: one or both sides."""
+    """Return the versions on screen that belong to the model of the new table: one or both."""
     sides = [table for table in (pair.old, pair.new) if isinstance(table, VersionTable)]
     return {table.version for table in sides if table.name == sides[-1].name}
 
 
 def newest(pair: Pair) -> tuple[int, ...]:
-    """Versions whose history is shown, the newest first, with the two on screen among them."""
+    """Return the versions that the history shows, the newest first, with those on screen among them."""
     if not isinstance(pair.new, VersionTable):
         return ()
     name, on_screen = pair.new.name, versions_on_screen(pair)
@@ -125,7 +125,7 @@ def newest(pair: Pair) -> tuple[int, ...]:
 
 @st.cache_data(max_entries=50, show_spinner=False)
 def changes(pair: Pair) -> tuple[list[Difference], bool]:
-    """What differs in recipe and data between the two, and whether both sides carry a recipe to compare."""
+    """Return what differs in recipe and data between the two, and whether both sides have a recipe to compare."""
     old, new = (_recipe(table) for table in (pair.old, pair.new))
     data = differences(*(_data(table) for table in (pair.old, pair.new)))
     if old is None or new is None:
@@ -138,12 +138,12 @@ def _recipe(table: Table) -> dict[str, Any] | None:
         return None
     registry = pairs.registry(table.tracking_uri)
     path = registry.download(registry.get(table.name, table.version), "recipe.yaml")
-    # Whoever registers a version writes its recipe: read within bounds.
+    # Anyone who registers a version writes its recipe, so it is read with limits on its size.
     return read_yaml(path) if path else None
 
 
 def _data(table: Table) -> dict[str, object]:
-    """What the tables say of their data: the test set, and the set that selected the epoch."""
+    """Return what is known of the test set, the teacher, and the validation set that selected the epoch."""
     info = pairs.predictions(table).info
     found: dict[str, object] = {f"evaluation.{name}": getattr(info, name) for name in _INFO}
     if isinstance(table, VersionTable):
@@ -161,7 +161,7 @@ def _data(table: Table) -> dict[str, object]:
 
 
 def export_ids(pair: Pair, asked: Asked) -> bytes:
-    """The selection's ids as CSV with a header, as a policy's `pinned` file reads them."""
+    """Return the ids of the selection as CSV with a header, which a policy can name as its `pinned` file."""
     buffer = io.BytesIO()
     for number, batch in enumerate(_batches(pair, asked)):
         options = pyarrow.csv.WriteOptions(include_header=number == 0)
@@ -170,7 +170,7 @@ def export_ids(pair: Pair, asked: Asked) -> bytes:
 
 
 def export_table(pair: Pair, asked: Asked) -> bytes:
-    """The selection as Parquet: every column of a flip, classes by name."""
+    """Return the selection as Parquet: every column of a flip, with classes by name."""
     buffer, writer = io.BytesIO(), None
     for batch in _batches(pair, asked):
         writer = writer or pq.ParquetWriter(buffer, batch.schema, compression="zstd")

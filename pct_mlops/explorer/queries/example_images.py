@@ -1,4 +1,4 @@
-"""Images of examples: stored thumbnails, and the files themselves where the reader's machine has the data set."""
+"""Reads images of examples: stored thumbnails, or the files themselves where this machine has the data set."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ FROM_FILES = "rgb-bilinear-centre"  # in the preprocessing of a table whose exam
 NO_IMAGES = "No images are stored of these examples; the rest of each tile is complete."
 NO_IMAGE = "No image is stored of this example."
 OTHER_IMAGE = (
-    "The folder of --images has another image under this name: give the one that this evaluation set was read from."
+    "The folder of --images has another image under this name: give the folder that this evaluation set was read from."
 )
 
 
 def folder(pair: Pair) -> Path | None:
-    """The data set's folder, where one was given."""
+    """Return the folder of the data set, or None where none was given."""
     return Path(pair.images) if pair.images and Path(pair.images).is_dir() else None
 
 
 def tiles(pair: Pair, sample_ids: Sequence[str]) -> tuple[dict[str, bytes], str]:
-    """Small images of these examples as PNG: the stored ones, else from the data set's folder. Others are left out.
+    """Return id -> small PNG, and a sentence for the reader, which may be "".
 
-    With them what the reader should know: where stored ones cannot be read, or where there is none at all.
+    Stored images come first, then those of the data set's folder. Examples without an image are left out. The sentence
+    says that stored images cannot be read, or that there is no image at all.
     """
     found, problem = _stored(pair, tuple(sample_ids))
     root = folder(pair)
@@ -47,7 +48,7 @@ def tiles(pair: Pair, sample_ids: Sequence[str]) -> tuple[dict[str, bytes], str]
 
 
 def large(pair: Pair, sample_id: str) -> tuple[bytes | None, str]:
-    """The best image of an example as PNG, and what the reader should know of it."""
+    """Return the best image of an example as PNG, None without one, and a sentence about it for the reader."""
     root = folder(pair)
     picture, problem = _original(root, sample_id, LARGE) if root else (None, "")
     kept, unread = _stored(pair, (sample_id,), LARGEST_IMAGE)
@@ -63,7 +64,7 @@ def large(pair: Pair, sample_id: str) -> tuple[bytes | None, str]:
 
 
 def what_to_do(pair: Pair) -> str:
-    """Where images that are not there could come from."""
+    """Return a sentence that says how to get images which are missing."""
     if folder(pair) is not None:
         return "Give --images the folder that their data was read from."
     if pair.images:
@@ -92,7 +93,7 @@ def _said(pair: Pair, png: bytes) -> str:
 
 
 def _original(root: Path, sample_id: str, longest: int) -> tuple[Picture | None, str]:
-    """The example's own file, no side longer than `longest` pixels; else None and why."""
+    """Return the example's file with no side longer than `longest` pixels, or None and the reason."""
     try:
         return _read(root, sample_id, longest), ""
     except PctError as error:
@@ -113,9 +114,9 @@ def _alike(root: Path, sample_id: str, thumbnail: bytes) -> bool:
 
 
 def _stored(pair: Pair, sample_ids: tuple[str, ...], largest: int = LARGEST_TILE) -> tuple[dict[str, bytes], str]:
-    """PNG bytes kept with the evaluation set; an example without any, or with more than `largest`, is left out.
+    """Return id -> stored PNG, and the reason why they cannot be read, "" where they can.
 
-    With them why they cannot be read, where that is so.
+    An example without an image, or with one of more than `largest` bytes, is left out.
     """
     try:
         path = _stored_file(pair)
@@ -146,7 +147,7 @@ def _stored_file(pair: Pair) -> Path | None:
     return None
 
 
-# One download, however many open their first page at once; a later training may add them.
+# As a resource it is downloaded once, however many readers open a page. A later training may add images, hence the ttl.
 @st.cache_resource(ttl=REFRESH, show_spinner="Reading images…")
 def _thumbnails(tracking_uri: str | None, name: str, digest: str) -> Path | None:
     return registry(tracking_uri).images(name, digest)

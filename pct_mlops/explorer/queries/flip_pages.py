@@ -1,4 +1,4 @@
-"""Pages of flips, cached. Only what a page shows is read."""
+"""Reads pages of flips, cached. Only the examples of the page are read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PER_PAGE = 24
 
 
 class Asked(NamedTuple):
-    """What the gallery shows: a filter and an order."""
+    """The selection of the gallery: a filter and an order."""
 
     filter: FlipFilter
     sort: str = "confidence_lost"
@@ -29,7 +29,7 @@ class Place(NamedTuple):
 
 
 def slice_values(pair: Pair, column: str) -> dict[str, str] | None:
-    """The values of a column by how they are called; None where they are too many to choose from."""
+    """Return title -> value of a column, or None where there are too many values for a list."""
     try:
         return _slice_values(pair, column)
     except PctError:
@@ -43,30 +43,31 @@ def _slice_values(pair: Pair, column: str) -> dict[str, str]:
 
 @st.cache_data(max_entries=500)
 def num_flips(pair: Pair, asked: Asked) -> int:
-    """How many examples a filter leaves."""
+    """Count the examples that a filter leaves."""
     return comparison(pair).num_flips(**vars(asked.filter))
 
 
 def num_pages(total: int) -> int:
-    """Pages that so many examples fill."""
+    """Return the number of pages that so many examples fill."""
     return -(-total // PER_PAGE)
 
 
 @st.cache_data(max_entries=200)
 def flips(pair: Pair, asked: Asked, page: int) -> list[FlipRow]:
-    """One page of examples, counted from 1."""
+    """Return the examples of a page, counted from 1."""
     return some_flips(pair, asked, limit=PER_PAGE, offset=PER_PAGE * (page - 1))
 
 
 def some_flips(pair: Pair, asked: Asked, *, limit: int, offset: int) -> list[FlipRow]:
-    """Examples from `offset` on; not kept."""
+    """Return up to `limit` examples from `offset` on, without caching them."""
     return comparison(pair).flips(**vars(asked.filter), sort=asked.sort, limit=limit, offset=offset)
 
 
 def around(pair: Pair, asked: Asked, page: int, sample_id: str) -> tuple[Place | None, int | None, Place | None]:
-    """What comes before the example in the gallery's order, its position from 1, and what comes after.
+    """Return the example before this one in the order of the gallery, its position from 1, and the example after it.
 
-    An example that is not on the page has no position; then the page's first comes after it.
+    Where the example is not on the page, nothing comes before it, it has no position, and the first of the page comes
+    after it.
     """
 
     def on(number: int) -> list[Place]:

@@ -1,7 +1,7 @@
-"""Image files below a folder, and whether one is the image that a stored thumbnail was made of.
+"""Reads image files below a folder, and checks one against the thumbnail that was stored for the same example.
 
-A sample_id comes from a table that anybody may have registered. It names a file only below the folder that the person
-who started the explorer gave, and only decoded pixels of an image leave that folder.
+A sample_id comes from a table that anybody may have registered. It can name only a file below the folder that was given
+when the explorer was started, and only the decoded pixels of an image leave that folder.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from pct_mlops.charts import count
 from pct_mlops.errors import DataError
 from pct_mlops.explorer.queries.png import MOST_PIXELS, png_size
 
-MOST_BYTES = 64 * 1024**2  # of a file that is opened at all
+MOST_BYTES = 64 * 1024**2  # largest file that is opened
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, MemoryError, struct.error, zlib.error)
-# Those of data sets of image files. Others may start programs: Pillow hands PostScript to Ghostscript.
+# The formats of image data sets. Others may start programs: Pillow hands PostScript to Ghostscript.
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM", "TIFF", "GIF")
-MOST_COMPARED = 1024 * 1024  # pixels of a thumbnail
-# Of the thumbnail's contrast. Photographs made small in other steps differ by less than a tenth of it from themselves,
-# and from each other by about as much as the contrast is, or more.
+MOST_COMPARED = 1024 * 1024  # most pixels of a thumbnail that is compared
+# Largest difference, as a share of the thumbnail's contrast. Two small copies of one photograph differ by less than a
+# tenth of the contrast, whatever the steps. Copies of two photographs differ by about the whole contrast or more.
 MOST_APART = 0.35
-LEVELS = 4.0  # of 255: what rounding and another decoder change where there is no contrast
-_one_at_a_time = threading.Lock()  # an image takes up to a few hundred MB while it is decoded
+LEVELS = 4.0  # of 255; an image without contrast still differs by rounding and by its decoder
+_one_at_a_time = threading.Lock()  # decoding an image may take a few hundred MB
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as PNG; `width` and `height` are those of the original in pixels, which may be larger."""
+    """An image as PNG, with the width and height in pixels of the original, which may be larger."""
 
     png: bytes
     width: int
@@ -39,23 +39,26 @@ class Picture:
 
 
 def in_pixels(width: int, height: int) -> str:
-    """A size in words."""
+    """Return a size in words."""
     return f"{count(width)} × {count(height)} pixels"
 
 
 def inside(root: Path, sample_id: str) -> Path | None:
-    """The regular file that `sample_id` names below `root`, after every link is followed; None where there is none."""
+    """Return the regular file that `sample_id` names below `root` after every link is followed, or None without one."""
     try:
         base = root.resolve(strict=True)
         path = (base / sample_id).resolve()
-        # Whether a file outside exists is nothing that a table may find out.
+        # The result must not show whether a file outside exists.
         return path if path.is_relative_to(base) and path.is_file() else None
-    except (OSError, ValueError, RuntimeError):  # too long a name, a zero byte, links in a circle
+    except (OSError, ValueError, RuntimeError):  # the name is too long or holds a zero byte, or links form a circle
         return None
 
 
 def read(path: Path, longest: int) -> Picture:
-    """An image file, made smaller where a side is longer than `longest` pixels; PctError says what is wrong with it."""
+    """Read an image file, and make it smaller where a side is longer than `longest` pixels.
+
+    Raises DataError where the file is too large or is no image that can be read.
+    """
     # Imported here: a table without images needs none of it.
     from PIL import Image
 
@@ -66,12 +69,12 @@ def read(path: Path, longest: int) -> Picture:
             width, height = file.size
             if width * height > MOST_PIXELS:
                 raise DataError(f"The file has {in_pixels(width, height)}, which is too large to open here.")
-            # As for training: what the file says of rotation and colour profile, the model did not see either.
+            # Rotation and colour profile are ignored as in training: the model did not see them either.
             picture = file if file.mode in ("L", "RGB") else file.convert("RGB")
             picture.thumbnail((longest, longest))
             picture.info = {}
             buffer = io.BytesIO()
-            # Quick rather than small: it is on its way to one reader.
+            # Fast rather than small: it is sent to one reader.
             picture.save(buffer, "PNG", compress_level=1)
     except Image.DecompressionBombError as error:
         raise DataError("The file unpacks to an image that is too large to open here.") from error
@@ -81,9 +84,9 @@ def read(path: Path, longest: int) -> Picture:
 
 
 def alike(png: bytes, thumbnail: bytes) -> bool:
-    """Whether `png` shows what the thumbnail shows, as far as so few pixels tell; true where that cannot be told.
+    """Tell whether `png` and the thumbnail show the same picture. Return True where that cannot be told.
 
-    A thumbnail is cut out of the middle of its image and made small, as `pct_mlops.data` and the pipeline do.
+    `png` is cut to the middle and made small first, as training does before it stores a thumbnail.
     """
     from PIL import Image, ImageChops, ImageOps, ImageStat
 

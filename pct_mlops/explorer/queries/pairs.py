@@ -1,7 +1,7 @@
-"""Everything the views read, behind cached functions. The only place where the app touches the outside world.
+"""Reads tables, versions and the comparison of the pair on screen, behind cached functions.
 
 Keys are immutable: a file with its modification time, or a model name with a version number. Lists of models and
-versions change, so they are kept for seconds only. Failures arrive as PctError; errors are never cached.
+versions change, so they are cached for seconds only. Failures arrive as PctError, which Streamlit does not cache.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ REFRESH = 15  # seconds until a newly registered version shows
 
 @dataclass(frozen=True)
 class FileTable:
-    """A file of predictions; `stamp` is its modification time in nanoseconds, `reading` how to read a foreign one."""
+    """A file of predictions, with its modification time in nanoseconds as `stamp`.
+
+    `reading` says how to read the file of another program.
+    """
 
     path: str
     stamp: int
@@ -49,7 +52,7 @@ Table = FileTable | VersionTable
 
 @dataclass(frozen=True)
 class Pair:
-    """The two tables on screen and how to call them; images (a file or a folder) and slices where they are given."""
+    """The two tables on screen with their titles, the file or folder of images, and the file of slice columns."""
 
     old: Table
     new: Table
@@ -61,7 +64,7 @@ class Pair:
 
 
 def file_table(path: str | Path, reading: ReadOptions | None = None) -> FileTable:
-    """Return a key for a file that changes when the file does."""
+    """Return a key for a file that changes when the file does, or raise TableError where it cannot be read."""
     try:
         return FileTable(str(path), Path(path).stat().st_mtime_ns, reading)
     except OSError as error:
@@ -70,7 +73,7 @@ def file_table(path: str | Path, reading: ReadOptions | None = None) -> FileTabl
 
 @st.cache_resource(show_spinner="Opening the registry…")
 def registry(tracking_uri: str | None) -> Registry:
-    """The connection. Imported here because mlflow takes seconds, and two local files need none of it."""
+    """Open the registry. It is imported here because mlflow takes seconds, and two local files do not need it."""
     from pct_mlops.registry import Registry
 
     return Registry(tracking_uri)
@@ -78,18 +81,18 @@ def registry(tracking_uri: str | None) -> Registry:
 
 @st.cache_data(ttl=REFRESH, show_spinner="Listing models…")
 def models(tracking_uri: str | None) -> list[str]:
-    """Names of the registered models."""
+    """Return the names of the registered models."""
     return registry(tracking_uri).models()
 
 
 @st.cache_resource(ttl=REFRESH, show_spinner="Listing versions…")
 def versions(tracking_uri: str | None, name: str) -> list[Version]:
-    """Versions of a model, the newest first."""
+    """Return the versions of a model, the newest first."""
     return registry(tracking_uri).versions(name)
 
 
 def table_of(tracking_uri: str | None, text: str, reading: ReadOptions | None = None) -> Table:
-    """Return a file, or the version that name@alias or name/3 means now."""
+    """Return the key of a file, or of the version that name@alias or name/3 means now."""
     # Without loading mlflow, which two local files do not need.
     if is_file(text):
         return file_table(text, reading)
@@ -104,7 +107,7 @@ def _resolved(tracking_uri: str | None, text: str) -> VersionTable:
 
 @st.cache_resource(show_spinner="Reading predictions…", max_entries=32)
 def predictions(table: Table) -> Predictions:
-    """A handle on the table; a version's file is downloaded once."""
+    """Open the table. The file of a version is downloaded once."""
     if isinstance(table, FileTable):
         return open_table(table.path, table.reading)
     source = registry(table.tracking_uri)
@@ -116,15 +119,18 @@ def _comparison(old: Table, new: Table, slices: FileTable | None) -> Comparison:
     return compare(predictions(old), predictions(new), slices=Path(slices.path) if slices else None)
 
 
-# The files that a policy names may change while its own stays as it is.
+# Kept for seconds only: the files that a policy names may change while the policy file does not.
 @st.cache_resource(ttl=REFRESH, max_entries=8, show_spinner=False)
 def read_policy(file: FileTable) -> Policy:
-    """A policy with the contents of the files that it names; PctError says what is wrong with it."""
+    """Read a policy with the files that it names, or raise PctError that says what is wrong with it."""
     return Policy.read(file.path)
 
 
 def policy_slices(path: str | None) -> FileTable | None:
-    """The file of slice columns that a policy names; None as well where the policy cannot be read, which others say."""
+    """Return the file of slice columns that a policy names, or None without one.
+
+    It is None too where the policy cannot be read. The pages with a verdict show that error.
+    """
     try:
         slices = read_policy(file_table(path)).slices_path if path else None
         return file_table(slices) if slices else None
@@ -134,7 +140,7 @@ def policy_slices(path: str | None) -> FileTable | None:
 
 @st.cache_data(ttl=REFRESH, show_spinner=False)
 def slices_problem(pair: Pair) -> str | None:
-    """Why the file of slice columns cannot be joined; None where it is, or none was given."""
+    """Return why the file of slice columns cannot be joined, or None where it is joined or none was given."""
     if pair.slices is None:
         return None
     try:
@@ -145,71 +151,71 @@ def slices_problem(pair: Pair) -> str | None:
 
 
 def joined_slices(pair: Pair) -> FileTable | None:
-    """The file of slice columns, where it could be joined: a broken one takes nothing else from the reader."""
+    """Return the file of slice columns, or None where it cannot be joined: the rest of the page works without it."""
     return pair.slices if slices_problem(pair) is None else None
 
 
 def comparison(pair: Pair) -> Comparison:
-    """The joined pair, shared by all sessions."""
+    """Return the joined pair, which all sessions share."""
     return _comparison(pair.old, pair.new, joined_slices(pair))
 
 
 def slice_columns(pair: Pair) -> tuple[str, ...]:
-    """Columns that sort the examples into groups."""
+    """Return the columns that sort the examples into groups."""
     return comparison(pair).slice_columns
 
 
 @st.cache_data(max_entries=32)
 def class_titles(pair: Pair) -> list[str]:
-    """How to call each class, by index; no two alike."""
+    """Return the title of each class by its index. No two are equal."""
     return class_labels.unique(comparison(pair).new.class_names)
 
 
 @st.cache_data(max_entries=32)
 def counts(pair: Pair) -> FlipCounts:
-    """The 2x2."""
+    """Return the 2x2 of the pair."""
     return comparison(pair).counts
 
 
 @st.cache_data(max_entries=32)
 def estimates(pair: Pair, metrics: tuple[str, ...]) -> dict[str, Estimate]:
-    """Metrics by name with their bounds."""
+    """Return metric -> its value with bounds."""
     joined = comparison(pair)
     return {metric: joined.estimate(metric) for metric in metrics}
 
 
 @st.cache_data(max_entries=32)
 def class_counts(pair: Pair) -> list[ClassCounts]:
-    """The 2x2 of every class."""
+    """Return the 2x2 of every class."""
     return comparison(pair).classes()
 
 
 @st.cache_data(max_entries=32)
 def class_rates(pair: Pair, classes: tuple[ClassCounts, ...]) -> list[ClassRates]:
-    """NFR, PFR and both accuracies with bounds, in the order given."""
+    """Return NFR, PFR and both accuracies of these classes with bounds, in the order given."""
     joined, titles = comparison(pair), class_titles(pair)
     return [rates_of(joined, row, titles[row.index], class_index=row.index) for row in classes]
 
 
 def rates_of(joined: Comparison, row: ClassCounts, title: str, **part: Any) -> ClassRates:
-    """The rates of a part of the examples, with bounds; `part` says which, as for Comparison.estimate."""
+    """Return the rates of a part of the examples with bounds. `part` says which part, as for Comparison.estimate."""
     wanted = ("nfr", "pfr", "accuracy_old", "accuracy_new")
     return ClassRates(row.index, title, row.counts.total, *(joined.estimate(metric, **part) for metric in wanted))
 
 
 @st.cache_data(max_entries=32)
 def flip_cells(pair: Pair) -> list[FlipCell]:
-    """Negative flips by target class and wrong new answer."""
+    """Return the numbers of negative flips by target class and wrong new prediction."""
     return comparison(pair).flip_matrix()
 
 
 def has_versions(pair: Pair) -> bool:
-    """Whether both sides are registered versions, which reviews and histories belong to."""
+    """Tell whether both sides are registered versions. Only those have reviews and a history."""
     return isinstance(pair.old, VersionTable) and isinstance(pair.new, VersionTable)
 
 
 def recorded_verdict(pair: Pair) -> str | None:
-    """The verdict that the gate wrote on the new version, when it judged against this very old version."""
+    """Return the verdict in the tags of the new version, or None unless the gate judged it against this old version."""
     if not (isinstance(pair.new, VersionTable) and isinstance(pair.old, VersionTable)):
         return None
     if pair.new.name != pair.old.name:
@@ -223,17 +229,17 @@ def recorded_verdict(pair: Pair) -> str | None:
 
 @st.cache_data(ttl=REFRESH, show_spinner=False)
 def floor_of(pair: Pair) -> Floor | None:
-    """What retraining alone flips on the same examples; None where it was not measured."""
+    """Return the floor on the same examples: what retraining alone flips. None where it was not measured."""
     if not isinstance(pair.new, VersionTable):
         return None
     from pct_mlops.registry import read_floor
 
-    # A candidate from a model of its own is to replace a version of the old one's, whose floor was measured.
+    # A candidate from a separate model would replace a version of the old model, whose floor was measured.
     name = pair.old.name if isinstance(pair.old, VersionTable) else pair.new.name
     return read_floor(registry(pair.new.tracking_uri), name, predictions(pair.new).info.digest)
 
 
 def forget_tables() -> None:
-    """Drop everything cached, for another try."""
+    """Clear every cache, so that the page is read again."""
     st.cache_data.clear()
     st.cache_resource.clear()

@@ -1,4 +1,4 @@
-"""What people said of the version on screen, cached; state/reviewer writes."""
+"""Reads the reviews of the version on screen, cached. state/reviewer.py writes them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _records(table: VersionTable, into: str) -> tuple[Review, ...]:
 
 
 def records(pair: Pair) -> tuple[Review, ...]:
-    """All records of the new version, the newest first."""
+    """Return all records of the new version, the newest first."""
     if not isinstance(pair.new, VersionTable):
         return ()
     into = pair.old.name if isinstance(pair.old, VersionTable) else ""
@@ -35,28 +35,28 @@ def records(pair: Pair) -> tuple[Review, ...]:
 
 
 def state(pair: Pair) -> ReviewState:
-    """What stands of them, for this baseline."""
+    """Return the decision and the marks that stand for the new version against the old one."""
     if not (isinstance(pair.new, VersionTable) and isinstance(pair.old, VersionTable)):
         return ReviewState()
     return review_state(_records(pair.new, pair.old.name), baseline=pair.old.version, now=datetime.now(timezone.utc))
 
 
 def marked(pair: Pair) -> frozenset[str]:
-    """Ids of the examples that carry a mark."""
+    """Return the ids of the examples that carry a mark."""
     return frozenset(state(pair).marks)
 
 
 def title_of(review: Review | None) -> str:
-    """A mark in words, "" without one."""
+    """Return a mark in words, "" without one."""
     return MARKS[review.mark] if review is not None and review.mark is not None else ""
 
 
 def can_undo(pair: Pair) -> frozenset[str]:
-    """Ids of the records that count and can be taken back."""
+    """Return the ids of the records that count and can be undone."""
     counted = in_force(records(pair), now=datetime.now(timezone.utc))
     return frozenset(review.id for review in counted if review.kind is not ReviewKind.UNDO)
 
 
 def forget_records() -> None:
-    """Read the records anew: one was added."""
+    """Clear the cached records after one was added."""
     _records.clear()

@@ -1,4 +1,4 @@
-"""What the trade-off view reads: every version's rates, the moves of production, and stored sweeps; cached."""
+"""Reads what the trade-off view shows, cached: rates of all versions, moves of production, and stored sweeps."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from pct_mlops.registry.sweeps import StoredSweep
 
 Progress = Callable[[float, str], object]
-BATCH = 50  # versions or moves that are compared without being asked for
-PATIENCE = 0.5  # seconds before a reader is told how far it has come
+BATCH = 50  # versions or moves that are compared at first, and with each further request
+PATIENCE = 0.5  # seconds until progress is shown
 RECIPE_TAGS = {"pct.loss": "loss", "pct.arch": "architecture", "pct.teacher": "teacher", "pct.dataset": "data"}
 
 
 @dataclass(frozen=True)
 class Rates:
-    """A version measured against another one on the same examples."""
+    """Rates of a version against another one on the same examples."""
 
     accuracy_old: Estimate
     accuracy_new: Estimate
@@ -46,7 +46,13 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Versions:
-    """What can be drawn, what NFR is measured against (None: each against the one before), and the rest."""
+    """Versions of a model with their rates.
+
+    Attributes:
+        points: Versions that can be drawn.
+        reference: Version that NFR is measured against, None where each is measured against the one before it.
+        left_out: Versions that cannot be drawn.
+    """
 
     points: list[MethodPoint]
     reference: MethodPoint | None
@@ -55,7 +61,7 @@ class Versions:
 
 @st.cache_data(max_entries=5000, show_spinner=False)
 def pair_rates(old: VersionTable, new: VersionTable) -> Rates:
-    """Accuracies, NFR and flips of a pair of versions, which never change; nothing else of them is kept."""
+    """Return accuracies, NFR and flips of a pair of versions. They never change, and only they are cached."""
     comparison = compare(pairs.predictions(old), pairs.predictions(new))
     return Rates(
         comparison.estimate("accuracy_old"),
@@ -67,7 +73,7 @@ def pair_rates(old: VersionTable, new: VersionTable) -> Rates:
 
 @st.cache_data(ttl=REFRESH, max_entries=5000, show_spinner=False)
 def _rates_or_reason(old: VersionTable, new: VersionTable) -> Rates | str:
-    # Also a failure is kept for a while: a page must not ask a server for the same missing file at every click.
+    # A failure is cached for a while too: a page must not ask a server for the same missing file at every click.
     try:
         return pair_rates(old, new)
     except PctError as error:
@@ -75,17 +81,17 @@ def _rates_or_reason(old: VersionTable, new: VersionTable) -> Rates | str:
 
 
 def batches(total: int, size: int) -> int:
-    """How many batches of a size hold `total` things; at least one."""
+    """Return how many batches of `size` hold `total` things, at least one."""
     return max(-(-total // size), 1)
 
 
 def version_title(version: Version) -> str:
-    """A version's number and its aliases."""
+    """Return the number of a version and its aliases as one title."""
     return " · ".join([str(version.version), *version.aliases])
 
 
 def recipe_lines(version: Version) -> tuple[str, ...]:
-    """What a version was made by, as far as its tags say."""
+    """Return lines that say how a version was made, as far as its tags say, and on which day it was registered."""
     lines = [f"{label}: {version.tags[tag]}" for tag, label in RECIPE_TAGS.items() if version.tags.get(tag)]
     if version.created:
         lines.append(f"registered {_day(version.created)}")
@@ -97,9 +103,10 @@ def _day(milliseconds: int) -> str:
 
 
 def with_baselines(found: Sequence[Version], reference: Version | None) -> list[tuple[Version, Version | None]]:
-    """Each version with what it is measured against: the reference, or without one the version before it.
+    """Return each version with the one that it is measured against.
 
-    `found` is all versions, the newest first.
+    That is the reference, which is itself left out. Without a reference it is the version before, None for the first
+    version. `found` holds all versions, the newest first.
     """
     if reference is not None:
         return [(version, reference) for version in found if version.uri != reference.uri]
@@ -112,7 +119,7 @@ def versions_against(
     reference: Version | None,
     say: Progress,
 ) -> Versions:
-    """Rates of these pairs, the newest first; `say` hears how far it has come once that takes a while."""
+    """Return the rates of these pairs in their order, and report progress to `say` where that takes a while."""
     points, left_out = [], []
     level = None
     began = time.monotonic()
@@ -152,20 +159,23 @@ def _table(tracking_uri: str | None, version: Version) -> VersionTable:
 
 @st.cache_resource(ttl=REFRESH, show_spinner="Reading the history of production…")
 def moves(tracking_uri: str | None, name: str) -> list[Move]:
-    """Every move of production, the oldest first."""
+    """Return every move of production, the oldest first."""
     from pct_mlops.registry import history
 
     return history(pairs.registry(tracking_uri), name)
 
 
 def kind(move: Move) -> str:
-    """What sort of move: a key of the chart's looks."""
+    """Return the kind of a move, as the chart names it: promotion, override, rollback or adopted."""
     by_verdict = {"ROLLBACK": "rollback", "ADOPTED": "adopted"}
     return by_verdict.get(move.verdict, "override" if move.override else "promotion")
 
 
 def move_points(tracking_uri: str | None, name: str, found: Sequence[Move], say: Progress) -> list[MovePoint]:
-    """Moves with what they flipped, in the given order; the first one ever replaced nothing, so it flipped nothing."""
+    """Return moves with the flips of each, in the given order, and report progress to `say` where that takes a while.
+
+    NFR and flips are None where a move replaced no version, or where the two versions cannot be compared.
+    """
     points = []
     began = time.monotonic()
     for done, move in enumerate(found):
@@ -195,28 +205,28 @@ def _number(version: int | None) -> str:
 
 @st.cache_resource(ttl=60, show_spinner="Looking for sweeps…")
 def stored_sweeps(tracking_uri: str | None, name: str) -> list[StoredSweep]:
-    """Sweeps against versions of the model, the newest first."""
+    """Return the sweeps whose baseline is a version of the model, the newest first."""
     from pct_mlops.registry import sweeps
 
     return sweeps.find_sweeps(pairs.registry(tracking_uri), name)
 
 
 def sweep_title(sweep: StoredSweep) -> str:
-    """When a sweep began and what it was measured against."""
+    """Return a title that says when a sweep began and what it was measured against."""
     began = datetime.fromtimestamp(sweep.started / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     return f"{began}, against version {sweep.baseline.rsplit('/', 1)[-1]}"
 
 
 @st.cache_data(ttl=REFRESH, show_spinner="Reading the sweep…")
 def sweep_points(tracking_uri: str | None, run_id: str) -> list[MethodPoint]:
-    """Each method of a sweep with its mean rates over seeds."""
+    """Return each method of a sweep with mean and standard deviation of its rates over seeds."""
     from pct_mlops.registry.sweeps import sweep_methods
     from pct_mlops.reports import read_methods_csv
 
     path = sweep_methods(pairs.registry(tracking_uri), run_id)
     if path is None:
         raise RegistryNotFoundError(
-            "The sweep's table of methods is gone: run the sweep again, it keeps its trainings."
+            "The sweep's table of methods is gone: run the sweep again, which reuses its trainings."
         )
     points = []
     for row in read_methods_csv(path.read_text(encoding="utf-8")):

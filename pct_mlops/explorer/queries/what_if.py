@@ -1,4 +1,4 @@
-"""What the gate would say under other limits: cached calls of the same decision that the command line makes."""
+"""Asks the gate for its decision under other limits, cached. The command line makes the same decision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pct_mlops.gate import check_rule, with_limits
 if TYPE_CHECKING:
     from pct_mlops.gate import Check, Decision
 
-# Where no policy is given: something to begin with, and no recommendation.
+# The policy where none is given. It is an example and no recommendation.
 START = {
     "rules": [
         {"metric": "nfr", "max": 0.02},
@@ -27,32 +27,37 @@ START = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What a reader has moved: limits by the rule's place, and the confidence; None where nothing was."""
+    """Changes that a reader has made to a policy.
+
+    Attributes:
+        moved: Pairs of a rule's place in the policy, from 0, and its new limit.
+        confidence: New confidence, None where it was not changed.
+    """
 
     moved: tuple[tuple[int, float], ...] = ()
     confidence: float | None = None
 
 
 def starting_policy(path: str | None) -> Policy:
-    """The policy that the explorer was started with, or something to begin with."""
+    """Return the policy that the explorer was started with, or an example."""
     return pairs.read_policy(pairs.file_table(path)) if path else Policy.model_validate(START)
 
 
 def changed(path: str | None, limits: Limits) -> Policy:
-    """The policy with the reader's limits."""
+    """Return the policy with the reader's limits."""
     return with_limits(starting_policy(path), dict(limits.moved), limits.confidence)
 
 
 def what_if_decision(pair: Pair, path: str | None, limits: Limits) -> Decision:
-    """What the gate would say with these limits, and with all else that it is given."""
+    """Return the gate's decision with these limits, and with reviews, floor and pinned examples as they are."""
     return decisions.decide_under(pair, changed(path, limits))
 
 
 def checks(pair: Pair, path: str | None, limits: Limits, place: int) -> list[Check]:
-    """What one rule says with these limits."""
+    """Return the checks of one rule with these limits. `place` is the place of the rule in the policy, from 0."""
     mine = Limits(tuple((index, value) for index, value in limits.moved if index == place), limits.confidence)
     given, floor = changed(path, mine), pairs.floor_of(pair)
-    # Of all rules only this one counts here, so that moving another one's limit judges nothing anew.
+    # Only this rule is part of the key, so that moving the limit of another one judges nothing again.
     alone = given.model_copy(update={"rules": (given.rules[place],)})
     return _checks(pair, alone.digest, decisions.apart(pair, alone), floor.mean if floor else None, alone)
 

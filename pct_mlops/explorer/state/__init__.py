@@ -1,1 +1,1 @@
-"""What the reader has chosen, kept in the address, and who the reader is."""
+"""Options of the start, the reader's choices, which the address keeps, and the reader's name."""

@@ -1,4 +1,4 @@
-"""What the explorer is started with."""
+"""Reads the arguments that the explorer is started with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """`old` and `new` fix the pair (files or registry references); otherwise the reader picks versions of `model`."""
+    """Arguments of the explorer.
+
+    Attributes:
+        old: Old table, a file or a registry reference. Without it the reader picks two versions in the explorer.
+        new: New table, likewise.
+        model: Registered model that is opened first.
+        tracking_uri: MLflow tracking server or database, None for MLflow's own setting.
+        policy: Policy file whose verdict is shown.
+        images: Folder of the data set, or a Parquet file of sample_id and png.
+        read_only: Whether reviews are shown and cannot be written.
+    """
 
     old: str | None = None
     new: str | None = None
@@ -25,7 +35,7 @@ class Options:
 
 
 def read_options(arguments: Sequence[str]) -> Options:
-    """Command line to Options; a usage error prints one line and exits with code 2."""
+    """Parse the command line. A usage error prints the usage and the mistake, and exits with code 2."""
     parser = argparse.ArgumentParser(prog="pct explore", description="See every flip between two models.")
     parser.add_argument("old", nargs="?", metavar="OLD", help="file, models:/name@alias, name@alias or name/3")
     parser.add_argument("new", nargs="?", metavar="NEW", help="the same for the new model")

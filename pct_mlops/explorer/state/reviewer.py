@@ -1,4 +1,4 @@
-"""Who reviews, whether a review can be written here, and one more record. Records are only added, never changed."""
+"""Finds out who reviews and whether a review can be written here, and writes one. Records are never changed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pct_mlops.gate.reviews import Review, ReviewKind
 
 MAX_NAME, MAX_REASON = 80, 1000
 NAME = "reviewer_name"
-# A proxy in front of the explorer may name who is logged in; which header to believe must be said, since anyone can
-# send one to a page that has no proxy.
+# A proxy in front of the explorer may name who is logged in. The header must be configured, because without a proxy
+# anyone can send one.
 USER_HEADER = "PCT_USER_HEADER"
 
 
 def why_closed(pair: Pair) -> str | None:
-    """Why nobody can write a review here, None where they can."""
+    """Return the reason why nobody can write a review here, or None where reviews can be written."""
     if not pairs.has_versions(pair):
         return "Reviews are kept with a registered version, and these are files: register the model to review it."
     if selection.is_read_only():
@@ -31,7 +31,11 @@ def why_closed(pair: Pair) -> str | None:
 
 
 def logged_in() -> str | None:
-    """The reader's name where somebody else vouches for it: the login, a proxy's header, or the tracking server's."""
+    """Return the reader's name from the first source that is set up, or None if the reader must type it.
+
+    The sources are Streamlit's login, the header of a proxy, and MLFLOW_TRACKING_USERNAME. Where a header is configured
+    and a request lacks it, MLFLOW_TRACKING_USERNAME is not used.
+    """
     if getattr(st.user, "is_logged_in", False):
         return str(st.user.get("email") or st.user.get("name") or "") or None
     header = os.environ.get(USER_HEADER)
@@ -41,12 +45,12 @@ def logged_in() -> str | None:
 
 
 def reviewer() -> str:
-    """Who signs; "" while nobody has said."""
+    """Return the name that signs, "" while the reader has not typed one."""
     return logged_in() or str(st.session_state.get(NAME, "")).strip()[:MAX_NAME]
 
 
 def write_review(pair: Pair, review: Review) -> None:
-    """Add a record under the reader's name; PctError when it cannot be kept."""
+    """Add a record to the new version in the registry, or raise PctError when that is not possible."""
     from pct_mlops.registry import add_review
 
     if problem := why_closed(pair):
@@ -60,7 +64,7 @@ def write_review(pair: Pair, review: Review) -> None:
 
 
 def signed_review(pair: Pair, kind: ReviewKind, reason: str, **what: Any) -> Review:
-    """A record of now about the pair on screen, signed by its reader; `what` are further fields of Review."""
+    """Build a record about the pair on screen, signed by the reader now. `what` are further fields of Review."""
     assert isinstance(pair.old, VersionTable)
     return Review(
         kind=kind,

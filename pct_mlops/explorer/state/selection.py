@@ -1,4 +1,4 @@
-"""What is shown, kept in the address: copying it restores the view."""
+"""Holds what is shown, and keeps it in the address: a copy of the address restores the view."""
 
 from __future__ import annotations
 
@@ -68,42 +68,47 @@ _ALIASES, _GIVEN = "aliases:", "given:"
 
 
 class NothingToShow(PctError):
-    """No failure: there is only too little to compare yet, and the message says what to do."""
+    """An error for too few models or versions to compare. It is shown as a hint, and says what to do."""
 
 
 def current() -> Pair:
-    """The pair that the page was opened on."""
+    """Return the pair that the page shows."""
     return st.session_state[PAIR]
 
 
 def policy_file() -> str | None:
-    """The policy file that the explorer was started with."""
+    """Return the policy file that the explorer was started with, or None."""
     return st.session_state[OPTIONS].policy
 
 
 def is_read_only() -> bool:
-    """Whether the explorer was started for looking only."""
+    """Tell whether the explorer was started with --read-only."""
     return bool(st.session_state[OPTIONS].read_only)
 
 
 def is_dark() -> bool:
-    """Whether the page is drawn in a dark theme."""
+    """Tell whether the page is drawn in a dark theme."""
     return st.context.theme.type == "dark"
 
 
 def link_params(**extra: str | None) -> dict[str, str]:
-    """The address of another page on the same pair."""
+    """Return the parameters of a link to a page on the same pair. Values of `extra` that are empty are left out."""
     kept = {name: st.query_params[name] for name in PAIR_NAMES if name in st.query_params}
     return {**kept, **{name: value for name, value in extra.items() if value}}
 
 
 def query(**extra: str) -> str:
-    """This very address with other values, as the part behind the question mark."""
+    """Return the part of the present address behind the question mark, with the values of `extra` set."""
     return urlencode({**st.query_params.to_dict(), **extra})
 
 
 def choose_pair(options: Options) -> Pair:
-    """The pair given on the command line, or the one picked on the page; PctError when there is nothing to pick."""
+    """Return the pair of the command line, or draw the menus and return the one that is picked there.
+
+    Raises:
+        NothingToShow: There are too few models or versions, or the same version is picked twice.
+        PctError: The pair of the command line is one table twice, or cannot be found.
+    """
     st.session_state[OPTIONS] = options
     pair = _given(options) if options.old and options.new else _picked(options)
     pair = replace(pair, slices=pairs.policy_slices(options.policy), texts=_texts(options))
@@ -131,7 +136,7 @@ def _given(options: Options) -> Pair:
 
 
 def _fixed(tracking_uri: str | None, text: str, reading: ReadOptions) -> pairs.Table:
-    """The table that `text` meant when the page was opened: an alias may move while somebody looks."""
+    """Return the table that `text` meant when the page was opened. A notice says when an alias has moved since."""
     try:
         now = pairs.table_of(tracking_uri, text, reading)
     except PctError as error:
@@ -144,13 +149,16 @@ def _fixed(tracking_uri: str | None, text: str, reading: ReadOptions) -> pairs.T
         return now
     first = st.session_state.setdefault(_GIVEN + text, now)
     if first != now:
-        stays = f"this page stays on version {first.version}. Load it anew to follow."
+        stays = f"this page stays on version {first.version}. Reload it to see the other one."
         notice(f"{text} has moved to version {now.version}: {stays}")
     return first
 
 
 def titles_of(old: pairs.Table, new: pairs.Table) -> tuple[str, str]:
-    """How to call both: files by name, or where training wrote two of one name, by folder and name or whole path."""
+    """Return a title for each table. Those of two files differ.
+
+    A file is called by its name, two files of one name by folder and name, or else by their whole paths.
+    """
     found = [(_title(old, parts), _title(new, parts)) for parts in (1, 2, None)]
     return next((pair for pair in found if pair[0] != pair[1]), found[-1])
 
@@ -191,7 +199,7 @@ def _picked(options: Options) -> Pair:
 
 
 def _pick_pair(options: Options, name: str, other: str | None, places: Sequence[DeltaGenerator]) -> Pair:
-    """Versions of one model, or the candidate from `other`, a model of candidates only."""
+    """Draw the menus of both versions and return the pair. New versions are those of `other`, where it is given."""
     uri = options.tracking_uri
     olds = pairs.versions(uri, name)
     news = pairs.versions(uri, other) if other else olds
@@ -203,9 +211,9 @@ def _pick_pair(options: Options, name: str, other: str | None, places: Sequence[
         )
     old_default, new_default = default_versions(olds) if not other else (_standing(olds), _newest(news))
     with places[0]:
-        old = _pick_version("old", olds, old_default, "What runs now, or ran before.")
+        old = _pick_version("old", olds, old_default, "The version in production, or an earlier one.")
     with places[1]:
-        new = _pick_version("new", news, new_default, "What would replace the old version.", other)
+        new = _pick_version("new", news, new_default, "The version that would replace the old one.", other)
     remember(model=name, old=old, new=new, new_model=other)
     _watch(name, olds)
     return Pair(
@@ -218,7 +226,7 @@ def _pick_pair(options: Options, name: str, other: str | None, places: Sequence[
 
 
 def _watch(name: str, found: Sequence[Version]) -> None:
-    """Say when an alias moved since the page was opened; what is shown stays what it was."""
+    """Say when an alias moved since the page was opened. The page goes on to show the same versions."""
     now = {alias: version.version for version in found for alias in version.aliases}
     before = st.session_state.setdefault(_ALIASES + name, now)
     moved = [
@@ -229,9 +237,9 @@ def _watch(name: str, found: Sequence[Version]) -> None:
     if not moved:
         st.session_state[_ALIASES + name] = now
         return
-    notice(f"While this page was open, {' and '.join(moved)}. It stays on the versions that it shows.")
+    notice(f"While this page was open, {' and '.join(moved)}. It still shows the same versions.")
     st.session_state[NOTICES].button(
-        "Show the present ones", icon=":material/update:", on_click=forget, args=("old", "new", _ALIASES + name)
+        "Show the current versions", icon=":material/update:", on_click=forget, args=("old", "new", _ALIASES + name)
     )
 
 
@@ -254,9 +262,10 @@ def _pick_version(key: str, found: Sequence[Version], default: int, hint: str, o
 
 
 def default_versions(found: Sequence[Version]) -> tuple[int, int]:
-    """(old, new) of at least two versions: production against candidate.
+    """Return the version numbers (old, new) that are compared at first: production and candidate.
 
-    Without a candidate the newest is new; when new is itself in production, old is what production was before.
+    Without a candidate, new is the newest version. If new is itself in production, old is the previous production.
+    `found` holds at least two versions.
     """
     at = {alias: version.version for version in found for alias in version.aliases}
     numbers = sorted((version.version for version in found), reverse=True)

@@ -1,7 +1,7 @@
-"""The address of the page: what widgets take over from it, and what they write back.
+"""Reads the values of widgets from the address of the page, and writes them back.
 
-Values are written by hand instead of with `bind="query-params"`, which drops a value that equals its default: the
-default version follows an alias, and a link must keep pointing at the versions that its author saw.
+Streamlit's `bind="query-params"` is not used, because it drops a value that equals its default. The default version
+follows an alias, and a link must keep pointing at the versions that its author saw.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ _SEEN = "address:"
 
 
 def open_notices() -> None:
-    """Everything that a wrong address calls for stands here, at the top, and not between the widgets."""
+    """Reserve a place at the top of the page for notices, so that they do not stand between the widgets."""
     st.session_state[NOTICES] = st.container()
 
 
 def notice(sentence: str) -> None:
-    """Say at the top of the page what is not as the reader expects."""
+    """Draw a warning at the top of the page."""
     st.session_state[NOTICES].warning(plain(sentence), icon=":material/link_off:")
 
 
 def _address_changed(name: str) -> bool:
-    """Whether the address says something else than this page last wrote: a link, or the browser's back button."""
+    """Tell whether a link or the browser's back button changed the address since this page last wrote it."""
     return name not in st.session_state or st.query_params.get(name) != st.session_state.get(_SEEN + name)
 
 
 def restore(name: str, options: Collection[str], default: str | None, *, is_sticky: bool = False) -> None:
-    """Before the widget with key `name` is drawn: take over the address, or say that it names what is not there.
+    """Set the widget with key `name` to the value of the address before it is drawn.
 
-    A value missing from the address means the default; if `is_sticky`, it means what was chosen before: the menu
-    of views leads to addresses without any selection.
+    A notice says when the address names a value that is not among `options`. A value that is missing from the address
+    means the default, or with `is_sticky` what was chosen before, as on a page that was opened without parameters.
     """
     wanted = st.query_params.get(name)
     if wanted is None and is_sticky:
@@ -54,9 +54,9 @@ def restore(name: str, options: Collection[str], default: str | None, *, is_stic
 
 
 def remember(default: str | None = None, **shown: str | None) -> None:
-    """After the widgets: let the address say what they show; nothing and `default` are left out.
+    """Write the values of widgets to the address after they are drawn, without empty values and `default`.
 
-    Several at once are one step of the browser's history, which "back" should undo as one.
+    Values that are written in one call are one step of the browser's history, which its back button undoes at once.
     """
     kept = {name: value for name, value in shown.items() if value and value != default}
     for name in shown:
@@ -68,14 +68,14 @@ def remember(default: str | None = None, **shown: str | None) -> None:
 
 
 def forget(*names: str) -> None:
-    """Back to the defaults, for example of the versions when another model is chosen."""
+    """Reset these widgets to their defaults, for example the versions when another model is chosen."""
     for name in names:
         st.session_state.pop(name, None)
         st.query_params.pop(name, None)
 
 
 def restore_number(name: str, most: int) -> None:
-    """`restore` for a widget whose value is a whole number from 1, the default, to `most`."""
+    """Restore a widget whose value is a whole number from 1, the default, to `most`."""
     if _address_changed(name):
         text = st.query_params.get(name, "1")
         found = _number(text, most)
@@ -87,7 +87,7 @@ def restore_number(name: str, most: int) -> None:
 
 
 def restore_switch(name: str) -> None:
-    """`restore` for a switch that is off by default."""
+    """Restore a switch that is off by default."""
     if _address_changed(name):
         text = st.query_params.get(name)
         if text not in (None, ON):
@@ -96,18 +96,18 @@ def restore_switch(name: str) -> None:
 
 
 def remember_switch(name: str) -> None:
-    """`remember` for a switch."""
+    """Write the value of a switch to the address."""
     remember(**{name: ON if st.session_state[name] else None})
 
 
 def restore_text(name: str, longest: int = 200) -> None:
-    """`restore` for a text that may be anything."""
+    """Restore a text that may be anything, cut to `longest` characters."""
     if _address_changed(name):
         st.session_state[name] = st.query_params.get(name, "")[:longest]
 
 
 def restore_float(name: str, low: float, high: float, default: float) -> None:
-    """`restore` for a number between two others."""
+    """Restore a number from `low` to `high`."""
     if not _address_changed(name):
         st.session_state[name] = min(max(st.session_state[name], low), high)
         return
@@ -123,7 +123,7 @@ def restore_float(name: str, low: float, high: float, default: float) -> None:
 
 
 def restore_range(name: str, whole: tuple[int, int]) -> None:
-    """`restore` for two whole numbers inside `whole`, written "20-90"; all of it by default."""
+    """Restore a range of whole numbers inside `whole`, which is the default. The address says it as "20-90"."""
     if not _address_changed(name):
         return
     asked = st.query_params.get(name)
@@ -134,13 +134,16 @@ def restore_range(name: str, whole: tuple[int, int]) -> None:
 
 
 def asked(name: str, options: Collection[str], default: str | None) -> str | None:
-    """What the address says, where no widget is drawn for it: its state would be in the way of the widget later."""
+    """Return the value of the address, or `default` where it is not among `options`.
+
+    This is for pages that do not draw the widget. A value in the session would get in the way of the widget later.
+    """
     value = st.query_params.get(name)
     return value if value in options else default
 
 
 def asked_number(name: str, most: int) -> int:
-    """`asked` for a whole number from 1 to `most`."""
+    """Return the whole number of the address, or 1 where it is not between 1 and `most`."""
     return _number(st.query_params.get(name, "1"), most) or 1
 
 

@@ -1,4 +1,4 @@
-"""The gate as one call."""
+"""Runs the whole gate in one call."""
 
 from __future__ import annotations
 
@@ -29,19 +29,21 @@ def evaluate_candidate(
     tracking_uri: str | None = None,
     reading: ReadOptions | None = None,
 ) -> Outcome:
-    """Decide whether `candidate` may replace `baseline`, and over a registry record that and move production.
+    """Decide whether `candidate` may replace `baseline`.
+
+    For a registered version, record the decision. Move production when that is asked for and allowed.
 
     Args:
         candidate: A version (`name@candidate`, `name/3`, `models:/...`), or a predictions file.
         policy: The rules.
-        baseline: A version or file; by default the policy's alias of the candidate's model, or of `into`.
+        baseline: A version or file. By default it is the policy's alias of the candidate's model, or of `into`.
         promote: Move production on PASS or BOOTSTRAP.
-        override: Move it on FAIL and INCONCLUSIVE too, never on ERROR; needs a reason.
+        override: Move it on FAIL and INCONCLUSIVE too, never on ERROR. It needs a reason.
         reason: Kept in the history of production.
         into: The model that the candidate is copied to when it is promoted.
-        recompute: Score both anew where their tables are missing or do not fit.
-        pin: The policy's list of pinned examples, to which blockers that are fixed are added after a pass.
-        files: The reports to write; none by default.
+        recompute: Score both again where their tables are missing or do not fit.
+        pin: The policy's list of pinned examples, to which blockers that are fixed are added after a PASS.
+        files: The reports to write. By default there are none.
         tracking_uri: The registry.
         reading: Columns, classes and split of files that another program wrote.
 

@@ -1,4 +1,4 @@
-"""What the gate decides on: the tables of two versions or files, reviews, and the floor."""
+"""Gathers what the gate decides on: the tables of two versions or files, reviews, and the floor."""
 
 from __future__ import annotations
 
@@ -21,12 +21,18 @@ RESCORE = "or add --recompute to score both with their registered models on the 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What `decide` is given beside the policy.
+    """Input of `decide` beside the policy.
 
-    `comparison` is None where there is none: then `problem` says why, or there is no baseline yet. `candidate` is about
-    the candidate's table, `review` is what reviewers' records add up to, `floor` what retraining alone flips, `ties`
-    whether the weights of the versions made their tables. `new_uri`
-    and `old_uri` name what was compared.
+    Attributes:
+        new_uri: The candidate that was compared.
+        old_uri: The baseline that it was compared with, None when there is none yet.
+        comparison: None when there is no baseline yet, or when `problem` says why.
+        problem: Why the two cannot be compared.
+        candidate: Facts about the candidate's table.
+        baseline_exists: False when there is no baseline yet.
+        review: What the reviewers' records add up to.
+        floor: What retraining alone flips on the same examples.
+        ties: Whether the weights of the versions made their tables.
     """
 
     new_uri: str
@@ -41,12 +47,12 @@ class Evidence:
 
 
 def file_evidence(baseline: str, candidate: str, policy: Policy, reading: ReadOptions | None = None) -> Evidence:
-    """Return what two predictions files say; `baseline` may be a version, too."""
+    """Gather the evidence of two predictions files. `baseline` may also be a version."""
     old, new = open_source(baseline, reading=reading), open_source(candidate, reading=reading)
     comparison, problem = None, None
     if not have_same_content(baseline, candidate):
         comparison, problem = _compare(old.predictions, new.predictions, policy)
-    # A version's table is not refused for that: the same recipe trained again gives the same model, to the last bit.
+    # Only files are refused as copies: the same recipe trained again gives a version with the same predictions.
     if problem is None and (comparison is None or comparison.is_copy):
         problem = NotComparableError(
             f"{candidate} is the baseline itself or a copy of it: give the candidate's own predictions."
@@ -57,9 +63,9 @@ def file_evidence(baseline: str, candidate: str, policy: Policy, reading: ReadOp
 def version_evidence(
     registry: Registry, version: Version, old: Version | None, policy: Policy, *, target: str, recompute: bool
 ) -> Evidence:
-    """What there is on `version` against `old` (None: no baseline yet), for production of the model `target`.
+    """Gather the evidence on `version` against `old` (None: no baseline yet), for production of the model `target`.
 
-    With `recompute` both are scored anew where their stored tables are missing or about other examples.
+    With `recompute`, score both again where their stored tables are missing or about other examples.
     """
     split = policy.evaluation
     start = Evidence(version.uri, old.uri if old else None)
@@ -87,7 +93,7 @@ def version_evidence(
 def _compare(
     old: Predictions, new: Predictions, policy: Policy, review: ReviewState | None = None
 ) -> tuple[Comparison | None, PctError | None]:
-    """The comparison, or why there is none: not comparable is a verdict (ERROR), not a crash."""
+    """Return (comparison, None), or (None, error): tables that do not fit are a verdict (ERROR), not a crash."""
     apart = apart_ids(policy, review) if review is not None else ()
     try:
         return compare(old, new, slices=policy.slices_path, apart=apart, costs=policy.class_costs), None
@@ -96,7 +102,7 @@ def _compare(
 
 
 def _flaw(table: Predictions) -> PctError | None:
-    """What is wrong with the rows of a table that is compared with none."""
+    """Return what is wrong with the rows of a table that is compared with none. Return None when nothing is."""
     try:
         table.check_rows()
     except PctError as error:
@@ -105,7 +111,7 @@ def _flaw(table: Predictions) -> PctError | None:
 
 
 def _is_same(registry: Registry, version: Version, old: Version) -> bool:
-    """Whether both are one model: the same version, or one a copy of the other."""
+    """Tell whether both are one model: the same version, or one a copy of the other."""
     if version.uri == old.uri:
         return True
     return version.name != old.name and registry.have_same_files(version, old)
@@ -120,7 +126,7 @@ def _complete(
     """
     problem = _missing(registry, version, old, split)
     if forced or (problem and old is not None and recompute):
-        # Loads models, and so torch: only where it is asked for and needed.
+        # This loads models, and so torch. Import it only where it is asked for and needed.
         from pct_mlops.workflows.gating.rescore import recompute as score_both
 
         score_both(registry, old, version, split=split)
@@ -143,7 +149,10 @@ def _ties(
 
 
 def _missing(registry: Registry, version: Version, old: Version | None, split: str) -> PctError | None:
-    """Which table cannot be read, or that both are about different examples; None when both can be compared."""
+    """Return the error for a table that cannot be read, or for two about different examples.
+
+    Return None when both can be compared.
+    """
     infos = []
     for item in (version, old):
         if item is None:
@@ -155,7 +164,7 @@ def _missing(registry: Registry, version: Version, old: Version | None, split: s
         try:
             infos.append(version_predictions(registry, item, split).info)
         except PctError as error:
-            return error.reworded(f"The predictions of {item.uri} on {split} are of no use: {error}")
+            return error.reworded(f"The predictions of {item.uri} on {split} cannot be used: {error}")
     if old is None or infos[0].digest == infos[1].digest:
         return None
     return NotComparableError(

@@ -1,4 +1,4 @@
-"""One run of the gate: from two versions or files to a verdict, its reports, and the move of production."""
+"""Runs the gate in stages: from two versions or files to a verdict, its reports, and the move of production."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from pct_mlops.workflows.runtime.references import is_file
 
 @dataclass
 class GateRun:
-    """What `pct gate` was asked for, and the stages in which it is done; each stage is called once, in this order.
+    """A run of the gate: what `pct gate` was asked for, and the stages. Each stage is called once, in this order.
 
-        plan     resolve the references once, find baseline and target, refuse what cannot be asked
-          |      (whatever the aliases do from here on, these two versions are compared)
-        decide   gather the evidence (tables, reviews, floor), and draw the verdict from it: pure
+        plan     Resolve the references once, find baseline and target, refuse what is not allowed.
+          |      Whatever the aliases do from here on, these two versions are compared.
+        decide   Gather the evidence (tables, reviews, floor), and draw the verdict from it, which is pure.
           |
-        stage    write the reports aside, as of a run that moves nothing
-          |      (a report that cannot be written is known before anything is recorded or moved)
-        move     record the decision, copy the candidate if need be, stage again, move production
-          |      (the record comes first: a move always points at one)
-        commit   put the reports into their places
-                 (last: no file says PASS where the run ended in an error)
+        stage    Write the reports aside, as of a run that moves nothing.
+          |      A report that cannot be written is known before anything is recorded or moved.
+        move     Record the decision, copy the candidate if need be, stage again, move production.
+          |      The record comes first, so that a move always points at one.
+        commit   Put the reports into their places.
+                 This is last, so that no file says PASS where the run ended in an error.
 
-    What fails before the move prevents it, and is an ERROR or a PctError. For files `plan` gives None: there is nothing
-    to move. `evaluate.evaluate_candidate` runs all of it and says what each field means.
+    What fails before the move prevents it, and is an ERROR or a PctError. For files `plan` returns None, because there
+    is nothing to move. `evaluate.evaluate_candidate` runs all of it and explains each field.
     """
 
     candidate: str
@@ -63,12 +63,12 @@ class GateRun:
         self.asks_to_move = self.promote or self.override
 
     def run(self) -> Outcome:
-        """All stages in their order; what breaks off leaves reports that say ERROR, or none."""
+        """Run all stages in their order. A PctError leaves reports that say ERROR. Any other exception leaves none."""
         try:
             plan = self.plan()
             outcome = self.decide(plan)
             self.stage(outcome)
-            # An ERROR is no decision: the registry stays as it was.
+            # An ERROR is no decision, so the registry stays as it was.
             if plan is not None and outcome.decision.verdict is not Verdict.ERROR:
                 outcome = self.move(plan, outcome)
         except PctError as error:
@@ -81,9 +81,9 @@ class GateRun:
         return outcome
 
     def plan(self) -> Plan | None:
-        """The versions that this run is about, None for two files; PctError for what cannot be asked."""
+        """Return the versions that this run is about, None for two files. Raise PctError for what is not allowed."""
         if self.override and not self.reason.strip():
-            raise PromotionError("An override without a reason tells nobody anything: give one with --reason.")
+            raise PromotionError("--override requires --reason: say why production should move.")
         if is_file(self.candidate):
             self._check_files()
             return None
@@ -120,9 +120,12 @@ class GateRun:
             raise ConfigError("A predictions file is judged against another one: give it with --baseline OLD.parquet.")
 
     def decide(self, plan: Plan | None) -> Outcome:
-        """The verdict with the evidence behind it; only `recompute` writes anything: the tables that it makes anew."""
+        """Gather the evidence and draw the verdict from it.
+
+        Nothing is written, except that `recompute` stores the tables that it scores again.
+        """
         if plan is None:
-            assert self.baseline is not None  # as planned
+            assert self.baseline is not None  # `plan` has checked this
             evidence = file_evidence(self.baseline, self.candidate, self.policy, self.reading)
         else:
             registry, version, old, target, _ = plan
@@ -148,13 +151,13 @@ class GateRun:
         return Outcome.of(decision, evidence, _pair(plan), promotion, context=context, new_model=new_model)
 
     def stage(self, outcome: Outcome) -> None:
-        """Write the reports aside, as of a run that moves nothing; PctError when one cannot be written."""
+        """Write the reports aside, as of a run that moves nothing. Raise PctError when one cannot be written."""
         self.files.stage(outcome)
 
     def move(self, plan: Plan, outcome: Outcome) -> Outcome:
-        """Record the decision, and move production if it is to move; a failure of either is an ERROR.
+        """Record the decision, and move production if it is to move. A failure of either is an ERROR.
 
-        After a pass, the blockers that are fixed are added to the list `pin`.
+        After a PASS, add the blockers that are fixed to the list `pin`.
         """
         released, more = plan.version, {}
         try:
@@ -175,7 +178,7 @@ class GateRun:
             end = ending_of(plan, released, str(error) or "interrupted.", has_begun=bool(outcome.moved_to))
             outcome = outcome.failed(end.sentence, end.moved, getattr(error, "code", None))
             if end.moved is False and not end.in_production:
-                # Nobody should read a pass where the command said error; a registry that is gone stays as it was.
+                # The record must not say PASS where the command said ERROR. A registry that is gone stays as it was.
                 with suppress(PctError):
                     for item in {version.uri: version for version in (plan.version, released)}.values():
                         write_record(plan, item, outcome.report, for_good=False)
@@ -183,12 +186,12 @@ class GateRun:
         return outcome
 
     def commit(self, outcome: Outcome) -> None:
-        """Put the reports into their places; PctError says whether production moved when one cannot be."""
+        """Put the reports into their places. When that fails, the PctError says whether production moved."""
         try:
             self.files.commit()
         except PctError as error:
             if outcome.move is None:
-                # A file that was written already would say what the command does not.
+                # Files that are written already must say ERROR too, as the command does.
                 self.files.refuse(self.policy, error)
                 raise
             raise error.reworded(f"{outcome.moved_to} is production now, but {error}") from error

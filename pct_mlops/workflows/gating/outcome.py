@@ -1,4 +1,4 @@
-"""What a run of the gate comes to: the decision with its evidence, and what became of production."""
+"""Result of a run of the gate: the decision with its evidence, and what became of production."""
 
 from __future__ import annotations
 
@@ -20,14 +20,23 @@ OVERRIDABLE = (Verdict.FAIL, Verdict.INCONCLUSIVE)
 
 @dataclass(frozen=True)
 class Outcome:
-    """A decision with its evidence.
+    """A decision with its evidence, and what became of production.
 
-    `report_uri` is where the registry keeps the report; `move` is what was done to production, None when nothing was.
-    `moved_to` is what production is after it (`models:/name/3`).
-    `floor` is what retraining alone flips on the same examples, None where that was not measured. `promotion` is what
-    was asked for, and `pinned` counts the examples that were added to the policy's pinned file. `new_model` names the
-    model to promote into where the registry has none of that name. `moves` says that production is to move: that was
-    asked for, and the decision passed or is overridden.
+    Attributes:
+        decision: The verdict with its checks.
+        comparison: What it was drawn from, None where nothing could be compared.
+        report: The JSON report.
+        candidate: The version or file that was judged.
+        baseline: The version or file that it was compared with, None where there is none yet.
+        pair: Both, as the links to the explorer name them.
+        report_uri: Where the registry keeps the report.
+        move: What was done to production, None when nothing was.
+        moved_to: What production is after the move (`models:/name/3`).
+        floor: What retraining alone flips on the same examples, None where it was not measured.
+        promotion: What was asked for, None when no move was.
+        pinned: The number of examples that were added to the policy's pinned file.
+        new_model: The name of the model to promote into, where the registry has no model of that name.
+        moves: True when production is to move: that was asked for, and the decision passed or is overridden.
     """
 
     decision: Decision
@@ -56,7 +65,7 @@ class Outcome:
         context: Mapping[str, Any] | None = None,
         new_model: str = "",
     ) -> Outcome:
-        """With the report that belongs to the decision; `context` is what the report says beside it."""
+        """Build the outcome with the report that belongs to the decision. `context` adds facts to the report."""
         floor = evidence.floor
         if floor is not None:
             keys = ("mean", "std", "max", "num_seeds", "version", "sentence")
@@ -76,11 +85,11 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 PASS or BOOTSTRAP, 1 FAIL, 2 ERROR, 3 INCONCLUSIVE; 0 as well where an override moved production."""
+        """Exit code: 0 PASS or BOOTSTRAP, 1 FAIL, 2 ERROR, 3 INCONCLUSIVE, and 0 where an override moved production."""
         return int(self.report["exit_code"])
 
     def done(self, target: str) -> Outcome:
-        """With production moved to `target` (`models:/name/3`)."""
+        """Return the outcome of a run that moved production to `target` (`models:/name/3`)."""
         assert self.promotion is not None  # nothing moves that was not asked for
         promotion = replace(self.promotion, done=True)
         return replace(
@@ -88,9 +97,12 @@ class Outcome:
         )
 
     def failed(self, sentence: str, done: bool | None = False, code: str | None = None) -> Outcome:
-        """As an ERROR: it was judged, but what was judged could not be kept or carried out. `done` None: who knows.
+        """Return the outcome as an ERROR: it was judged, but the decision could not be kept or carried out.
 
-        `code`: of the PctError that stopped it.
+        Args:
+            sentence: What went wrong.
+            done: Tells whether production moved. None means that it is not known.
+            code: The code of the PctError that stopped the run.
         """
         sentence = f"Judged {self.decision.verdict}, but {sentence}"
         decision = replace(self.decision, verdict=Verdict.ERROR, sentence=sentence, error_code=code)
@@ -108,7 +120,7 @@ class Outcome:
 
     @property
     def remarks(self) -> list[str]:
-        """What became of it, a line each."""
+        """Lines that say what became of the run."""
         lines = [f"For comparison: {self.floor.sentence}."] if self.floor is not None else []
         if self.new_model:
             lines.append(f"There is no model {self.new_model} yet: promoting makes it.")
@@ -120,7 +132,7 @@ class Outcome:
 
     def _promoted(self, promotion: Promotion) -> str:
         if promotion.done is None:
-            return f"Whether production moved, 'pct verify {promotion.target}' tells."
+            return f"Run 'pct verify {promotion.target}' to see whether production moved."
         if not promotion.done:
             return "Not promoted: production stays as it is."
         if promotion.override:

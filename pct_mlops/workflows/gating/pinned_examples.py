@@ -1,4 +1,4 @@
-"""Examples that a reviewer called a blocker and that a candidate puts right: from then on they must stay right."""
+"""Pins examples that a reviewer called a blocker and that a candidate puts right: they must stay right."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ PAGE = 10_000
 
 
 def pinned_file(pinned: Pinned | None, policy_file: Path) -> Path:
-    """The CSV that a policy pins examples with; PctError when it has none that can be added to."""
+    """Return the CSV that a policy pins examples with. Raise ConfigError when it has none that can be added to."""
     if pinned is None:
         raise ConfigError(
             f"{policy_file} pins nothing, so --pin-fixed has no list to add to: write 'pinned: {{file: pinned.csv}}' "
-            "into it, and a file with the one line sample_id."
+            "into it, and make that file with the one line sample_id."
         )
     path = policy_file.absolute().parent / pinned.file
     if path.suffix.lower() != ".csv":
-        raise ConfigError(f"{path} is no CSV, and --pin-fixed adds lines to nothing else: convert it.")
+        raise ConfigError(f"{path} is no CSV, and --pin-fixed can add lines only to a CSV: convert it.")
     return path
 
 
 def fixed_blockers(registry: Registry, names: Collection[str], comparison: Comparison) -> list[str]:
-    """Ids that production gets wrong and the candidate right, and that carry a blocker on any version of the models."""
+    """Return the sorted ids that carry a blocker, and that production gets wrong and the candidate right.
+
+    A blocker on any version of the models `names` counts.
+    """
     from pct_mlops.registry import reviews
 
     now = datetime.now(timezone.utc)
@@ -47,7 +50,7 @@ def fixed_blockers(registry: Registry, names: Collection[str], comparison: Compa
 
 
 def with_ids(path: Path, ids: Collection[str]) -> tuple[str, int]:
-    """The file's text with those ids that it lacks added at its end, and how many these are; all else is as it was."""
+    """Return the file's text with the ids that it lacks added at its end, and their number. All else is unchanged."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             text = file.read()

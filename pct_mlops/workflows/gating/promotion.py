@@ -1,4 +1,4 @@
-"""What a run of the gate does to the registry: the record, the copy, the move, and how one that failed left it."""
+"""Changes the registry for a run of the gate: record, copy and move. Tells how a failed promotion left it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 
 class Plan(NamedTuple):
-    """Which versions a run is about. `old` is the baseline (None: none yet), `is_new` says that `target` is to be made.
+    """Versions that a run is about. `old` is the baseline, None when there is none yet.
 
-    `target` is the model whose production may move: the candidate's own, or the one that it is copied into.
+    `target` is the model whose production may move: the candidate's own, or the one that it is copied into. `is_new`
+    says that it does not exist yet.
     """
 
     registry: Registry
@@ -24,13 +25,16 @@ class Plan(NamedTuple):
 
 
 def before_move(report: dict[str, Any]) -> dict[str, Any]:
-    """The report as it is recorded before a move: whether it is done is not known yet, the history will tell."""
+    """Return the report as it is recorded before a move, with `done` None.
+
+    The result of the move is not known yet. The history of production tells it later.
+    """
     promotion = report["promotion"]
     return report if promotion is None else {**report, "promotion": {**promotion, "done": None}}
 
 
 def write_record(plan: Plan, version: Version, report: dict[str, Any], *, for_good: bool) -> str:
-    """Keep a decision with a version: tags, metrics and the report, whose address is returned."""
+    """Keep a decision with a version: tags, metrics and the report. Return the report's address."""
     from pct_mlops.registry import record_decision
 
     found = report.get("metrics", {})
@@ -43,14 +47,14 @@ def write_record(plan: Plan, version: Version, report: dict[str, Any], *, for_go
         "gate.policy_digest": report["policy"]["digest"],
     }
     promotion = report["promotion"]
-    # An override that an earlier decision had is no longer true of this one.
+    # The override of an earlier decision does not apply to this one, so its tag is emptied.
     if promotion is not None or "gate.override" in version.tags:
         tags["gate.override"] = promotion["reason"] if promotion and promotion["override"] else ""
     return record_decision(plan.registry, version, tags, metrics, report, for_good=for_good)
 
 
 def release_candidate(plan: Plan, report: dict[str, Any]) -> Version:
-    """The version that production is to move to: the candidate, or its copy, which carries the same record."""
+    """Return the version that production is to move to: the candidate, or its copy, which carries the same record."""
     from pct_mlops.registry import release
 
     if plan.version.name == plan.target:
@@ -77,7 +81,7 @@ def move_production(plan: Plan, released: Version, report: dict[str, Any], repor
 
 
 class Ending(NamedTuple):
-    """How a promotion that failed left production. `moved`: by it, None when that is not certain."""
+    """State of production after a promotion failed. `moved` tells whether this run moved it, None when unknown."""
 
     sentence: str
     moved: bool | None
@@ -85,7 +89,7 @@ class Ending(NamedTuple):
 
 
 def ending_of(plan: Plan, released: Version, why: str, *, has_begun: bool) -> Ending:
-    """How production stands after a promotion to `released` failed; `has_begun`: it was about to move."""
+    """Find out how production stands after a promotion to `released` failed. `has_begun`: it was about to move."""
     if not has_begun:
         return Ending(f"nothing was promoted: {why}", False)
     from pct_mlops.registry import PRODUCTION, ProductionState, verify

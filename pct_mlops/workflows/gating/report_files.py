@@ -1,7 +1,7 @@
-"""The reports of a run of the gate: written aside before production moves, put in their places afterwards.
+"""Writes the reports of a run of the gate aside before production moves, and puts them in their places afterwards.
 
-What can fail, fails before the move, so that a full disk never leaves a promotion without its report; and a file is
-never older than the run that should have written it.
+What can fail fails before the move, so a full disk never leaves a promotion without its report. A file is never older
+than the run that should have written it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ReportFiles:
-    """Where to write the report as JSON, JUnit XML and Markdown (None: not), and the explorer that these link to."""
+    """Places of the report as JSON, JUnit XML and Markdown (None: not written), and the explorer that these link to."""
 
     json_file: Path | None = None
     junit_file: Path | None = None
@@ -36,11 +36,11 @@ class ReportFiles:
 
     @property
     def paths(self) -> list[Path]:
-        """The files that are asked for."""
+        """Files that are asked for."""
         return [path for path in (self.json_file, self.junit_file, self.markdown_file) if path is not None]
 
     def keep_off(self, inputs: Sequence[str | Path | None]) -> None:
-        """PctError when a file is asked for twice, or is one of `inputs`, which are read."""
+        """Raise ConfigError when a file is asked for twice, or is one of `inputs`, which are read."""
         keep_off(self.paths, inputs)
 
     def clear(self) -> None:
@@ -49,21 +49,21 @@ class ReportFiles:
             remove(path)
 
     def stage(self, outcome: Outcome, more: Mapping[Path, str] | None = None) -> None:
-        """Write everything aside, and `more` files with their texts; PctError when a place cannot be written."""
+        """Write all reports aside, and `more` files with their texts. Raise OutputError when one cannot be written."""
         self.discard()
         for path, text in [*self._documents(outcome), *(more or {}).items()]:
             self._staged.add(path, text)
 
     def commit(self) -> None:
-        """Put what was staged in its place, all that can be; PctError names the first that could not."""
+        """Put what was staged into its place. Go on after a failure, then raise the first OutputError."""
         self._staged.commit()
 
     def discard(self) -> None:
-        """Forget what was staged."""
+        """Drop what was staged."""
         self._staged.discard()
 
     def refuse(self, policy: Policy, error: PctError) -> None:
-        """Write the ERROR of a run that could not even begin, as far as that can be written."""
+        """Write reports with the verdict ERROR for a run that ended with `error`, as far as they can be written."""
         from pct_mlops.workflows.gating.evidence import Evidence
         from pct_mlops.workflows.gating.outcome import Outcome
 
@@ -104,7 +104,7 @@ class ReportFiles:
 
 
 def named_files(policy_file: Path) -> list[Path]:
-    """The files that a policy names which is not in order; none where it is no YAML."""
+    """Return the files that a policy with mistakes names. Return none where it is no YAML."""
     try:
         data = read_yaml(policy_file)
     except PctError:

@@ -1,4 +1,4 @@
-"""Both sides of a comparison scored anew on the candidate's evaluation set, and stored with their versions."""
+"""Scores both sides of a comparison again on the candidate's evaluation set. Stores the tables with their versions."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ logger = main_process_logger(__name__)
 def recompute(registry: Registry, old: Version | None, new: Version, *, split: str = "test") -> None:
     """Score `old` and `new` on the `split` of the data that `new`'s recipe names, and store both tables.
 
-    Without a baseline `old` is None. The examples are the candidate's; each model sees them as its own recipe says
+    Without a baseline `old` is None. The examples are the candidate's. Each model sees them as its own recipe says
     (image size, ten crops). Models are rebuilt from safetensors and architecture record. A table that is replaced stays
-    with its version as predictions/SPLIT-DIGEST.parquet. Nothing is stored unless all models could be scored. One
-    process only.
+    with its version as predictions/SPLIT-DIGEST.parquet. Nothing is stored unless all models could be scored. Run it in
+    one process only.
     """
     from pct_mlops.engine import make_accelerator
 
@@ -50,7 +50,7 @@ def recompute(registry: Registry, old: Version | None, new: Version, *, split: s
             assert table.path is not None
             add_predictions(registry, version, table.path)
             record_weights(registry, version, table.info.weights)
-            logger.info(f"{version.uri}: {table.info.num_examples:,} examples of {split} scored anew.")
+            logger.info(f"{version.uri}: {table.info.num_examples:,} examples of {split} scored again.")
 
 
 def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> Predictions:

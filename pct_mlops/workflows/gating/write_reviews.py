@@ -1,4 +1,4 @@
-"""A reviewer's word on a version: which baseline it is about, which examples it names, and writing it down."""
+"""Records a reviewer's word on a version: the baseline it is about, and the examples that it names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN, LONGEST = 3, 100  # ids in an error, and characters of each
 
 @dataclass(frozen=True)
 class ReviewRequest:
-    """What a reviewer said. `decision` is ACCEPT, REJECT or None; with `samples` goes a mark."""
+    """Request of a reviewer. `decision` is ACCEPT, REJECT or None. The examples `samples` get a mark."""
 
     by: str
     reason: str
@@ -37,7 +37,7 @@ class ReviewRequest:
 def record_review(
     reference: str, request: ReviewRequest, *, baseline: str | None = None, tracking_uri: str | None = None
 ) -> list[Review]:
-    """Keep it with the version: the marks first, then the decision. Returns what was written."""
+    """Keep the review with the version: the marks first, then the decision. Return the records that were written."""
     from pct_mlops.registry import Registry, add_review
 
     registry = Registry(tracking_uri)
@@ -48,7 +48,7 @@ def record_review(
     if request.samples:
         mark = request.mark or (DEFAULT_MARKS[request.decision] if request.decision else None)
         if mark is None:
-            raise ConfigError("Say what is with these samples: --mark label_error, accepted_loss or blocker.")
+            raise ConfigError("These examples need a mark: give --mark label_error, accepted_loss or blocker.")
         _check_ids(registry, version, request.samples)
         made.append(Review(kind=ReviewKind.MARK, mark=mark, samples=request.samples, **common))  # type: ignore[arg-type]
     if request.decision is not None:
@@ -57,7 +57,7 @@ def record_review(
 
 
 def undo_review(reference: str, identifier: str, *, by: str, reason: str, tracking_uri: str | None = None) -> Review:
-    """Take a record back, by another record."""
+    """Take a record back, by adding another record."""
     from pct_mlops.registry import Registry, add_review
 
     registry = Registry(tracking_uri)
@@ -67,9 +67,9 @@ def undo_review(reference: str, identifier: str, *, by: str, reason: str, tracki
 
 
 def baseline_of(registry: Registry, version: Version, reference: str | None) -> int | None:
-    """The version number that a review compares with: production now, unless `reference` names another.
+    """Return the version number that a review compares with: production now, unless `reference` names another.
 
-    For a version of NAME-candidates that is production of NAME, into which it will be copied.
+    For a version of NAME-candidates this is production of NAME, into which it will be copied.
     """
     from pct_mlops.registry import CANDIDATES, PRODUCTION
 
@@ -81,10 +81,10 @@ def baseline_of(registry: Registry, version: Version, reference: str | None) -> 
 
 
 def read_sample_ids(path: Path) -> tuple[str, ...]:
-    """Sample ids from a file: one a line, or the column sample_id of a CSV; each once, in their order."""
-    text = read_text(path, wanted="a text or CSV file of sample ids", max_bytes=MAX_LIST_BYTES)
+    """Read each sample_id of a file once, in their order: one a line, or the column sample_id of a CSV."""
+    text = read_text(path, wanted="a text or CSV file of sample_ids", max_bytes=MAX_LIST_BYTES)
     try:
-        # Lines of a text, and not what else Unicode breaks lines at: an id may hold that.
+        # Split a text at newlines only: an id may hold other characters at which Unicode breaks lines.
         rows = csv.DictReader(io.StringIO(text, newline=""))
         has_columns = "sample_id" in _header(text)
         ids = [row["sample_id"] or "" for row in rows] if has_columns else text.split("\n")
@@ -92,12 +92,12 @@ def read_sample_ids(path: Path) -> tuple[str, ...]:
         raise ConfigError(f"{path} is no CSV that can be read ({error}): write one sample_id a line.") from error
     found = tuple(dict.fromkeys(text.strip() for text in ids if text.strip()))
     if not found:
-        raise ConfigError(f"{path} names no sample: write one sample_id a line, or a CSV with a column sample_id.")
+        raise ConfigError(f"{path} names no example: write one sample_id a line, or a CSV with a column sample_id.")
     return found
 
 
 def _header(text: str) -> list[str]:
-    """The first row as that of a CSV; none where it cannot be one."""
+    """Return the first row of the text as that of a CSV. Return nothing where it cannot be one."""
     try:
         return next(csv.reader(io.StringIO(text, newline="")), [])
     except csv.Error:
@@ -105,7 +105,10 @@ def _header(text: str) -> list[str]:
 
 
 def expiry(text: str) -> str:
-    """A date or time that was typed, as ISO 8601 in UTC; a date lasts until its end. PctError when it has passed."""
+    """Convert a date or time that was typed to ISO 8601 in UTC. A date lasts until its end.
+
+    Raise ConfigError when it is no date, or has passed.
+    """
     try:
         when = datetime.fromisoformat(text)
         if "T" not in text and " " not in text:
@@ -114,12 +117,12 @@ def expiry(text: str) -> str:
     except (ValueError, OverflowError) as error:
         raise ConfigError(f"--expires {text} is no date: write it as 2031-12-24.") from error
     if when <= datetime.now(timezone.utc):
-        raise ConfigError(f"--expires {text} has passed already: give a date that is to come.")
+        raise ConfigError(f"--expires {text} has passed already: give a later date.")
     return when.isoformat(timespec="seconds")
 
 
 def _check_ids(registry: Registry, version: Version, ids: Sequence[str]) -> None:
-    """PctError when some are no examples of the version's test set; nothing where it carries no predictions."""
+    """Raise ConfigError when some ids are not in the version's test set. Do nothing where it carries no predictions."""
     import pyarrow as pa
 
     from pct_mlops.predictions import sql
@@ -141,7 +144,7 @@ def _check_ids(registry: Registry, version: Version, ids: Sequence[str]) -> None
     if unknown:
         names = ", ".join(repr(_short(text)) for text in unknown[:SHOWN]) + (", ..." if len(unknown) > SHOWN else "")
         raise ConfigError(
-            f"{version.uri} has no predictions for {len(unknown):,} of these samples ({names}): correct the file."
+            f"{version.uri} has no predictions for {len(unknown):,} of these examples ({names}): correct the file."
         )
 
 

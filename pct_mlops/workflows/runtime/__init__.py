@@ -1,1 +1,1 @@
-"""What every workflow needs: processes, registry, references to models, files."""
+"""Parts that every workflow needs: processes, registry, references to models, and output files."""

@@ -1,10 +1,11 @@
-"""Files that a command writes: whole or not at all, and never over what it reads."""
+"""Writes output files whole or not at all, and never over a file that the command reads."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,18 +17,21 @@ from pct_mlops.errors import ConfigError, OutputError, PctError
 
 
 class Staged:
-    """Texts that wait beside their places until all of them are put there."""
+    """Texts that wait in temporary files until all of them are moved into place."""
 
     def __init__(self) -> None:
-        # (where it waits, or the text itself for a pipe or device; its place)
+        # Pairs: the temporary file (for a pipe or device, the text itself) and the path that it is meant for.
         self._waiting: list[tuple[Path | str, Path]] = []
 
     def add(self, path: Path, text: str) -> None:
-        """Write `text` aside, on the disk of its place; PctError when that cannot be written."""
+        """Write `text` to a temporary file beside `path`. Raise OutputError when that fails.
+
+        A text for a pipe or device is kept in memory instead.
+        """
         if is_special(path):
             self._waiting.append((text, path))
             return
-        # A link stays a link.
+        # Replace the file behind a link, so that the link stays.
         target = Path(os.path.realpath(path))
         aside = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
         with _said(path):
@@ -38,7 +42,7 @@ class Staged:
         self._waiting.append((aside, target))
 
     def commit(self) -> None:
-        """Put each in its place, all that can be; PctError names the first that could not."""
+        """Move every text into its place. Go on after a failure, then raise the first OutputError."""
         waiting, self._waiting = self._waiting, []
         problems = []
         for content, path in waiting:
@@ -53,7 +57,7 @@ class Staged:
             raise problems[0]
 
     def discard(self) -> None:
-        """Forget all of them."""
+        """Drop all waiting texts and delete their temporary files."""
         waiting, self._waiting = self._waiting, []
         for content, _ in waiting:
             if isinstance(content, Path):
@@ -61,7 +65,7 @@ class Staged:
 
 
 def write_text(path: Path, text: str) -> None:
-    """One file; PctError when its place cannot be written."""
+    """Write one file, whole or not at all. Raise OutputError when its place cannot be written."""
     staged = Staged()
     try:
         staged.add(path, text)
@@ -71,12 +75,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """One report; PctError when its place cannot be written."""
+    """Write one report as JSON. Raise OutputError when its place cannot be written."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def keep_off(outputs: Sequence[Path | None], inputs: Sequence[str | Path | None]) -> None:
-    """PctError when two outputs are one file, or one is among `inputs`, which are read; None is no file."""
+    """Raise ConfigError when outputs collide with each other or with files that are read.
+
+    Args:
+        outputs: Paths to be written. None stands for no file. No two may be the same file, or both standard output.
+        inputs: Files that the command reads. None of them may be an output.
+    """
     if sum(is_stdout(path) for path in outputs if path is not None) > 1:
         raise ConfigError("Two outputs would be mixed on standard output: write one of them to a file.")
     places: set[str] = set()
@@ -90,25 +99,28 @@ def keep_off(outputs: Sequence[Path | None], inputs: Sequence[str | Path | None]
 
 
 def remove(path: Path) -> None:
-    """Remove a file that an earlier run left in the place of an output; PctError when it cannot be."""
+    """Remove the file that an earlier run left in the place of an output. Raise OutputError when that fails."""
     if not is_special(path):
         with _said(path):
             Path(os.path.realpath(path)).unlink(missing_ok=True)
 
 
 def is_stdout(path: Path) -> bool:
-    """Whether the path is this process's standard output, which a program reads."""
+    """Tell whether the path is this process's standard output, which another program may read."""
     return str(path) in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def is_special(path: Path) -> bool:
-    """Pipes and devices, such as /dev/stdout, are written to and never replaced, whatever they lead to."""
+    """Tell whether the path is a pipe or device, such as /dev/stdout.
+
+    These are written to and never replaced, whatever they lead to.
+    """
     named = str(path.absolute()).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/"))
     return named or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
 
 
 def _write(aside: Path, text: str) -> None:
-    """To the disk; nothing stays of what could not be written whole."""
+    """Write the text and sync it to the disk. Delete the file when it could not be written whole."""
     try:
         with aside.open("w", encoding="utf-8", newline="") as file:
             file.write(text)
@@ -131,7 +143,7 @@ def _is_same(path: Path, other: str | Path) -> bool:
     try:
         return os.path.samefile(path, other)
     except OSError:
-        # One of them is not there yet.
+        # One of them does not exist yet.
         return False
 
 
@@ -141,3 +153,29 @@ def _said(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
+
+
+def replace_folder(aside: Path, place: Path) -> None:
+    """Put the folder `aside` into `place`.
+
+    No system renames a folder onto another one, so a kill may come when there is none. `recover_folder` brings the old
+    one back then.
+    """
+    former = _former(place)
+    if place.exists():
+        shutil.rmtree(former, ignore_errors=True)
+        place.rename(former)
+    aside.rename(place)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def recover_folder(place: Path) -> None:
+    """Bring back the folder that a kill in `replace_folder` left beside `place`, and remove one that is not needed."""
+    former = _former(place)
+    if former.is_dir() and not place.exists():
+        former.rename(place)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _former(place: Path) -> Path:
+    return place.with_name(f".{place.name}.former")

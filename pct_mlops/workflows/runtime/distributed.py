@@ -1,4 +1,4 @@
-"""Several processes as one: start them, and let all of them know what the main one knows."""
+"""Starts several processes that work as one, and tells all of them what the main one knows."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from torch.distributed import Store
 
 T = TypeVar("T")
+SPINS = "10000"  # some 30 microseconds; libgomp's own default is 300,000
 # How long a process waits for the others to meet the error that it met, and for the main one to close its runs.
-SPINS = "10000"  # some 30 microseconds; libgomp's own are 300,000
 AGREEMENT, GOODBYE = timedelta(seconds=60), timedelta(seconds=10)
 
 
 def inside_launcher() -> bool:
-    """Whether torchrun or accelerate launch started this process."""
+    """Tell whether torchrun or accelerate launch started this process."""
     return "WORLD_SIZE" in os.environ and "RANK" in os.environ
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that speaks, before any accelerator exists."""
+    """Tell whether this is the main process, which alone prints. It works before any accelerator exists."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def main_process_logger(name: str) -> logging.Logger:
-    """Get the logger of this name, through which the main process alone speaks: all of them would say the same."""
+    """Get the logger of this name, silent on all processes but the main one, so that no line is repeated."""
     logger = logging.getLogger(name)
     logger.addFilter(_is_of_main_process)
     return logger
@@ -49,20 +49,23 @@ def _is_of_main_process(record: logging.LogRecord) -> bool:
 
 
 def wait_briefly() -> None:
-    """Let torch's threads wait for each other without keeping their processors busy for long; call it before torch.
+    """Let torch's threads wait for each other without keeping their processors busy for long.
 
-    Two trainings on the same processors otherwise take them from each other: each had a thirteenth of the speed that
-    one has alone, and has a quarter now, for about a tenth of the speed of one alone (bench/train_together.py, a very
-    small network). libgomp reads it when torch is imported, and child processes inherit it; a wish of one's own stays.
+    Call it before torch is imported, because libgomp reads the setting then. Child processes inherit it. A setting of
+    the user's own is kept.
+
+    Two trainings on the same processors otherwise take them from each other: each runs at a thirteenth of the speed of
+    one alone. With the setting each runs at a quarter, and one alone loses about a tenth of its speed. The numbers are
+    from bench/train_together.py, with a very small network.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def relaunch(arguments: Sequence[str], num_processes: int) -> int:
-    """Run `pct ARGUMENTS` as `num_processes` processes of this machine under torchrun; returns the exit code.
+    """Run `pct ARGUMENTS` as `num_processes` processes of this machine under torchrun, and return the exit code.
 
-    Several machines: start torchrun on each of them (docs/how-to/many-gpus.md).
+    To use several machines, start torchrun on each of them (docs/how-to/many-gpus.md).
     """
     command = [
         sys.executable,
@@ -80,7 +83,7 @@ def relaunch(arguments: Sequence[str], num_processes: int) -> int:
 
 
 def on_main(accelerator: Accelerator, work: Callable[[], T]) -> T:
-    """Do `work` on the main process and give its result to all; its PctError is raised on all of them alike."""
+    """Do `work` on the main process and return its result on all. Its PctError is raised on all of them alike."""
     from accelerate.utils import broadcast_object_list
 
     outcome: list[T | None] = [None]
@@ -99,7 +102,10 @@ def on_main(accelerator: Accelerator, work: Callable[[], T]) -> T:
 
 
 def on_all(accelerator: Accelerator, work: Callable[[], T]) -> T:
-    """Do `work`, which joins no other process, on each of them; a PctError of any is raised on all of them alike."""
+    """Do `work` on each process and return its own result. A PctError of any is raised on all of them alike.
+
+    `work` must not communicate with other processes.
+    """
     from accelerate.utils import gather_object
 
     if accelerator.num_processes == 1:
@@ -117,10 +123,11 @@ def on_all(accelerator: Accelerator, work: Callable[[], T]) -> T:
 
 
 def met_by_all(error: PctError, accelerator: Accelerator, where: str) -> bool:
-    """Whether all processes met this error at the same place, so that all can go on together.
+    """Tell whether all processes met this error at the same place, so that all can go on together.
 
-    One that did not meet it may wait for this one for ever. It is asked by way of the launcher's store, which it need
-    not join: who hears nothing for a minute, or has no such store, takes it that it is alone.
+    A process that did not meet it may wait for this one for ever. Therefore they are asked through the launcher's
+    store, which needs no process to join in. The result is False where there is no such store, or when not all have
+    reported the error within a minute.
     """
     if accelerator.num_processes == 1:
         return True
@@ -136,12 +143,14 @@ def met_by_all(error: PctError, accelerator: Accelerator, where: str) -> bool:
 
 
 def say_once(text: str, say: Callable[[str], None], *, expected: bool = True) -> None:
-    """Say why this process ends, once for all that end for the same reason; returns when it may end.
+    """Say why this process ends, once for all that end for the same reason. Return when it may end.
 
-    The launcher ends all processes as soon as one is gone. So nobody goes before what there is to say is said, and the
-    main process gets some time to close its runs. What was not expected is said only where nothing was said before:
-    the connection to a process that ended breaks. Without the launcher's store everyone says its own: a sentence that
-    comes twice is better than one that is lost.
+    The launcher ends all processes as soon as one is gone. So every process waits until the reason is said, and until
+    the main process had some time to close its runs.
+
+    An error that was not expected is said only where nothing was said before: it may only be the broken connection to a
+    process that ended. Without the launcher's store every process says its own reason, because a repeated sentence is
+    better than a lost one.
     """
     store, said = _launcher_store(), False
     if store is None:
@@ -158,20 +167,23 @@ def say_once(text: str, say: Callable[[str], None], *, expected: bool = True) ->
             store.set(end, "")
         _heard(store, end, GOODBYE)
     except RuntimeError:
-        pass  # the store went with another machine
+        pass  # the store is gone, with the machine that held it
     if not said:
         say(text)
 
 
 def leave_group() -> None:
-    """Part from the other processes when all is done."""
+    """Leave torch's process group when all is done."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 def _heard(store: Store, key: str, limit: timedelta) -> bool:
-    """Whether somebody set this key, within so long. Asked again and again: a wait that fails is logged on stderr."""
+    """Tell whether somebody sets this key within `limit`.
+
+    The store is polled, because a wait that times out is logged on stderr.
+    """
     end = time.monotonic() + limit.total_seconds()
     while not store.check([key]):
         if time.monotonic() > end:
@@ -181,13 +193,13 @@ def _heard(store: Store, key: str, limit: timedelta) -> bool:
 
 
 def _key(text: str) -> str:
-    """A name in the launcher's store; processes that it starts again have names of their own."""
+    """Return the key of a text in the launcher's store. Processes that the launcher restarts get keys of their own."""
     again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     return f"pct/{again}/{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _launcher_store() -> Store | None:
-    """The store that torchrun keeps for its processes as long as one of them lives; None elsewhere."""
+    """Connect to the store that torchrun keeps while one of its processes lives. Return None elsewhere."""
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return None
     from torch.distributed import TCPStore

@@ -1,7 +1,7 @@
-"""The original's result files: {pred [N], gt [N], outputs [N, C], features [N, D] or absent}, saved with torch.save.
+"""Reads result files of the original code: {pred [N], gt [N], outputs [N, C], features [N, D] or absent}.
 
-They are read by torch's restricted unpickler alone, which builds tensors, numpy arrays and plain containers and
-refuses everything else: a file cannot run code.
+torch.save wrote them. They are read only by torch's restricted unpickler, which builds tensors, numpy arrays and plain
+containers. It refuses everything else, so a file cannot run code.
 """
 
 from __future__ import annotations
@@ -42,10 +42,18 @@ def import_result(
     model_name: str | None = None,
     dataset: str = "",
 ) -> Predictions:
-    """Read a result file as a table, in memory until it is saved.
+    """Read a result file into a table that stays in memory until it is saved.
 
-    `classes` are names in order (default "0", "1", ...). `ids` is a file of one sample_id a line (default split/000000,
-    ...). `model_name` is otherwise the file's name without its ending.
+    Args:
+        path: The result file.
+        classes: The class names in order. The default names are "0", "1" and so on.
+        ids: A text file with one sample_id a line. The default ids are `split/000000` and so on.
+        split: The split that the examples are of.
+        model_name: The name of the model. By default it is the file's name without its ending.
+        dataset: The name of the data set.
+
+    Raises:
+        TableError: The file is damaged or contradicts itself, or the names or ids do not fit it.
     """
     result = read_result(path)
     num_examples, num_classes = result.outputs.shape
@@ -70,7 +78,10 @@ def import_result(
 
 
 def open_result(path: Path, options: ReadOptions) -> Predictions:
-    """Read a result file into a temporary one, so that it can be joined like any other; it goes with the handle."""
+    """Import a result file into a temporary table file, so that it can be joined like any other table.
+
+    The file is removed when the returned handle is no longer used.
+    """
     folder = tempfile.TemporaryDirectory(prefix="pct-mlops-")
     table = import_result(path, split=options.split, classes=options.classes).save(
         Path(folder.name) / f"{path.stem}.parquet"
@@ -80,7 +91,12 @@ def open_result(path: Path, options: ReadOptions) -> Predictions:
 
 
 def read_result(path: Path) -> Result:
-    """What the file holds, checked: equal lengths, labels in range, finite outputs, pred where outputs are largest."""
+    """Read a result file and check what it holds.
+
+    Raises:
+        TableError: Lengths differ, a label is out of range, an output is not finite, or `pred` is not where the
+            outputs are largest.
+    """
     data = _load(path)
     if not isinstance(data, dict) or not {"pred", "gt", "outputs"} <= data.keys():
         raise TableError(f"{path} is no result file: it should hold pred, gt and outputs.")
@@ -90,7 +106,7 @@ def read_result(path: Path) -> Result:
         raise TableError(f"{path} holds no examples: evaluate the model again.")
     labels, answers = (_indices(path, name, data[name], num_examples, num_classes) for name in ("gt", "pred"))
     rows = np.arange(num_examples)
-    # Among equal outputs any of them may have been called the answer; the table takes the first, as argmax does.
+    # Among equal outputs, pred may be any of them. The table takes the first, as argmax does.
     differs = outputs[rows, answers] < outputs.max(axis=1)
     if differs.any():
         row = int(differs.argmax())
@@ -118,24 +134,27 @@ def _load(path: Path) -> Any:
         raise TableError(f"{path} is a pipe or device: give the path of one result file.")
     try:
         with torch.serialization.safe_globals(_numpy_parts()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of other pickle protocols: whether it can be read is said below
+            warnings.simplefilter("ignore")  # about other pickle protocols: the errors below say what cannot be read
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TableError(f"There is no result file {path}: give the path of a file that torch.save wrote.") from None
     except pickle.UnpicklingError as error:
         raise TableError(
             f"{path} holds more than tensors and arrays, or is no file of torch.save, and nothing in it was run: "
-            "save {pred, gt, outputs} anew with torch.save."
+            "save {pred, gt, outputs} again with torch.save."
         ) from error
     except PermissionError as error:
-        raise TableError(f"{path} cannot be read: {error.strerror}.") from error
+        raise TableError(f"{path} cannot be read ({error.strerror}): give a file that you may read.") from error
     except Exception as error:
-        # A damaged archive fails in whatever part of the reader stumbles first.
+        # A damaged archive can fail in any part of the reader, with any kind of error.
         raise TableError(f"{path} is damaged, or no file of torch.save: copy it again.") from error
 
 
 def _numpy_parts() -> list[Any]:
-    """What pickled numpy arrays of numbers are rebuilt from, under the names of numpy 1 and 2; none of it runs code."""
+    """Return what pickled numpy arrays of numbers are rebuilt from, under the names of numpy 1 and 2.
+
+    None of it runs code.
+    """
     rebuild, scalar = np._core.multiarray._reconstruct, np._core.multiarray.scalar  # type: ignore[attr-defined]
     kinds = [type(np.dtype(name)) for name in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")]
     renamed = [
@@ -145,7 +164,10 @@ def _numpy_parts() -> list[Any]:
 
 
 def _plain(value: Any) -> NDArray[Any]:
-    """A tensor, array or list of either as an array; PctError-free, so that the caller can say what is wrong."""
+    """Convert a tensor, an array or a list of either to an array.
+
+    Errors of numpy and torch pass through, so that the caller can name the file.
+    """
     if isinstance(value, (list, tuple)):
         value = [_plain(item) for item in value]
     if hasattr(value, "detach"):
@@ -167,7 +189,9 @@ def _array(path: Path, name: str, value: Any) -> NDArray[Any]:
 def _floats(path: Path, name: str, value: Any) -> NDArray[np.float32]:
     array = _array(path, name, value)
     if array.ndim != 2:
-        raise TableError(f"{path}: {name} has shape {list(array.shape)} instead of [examples, width].")
+        raise TableError(
+            f"{path}: {name} has shape {list(array.shape)} instead of [examples, width]: evaluate the model again."
+        )
     with np.errstate(over="ignore"):
         array = array.astype(np.float32)
     finite = np.isfinite(array).all(axis=1)
@@ -181,10 +205,15 @@ def _indices(path: Path, name: str, value: Any, num_examples: int, num_classes: 
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape != (num_examples,):
-        raise TableError(f"{path} has {num_examples} rows of outputs, but {name} has shape {list(array.shape)}.")
+        raise TableError(
+            f"{path} has {num_examples} rows of outputs, but {name} has shape {list(array.shape)}: "
+            "evaluate the model again."
+        )
     whole = array.astype(np.int64) if np.isfinite(array).all() else None
     if whole is None or (whole != array).any() or whole.min() < 0 or whole.max() >= num_classes:
-        raise TableError(f"{path}: {name} should be whole numbers from 0 to {num_classes - 1}.")
+        raise TableError(
+            f"{path}: {name} should be whole numbers from 0 to {num_classes - 1}: evaluate the model again."
+        )
     return whole
 
 

@@ -1,4 +1,4 @@
-"""Weights by what a person types: a registered version, a checkpoint folder, or a checkpoint of the original code."""
+"""Finds weights by what a person types: a version, a checkpoint folder, or a checkpoint of the original code."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ FILES = ("architecture.json", "model.safetensors")
 
 @dataclass(frozen=True)
 class Weights:
-    """A classifier as bytes, so that the process that reads it can send it to all others. `uri` says which it is.
+    """A classifier as bytes, so that the process that reads it can send it to all others.
 
-    `named`: code (module:callable) that the user named, and that the record may therefore name as its builder.
+    `uri` says which model it is. `named` holds code (module:callable) that the user named, and that the record may
+    therefore name as its builder.
     """
 
     uri: str
@@ -37,11 +38,11 @@ class Weights:
 
     @property
     def digest(self) -> str:
-        """sha256 over both."""
+        """sha256 over architecture record and weights."""
         return hashlib.sha256(self.record + self.weights).hexdigest()
 
     def build(self) -> Classifier:
-        """The classifier; nothing is unpickled, and no code is imported that the record alone names."""
+        """Build the classifier. Unpickle nothing, and import no code that only the record names."""
         from pct_mlops.models import classifier_from_bytes
 
         return classifier_from_bytes(self.record, self.weights, self.uri, self.named)
@@ -56,11 +57,18 @@ def fetch_weights(
     with_heads: bool = True,
     named: Collection[str] | None = None,
 ) -> Weights:
-    """The weights behind a reference, on every process; PctError when there are none.
+    """Return the weights behind a reference, on every process.
 
-    "production" and other bare aliases are those of `model_name`. `architecture` is what a checkpoint of the original
-    code, which does not say, is taken to be; without `with_heads` its heads need not fit, and are not read. `named` is
-    code that the user named, None: that of `architecture`, which then comes from the user's own recipe.
+    Args:
+        reference: A version, a bare alias such as "production", a checkpoint folder, or a file of the original code.
+        model_name: The registered model that bare aliases belong to.
+        session: The processes and the registry.
+        architecture: What a checkpoint of the original code, which does not say, is taken to be.
+        with_heads: When False, the heads of such a checkpoint need not fit, and are not read.
+        named: Code that the user named. By default it is that of `architecture`, which the user's recipe named.
+
+    Raises:
+        PctError: The reference leads to no weights.
     """
 
     def read() -> tuple[str, bytes, bytes]:
@@ -82,7 +90,7 @@ def fetch_weights(
 
 
 def weights_of(model: Classifier, uri: str) -> Weights:
-    """A classifier of this process as bytes."""
+    """Turn a classifier of this process into bytes."""
     from safetensors.torch import save
 
     state = {key: value.contiguous() for key, value in model.state_dict().items()}
@@ -91,7 +99,10 @@ def weights_of(model: Classifier, uri: str) -> Weights:
 
 
 def architecture_of(model: ModelConfig, splits: Splits, name: str | None = None) -> Architecture:
-    """The architecture that a recipe's model section describes, for these data; `name`: another one, plain."""
+    """Return the architecture that a recipe's model section describes, for these data.
+
+    With `name`, return the architecture of that name without the section's settings.
+    """
     from pct_mlops.models import Architecture
 
     own = {} if name else model.model_dump(include=set(Architecture.model_fields) & set(ModelConfig.model_fields))
@@ -100,7 +111,10 @@ def architecture_of(model: ModelConfig, splits: Splits, name: str | None = None)
 
 
 def production_of(model_name: str, why: str, session: Session) -> str:
-    """The production version by its number; without one, says `why` it is needed and how to make a first baseline."""
+    """Return the production version by its number, as `models:/name/3`.
+
+    Without one, raise an error that says `why` it is needed and how to make a first baseline.
+    """
 
     def find() -> str:
         version = session.registry.find(model_name, PRODUCTION) if session.registry else None
@@ -116,7 +130,7 @@ def production_of(model_name: str, why: str, session: Session) -> str:
 
 
 def classifier_files(registry: Registry, version: Version) -> tuple[bytes, bytes]:
-    """Architecture record and weights of a version, as bytes."""
+    """Read architecture record and weights of a version, as bytes. Raise RegistryNotFoundError when one is missing."""
     contents = []
     for name in FILES:
         path: Path | None = registry.download(version, name)
@@ -130,7 +144,7 @@ def classifier_files(registry: Registry, version: Version) -> tuple[bytes, bytes
 
 
 def _from_folder(folder: Path) -> tuple[bytes, bytes]:
-    """A folder with both files, or that of a training, whose best epoch lies in `best`."""
+    """Read both files from a folder, or from `best` in the folder of a training, where its best epoch lies."""
     inside = folder / "best" if (folder / "best").is_dir() else folder
     try:
         return (inside / FILES[0]).read_bytes(), (inside / FILES[1]).read_bytes()

@@ -1,4 +1,4 @@
-"""What a classifier answers on a split, on all processes of a launch."""
+"""Computes a classifier's logits on a split, on all processes of a launch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def logits_of(
     model: Any, split: Split, data: DataConfig, accelerator: Accelerator, *, batch_size: int, title: str = ""
 ) -> NDArray[np.float32]:
-    """Logits [N, C] in the order of the split, on every process; with a title, a progress bar."""
+    """Compute logits float32 [N, C] in the order of the split, all of them on every process.
+
+    With a `title`, show a progress bar.
+    """
     from pct_mlops.data import eval_loader
     from pct_mlops.engine import predict
 

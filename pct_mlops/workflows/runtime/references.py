@@ -1,4 +1,4 @@
-"""What a person types for a model: a registry reference or a predictions file."""
+"""Opens predictions by what a person types for a model: a registry reference or a predictions file."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from pct_mlops.predictions.foreign import ENDINGS, is_foreign
 if TYPE_CHECKING:
     from pct_mlops.registry import Registry, Version
 
-RESULT = ".result"  # the original's, converted when it is opened
+RESULT = ".result"  # a file of the original code, converted when it is opened
 SUFFIXES = (*ENDINGS, RESULT)
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Predictions and where they came from; `uri` is `models:/name/version` or the file's path."""
+    """Predictions and where they came from. `uri` is `models:/name/version` or the file's path."""
 
     predictions: Predictions
     uri: str
 
 
 def is_file(reference: str) -> bool:
-    """Whether the reference is meant as a file: it exists, or it ends like one."""
+    """Tell whether the reference is meant as a file: it exists, or it ends like one."""
     return os.path.exists(reference) or Path(reference).suffix.lower() in SUFFIXES
 
 
 def have_same_content(one: str, other: str) -> bool:
-    """Whether both references are one file, or two files of the same bytes."""
+    """Tell whether both references are one file, or two files of the same bytes."""
     try:
         return os.path.samefile(one, other) or filecmp.cmp(one, other, shallow=False)
     except OSError:
@@ -68,7 +68,7 @@ def open_source(
     tracking_uri: str | None = None,
     reading: ReadOptions | None = None,
 ) -> Source:
-    """Return the predictions behind `name@alias`, `name/3`, `models:/...` or a file; PctError for none.
+    """Return the predictions behind `name@alias`, `name/3`, `models:/...` or a file. Raise PctError for none.
 
     `split` is the version's; that of a file of another program is in `reading`.
     """
@@ -85,7 +85,7 @@ def open_source(
 
 
 def no_source(reference: str) -> ConfigError:
-    """What is said of a reference that names nothing which could hold predictions."""
+    """Build the error for a reference that is neither a file nor a version."""
     return ConfigError(
         f"'{reference}' is neither a predictions file nor a registered model: "
         f"write name@alias, name/3, models:/name@alias or the path of a file ({', '.join(SUFFIXES)})."
@@ -93,7 +93,10 @@ def no_source(reference: str) -> ConfigError:
 
 
 def version_predictions(registry: Registry, version: Version, split: str) -> Predictions:
-    """The stored predictions of a version, under the version's own name: the table is older than its number."""
+    """Return the stored predictions of a version, under the version's own name and number.
+
+    The stored table lacks the number, because it was written before the version had one.
+    """
     path = registry.predictions(version, split)
     info = Predictions.load(path).info
     info = replace(info, model_name=version.name, model_version=str(version.version), model_uri=version.uri)

@@ -1,4 +1,4 @@
-"""What every job that computes needs: the processes and the registry."""
+"""Opens what every job that computes needs: the processes and the registry."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Session:
-    """All processes of one launch. `registry` is open on the main process only, and None on the others."""
+    """A launch: all its processes and the registry, which is open on the main process only and None on the others."""
 
     accelerator: Accelerator
     registry: Registry | None
 
     @property
     def is_main(self) -> bool:
-        """Whether this process speaks, writes and asks the registry."""
+        """True on the process that prints, writes files and talks to the registry."""
         return self.accelerator.is_main_process
 
 
 def open_session(accelerator: Accelerator, tracking_uri: str | None, *, create: bool) -> Session:
-    """The registry on the main process; one that does not open is a PctError on all of them.
+    """Open the registry on the main process. A registry that does not open is a PctError on all processes.
 
-    `create` permits making a local store that is not there.
+    `create` permits making a local store that does not exist yet.
     """
     opened: list[Registry] = []
     on_main(accelerator, lambda: opened.append(Registry(tracking_uri, create=create)))

@@ -1,6 +1,6 @@
-"""torchrun without its report: the process that failed has said why, and its exit code is kept.
+"""Runs torchrun without its error report, because the process that failed has said why. Keeps that exit code.
 
-Started by its path, with torchrun's own arguments: nothing of the current folder is imported.
+It is started by its path, with torchrun's own arguments, so that nothing of the current folder is imported.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
-    # What Python put first on the path: this folder, whose `predict` and `session` are nobody else's.
+    # Python puts this folder first on the path. Its modules, such as `session`, must not hide others of the same name.
     del sys.path[0]
 
 import logging
@@ -16,12 +16,16 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run torchrun; 0, or the exit code of the process that failed first (2 when a signal ended it)."""
+    """Run torchrun and return its exit code.
+
+    That is 0, or the code of the process that failed first (2 when a signal ended it), or 128 + signal when a signal
+    stopped torchrun.
+    """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    # It would show a traceback of its own for every process that exits with an error.
+    # torchrun would show a traceback of its own for every process that exits with an error.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
         run.main(list(arguments))
@@ -29,7 +33,9 @@ def main(arguments: Sequence[str]) -> int:
         rank, failure = error.get_first_failure()
         if failure.exitcode > 0:
             return failure.exitcode
-        sys.stderr.write(f"Error: process {rank} was ended by signal {-failure.exitcode}; was there memory enough?\n")
+        sys.stderr.write(
+            f"Error: process {rank} was ended by signal {-failure.exitcode}: check that there is enough memory.\n"
+        )
         return 2
     except SignalException as stopped:
         return 128 + stopped.sigval

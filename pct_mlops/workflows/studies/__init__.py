@@ -1,1 +1,1 @@
-"""Many trainings under one run: sweeps of losses, and the floor of plain retraining."""
+"""Runs many trainings under one parent run: sweeps of losses, and the floor of plain retraining."""

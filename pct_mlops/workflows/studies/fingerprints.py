@@ -1,4 +1,7 @@
-"""What the recipes of many trainings point at, read once before the first of them: it tells theirs from other ones."""
+"""Fingerprints the data and weights that recipes refer to.
+
+A finished run is reused only if they are unchanged.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,10 @@ if TYPE_CHECKING:
 
 
 def first_inputs(members: Sequence[Member], old: Old, session: Session) -> list[Member]:
-    """Everything that can be wrong with recipe or data is a PctError here, before anything is written.
+    """Read what the members' recipes refer to, and return the members with keys that cover it.
 
-    Returns the members with keys that are also about what they are made from: who labels anew trains anew.
+    Everything that can be wrong with recipe or data raises PctError here, before anything is written. Relabelled data
+    is retrained, because it changes the keys.
     """
     read: dict[tuple[Path, ...], Inputs] = {}
     weights: dict[tuple[str, str | None], str] = {}
@@ -45,7 +49,10 @@ def first_inputs(members: Sequence[Member], old: Old, session: Session) -> list[
 
 
 def check_examples(splits: Splits, old: Old) -> None:
-    """PctError unless test holds the examples that the old model was scored on: before hours are spent, not after."""
+    """Raise NotComparableError unless test holds the examples that the old model was scored on.
+
+    Call it before the first training, because it would otherwise fail hours later.
+    """
     import numpy as np
     import pyarrow as pa
 
@@ -66,9 +73,9 @@ def _checked(recipe: Recipe, old: Old, session: Session) -> Inputs:
 
 
 def _models(recipe: Recipe, splits: Splits, session: Session) -> str:
-    """A digest of what other models gave: the weights behind each reference that may come to mean others, and a table.
+    """Return a digest of the models and the table that a recipe refers to.
 
-    A registered version keeps its weights, and the recipe holds its number.
+    Registered versions are left out: they keep their weights, and the recipe holds their numbers.
     """
     teacher, found = recipe.teacher, hashlib.sha256()
     named = [(teacher.ref, None), *((part.ref, part.arch) for part in teacher.refs), (recipe.model.init, None)]

@@ -1,4 +1,7 @@
-"""What retraining alone flips: one recipe with several seeds, every pair of equals compared."""
+"""Measures the floor: what retraining alone flips.
+
+One recipe is trained with several seeds, and every pair of the trained models is compared.
+"""
 
 from __future__ import annotations
 
@@ -40,10 +43,11 @@ def measure_floor(
     tracking_uri: str | None = None,
     show: Callable[[Any], None] = print,
 ) -> Floor | None:
-    """Retrain a recipe with `seeds` seeds on all processes; the floor on the main one, None on the others.
+    """Retrain a recipe with `seeds` seeds on all processes. Return the floor on the main one, None on the others.
 
-    `reference`: a recipe file, or a version whose own recipe is taken; None: the registry's only production version.
-    What an earlier start completed is kept. The floor is stored with the registered model, the report with a run.
+    `reference` is a recipe file, or a version whose own recipe is used. None means the only version in production of
+    the whole registry. Trainings that an earlier start completed are kept. The floor is stored with the registered
+    model, the report with a run.
     """
     from pct_mlops.engine import make_accelerator
 
@@ -71,9 +75,10 @@ def measure_floor(
 
 
 def read_recipe(reference: str | None, overrides: Sequence[str], tracking_uri: str | None) -> tuple[Recipe, str, str]:
-    """The recipe, the version that it is of, and the version that was in production then (both "" for a file).
+    """Return the recipe, its version, and the version that was in production when it was trained.
 
-    Read on every process, as recipe files are: the processes cannot be joined before the recipe says on what they run.
+    The last is "" where no teacher was production. Both are "" for a recipe file. Every process reads the recipe,
+    because they cannot be joined before it says what they run on.
     """
     if reference is not None and not is_reference(reference):
         return Recipe.read(reference, overrides), "", ""
@@ -88,17 +93,27 @@ def read_recipe(reference: str | None, overrides: Sequence[str], tracking_uri: s
             f"{version.uri} started from the weights of what was in production then: name that version, "
             "as in --set model.init=NAME/NUMBER."
         )
-    # What it was distilled from then is not what is in production now.
-    teachers = [part for part in version.tags.get("pct.teacher", "").split(" + ") if is_reference(part)]
-    return recipe, version.uri, teachers[0] if teachers else ""
+    return recipe, version.uri, production_then(recipe, version.tags.get("pct.teacher", ""))
+
+
+def production_then(recipe: Recipe, teachers: str) -> str:
+    """Return the version that a recipe's teacher "production" meant, "" where it has no such teacher.
+
+    Production may be another version by now. `teachers` are the models that it was trained with, joined by " + " in the
+    order of the recipe.
+    """
+    config = preset_teacher(recipe.teacher, recipe.objective.loss)
+    named = [part.ref for part in config.refs] or [config.ref or ("" if config.num_members else PRODUCTION)]
+    found = dict(zip(named, teachers.split(" + "), strict=False)).get(PRODUCTION, "")
+    return found if is_reference(found) else ""
 
 
 def between_equals(tables: dict[int, Predictions]) -> list[Report]:
-    """NFR of every ordered pair: each seed once as the old and once as the new model."""
+    """Return the NFR of every ordered pair of tables: each seed is once the old and once the new model of a pair."""
     pairs = []
     for (one, left), (two, right) in itertools.combinations(tables.items(), 2):
         comparison = compare(left, right)
-        # What is a negative flip from one to the other is a positive flip on the way back.
+        # A negative flip in one direction is a positive flip in the other.
         pairs.append({"old": one, "new": two, "nfr": comparison.estimate("nfr").value})
         pairs.append({"old": two, "new": one, "nfr": comparison.estimate("pfr").value})
     return pairs
@@ -136,7 +151,7 @@ def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> No
 def _conclude(
     bench: Bench, outcomes: Sequence[TrialResult], recipe: Recipe, old: Old, show: Callable[[Any], None]
 ) -> Floor:
-    """Compare, store, show; main process only."""
+    """Compare all pairs, store the floor and show it. Call it on the main process only."""
     parent = bench.parent
     assert parent is not None
     pairs = between_equals({outcome.member.seed: bench.table(outcome) for outcome in outcomes})
@@ -167,7 +182,7 @@ def _conclude(
 
 
 def _is_recipe_of(registry: Registry, old: Old, recipe: Recipe) -> bool:
-    """Whether the old model was trained by this recipe, seeds aside."""
+    """Tell whether the old model was trained by this recipe, apart from seeds."""
     file = registry.download(registry.resolve(old.uri), "recipe.yaml")
     if file is None:
         return False
@@ -175,7 +190,10 @@ def _is_recipe_of(registry: Registry, old: Old, recipe: Recipe) -> bool:
 
 
 def _identity(recipe: Recipe) -> str:
-    """Equal for recipes that differ in seeds only; a version's own says what its loss brings, a file may not."""
+    """Return a digest that is equal for recipes that differ in seeds only.
+
+    The loss's own teacher is filled in first, because a version's recipe spells it out and a recipe file may not.
+    """
     teacher = preset_teacher(recipe.teacher, recipe.objective.loss)
     return digest(recipe.model_copy(update={"teacher": teacher}), seeds=False)
 

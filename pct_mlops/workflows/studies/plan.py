@@ -1,4 +1,4 @@
-"""Which trainings a sweep consists of: pure, from a recipe and names of presets to a list of recipes."""
+"""Plans the trainings of a sweep. It is pure: from a recipe and names of losses to a list of recipes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from pct_mlops.losses import Objective
     from pct_mlops.losses.focuses import MaskFocus
 
-FIRST_SEED = 1001  # members of an ensemble teacher count from 1: no training of a sweep shares a seed with one
+FIRST_SEED = 1001  # members of an ensemble teacher count from 1, so no training of a sweep shares a seed with one
 MAX_SEEDS = 1000
 SAME_WEIGHT, SHUFFLED = "no focus", "shuffled focus"
 
 
 @dataclass(frozen=True)
 class Method:
-    """One row of the table: a preset, as it is or as a control, from scratch or from production's weights."""
+    """A row of the sweep's table: a loss as it is or as a control, from scratch or from production's weights."""
 
     loss: str
     objective: ObjectiveConfig
@@ -34,15 +34,15 @@ class Method:
 
     @property
     def name(self) -> str:
-        """What people call it: "kl", "kl, shuffled focus", "kl, warm start"."""
+        """Name that people use: "kl", "kl, shuffled focus" or "kl, warm start"."""
         return ", ".join(part for part in (self.loss, self.control, "warm start" if self.warm_start else "") if part)
 
 
 @dataclass(frozen=True)
 class Member:
-    """One training. `key` is a digest of all that determines it, what it is measured against included.
+    """One training. `key` is a digest of all that determines it, including what it is measured against.
 
-    What the recipe only points at is in it after `with_contents`.
+    After `with_contents` the key also covers what the recipe only points at.
     """
 
     method: Method
@@ -57,7 +57,10 @@ class Member:
 
 
 def chosen_losses(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
-    """The names in 'none,kl,ldi', each once, or 'all'; PctError for none, and for an unknown one with what is near."""
+    """Return the names in 'none,kl,ldi', each once, or every known one for 'all'.
+
+    Raise ConfigError when there is no name. For an unknown one, the error suggests a similar name.
+    """
     names = tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
     if names == ("all",):
         return tuple(known)
@@ -70,7 +73,7 @@ def chosen_losses(text: str | None, known: Sequence[str]) -> tuple[str, ...]:
 
 
 def num_seeds(text: str | int, least: int = 1) -> int:
-    """A number of seeds as typed; PctError below `least`, where there is nothing to compare."""
+    """Read a number of seeds as typed. Raise ConfigError unless it is a whole number from `least` to MAX_SEEDS."""
     text = str(text)
     if not text.isascii() or not text.isdigit() or not least <= int(text) <= MAX_SEEDS:
         raise ConfigError(f"--seeds should be a whole number from {least} to {MAX_SEEDS:,}, and it is '{text}'.")
@@ -78,9 +81,10 @@ def num_seeds(text: str | int, least: int = 1) -> int:
 
 
 def plan_methods(recipe: Recipe, losses: Sequence[str], *, warm_start: bool, controls: bool) -> list[Method]:
-    """Methods in the order of `losses`: itself, its controls, its warm start. PctError for a recipe that does not fit.
+    """Return the methods in the order of `losses`: each loss itself, then its controls, then its warm start.
 
-    Controls' weights need production's accuracy: `weighed` puts it in.
+    Raise PctError for a recipe that does not fit a loss. The control without focus gets its weight from `weighed`,
+    which needs production's accuracy.
     """
     methods = []
     for loss in losses:
@@ -95,9 +99,9 @@ def plan_methods(recipe: Recipe, losses: Sequence[str], *, warm_start: bool, con
 
 
 def weighed(method: Method, share: float) -> Method:
-    """The method; in the control without focus every sample weighs base + scale * share.
+    """Return the method. In the control without focus, every example now weighs base + scale * share.
 
-    `share` is production's accuracy: so much of the focus' extra weight is given in the mean (old right).
+    `share` is production's accuracy. The focus adds `scale` where production is right, so the mean weight is the same.
     """
     if method.control != SAME_WEIGHT:
         return method
@@ -117,11 +121,18 @@ def plan_members(
     teacher_uri: str = "",
     ref_is_old: bool = True,
 ) -> list[Member]:
-    """All trainings, seed by seed within a method. Only seed.model and seed.sampler vary: the val split stays.
+    """Return all trainings, seed by seed within a method.
 
-    `old_uri` is what all are measured against, `teacher_uri` what "production" means to a teacher (empty: the same).
-    `ref_is_old`: the recipe's teacher.ref names that old version, so a loss that brings its own teachers keeps them.
-    `purpose` keeps the runs of a sweep and of a floor apart.
+    Only seed.model and seed.sampler vary, so all share one val split.
+
+    Args:
+        recipe: The recipe that all trainings have in common.
+        methods: The methods to train.
+        seeds: The number of seeds for each method.
+        purpose: Keeps the runs of a sweep and of a floor apart.
+        old_uri: The version that all are measured against.
+        teacher_uri: The version that "production" means to a teacher. By default it is `old_uri`.
+        ref_is_old: The recipe's teacher.ref names `old_uri`, so a loss that brings its own teachers keeps them.
     """
     members = []
     for method in methods:
@@ -136,23 +147,23 @@ def plan_members(
 
 
 def with_contents(member: Member, *digests: str) -> Member:
-    """The member with a key that is also about `digests`: of data, tables and predictions that its recipe points at."""
+    """Return the member with a key that also covers `digests`, which are of what its recipe points at."""
     text = json.dumps([member.key, *digests])
     return dataclasses.replace(member, key=hashlib.sha256(text.encode()).hexdigest())
 
 
 def settings(recipe: Recipe, *, seeds: bool = True) -> dict[str, Any]:
-    """What determines a training's result, as plain data; without `seeds`, equals agree in it."""
+    """Return what determines a training's result, as plain data. Without `seeds`, leave out the seeds that vary."""
     return recipe.model_dump(mode="json", exclude=RECIPE_HOW if seeds else {**RECIPE_HOW, "seed": {"model", "sampler"}})
 
 
 def digest(recipe: Recipe, *more: str, seeds: bool = True) -> str:
-    """sha256 over these settings and what else is given, as 64 hexadecimal digits."""
+    """Return sha256 over these settings and `more`, as 64 hexadecimal digits."""
     return hashlib.sha256(json.dumps([settings(recipe, seeds=seeds), *more], sort_keys=True).encode()).hexdigest()
 
 
 def _objective(recipe: Recipe, loss: str) -> ObjectiveConfig:
-    """The preset with its own numbers; the recipe's apply to the loss that the recipe itself names."""
+    """Return the objective of a loss: the recipe's own where the recipe names this loss, else the preset's numbers."""
     if loss == recipe.objective.loss:
         return recipe.objective
     plain = {"loss": loss, "distance": None, "focus": None, "weight": None, "mix": None}
@@ -160,7 +171,10 @@ def _objective(recipe: Recipe, loss: str) -> ObjectiveConfig:
 
 
 def _planned(config: ObjectiveConfig) -> Objective:
-    """The objective as far as a plan needs it: distance and focus. Weights that data or tables hold are not known."""
+    """Build the objective as far as a plan needs it: distance and focus.
+
+    Weights from data or tables are left out, because they are not read yet.
+    """
     from pct_mlops.losses import build_objective
 
     focus: dict[str, Any] | None = config.focus
@@ -170,33 +184,33 @@ def _planned(config: ObjectiveConfig) -> Objective:
 
 
 def _is_focal(focus: object) -> TypeGuard[MaskFocus]:
-    """Whether some samples weigh more than others by a condition of their own."""
+    """Tell whether the focus gives some examples more weight by a condition of its own."""
     from pct_mlops.losses.focuses import AllExamples, MaskFocus, Shuffled
 
     return isinstance(focus, MaskFocus) and not isinstance(focus, AllExamples | Shuffled) and focus.scale > 0
 
 
 def _controls(loss: str, config: ObjectiveConfig, focus: MaskFocus) -> list[Method]:
-    """The same total weight without a focus, and the focus' mask at random within each class."""
+    """Return the controls of a focus: its mask shuffled within each class, and for `old_correct` also equal weights."""
     from pct_mlops.losses.distance import name_of
     from pct_mlops.losses.focuses import FOCUSES, OldCorrect
 
     weights = {"base": focus.base, "scale": focus.scale}
-    # The shuffled focus takes base and scale itself, and the rest of the focus it permutes.
+    # The shuffled focus takes base and scale itself. The other arguments belong to the focus that it permutes.
     rest = {f.name: getattr(focus, f.name) for f in dataclasses.fields(focus) if f.name not in weights}
     shuffled = {"name": "shuffled", "of": {"name": name_of(FOCUSES, focus), **rest}, **weights}
     found = [Method(loss, config.model_copy(update={"focus": shuffled}), SHUFFLED)]
     if isinstance(focus, OldCorrect):
-        # How much weight another condition gives is only known after training: there is no equal to it.
+        # The total weight of any other condition is known only after training, so nothing can be made equal to it.
         even = {"name": "all", **weights}
         found.insert(0, Method(loss, config.model_copy(update={"focus": even}), SAME_WEIGHT))
     return found
 
 
 def pinned(recipe: Recipe, objective: ObjectiveConfig, production: str, *, ref_is_old: bool = True) -> TeacherConfig:
-    """The teacher with production written by its number: an alias may move while a sweep runs.
+    """Return the teacher with production written by its number, because an alias may move while a sweep runs.
 
-    A loss without a teacher has none in its recipe, so its trainings are found again whatever production is.
+    A loss without a teacher gets an empty section, so its trainings are found again whatever production is.
     """
     from pct_mlops.losses import PRESETS
 
@@ -218,7 +232,7 @@ def pinned(recipe: Recipe, objective: ObjectiveConfig, production: str, *, ref_i
 
 
 def _with(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
-    """A copy with single keys of sections changed."""
+    """Copy a recipe with single keys of sections changed."""
     return recipe.model_copy(
         update={name: getattr(recipe, name).model_copy(update=changes) for name, changes in sections.items()}
     )

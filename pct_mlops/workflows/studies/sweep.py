@@ -1,4 +1,7 @@
-"""Many losses against production, each with several seeds: nested runs, one table, one picture. Nothing is tuned."""
+"""Sweeps many losses against production, each with several seeds. Nothing is tuned.
+
+The result is a parent run with nested runs, one table and one picture.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ logger = main_process_logger(__name__)
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep found: a row for each method, every training, and what is said below the table."""
+    """Result of a sweep: a row for each method, every training, and the notes below the table."""
 
     title: str
     rows: list[MethodRow]
@@ -78,15 +81,15 @@ def sweep(
     tracking_uri: str | None = None,
     show: Callable[[Any], None] = print,
 ) -> Sweep | None:
-    """Train every loss of 'none,kl,...' with `seeds` seeds on all processes; the outcome on the main one, else None.
+    """Train every loss of 'none,kl,...' with `seeds` seeds on all processes. Return the result on the main one only.
 
-    What an earlier start of the same sweep completed is kept. No version is registered and no alias moves. When a
-    training failed, PctError names it after the others are done and the table is written.
+    Trainings that an earlier start of the same sweep completed are kept. No version is registered and no alias moves.
+    When a training fails, PctError names it after the others are done and the table is written.
     """
     from pct_mlops.engine import make_accelerator
     from pct_mlops.losses import PRESETS, loss_names
 
-    # What others bring is swept where it is named, not with 'all'.
+    # 'all' means the built-in losses. Those of plugins are swept when they are named.
     known = list(PRESETS) if (losses or "").strip() == "all" else loss_names()
     names, number = chosen_losses(losses, known), num_seeds(seeds)
     methods = plan_methods(recipe, names, warm_start=warm_start, controls=controls)
@@ -121,7 +124,7 @@ def _read_old(recipe: Recipe, bench: Bench, needs_share: bool) -> Old:
     bench.old = old_tables(registry, version)
     if needs_share and "val" not in bench.old:
         raise RegistryNotFoundError(
-            f"{version.uri} carries no predictions on val, by which the controls are weighed: make them with "
+            f"{version.uri} carries no predictions on val, which the weights of the controls need: make them with "
             f"'pct score {version.name}/{version.version} --split val', or sweep with --no-controls."
         )
     test: Predictions = bench.old["test"]
@@ -141,7 +144,7 @@ def _make_folder(output: Path | None) -> None:
 
 
 def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> None:
-    """One parent for each recipe and old version: more losses or seeds are added to those that are there."""
+    """Open the one parent run of this recipe and old version. It collects the losses and seeds of all such sweeps."""
     from pct_mlops.workflows.training.train import flat
 
     registry = bench.session.registry
@@ -153,7 +156,7 @@ def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> No
 
 
 def _conclude(job: _Job, outcomes: Sequence[TrialResult]) -> Sweep:
-    """Add up, write, show; main process only."""
+    """Summarise the results, write and show them. Call it on the main process only."""
     assert job.bench.parent is not None
     results = [_result(outcome) for outcome in outcomes]
     name = outcomes[0].member.recipe.model_name
@@ -182,7 +185,7 @@ def _notes(job: _Job, name: str) -> list[str]:
     assert registry is not None
     last = FIRST_SEED + number - 1
     seeds = (
-        f"{number} seeds ({FIRST_SEED} to {last})" if number > 1 else f"1 seed ({last}), which says nothing of noise"
+        f"{number} seeds ({FIRST_SEED} to {last})" if number > 1 else f"1 seed ({last}), which says nothing about noise"
     )
     notes = [
         f"Mean ± standard deviation over {seeds}, on the {old.num_examples:,} test examples; {old.uri} has accuracy "
@@ -192,7 +195,7 @@ def _notes(job: _Job, name: str) -> list[str]:
     if floor is not None:
         notes.append(f"For comparison: {floor.sentence}.")
     if any(method.control for method in job.methods):
-        text = "Controls: the shuffled focus gives as many samples of each class more weight, at random"
+        text = "Controls: the shuffled focus gives as many examples of each class more weight, at random"
         if old.share is not None:
             text += f"; without focus all weigh the same, base + scale × {old.share:.4f} (accuracy of {old.uri} on val)"
         notes.append(f"{text}.")
@@ -203,7 +206,7 @@ def _notes(job: _Job, name: str) -> list[str]:
 
 
 def _files(found: Sweep) -> dict[str, str]:
-    """File name -> content."""
+    """Return the text of each file, by its name."""
     from pct_mlops.charts import page
 
     return {

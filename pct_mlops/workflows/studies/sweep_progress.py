@@ -1,4 +1,4 @@
-"""Logs one line for each of many trainings, and draws a bar with the time that remains on the main one's terminal."""
+"""Shows the progress of many trainings: one log line for each, and on a terminal a bar with the time that remains."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rich.text import Text
 from pct_mlops.workflows.runtime.distributed import main_process_logger
 
 logger = main_process_logger(__name__)
-# What trainings log while one of many: its lines, which are many, stand beside the bar.
+# Logger of the single trainings. Their lines are many, so they are shown beside the bar.
 OF_TRAININGS = "pct_mlops.workflows.training"
 
 
 def duration(seconds: float) -> str:
-    """As people say it: 45 s, 12 min, 3 h 20 min."""
+    """Format seconds as people say them: 45 s, 12 min, 3 h 20 min."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
@@ -31,7 +31,7 @@ def duration(seconds: float) -> str:
 
 
 class Pace:
-    """How far a series of `total` trainings is."""
+    """Progress of a series of `total` trainings."""
 
     def __init__(self, total: int, bar: Progress | None = None) -> None:
         self._total, self._bar = total, bar
@@ -41,13 +41,13 @@ class Pace:
         self._title, self._start = "", time.monotonic()
 
     def begin(self, title: str) -> None:
-        """The next training starts."""
+        """Start the next training."""
         self._title, self._start = title, time.monotonic()
         self._show(description=title)
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Within, what the training logs is shown beside the bar, and marked so that no handler prints it as well."""
+        """Show beside the bar what the training logs within, and mark it so that no handler prints it as well."""
         beside = _Beside(self)
         log = logging.getLogger(OF_TRAININGS)
         log.addHandler(beside)
@@ -61,7 +61,10 @@ class Pace:
         self._show(description=f"{self._title}: {text}")
 
     def end(self, result: str, *, trained: bool) -> None:
-        """The training is over; one that was complete before says nothing about the time that others take."""
+        """Finish the training and log its result.
+
+        One that was complete before (not `trained`) does not count in the estimate of the time that remains.
+        """
         took = time.monotonic() - self._start
         self._done += 1
         if trained:
@@ -86,25 +89,25 @@ class Pace:
 
 
 class _Beside(logging.Handler):
-    """Hears a line before the handlers of the loggers above do, and leaves a mark for them."""
+    """Handler that gets a record before those of the loggers above, and marks it for them."""
 
     def __init__(self, steps: Pace) -> None:
         super().__init__()
         self._steps = steps
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show the line, where there is a bar."""
+        """Mark the record, and show its line where there is a bar."""
         record.is_beside_bar = True
         self._steps.note(record.getMessage())
 
 
 @contextmanager
 def pace(total: int, *, visible: bool) -> Iterator[Pace]:
-    """A Pace, with a bar where stderr is a terminal and `visible`."""
+    """Open a Pace, with a bar where `visible` and stderr is a terminal."""
     if not (visible and Console(stderr=True).is_terminal):
         yield Pace(total)
         return
-    # What a training says is cut where the line ends; how far the whole is, never.
+    # The training's own text is cut at the end of the line. The progress of the whole never is.
     rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     columns = (
         BarColumn(20),
@@ -120,7 +123,10 @@ def pace(total: int, *, visible: bool) -> Iterator[Pace]:
 
 @contextmanager
 def _one_bar() -> Iterator[None]:
-    """Two bars would overwrite each other: those of the epochs are told that there is no terminal."""
+    """Keep the bars of the epochs away, because two bars would overwrite each other.
+
+    They are told that there is no terminal.
+    """
     before = os.environ.get("TTY_COMPATIBLE")
     os.environ["TTY_COMPATIBLE"] = "0"
     try:

@@ -1,4 +1,4 @@
-"""Many trainings under one run: each scored against the same old model, each kept so that none is done twice."""
+"""Runs many trainings under one parent run. Each is scored against the same old model, and none is done twice."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Metrics = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Old:
-    """The version that all are measured against. `share` is its accuracy on val, None where it was not asked for."""
+    """Version that all trainings are measured against. `share` is its accuracy on val, None where it is not needed."""
 
     uri: str
     version: int
@@ -55,9 +55,9 @@ class Old:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What came of a training, the same on all processes: metrics as split/name (None: undefined), or an error.
+    """Result of a training, the same on all processes: metrics as split/name (None: undefined), or an error.
 
-    `num_epochs` were trained now. `run_id` is the child that carries the tables.
+    `num_epochs` were trained now. `run_id` is the child run that carries the tables.
     """
 
     member: Member
@@ -69,14 +69,14 @@ class TrialResult:
 
 @dataclass
 class Bench:
-    """Where trainings are measured: the session and, on the main process, the parent run and the old tables."""
+    """Place where trainings are measured: the session and, on the main process, the parent run and the old tables."""
 
     session: Session
     parent: ParentRun | None = None
     old: dict[str, Predictions] = field(default_factory=dict)
 
     def run(self, members: Sequence[Member]) -> list[TrialResult]:
-        """Complete all members, on all processes; one that fails on all of them alike does not keep the others from it.
+        """Complete all members on all processes. One that fails on all of them alike does not stop the others.
 
         A PctError that one process alone meets is raised there: the process ends, and the launcher ends the rest.
         """
@@ -90,7 +90,7 @@ class Bench:
         return outcomes
 
     def table(self, outcome: TrialResult) -> Predictions:
-        """The test predictions of a completed member; main process only."""
+        """Return the test predictions of a completed member. Call it on the main process only."""
         assert self.parent is not None
         return _stored(self.parent.registry, outcome.run_id, "test")
 
@@ -104,7 +104,7 @@ class Bench:
             return TrialResult(member, error=str(error))
 
     def _find(self, member: Member) -> tuple[Metrics, str] | None:
-        """Metrics of a member that an earlier start completed, and its run."""
+        """Return metrics and run of a member that an earlier start completed. Return None when there is none."""
         assert self.parent is not None
         run_id = find_child(self.parent, member.key)
         if run_id is None:
@@ -138,7 +138,7 @@ class Bench:
         child.set_tags({f"pct.{key}": text for key, text in {**tags, "seed": str(member.seed)}.items()})
 
     def _record(self, member: Member, trained: Trained, child: ChildRun | None) -> tuple[Metrics, str]:
-        """Keep the tables and what they say with the child, and close it."""
+        """Keep the tables and their metrics with the child, and close it."""
         assert child is not None
         splits = trained.splits
         with tempfile.TemporaryDirectory() as folder:
@@ -154,7 +154,7 @@ class Bench:
         return metrics, child.run_id
 
     def _measure(self, tables: dict[str, Predictions]) -> Metrics:
-        """Accuracy and flips against the old model; those on val only where the old model has the same examples."""
+        """Return accuracy, and flips against the old model. Flips on val need the same examples in both tables."""
         metrics: Metrics = {f"{name}/accuracy": table.accuracy() for name, table in tables.items()}
         for split, table in tables.items():
             if split not in self.old or (split == "val" and self.old[split].info.digest != table.info.digest):
@@ -166,9 +166,10 @@ class Bench:
 
 
 def old_version(recipe: Recipe, registry: Registry, purpose: str) -> Version:
-    """The version that the recipe's teacher.ref names, else production; says how to make a first baseline.
+    """Return the version that the recipe's teacher.ref names, else production.
 
-    A reference means what it means to a training, so a checkpoint, which has no stored predictions, is refused.
+    A reference means what it means to a training, but a checkpoint is refused because it has no stored predictions.
+    Without production, the error says how to make a first baseline.
     """
     name, reference = recipe.model_name, recipe.teacher.ref or PRODUCTION
     if os.path.isdir(reference) or reference.endswith(LEGACY):
@@ -188,16 +189,19 @@ def old_version(recipe: Recipe, registry: Registry, purpose: str) -> Version:
 
 
 def old_tables(registry: Registry, version: Version) -> dict[str, Predictions]:
-    """The stored predictions of the old model on test and, where it has them, on val."""
+    """Return the stored predictions of the old model on test and, where it has them, on val."""
     tables = {"test": version_predictions(registry, version, "test")}
-    # Only the controls need those on val, and they say so.
+    # Only the controls need those on val. They raise an error of their own when the table is missing.
     with contextlib.suppress(PctError):
         tables["val"] = version_predictions(registry, version, "val")
     return tables
 
 
 def failure_of(outcomes: Sequence[TrialResult], again: str) -> PctError | None:
-    """One sentence that names what failed, or None."""
+    """Build one error that names what failed. Return None when nothing did.
+
+    `again` ends the sentence: it says what the same command does next time.
+    """
     wrong = [outcome for outcome in outcomes if outcome.error]
     if not wrong:
         return None

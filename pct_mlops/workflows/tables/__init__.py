@@ -1,1 +1,1 @@
-"""Prediction tables: score, compare, and updates that need no training."""
+"""Works on prediction tables: scores, compares, and makes updates that need no training."""

@@ -1,4 +1,4 @@
-"""Compare and average the predictions behind references or files."""
+"""Compares and averages the predictions behind references or files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def compare_sources(
     tracking_uri: str | None = None,
     reading: ReadOptions | None = None,
 ) -> Comparison:
-    """Compare two references or files; `reading` is about files that another program wrote."""
+    """Compare the predictions of two references or files. `reading` is about files that another program wrote."""
     sources = [open_source(item, split=split, tracking_uri=tracking_uri, reading=reading) for item in (old, new)]
     return compare(sources[0].predictions, sources[1].predictions)
 
@@ -34,6 +34,6 @@ def mean_of(
     tracking_uri: str | None = None,
     reading: ReadOptions | None = None,
 ) -> Predictions:
-    """Return the mean of the logits of all references or files, each weighing the same."""
+    """Average the logits of all references or files, each with the same weight."""
     sources = [open_source(item, split=split, tracking_uri=tracking_uri, reading=reading) for item in references]
     return reduce(lambda left, right: left + right, [source.predictions for source in sources])

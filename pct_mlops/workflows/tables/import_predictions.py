@@ -13,7 +13,7 @@ from pct_mlops.workflows.runtime.references import RESULT, open_table
 def import_predictions(
     file: Path, options: ReadOptions, *, ids: Path | None = None, model_name: str | None = None, dataset: str = ""
 ) -> Predictions:
-    """Return the table of a file, to be saved; `model_name` is otherwise the file's name without its ending.
+    """Return the table of a file, to be saved. `model_name` is otherwise the file's name without its ending.
 
     `ids` names a file of one id a line for a .result file, which has none of its own.
     """

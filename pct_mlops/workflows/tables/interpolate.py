@@ -1,9 +1,11 @@
-"""Weight interpolation of two versions (BCWI, Schumann et al., arXiv 2301.10546): a * old + (1 - a) * new.
+"""Interpolates the weights of two versions: a * old + (1 - a) * new (BCWI, Schumann et al., arXiv 2301.10546).
 
-It fits a new model that was fine-tuned from the old one; between models trained apart, accuracy collapses midway. The
-weights in between have no BatchNorm statistics of their own, so these are estimated anew on training data of the new
-version's recipe: a seeded random part of it, without augmentation, because the images that the model will be asked
-about come without it. The ends of the curve are the two versions as they are, statistics included.
+This fits a new model that was fine-tuned from the old one. Between models that were trained apart, accuracy collapses
+midway.
+
+The weights in between have no BatchNorm statistics of their own. These are estimated on a seeded random part of the
+training data of the new version's recipe. The data is not augmented, because the images to be predicted are not either.
+The ends of the curve are the two versions as they are, statistics included.
 """
 
 from __future__ import annotations
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Interpolation:
-    """The curve on val, the point chosen there, and on test old against new and old against the chosen."""
+    """Result of an interpolation: the curve on val, the point chosen there, and two comparisons on test.
+
+    `replaced` compares old with new, and `mixed` compares old with the chosen model.
+    """
 
     old: str
     new: str
@@ -48,7 +53,7 @@ class Interpolation:
 
 @dataclass(frozen=True)
 class _Made:
-    """What registering the chosen model needs."""
+    """Parts that are needed to register the chosen model."""
 
     registry: Registry
     name: str
@@ -59,9 +64,12 @@ class _Made:
 
 
 def choose(curve: Sequence[CurvePoint], tolerance: float) -> CurvePoint:
-    """Lowest NFR among points at most `tolerance` below the accuracy of new (share 0); then accuracy, then less old."""
+    """Choose the point with the lowest NFR among those at most `tolerance` below the accuracy of new (share 0).
+
+    Of equal points choose the more accurate one, then the one with less of old.
+    """
     (new,) = (point for point in curve if point.share == 0)
-    # A rounding of the difference must not shut out a point that lies on the limit.
+    # Rounding must not exclude a point that lies exactly on the limit.
     allowed = [point for point in curve if point.accuracy >= new.accuracy - tolerance - 1e-12]
     return min(allowed, key=lambda point: (point.nfr, -point.accuracy, point.share))
 
@@ -76,18 +84,17 @@ def interpolate(
     overrides: Sequence[str] = (),
     tracking_uri: str | None = None,
 ) -> Interpolation | None:
-    """Sweep `shares` of the old weights, choose on val, report on test; on the main process, None on the others.
+    """Sweep `shares` of the old weights, choose a point on val, and report on test.
 
-    Old and new themselves are always on the curve; old is chosen only when 1 is among the shares. All processes of a
-    launcher share the evaluation; the statistics are estimated alike on each.
+    Return the result on the main process, None on the others. Old and new are always on the curve, but old is chosen
+    only when 1 is among the shares. All processes share the evaluation, and each estimates the same statistics.
     """
-
     from pct_mlops.data import load_data
     from pct_mlops.engine import make_accelerator
 
     check_shares(shares)
     opened: list[Registry] = []
-    # Full precision, as in scoring. Without a GPU, accelerate joins processes only when told to use the CPU.
+    # Full precision, as in scoring.
     accelerator = make_accelerator(EngineConfig())
     versions, recipe, files = on_main(accelerator, lambda: _fetch(opened, (old, new), overrides, tracking_uri))
     models = _rebuild(versions, files, named_code(overrides))
@@ -100,7 +107,7 @@ def interpolate(
         )
     path = WeightPath(models, recipe, splits, accelerator, batchnorm_batches)
     curve = path.curve(shares)
-    # Old is on the curve to be seen; whether keeping it is an answer, the shares say.
+    # Old is on the curve for comparison. It may be chosen only where the shares include it.
     chosen = choose([point for point in curve if point.share < 1 or 1 in shares], tolerance)
     model = path.model(chosen.share)
     logits = {split.name: path.predict(model, split) for split in (splits.val, splits.test)}
@@ -126,7 +133,7 @@ def interpolate(
 
 
 def check_shares(shares: Sequence[float]) -> None:
-    """PctError unless there are some, each from 0 to 1."""
+    """Raise ConfigError unless there are shares and each is from 0 to 1."""
     wrong = [share for share in shares if not 0 <= share <= 1]
     if wrong or not shares:
         what = f"{wrong[0]:g} is outside" if wrong else "it is empty"
@@ -136,12 +143,16 @@ def check_shares(shares: Sequence[float]) -> None:
 
 
 def register(result: Interpolation) -> Version:
-    """Make the chosen model a version of the new version's model, with the alias candidate; main process only."""
+    """Register the chosen model under the new version's name and set the alias candidate. Call it on the main process.
+
+    Raises:
+        ConfigError: The choice is the old or the new version itself.
+    """
     share = result.chosen.share
     if share in (0, 1):
         raise ConfigError(
-            f"The choice is {result.old if share else result.new} itself, which is registered already: "
-            "nothing was registered; raise --tolerance, or give a finer --grid."
+            f"The choice is {result.old if share else result.new} itself, which is registered already, so nothing was "
+            "registered: raise --tolerance, or give a finer --grid."
         )
     made = result._made
     facts = {"update": "interpolate", "update.a": f"{share:g}", "update.old": result.old, "update.new": result.new}
@@ -174,11 +185,14 @@ def _fetch(
 def _rebuild(
     versions: Sequence[Version], files: Sequence[tuple[bytes, bytes]], named: Collection[str]
 ) -> tuple[Classifier, Classifier]:
-    """Old and new, of which the records may name the code in `named`; PctError when their weights cannot be mixed."""
+    """Rebuild old and new from their files. Raise PctError when their weights cannot be mixed.
+
+    The records may name the code in `named` as their builder.
+    """
     from pct_mlops.models import classifier_from_bytes
     from pct_mlops.models import interpolate_weights as mix
 
     old, new = (classifier_from_bytes(*parts, item.uri, named) for item, parts in zip(versions, files, strict=True))
-    # Before data are read: the first point of a curve would say it after minutes.
+    # Fail before the data is read: the first point of the curve would fail only after minutes.
     mix(old, new, 0.5)
     return old, new

@@ -1,4 +1,7 @@
-"""Predictions of a registered model or a checkpoint on an evaluation set, stored with the version or as a file."""
+"""Scores a registered model or a checkpoint on an evaluation set, and stores the predictions.
+
+They are stored with the version, or in a file where one is named.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,8 @@ def score(
 ) -> Predictions | None:
     """Score `reference` on the data of its own recipe (with overrides), on all processes of a launcher.
 
-    A checkpoint (a folder, or a file of the original code, which needs `recipe_file`) has no version that its table
-    could be stored with: it needs `output`. Returned on the main process.
+    A checkpoint is a folder, or a file of the original code, which needs `recipe_file`. It has no version to store its
+    table with, so it needs `output`. Return the table on the main process, None on the others.
     """
     from pct_mlops.data import load_data
     from pct_mlops.engine import make_accelerator
@@ -60,7 +63,7 @@ def score(
         recipe.model_name,
         session,
         architecture_of(recipe.model, splits),
-        # A recipe that came with the model is no word of the user's.
+        # The user did not write a recipe that came with the model, so code that only it names is not trusted.
         named=None if recipe_file else named_code(overrides),
     )
     model = weights.build()
@@ -94,7 +97,7 @@ def _registered(
     session: Session, reference: str, recipe_file: Path | None, overrides: Sequence[str]
 ) -> tuple[Version, Recipe]:
     registry = session.registry
-    assert isinstance(registry, Registry)  # this is the main process
+    assert isinstance(registry, Registry)  # it is open on the main process, which alone calls this
     version = registry.resolve(reference)
     found = recipe_file or registry.download(version, "recipe.yaml")
     if found is None:
@@ -107,5 +110,5 @@ def _registered(
 
 
 def _read(path: Path, own: Path | None, overrides: Sequence[str], source: str) -> Recipe:
-    """The user's `own` recipe, or the one that came with the model."""
+    """Read the user's `own` recipe, or the one that came with the model."""
     return Recipe.read(path, overrides) if own else Recipe.read_stored(path, overrides, source)

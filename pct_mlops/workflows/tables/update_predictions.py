@@ -1,4 +1,4 @@
-"""Stored labels updated by a new model, from references or files."""
+"""Updates stored labels with the predictions of a new model, from references or files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from pct_mlops.workflows.runtime.references import is_file, open_source
 
 @dataclass(frozen=True)
 class PredictionUpdate:
-    """The written table, and both ways to go on against the stored labels: take every new answer, or the update."""
+    """The written table, and two comparisons with the stored labels.
+
+    `replaced` takes every new prediction, and `updated` takes the update.
+    """
 
     table: Predictions
     replaced: Comparison
@@ -33,9 +36,9 @@ def update_predictions(
     tracking_uri: str | None = None,
     reading: ReadOptions | None = None,
 ) -> PredictionUpdate:
-    """Write the update of `stored` by `new` to `output`; nothing is written before everything has been checked.
+    """Write the update of `stored` by `new` to `output`. Nothing is written before everything has been checked.
 
-    A version's val predictions are its own; a file's must be named.
+    A version has val predictions of its own. Those of a file must be named with `stored_val` and `new_val`.
     """
     vals = [_val_of(stored, stored_val, "--stored-val"), _val_of(new, new_val, "--new-val")]
     options = reading or ReadOptions()
@@ -61,7 +64,7 @@ def _open(reference: str, split: str, tracking_uri: str | None, options: ReadOpt
 def _val_of(reference: str, named: str | None, option: str) -> str:
     if named is None and is_file(reference):
         raise ConfigError(
-            f"{reference} is a file, so it says nothing of how its model errs: "
+            f"{reference} is a file, so it does not show which errors its model makes: "
             f"give the model's predictions on labelled validation data with {option}."
         )
     return named or reference

@@ -1,4 +1,4 @@
-"""Models between two of the same architecture, and what they answer on val: the numbers of a weight interpolation."""
+"""Builds models between two of the same architecture, and scores them on val for a weight interpolation."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from pct_mlops.data import Split, Splits
     from pct_mlops.models import Classifier
 
-SUBSET_SEED = 0  # of the training images that BatchNorm statistics are estimated on
+SUBSET_SEED = 0  # chooses the training images that BatchNorm statistics are estimated on
 
 
 class WeightPath:
-    """Models between old and new; on every process of a launcher the same ones. The evaluation is shared."""
+    """Models between old and new, the same on every process of a launcher. The processes share the evaluation."""
 
     def __init__(
         self,
@@ -38,7 +38,10 @@ class WeightPath:
         self._loader: Any = None
 
     def curve(self, shares: Sequence[float]) -> tuple[CurvePoint, ...]:
-        """Accuracy and NFR against old on val, by share; 0 and 1 are always there."""
+        """Return accuracy and NFR against old on val, one point for each share in ascending order.
+
+        The shares 0 and 1 are always included.
+        """
         from pct_mlops.engine.progress import Progress
 
         val = self._splits.val
@@ -57,7 +60,7 @@ class WeightPath:
         return tuple(reversed(found))
 
     def model(self, share: float, advance: Callable[[int], None] = lambda images: None) -> Classifier:
-        """The model with this share of the old weights, in eval mode; the same at every call."""
+        """Build the model with this share of the old weights, in eval mode. Every call builds the same model."""
         from pct_mlops.models import interpolate_weights
 
         mixed = interpolate_weights(self._old, self._new, share)
@@ -66,12 +69,15 @@ class WeightPath:
         return mixed.eval()
 
     def predict(self, model: Classifier, split: Split) -> NDArray[np.float32]:
-        """Logits [N, C] on every process."""
+        """Compute logits [N, C], all of them on every process."""
         batch_size = self._recipe.engine.eval_batch_size
         return logits_of(model, split, self._recipe.data, self._accelerator, batch_size=batch_size)
 
     def _estimate_statistics(self, model: Classifier, advance: Callable[[int], None]) -> None:
-        """Mean over training batches of each BatchNorm's batch statistics; everything else stays in eval mode."""
+        """Set the statistics of each BatchNorm to the mean of its batch statistics over training batches.
+
+        Everything else stays in eval mode.
+        """
         import torch
 
         from pct_mlops.engine.setup import share_buffers, to_device
@@ -99,9 +105,9 @@ class WeightPath:
 
         if self._loader is None:
             train = self._splits.train
-            # In random order: a folder lists its images by class, and a batch of one class has another variance.
+            # Shuffle: a folder lists its images by class, and a batch of one class has another variance.
             rows = np.random.RandomState(SUBSET_SEED).permutation(len(train))[: self._num_batches * self._batch]
-            # Whole images: ten crops are for predictions only.
+            # Use whole images, because ten crops are for predictions only.
             data = self._recipe.data.model_copy(update={"ten_crop": False})
             self._loader = eval_loader(
                 train.select(rows), data, batch_size=self._batch, device=self._accelerator.device

@@ -1,1 +1,1 @@
-"""From a recipe to a registered version."""
+"""Trains recipes, and registers what they give as versions."""

@@ -1,4 +1,4 @@
-"""The parts of a training, fitted to each other: model with its first weights, objective, and what it learns from."""
+"""Fits the parts of a training to each other: model with its first weights, objective, and what it learns from."""
 
 from __future__ import annotations
 
@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 class Assembled:
     """Inputs whose model has its first weights and whose objective knows the teacher.
 
-    `uri` says what is learnt from (empty: nothing), `digest` changes with its weights and with those that the model
-    starts from. `served` makes of the model the one that is evaluated and registered.
+    Attributes:
+        inputs: What the recipe alone determines.
+        objective: The loss, bound to the widths and the head of the teacher.
+        source: The teacher, or its stored outputs. None where the loss has no teacher.
+        uri: Names what is learnt from. Empty where the loss has no teacher.
+        digest: Changes with the weights that are learnt from, and with those that the model starts from.
+        served: Makes of the trained model the one that is evaluated and registered.
     """
 
     inputs: Inputs
@@ -38,9 +43,9 @@ class Assembled:
 
 
 def build_parts(inputs: Inputs, session: Session, teacher: Teacher | None, *, rehearse: bool = False) -> Assembled:
-    """Fit the parts to each other; what does not fit is a PctError. Call on all processes.
+    """Fit the parts to each other. Raise PctError for what does not fit. Call it on all processes.
 
-    `rehearse`: only to see whether they fit, with a teacher that stands in for one yet to be trained.
+    With `rehearse`, only see whether they fit: the teacher stands in for one that is yet to be trained.
     """
     import torch
 
@@ -59,8 +64,8 @@ def build_parts(inputs: Inputs, session: Session, teacher: Teacher | None, *, re
     if known is not None and len(known) < len(inputs.splits.class_names):
         objective = replace(objective, known_classes=known)
     binding = Binding(len(inputs.splits.class_names), inputs.model.num_features, old_width, head)
-    # Random projections, the same on every process and after a resume; the training's own noise is not touched.
-    # Not by manual_seed, which would set the generators of all GPUs as well.
+    # Draw random projections that are the same on every process and after a resume, and keep the training's own noise.
+    # manual_seed would set the generators of all GPUs as well.
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(inputs.recipe.seed.model).get_state())
         objective = objective.bind(binding)
@@ -73,15 +78,15 @@ def build_parts(inputs: Inputs, session: Session, teacher: Teacher | None, *, re
         raise ConfigError("Nothing of the model is left to train: leave out model.train=head, or bct's single_head.")
     served = partial(_with_old_head, bct=bct, old_head=head)
     parts = Assembled(inputs, objective, learnt.source, learnt.uri, f"{learnt.digest}{start}", served)
-    served(inputs.model)  # whether the heads can be mixed, before the first epoch and not after it
+    served(inputs.model)  # raises now, and not after the first epoch, when the heads cannot be mixed
     if teacher is None or not inputs.recipe.teacher.store or rehearse:
         return parts
-    # Last: it may take long, and nothing can be wrong any more.
+    # Do this last: it may take long, and by now everything else has been checked.
     return replace(parts, source=store_outputs(inputs, session, teacher))
 
 
 def _with_old_head(model: Any, *, bct: BCT | None, old_head: nn.Linear | None) -> Any:
-    """With BCT's alpha, the model's head mixed with the old one; else the model itself."""
+    """Mix the model's head with the old one by BCT's alpha. Return the model itself where there is nothing to mix."""
     if bct is None or old_head is None or not bct.alpha or bct.single_head:
         return model
     from pct_mlops.models import fold_old_head
@@ -100,7 +105,7 @@ def _bct(objective: Objective) -> BCT | None:
 
 
 class _Learnt(NamedTuple):
-    """What the objective learns from; nothing where it asks for nothing."""
+    """Source that the objective learns from. All fields are empty where it needs no teacher."""
 
     source: nn.Module | TeacherSource | None = None
     uri: str = ""
@@ -108,7 +113,7 @@ class _Learnt(NamedTuple):
 
 
 def _learnt(inputs: Inputs, teacher: Teacher | None) -> tuple[_Learnt, tuple[int, ...] | None]:
-    """The source, and the classes of the data that it knows (None: all)."""
+    """Return the source, and those classes of the data that it knows (None: all)."""
     from pct_mlops.engine import SelfEMA, TableTeacher
 
     config, splits = inputs.recipe.teacher, inputs.splits
@@ -119,6 +124,6 @@ def _learnt(inputs: Inputs, teacher: Teacher | None) -> tuple[_Learnt, tuple[int
     if config.kind == "self_ema":
         bank = SelfEMA(len(splits.train), len(splits.class_names), config.momentum)
         return _Learnt(bank, "self_ema", "self_ema"), None
-    assert config.table is not None  # the recipe's own check
+    assert config.table is not None  # the recipe has checked this
     logits, known, digest = logits_of_table(config.table, splits)
     return _Learnt(TableTeacher(logits), str(config.table), digest), known

@@ -1,4 +1,4 @@
-"""Models trained first to be teachers together: independently seeded ones of the new architecture (ELODI)."""
+"""Trains the models that together become the teacher: independently seeded ones of the new architecture (ELODI)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ logger = main_process_logger(__name__)
 
 
 def member_recipe(recipe: Recipe, number: int) -> Recipe:
-    """Member `number` (from 1): the same model and data by cross-entropy alone, with weights and order of its own.
+    """Return the recipe of member `number` (from 1): the same model and data, cross-entropy alone, seeds of its own.
 
-    Label smoothing and the like stay. `model.init` does not: members that start from one model are not independent.
+    Label smoothing and the like stay. `model.init` does not, because members that start from one model are not
+    independent.
     """
     plain = {"distance": None, "focus": None, "weight": None, "mix": None, "loss": "none"}
     objective = ObjectiveConfig(**{**recipe.objective.model_dump(), **plain})
-    # Fresh views: a member is not distilled, so nothing has to be stored for it.
+    # Draw fresh views in every epoch: a member is not distilled, so no teacher outputs are stored for it.
     data = recipe.data.model_copy(update={"views": None})
     seed = recipe.seed.model_copy(update={"model": number, "sampler": number})
     engine = recipe.engine.model_copy(update={"save_init": False})
@@ -40,9 +41,10 @@ def member_recipe(recipe: Recipe, number: int) -> Recipe:
 def train_members(
     recipe: Recipe, session: Session, train_once: Callable[[Recipe, Session], Trained]
 ) -> list[tuple[Weights, float]]:
-    """Train `recipe.teacher.num_members` models one after another, each on all processes; those complete are kept.
+    """Train `recipe.teacher.num_members` models one after another, each on all processes.
 
-    Returns their weights, each with a share of 1. A member that diverges stops the whole with its number.
+    Members that an earlier start completed are kept. Return the weights of all, each with a share of 1. A member that
+    fails stops the whole, and the error says its number.
     """
     found = []
     num_members = recipe.teacher.num_members or 0
@@ -54,6 +56,6 @@ def train_members(
             raise error.reworded(f"Member {number} of the teacher: {error}") from error
         if not trained.num_epochs:
             logger.info(f"complete already in {trained.folder.name}, not trained again.")
-        # Its folder is named after all that determines it, so the name tells one member from another.
+        # The folder is named after all that determines the member, so the name tells one member from another.
         found.append((weights_of(trained.model, f"member:{trained.folder.name}"), 1.0))
     return found

@@ -1,4 +1,4 @@
-"""The weights that a model starts from: random ones, published ones, or those of another model."""
+"""Sets the weights that a model starts from: random ones, published ones, or those of another model."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def set_start(model: Classifier, config: ModelConfig, model_name: str, splits: Splits, session: Session) -> str:
-    """Give the model the first weights that its section of the recipe asks for, in place; call on all processes.
+    """Give the model the first weights that its section of the recipe asks for, in place. Call it on all processes.
 
-    Returns a digest of the weights that `model.init` refers to, which its name does not tell; empty without one.
+    Return a digest of the weights behind `model.init`, because its name may come to mean others. It is empty without
+    one.
     """
     from pct_mlops.models import freeze_backbone, load_pretrained, reset_head
 
@@ -40,10 +41,10 @@ def set_start(model: Classifier, config: ModelConfig, model_name: str, splits: S
 
 
 def warm_start(model: Classifier, source: Classifier, uri: str, *, with_heads: bool = True) -> None:
-    """Copy the weights of `source`; PctError unless both are of one architecture.
+    """Copy the weights of `source` into the model. Raise PctError unless both are of one architecture.
 
-    Where the classes differ, the head's rows are matched by class name: classes that the source does not know, and
-    auxiliary heads, keep their fresh weights. Without `with_heads` all heads do.
+    Where the classes differ, the rows of the head are matched by class name. Classes that the source does not know, and
+    auxiliary heads, keep their fresh weights. Without `with_heads` all heads keep them.
     """
     import torch
 
@@ -54,7 +55,7 @@ def warm_start(model: Classifier, source: Classifier, uri: str, *, with_heads: b
     if with_heads and type(model.head) is not type(source.head):
         raise ConfigError(
             f"The model starts from {uri}, whose classifier is {source.architecture.classifier} and not "
-            f"{model.architecture.classifier}: set model.new_head=true to draw the head anew."
+            f"{model.architecture.classifier}: set model.new_head=true to start with a fresh head."
         )
     advice = "start from a model of the same architecture with the same arguments"
     try:
@@ -62,7 +63,7 @@ def warm_start(model: Classifier, source: Classifier, uri: str, *, with_heads: b
     except PctError as error:
         if ours == other:
             raise
-        # Shorter than the list of all weights that differ.
+        # Two names are shorter than a list of all weights that differ.
         raise DataError(f"The model is a {ours} and should start from {uri}, which is a {other}: {advice}.") from error
     if mine == theirs or not with_heads:
         return

@@ -1,4 +1,7 @@
-"""What a recipe alone determines: data, untrained model, objective. No registry is asked, nothing is written."""
+"""Builds what a recipe alone determines: data, untrained model, objective.
+
+It asks no registry, and writes nothing but data sets that it downloads.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from pct_mlops.models import Classifier
 
 
-# What of a recipe says how to run and not what to compute; for pydantic's `exclude`.
+# Keys of a recipe that say how to run and not what to compute, for pydantic's `exclude`.
 RECIPE_HOW: dict[str, Any] = {
     "data": {"num_workers", "memory_cap_gb", "thumbnail_size"},
     "engine": {"checkpoint_dir", "checkpoint_steps", "eval_batch_size", "epochs_per_save", "save_init"},
@@ -31,11 +34,11 @@ RECIPE_HOW: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Inputs:
-    """A recipe made real on this process.
+    """Data, untrained model, batches and objective of a recipe, built on this process.
 
     `digest` is sha256 over what the recipe only points at: ids and labels of train and val, class names, the contents
-    of weight tables, versions of plugins. It does not look into images: files are taken to keep their names as long as
-    they are the same.
+    of weight tables, versions of plugins. It does not cover pixels: an image file that keeps its name is taken to be
+    unchanged.
     """
 
     recipe: Recipe
@@ -47,7 +50,7 @@ class Inputs:
 
 
 def read_inputs(recipe: Recipe, accelerator: Accelerator) -> Inputs:
-    """Everything that can be wrong with recipe or data is a PctError here."""
+    """Build the inputs of a recipe. Raise PctError for everything that can be wrong with recipe or data."""
     from pct_mlops.data import load_data
 
     recipe = recipe.model_copy(update={"teacher": preset_teacher(recipe.teacher, recipe.objective.loss)})
@@ -66,7 +69,7 @@ def read_inputs(recipe: Recipe, accelerator: Accelerator) -> Inputs:
 
 
 def _check_parts(recipe: Recipe, num_processes: int) -> None:
-    """PctError for parts of the recipe that do not fit each other on so many processes."""
+    """Raise ConfigError for parts of the recipe that do not fit each other on so many processes."""
     share, parts = recipe.optim.global_batch_size // num_processes, recipe.optim.gradient_accumulation
     if share % parts:
         raise ConfigError(
@@ -75,7 +78,7 @@ def _check_parts(recipe: Recipe, num_processes: int) -> None:
         )
     if recipe.teacher.num_members and recipe.model.train == "head" and not recipe.model.weights:
         raise ConfigError(
-            "Members are models of their own, and model.train=head leaves them nothing to learn features with: "
+            "Members of a teacher learn their own features, and model.train=head prevents that: "
             "leave it out, or start from published weights (model.weights)."
         )
 
@@ -88,7 +91,7 @@ def _digest(recipe: Recipe, splits: Splits) -> str:
     for path in tables_of(recipe.objective):
         found.update(path.read_bytes())
     plugins = plugins_of(recipe)
-    if plugins:  # nothing otherwise: what was trained before there were any keeps its digest
+    if plugins:  # add nothing without any, so that trainings from before there were plugins keep their digest
         found.update(json.dumps(plugins, sort_keys=True).encode())
     return found.hexdigest()
 
@@ -111,7 +114,7 @@ def _new_model(recipe: Recipe, splits: Splits, accelerator: Accelerator) -> Clas
 
     seed_everything(recipe.seed.model)
     model = build_model(architecture_of(recipe.model, splits))
-    # The same weights everywhere, and then noise (dropout, stochastic depth) of each process's own.
+    # The weights are the same on all processes. The noise (dropout, stochastic depth) differs between them.
     seed_everything(recipe.seed.model + accelerator.process_index)
     return sync_batchnorm(model, accelerator) if recipe.engine.sync_batchnorm else model  # type: ignore[return-value]
 

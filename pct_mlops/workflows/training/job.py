@@ -1,4 +1,4 @@
-"""One training, from its first step to the predictions of its best epoch."""
+"""Runs one training, from its first step to the predictions of its best epoch."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pct_mlops.config import Recipe
 from pct_mlops.errors import DataError, OutputError
 from pct_mlops.registry import TrainingRun
+from pct_mlops.workflows.runtime.atomic_files import recover_folder, replace_folder
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.training.inputs import RECIPE_HOW
@@ -34,10 +35,10 @@ logger = main_process_logger(__name__)
 
 @dataclass(frozen=True)
 class Trained:
-    """A classifier and its logits on val and test: split name -> float32 [N, C]. Of a training: its best epoch on val.
+    """A classifier and its logits on val and test: split name -> float32 [N, C].
 
-    `step` counts optimizer steps up to that epoch's end, `folder` holds the checkpoints, and `num_epochs` says how many
-    were trained now: 0 where all were there before.
+    After a training it is the best epoch on val. `step` counts optimizer steps up to the end of that epoch. `folder`
+    holds the checkpoints. `num_epochs` says how many epochs were trained now: 0 where all were there before.
     """
 
     recipe: Recipe
@@ -52,9 +53,9 @@ class Trained:
 
 @dataclass
 class Training:
-    """What a training needs; `complete` runs it, or what is left of it.
+    """One training with all that it needs. `complete` runs it, or what is left of it.
 
-    `own_folder`: engine.checkpoint_dir is shared with other trainings, so this one has a folder of its own in it.
+    `own_folder`: engine.checkpoint_dir is shared with other trainings, so this one gets a folder of its own in it.
     """
 
     parts: Assembled
@@ -76,7 +77,7 @@ class Training:
         self.folder = (shared / self.fingerprint[:12] if own else shared).resolve()
 
     def complete(self, run: TrainingRun | None) -> Trained:
-        """Train and score the best epoch; call on all processes, with a run on the main one at most."""
+        """Train, then score the best epoch. Call it on all processes, with a run on the main one at most."""
         with ExitStack() as held:
             on_main(self.accelerator, lambda: self._begin(held))
             num_epochs = self._fit(run)
@@ -84,7 +85,7 @@ class Training:
         return Trained(self.recipe, self.splits, model, logits, step, self.parts.uri, self.folder, num_epochs)
 
     def _begin(self, held: ExitStack) -> None:
-        """Keep other programs out of the folder: two trainings of one recipe would write over each other's files."""
+        """Keep other programs out of the folder. Two trainings of one recipe would write over each other's files."""
         from pct_mlops.data.locking import one_process_at_a_time
 
         try:
@@ -97,7 +98,7 @@ class Training:
             ) from error
 
     def _fit(self, run: TrainingRun | None) -> int:
-        """Train, keep the best epoch by accuracy on val, log every epoch; returns how many were trained now."""
+        """Train, keep the best epoch by accuracy on val, and log each epoch. Return the number of epochs trained."""
         from pct_mlops.engine import Checkpoints, fit
 
         checkpoints = Checkpoints(self.folder, self.fingerprint, self.recipe.engine.checkpoint_steps)
@@ -123,7 +124,7 @@ class Training:
         for result in results:
             num_epochs += 1
             self._report(result)
-            # A server that stops answering is said on all processes: one alone would leave the others waiting.
+            # Raise errors of the tracking server on all processes. Raised on one alone, they leave the others waiting.
             on_main(self.accelerator, partial(self._log, result, run))
         return num_epochs
 
@@ -141,7 +142,7 @@ class Training:
             self._old_right = production_right(self.session.registry, self.recipe.model_name, self.splits.val)
 
     def _score_best(self) -> tuple[Classifier, dict[str, NDArray[np.float32]], int]:
-        """The best epoch's model, its logits on val and test (split name -> [N, C]), and its step."""
+        """Return the best epoch's model, its logits on val and test (split name -> [N, C]), and its step."""
         from pct_mlops.models import classifier_from_bytes
 
         def read() -> tuple[bytes, bytes, int]:
@@ -163,14 +164,16 @@ class Training:
         return best.cpu().eval(), logits, step
 
     def _prepare(self, checkpoints: Checkpoints) -> bool:
-        """Make room in the folder; True when the training is complete already, and to be taken as it is."""
+        """Prepare the folder. Return True when the training is complete already and its result can be used as it is."""
+        best = self.folder / "best"
+        recover_folder(best)
         complete = self.resume and checkpoints.finished(self.recipe.optim.epochs)
-        if complete and (self.folder / "best" / "epoch.json").is_file():
+        if complete and (best / "epoch.json").is_file():
             return True
         if complete or not self.resume:
             checkpoints.clear()
-            shutil.rmtree(self.folder / "best", ignore_errors=True)
-        # With it the folder is a model that can be scored. What is there may belong to another recipe.
+            shutil.rmtree(best, ignore_errors=True)
+        # The recipe makes the folder a model that can be scored. One that is there may be of another training.
         if not checkpoints.complete():
             self.recipe.write(self.folder / "recipe.yaml")
         return False
@@ -221,22 +224,21 @@ class Training:
             run.log_checkpoint(self._snapshot(model), 0, {})
 
     def _keep_best(self, model: Any, epoch: int) -> None:
-        """Aside first, then renamed: a kill leaves the former best or the new one."""
+        """Replace the former best by this model. A kill at any time leaves one of the two, complete."""
         from pct_mlops.models import save_classifier
 
         if not self.accelerator.is_main_process:
             return
-        aside, best = self.folder / ".best.partial", self.folder / "best"
+        aside = self.folder / ".best.partial"
         shutil.rmtree(aside, ignore_errors=True)
         save_classifier(self.parts.served(model), aside)
         steps = len(self.splits.train) // self.recipe.optim.global_batch_size
         (aside / "epoch.json").write_text(json.dumps({"epoch": epoch, "step": (epoch + 1) * steps}), encoding="utf-8")
-        shutil.rmtree(best, ignore_errors=True)
-        aside.rename(best)
+        replace_folder(aside, self.folder / "best")
 
 
 def _fingerprint(parts: Assembled) -> str:
-    """What a checkpoint must agree on to be resumed: all that changes the result, and nothing else."""
+    """Return a digest of all that changes the result, and of nothing else. Only an equal checkpoint is resumed."""
     recipe, splits = parts.inputs.recipe, parts.inputs.splits
     content = recipe.model_dump(mode="json", exclude=RECIPE_HOW)
     content |= {"learnt": [parts.uri, parts.digest], "data": [parts.inputs.digest, splits.preprocessing_id]}

@@ -1,4 +1,4 @@
-"""Which parts of a recipe are not built in, where their code is, and which version of it is installed."""
+"""Tells which parts of a recipe are plugins, where their code is, and which version of it is installed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pct_mlops.config import Recipe
 
 
 def plugins_of(recipe: Recipe) -> dict[str, str]:
-    """'distance smooth' -> 'own_loss:Smooth (own-loss 0.1)' for each part that others bring; empty for most recipes.
+    """Map each part that a plugin brings to its origin: 'distance smooth' -> 'own_loss:Smooth (own-loss 0.1)'.
 
-    The version is that of the installed distribution. Code on PYTHONPATH alone has none, and an editable installation
-    keeps its number while its code changes.
+    Most recipes have none. The version is that of the installed distribution. Code on PYTHONPATH alone has none, and an
+    editable installation keeps its number while its code changes.
     """
     from pct_mlops.data import DATASETS
     from pct_mlops.losses import DISTANCES, FOCUSES, PRESETS
@@ -36,7 +36,7 @@ def plugins_of(recipe: Recipe) -> dict[str, str]:
 
 
 def _names(spec: Any) -> Iterator[str]:
-    """Every name in a distance or focus, those inside a sum or a shuffled focus too."""
+    """Yield every name in a distance or focus, including those inside a sum or a shuffled focus."""
     if isinstance(spec, Mapping):
         if isinstance(spec.get("name"), str):
             yield spec["name"]

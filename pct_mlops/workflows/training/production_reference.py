@@ -1,4 +1,7 @@
-"""What the model in production answers on val: the measure of every epoch, whatever the training learns from."""
+"""Reads where production is right on val, so that each epoch can be measured against it.
+
+This does not depend on what the training learns from.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def production_right(registry: Registry, model_name: str, split: Split) -> NDArray[np.bool_] | None:
-    """Where production is right, bool [N] in the order of `split`, from its stored predictions.
+    """Return where production is right, bool [N] in the order of `split`, from its stored predictions.
 
-    None where there is no production, it has no predictions on this split, or they are about other examples: the
-    training then goes on without a flip rate between epochs, and the gate has the last word.
+    Return None where there is no production, where it has no predictions on this split, or where they are about other
+    examples. The training then reports no flip rates between epochs, and only the gate measures them.
     """
     import numpy as np
     import pyarrow.parquet as pq

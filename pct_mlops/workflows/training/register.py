@@ -1,4 +1,4 @@
-"""From a trained model to a registered version with everything it must carry."""
+"""Registers a trained model as a version with everything that it must carry."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def predictions_table(
     logits: NDArray[np.float32], split: Split, splits: Splits, *, model_name: str, version: str = "", uri: str = ""
 ) -> Predictions:
-    """The table of one model on one split; `logits` [N, C] in the order of the split."""
+    """Build the table of one model on one split, from `logits` [N, C] in the order of the split."""
     return Predictions.from_arrays(
         split.sample_ids,
         split.labels.numpy(),
@@ -44,7 +44,7 @@ def predictions_table(
 
 
 def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None = None) -> Version:
-    """Register what was trained with its predictions on val and test, and further `tags`; main process only."""
+    """Register a trained model with its predictions on val and test and `tags`. Call it on the main process only."""
     from pct_mlops.models import LogitsOnly, save_classifier
 
     recipe, splits, model, step = trained.recipe, trained.splits, trained.model, trained.step
@@ -56,7 +56,7 @@ def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None =
         recipe.write(folder / "recipe.yaml")
         tables = {}
         for split in (splits.val, splits.test):
-            # A run is named, not a version: that number does not exist before everything is in place.
+            # The table names the run, because the version has no number before everything is in place.
             table = predictions_table(
                 trained.logits[split.name], split, splits, model_name=recipe.model_name, uri=f"runs:/{run.run_id}"
             )
@@ -90,13 +90,16 @@ def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None =
 
 
 def _against_production(registry: Registry, name: str, table: Predictions) -> dict[str, float]:
-    """NFR and PFR on test against production, for the run's page; nothing where there is nothing to compare with."""
+    """Return NFR, PFR and change of accuracy on test against production, for the run's page.
+
+    Return nothing where there is no production, or where its predictions are about other examples.
+    """
     production = registry.find(name, PRODUCTION)
     if production is None:
         return {}
     try:
         comparison = compare(Predictions.load(registry.predictions(production)), table)
     except PctError:
-        return {}  # another evaluation set: the gate will say so, the training is not lost
+        return {}  # another evaluation set: the gate reports it, and the training is not lost
     values = {f"test/{key}": comparison.estimate(key).value for key in ("nfr", "pfr", "accuracy_change")}
     return {key: value for key, value in values.items() if value is not None}

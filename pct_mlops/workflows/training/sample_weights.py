@@ -1,4 +1,4 @@
-"""A weight of its own for each training example, from a table that a person made."""
+"""Reads a weight for each training example from a table that a person made."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from pct_mlops.errors import DataError
 
 
 def read_weights(path: Path, sample_ids: Sequence[str]) -> list[float]:
-    """Weights of a CSV or Parquet table of sample_id and weight, in the order of `sample_ids`.
+    """Read a CSV or Parquet table of sample_id and weight. Return the weights in the order of `sample_ids`.
 
-    PctError names what it lacks. Rows of other examples are left alone: one table serves several splits.
+    Rows of other examples are ignored, so that one table serves several splits.
+
+    Raises:
+        PctError: The table cannot be read, lacks an example or names it twice, or holds a weight that is not >= 0.
     """
     import duckdb
 
@@ -47,14 +50,17 @@ def _number(text: str | None) -> float:
 
 
 def tables_of(config: ObjectiveConfig) -> list[Path]:
-    """The tables that an objective names."""
+    """Return the paths of the weight tables that an objective names."""
     focus = config.focus or {}
     named = focus.get("table") if focus.get("name") == "likelihood" else None
     return [Path(str(path)) for path in (named, config.ce_weights) if path is not None]
 
 
 def with_tables_read(config: ObjectiveConfig, sample_ids: Sequence[str]) -> tuple[ObjectiveConfig, list[float] | None]:
-    """The objective with the table of focus `likelihood` in place of its name, and the weights of the cross-entropy."""
+    """Return the objective with the weights of focus `likelihood` in place of their table, and cross-entropy's weights.
+
+    The latter are None where the objective names no table for them.
+    """
     focus: dict[str, Any] | None = config.focus
     if focus and focus.get("name") == "likelihood" and "table" in focus:
         kept = {key: value for key, value in focus.items() if key != "table"}

@@ -1,4 +1,7 @@
-"""The frozen old model or models: found, rebuilt without unpickling on every process, and matched by class name."""
+"""Builds the teacher: one or several frozen old models, matched by class name.
+
+They are rebuilt on every process, without unpickling.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 class Teacher:
     """The old model, and where it came from: `models:/name/version`, or the several that it is the mean of.
 
-    `digest` is sha256 over the weights and shares of all members: it changes when the answers do.
+    `digest` is sha256 over the weights and shares of all members, so it changes when the predictions do.
     """
 
     model: Ensemble
@@ -32,9 +35,9 @@ class Teacher:
     digest: str
 
     def head(self, class_names: Sequence[str]) -> nn.Linear | None:
-        """The old classifier on top of the old features, one row for each class that both know.
+        """Return the old classifier on top of the old features, with one row for each class that both know.
 
-        None of an ensemble, whose members have one each, and of a classifier that is not linear.
+        Return None for an ensemble, whose members have one each, and for a classifier that is not linear.
         """
         from torch import nn
 
@@ -50,7 +53,7 @@ class Teacher:
 
 
 def preset_teacher(config: TeacherConfig, loss: str) -> TeacherConfig:
-    """The teacher that a loss brings (elodi: members trained first), where a recipe's own section names none."""
+    """Fill in the teacher that a loss brings (elodi: members trained first), unless the section names its own."""
     from pct_mlops.losses import PRESETS
 
     brought = PRESETS.get(loss, {}).get("teacher", {})
@@ -62,14 +65,16 @@ def preset_teacher(config: TeacherConfig, loss: str) -> TeacherConfig:
 def fetch_references(
     config: TeacherConfig, splits: Splits, session: Session, *, loss: str, new: ModelConfig, model_name: str
 ) -> list[tuple[Weights, float]]:
-    """Weights of every model that a teacher section refers to, with their share; production where it names none.
+    """Fetch the weights of every model that a teacher section refers to. Return them with their shares.
+
+    A section that names neither models nor members means production.
 
     Args:
         config: The teacher section.
         splits: The data, whose classes and shape an architecture needs.
         session: The processes and the registry.
-        loss: What is trained with: named where production is missing.
-        new: The model section: a checkpoint that does not say its architecture has that of the new model.
+        loss: The loss of the training. The error for missing production names it.
+        new: The model section. A checkpoint that does not say its architecture has that of the new model.
         model_name: The registered model whose production is meant.
     """
     why = f"loss={loss} trains against"
@@ -88,7 +93,10 @@ def fetch_references(
 
 
 def build_teacher(members: Sequence[tuple[Weights, float]], splits: Splits) -> Teacher:
-    """One teacher of weighted members; PctError unless all see images of the data's shape and share some classes."""
+    """Build one teacher of weighted members.
+
+    Raise PctError unless all take images of the data's shape, and share some classes.
+    """
     from pct_mlops.models import Ensemble
 
     models = []

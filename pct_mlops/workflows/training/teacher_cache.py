@@ -1,4 +1,4 @@
-"""Teacher outputs that are kept on disk: computed once for every fixed view, or read from a table."""
+"""Keeps teacher outputs on disk: computed once for every fixed view, or read from a table."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ FOLDER = "teacher_outputs"
 
 
 def store_outputs(inputs: Inputs, session: Session, teacher: Teacher) -> StoredOutputs:
-    """The teacher's outputs for each of data.views views of every training example; computed when not there yet."""
+    """Return the teacher's outputs for each of data.views views of every training example.
+
+    Outputs that are not stored yet are computed first.
+    """
     from pct_mlops.data import view_loader
     from pct_mlops.engine import StoredOutputs
 
     recipe, accelerator = inputs.recipe, session.accelerator
-    assert recipe.data.views is not None  # the recipe's own check
+    assert recipe.data.views is not None  # the recipe has checked this
 
     def loader(number: int) -> Iterable[Batch]:
         return view_loader(
@@ -56,7 +59,10 @@ def store_outputs(inputs: Inputs, session: Session, teacher: Teacher) -> StoredO
 
 
 def _key(inputs: Inputs, teacher: Teacher) -> str:
-    """sha256 over all that the outputs depend on: teacher, examples in their order, pixels, views."""
+    """Return sha256 over all that the outputs depend on: teacher, ids in their order, classes, preprocessing, views.
+
+    Pixels are not read: an image file that keeps its name is taken to be unchanged.
+    """
     data, seed = inputs.recipe.data, inputs.recipe.seed.data
     parts = {
         "teacher": teacher.digest,
@@ -72,9 +78,15 @@ def _key(inputs: Inputs, teacher: Teacher) -> str:
 
 
 def logits_of_table(path: Path, splits: Splits) -> tuple[Tensor, tuple[int, ...], str]:
-    """(logits [num_train, K], the K classes as indices into the data's, digest) of a table on the training split.
+    """Read a teacher's logits on the training split from a table.
 
-    Rows are matched by sample_id and columns by class name; PctError when an example or every class is missing.
+    Rows are matched by sample_id and columns by class name.
+
+    Returns:
+        Logits [num_train, K], the K known classes as indices into the data's classes, and a digest of the logits.
+
+    Raises:
+        PctError: The table holds no logits, lacks a training example, or shares no class with the data.
     """
     import numpy as np
     import pyarrow.parquet as pq

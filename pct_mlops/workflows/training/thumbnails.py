@@ -1,4 +1,4 @@
-"""Small pictures of an evaluation set, so that a reviewer needs the registry alone."""
+"""Writes small pictures of an evaluation set, so that a reviewer needs the registry alone."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pct_mlops.data import Split
 
-CHUNK = 1000  # rows a row group: a page of the explorer reads few of them
+CHUNK = 1000  # rows in a row group: small, because a page of the explorer reads few rows
 # Each explorer copies the file once. ImageNet's 50,000 at 64 pixels take about 400 MB.
 MAX_BYTES = 512 * 1024**2
 
 
 def write_thumbnails(split: Split, size: int, path: Path) -> None:
-    """Parquet with columns sample_id and png; no side is longer than `size` pixels.
+    """Write a Parquet file with columns sample_id and png. No side of a picture is longer than `size` pixels.
 
-    At MAX_BYTES it ends: the examples of a very large set that come last in it have no thumbnail.
+    Stop at MAX_BYTES: the last examples of a very large set have no thumbnail.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

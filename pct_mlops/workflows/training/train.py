@@ -1,4 +1,4 @@
-"""Train a candidate against production, score it, register it."""
+"""Trains a candidate against production, scores it and registers it."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def train(
     tracking_uri: str | None = None,
     resume: bool = False,
 ) -> Version | None:
-    """Run one recipe on all processes; the registered version on the main one, None on the others.
+    """Run one recipe on all processes. Return the registered version on the main one, None on the others.
 
-    Everything that can be wrong with recipe, data or registry is a PctError before the first step and before
-    anything is written.
+    Everything that can be wrong with recipe, data or registry raises PctError before the first step, and before
+    anything is written. With `resume`, go on from the last checkpoint of the same recipe.
     """
     from pct_mlops.engine import make_accelerator
 
     accelerator = make_accelerator(recipe.engine)
-    # Files may be readable for some of the processes only, and what one alone cannot read ends them all.
+    # A file may be readable for some of the processes only. What one alone cannot read ends them all.
     inputs = on_all(accelerator, lambda: read_inputs(recipe, accelerator))
-    # What needs an old model has nothing to learn from in a store that is not there.
+    # A loss that needs an old model finds none in a store that does not exist yet, so none is created for it.
     create = not (inputs.objective.needs_teacher and inputs.recipe.teacher.names_old_models)
     session = open_session(accelerator, tracking_uri, create=create)
     complete = _prepare(inputs, session, resume)
@@ -55,16 +55,16 @@ def train(
 
 
 def train_once(recipe: Recipe, session: Session, *, run: TrainingRun | None = None, resume: bool = True) -> Trained:
-    """Train a recipe for a purpose of its own (an ensemble member, a sweep): nothing is registered.
+    """Train a recipe for an ensemble member or a sweep. Register nothing.
 
-    One that was completed before is not trained again: its checkpoint says so, and is found by the recipe.
+    A training that is complete already is found by its recipe and not repeated.
     """
     inputs = on_all(session.accelerator, lambda: read_inputs(recipe, session.accelerator))
     return _prepare(inputs, session, resume, own_folder=True)(run)
 
 
 def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys as dotted ones."""
+    """Turn nested keys into dotted ones."""
     found: dict[str, Any] = {}
     for key, value in data.items():
         if isinstance(value, dict) and value:
@@ -77,7 +77,7 @@ def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _prepare(
     inputs: Inputs, session: Session, resume: bool, *, own_folder: bool = False
 ) -> Callable[[TrainingRun | None], Trained]:
-    """What is left to do once everything that can be wrong has been looked at; call it on all processes."""
+    """Check everything that can be wrong, and return the function that does the rest. Call both on all processes."""
     from pct_mlops.engine import seed_everything
 
     recipe = inputs.recipe
@@ -95,14 +95,14 @@ def _prepare(
     if not (learns and recipe.teacher.num_members):
         teacher = build_teacher(references, inputs.splits) if references else None
         return Training(build_parts(inputs, session, teacher), session, resume, own_folder).complete
-    # Members take hours: a copy of the new model stands in for them, to see now whether the rest fits.
+    # Members take hours. A copy of the new model stands in for them, so that what does not fit is found now.
     trial = replace(inputs, model=copy.deepcopy(inputs.model))
     stand_ins = [(weights_of(inputs.model, f"member {number}"), 1.0) for number in range(recipe.teacher.num_members)]
     build_parts(trial, session, build_teacher(references + stand_ins, inputs.splits), rehearse=True)
 
     def complete(run: TrainingRun | None) -> Trained:
         members = references + train_members(recipe, session, train_once)
-        # As if nothing had been trained before: the same noise whether members were there or not.
+        # Seed again, so that the noise is the same whether the members were trained now or before.
         seed_everything(recipe.seed.model + session.accelerator.process_index)
         parts = build_parts(inputs, session, build_teacher(members, inputs.splits))
         return Training(parts, session, resume, own_folder).complete(run)

@@ -13,7 +13,8 @@ from pct_mlops.explorer.components.html_table import Column, html_table
 from pct_mlops.explorer.queries.example_facts import Past
 
 STYLE = """<style>
-.pct-dist{display:grid;grid-template-columns:minmax(0,1fr) minmax(4.2em,max-content);gap:2px 10px;font-size:.88rem;margin:0}
+.pct-dist{display:grid;grid-template-columns:minmax(0,1fr) minmax(4.2em,max-content);gap:2px 10px;
+font-size:.88rem;margin:0}
 .pct-dist .pct-line{display:contents}
 .pct-dist .pct-name{overflow-wrap:anywhere}
 .pct-dist .pct-share{text-align:right;font-variant-numeric:tabular-nums}

@@ -106,7 +106,7 @@ def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
         )
     )
     if problem.startswith(example_images.NO_IMAGES):
-        problem = "" if known else f"{problem} {example_texts.HOW}"
+        problem = "" if known else example_texts.what_to_do(pair, problem)
     for sentence in filter(None, (problem, unread)):
         st.caption(plain(sentence))
 

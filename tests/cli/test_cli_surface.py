@@ -41,6 +41,7 @@ explore [OLD] [NEW]
   --model NAME
   --policy FILE
   --images PATH
+  --texts FILE
   --read-only
   --port INTEGER RANGE
   --headless

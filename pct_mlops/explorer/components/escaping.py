@@ -38,7 +38,7 @@ def excerpt(text: str, most: int = 240) -> str:
     while end > 1 and (_JOINS.match(line[end]) or line[end - 1] == "\u200d"):
         end -= 1
     space = line.rfind(" ", 0, end + 1)
-    return line[: space if space > end - _NEAR else end].rstrip() + "…"
+    return line[: space if space > max(end - _NEAR, 0) else end].rstrip() + "…"
 
 
 def middle(name: str, width: int) -> str:

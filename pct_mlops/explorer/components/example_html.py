@@ -13,7 +13,8 @@ from pct_mlops.explorer.components.html_table import Column, html_table
 from pct_mlops.explorer.queries.example_facts import Past
 
 STYLE = """<style>
-.pct-dist{display:grid;grid-template-columns:minmax(0,1fr) 4.2em;gap:2px 10px;font-size:.88rem;margin:0}
+.pct-dist{display:grid;grid-template-columns:minmax(0,1fr) minmax(4.2em,max-content);gap:2px 10px;
+font-size:.88rem;margin:0}
 .pct-dist .pct-line{display:contents}
 .pct-dist .pct-name{overflow-wrap:anywhere}
 .pct-dist .pct-share{text-align:right;font-variant-numeric:tabular-nums}
@@ -26,7 +27,8 @@ background:color-mix(in srgb,currentColor 7%,transparent)}
 .pct-big img{width:100%;height:100%;object-fit:contain;padding:12px;box-sizing:border-box}
 .pct-big img.pct-small{image-rendering:pixelated}
 .pct-table tr.pct-here td{background:color-mix(in srgb,currentColor 6%,transparent)}
-.pct-change{display:flex;flex-wrap:wrap;gap:4px 12px;align-items:baseline;font-size:1.02rem;overflow-wrap:anywhere}
+.pct-change{display:flex;flex-wrap:wrap;gap:4px 12px;align-items:baseline;font-size:1.02rem;
+overflow-wrap:anywhere}
 .pct-change small{opacity:.75}
 .pct-change mark{color:inherit;font-weight:600;padding:0 3px;border-radius:3px;text-decoration:underline;
 text-decoration-thickness:2px;text-underline-offset:3px;background:color-mix(in srgb,currentColor 12%,transparent)}

@@ -11,8 +11,8 @@ from pct_mlops.predictions.example_texts import MAX_VALUE, Content
 STYLE = """<style>
 .pct-input{flex:1;padding:11px 12px;font-size:.84rem;line-height:1.45;
 background:color-mix(in srgb,currentColor 7%,transparent)}
-.pct-input p{margin:0;overflow-wrap:anywhere;unicode-bidi:plaintext;text-align:start;
-display:-webkit-box;-webkit-line-clamp:9;-webkit-box-orient:vertical;overflow:hidden}
+.pct-input p{margin:0;font-size:inherit;overflow-wrap:anywhere;unicode-bidi:plaintext;text-align:start;
+display:-webkit-box;-webkit-line-clamp:8;-webkit-box-orient:vertical;overflow:hidden}
 .pct-input table{width:100%;table-layout:fixed;border-collapse:collapse;font-size:.8rem}
 .pct-input th{width:42%;font-weight:400;opacity:.75;padding-right:8px}
 .pct-input th,.pct-input td{text-align:start;padding-top:1px;padding-bottom:1px;
@@ -22,7 +22,7 @@ overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 line-height:1.55;white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext;text-align:start;
 background:color-mix(in srgb,currentColor 7%,transparent)}
 .pct-whole:focus-visible{outline:3px solid #2F86C9;outline-offset:2px}
-.pct-note{font-size:.82rem;opacity:.75;margin:.4rem 0 0}
+p.pct-note{font-size:.82rem;opacity:.75;margin:.4rem 0 0}
 .pct-row-of{max-height:min(60vh,34rem);overflow:auto;margin-top:.9rem}
 .pct-row-of td+td{white-space:pre-wrap;unicode-bidi:plaintext}
 </style>"""

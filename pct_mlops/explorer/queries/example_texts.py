@@ -16,7 +16,6 @@ from pct_mlops.predictions.example_texts import TEXT_NAMES, Content, ExampleText
 
 TILE_TEXT, WHOLE_TEXT = 600, 20_000  # characters that are read of a text for the gallery, and of one alone
 TILE_COLUMNS = 6
-HOW = "'pct explore OLD NEW --texts FILE' shows texts, or the rows of a table."
 
 
 def inputs(pair: Pair, sample_ids: Sequence[str], *, whole: bool = False) -> tuple[dict[str, Content], str]:
@@ -36,6 +35,16 @@ def inputs(pair: Pair, sample_ids: Sequence[str], *, whole: bool = False) -> tup
         which = "this example" if whole else "the examples on this page"
         problem = f"{texts.title} has nothing on {which}: it needs the ids of the predictions."
     return known, problem
+
+
+def what_to_do(pair: Pair, said: str) -> str:
+    """Return a sentence on how to give inputs where none is known. `said` is the one about images."""
+    if isinstance(pair.new, VersionTable) or pair.images:
+        return f"{said} 'pct explore --texts FILE' shows texts, or the rows of a table."
+    missing = said.replace(";", ".").split(".")[0]
+    return (
+        f"{missing}, and no texts: give 'pct explore' --images PATH, or --texts FILE for texts or the rows of a table."
+    )
 
 
 def source(pair: Pair) -> ExampleTexts | None:

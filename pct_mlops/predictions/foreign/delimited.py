@@ -89,6 +89,8 @@ def _explained(path: Path, error: duckdb.Error) -> TableError:
             f"{where}: there are {width[2]} values, and the first line names {width[1]} columns: "
             "put values that hold the separator into double quotes."
         )
+    if "line size" in text.lower():
+        return TableError(f"{where}: the line is longer than 2 MB: write this file as .parquet or .jsonl.")
     if "Invalid unicode" in text:
         return TableError(f"{where}: the text is not UTF-8: save the file as UTF-8.")
     if "unterminated quote" in text:

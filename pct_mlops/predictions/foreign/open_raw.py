@@ -25,6 +25,7 @@ TEXT, LINES, PARQUET, ARRAYS = (".csv", ".tsv"), (".jsonl", ".ndjson"), ".parque
 ENDINGS = (PARQUET, *TEXT, *LINES, ARRAYS)
 CLASS_NAMES = ("class_names", "classes")  # an array of an .npz file that holds no value of each example
 _HALF = re.compile("halffloat")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,10 @@ def _check_lines(path: Path) -> None:
                 found = None
             if not isinstance(found, dict):
                 raise TableError(f"{path}, line {number}: this is no JSON object: write one object a line.")
+            if _SURROGATE.search(json.dumps(found, ensure_ascii=False)):
+                raise TableError(
+                    f"{path}, line {number}: a text holds half of a surrogate pair, which is no character: take it out."
+                )
 
 
 def _open_arrays(connection: duckdb.DuckDBPyConnection, path: Path) -> Raw:

@@ -1,4 +1,4 @@
-"""How a prediction table and the model that it is said to come from hang together."""
+"""Ties of prediction tables to the weights of the models that they are said to come from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Tie(str, Enum):
-    """Whether a table was made by the weights of its model version, as far as both say."""
+    """The relation of a table to the weights of its model version, as far as both say."""
 
     RECOMPUTED = "recomputed"  # by this very run of the gate
     TIED = "tied"
@@ -27,7 +27,7 @@ class Tie(str, Enum):
 
 @dataclass(frozen=True)
 class Ties:
-    """The ties of both tables of a comparison; `baseline` is None where there is none."""
+    """The ties of both tables of a comparison. `baseline` is None where there is none."""
 
     candidate: Tie
     baseline: Tie | None = None

@@ -11,7 +11,7 @@ from pct_mlops.comparison import FlipRow
 from pct_mlops.explorer.components import example_html, review_form
 from pct_mlops.explorer.components.gallery import Tile, TileAnswer, gallery, html_text, image
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import example_facts, example_images, pairs
+from pct_mlops.explorer.queries import example_facts, example_images, example_texts, pairs
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 from pct_mlops.explorer.state import selection
 
@@ -40,10 +40,16 @@ def draw_example(pair: Pair, row: FlipRow, titles: list[str]) -> None:
 
 
 def draw_image(pair: Pair, row: FlipRow, titles: list[str]) -> None:
-    """The best image there is, as large as the column, with what it is."""
+    """Draw the text of the example, and the best image there is as large as the column."""
     png, said = example_images.large(pair, row.sample_id)
+    text = example_texts.text_of(pair, row.sample_id)
     alt = f"{titles[row.label]} ({row.sample_id})"
-    st.html(f'{example_html.STYLE}<div class="pct-big">{image(png, alt)}</div>')
+    if text is not None:
+        st.html(example_html.example_text(text))
+        # Who looks at texts misses no image.
+        said = said if png is not None else ""
+    if text is None or png is not None:
+        st.html(f'{example_html.STYLE}<div class="pct-big">{image(png, alt)}</div>')
     st.html(
         f'<div style="overflow-wrap:anywhere"><b>{html_text(titles[row.label])}</b> is the target<br>'
         f'<span style="opacity:.75;font-size:.85rem">{html_text(row.sample_id)}</span></div>'

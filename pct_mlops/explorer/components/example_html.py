@@ -23,9 +23,17 @@ background:color-mix(in srgb,currentColor 12%,transparent)}
 background:color-mix(in srgb,currentColor 7%,transparent)}
 .pct-big img{width:100%;height:100%;object-fit:contain;padding:12px;box-sizing:border-box}
 .pct-big img.pct-small{image-rendering:pixelated}
+.pct-example-text{border-radius:10px;padding:14px 16px;max-height:26em;overflow:auto;overflow-wrap:anywhere;
+line-height:1.5;background:color-mix(in srgb,currentColor 7%,transparent)}
 .pct-table tr.pct-here td{background:color-mix(in srgb,currentColor 6%,transparent)}
 .pct-blue{color:#2F86C9}.pct-orange{color:#DD6A1F}
 </style>"""
+
+
+def example_text(text: str) -> str:
+    """Return the text of an example as HTML, with its line breaks; nothing in it can become a link or an image."""
+    lines = "<br>".join(html_text(line) for line in text.splitlines())
+    return f'{STYLE}<div class="pct-example-text">{lines}</div>'
 
 
 def mark_of(is_right: bool) -> str:

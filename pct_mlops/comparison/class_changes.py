@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pct_mlops.config import unknown
 from pct_mlops.config.numbers import percent
+from pct_mlops.errors import ConfigError
 from pct_mlops.predictions.alignment import align, joined_class_order, known_classes
 
 if TYPE_CHECKING:
@@ -75,10 +76,12 @@ def aligned_by_name(
     """Return both tables with one list of classes, and the classes that each model knows.
 
     Raises:
-        PctError: an alias names a class that neither table has.
+        PctError: an alias names a class that neither table has, or class names are not unique.
     """
     names = joined_class_order(old.info, new.info)
     known = known_classes(old, new.info), known_classes(new, old.info)
+    if aliases and len(set(new.info.class_names)) < len(new.info.class_names):
+        raise ConfigError("'aliases' go by class name, and two classes of the tables have one name: rename them first.")
     pairs = alias_pairs(aliases or {}, names or new.info.class_names)
     right = (right_by_alias(pairs, known[0]), right_by_alias(pairs, known[1]))
     aligned = align(old, new, names, right)

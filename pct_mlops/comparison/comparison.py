@@ -81,7 +81,7 @@ class Comparison:
 
     @cached_property
     def class_change(self) -> ClassChange | None:
-        """Difference between the classes that the two models know; None where they know the same ones."""
+        """Difference between the classes that the two models know, or None where they know the same ones."""
         return None if self._known is None else class_change_of(self, self._known)
 
     def counts_on(self, on: str, slice: tuple[str, str] | None = None) -> FlipCounts:

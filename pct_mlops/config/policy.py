@@ -250,7 +250,9 @@ def _first_empty(data: Any, where: str = "") -> str:
     if data is None:
         return where
     parts = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    found = (_first_empty(value, f"{where}.{key}" if where else str(key)) for key, value in parts)
+    # YAML reads the bare key on as true.
+    named = (("on" if key is True else key, value) for key, value in parts)
+    found = (_first_empty(value, f"{where}.{key}" if where else str(key)) for key, value in named)
     return next(filter(None, found), "")
 
 

@@ -119,6 +119,14 @@ class Rule(Config):
 
     @model_validator(mode="before")
     @classmethod
+    def _on_is_a_key(cls, data: Any) -> Any:
+        # YAML 1.1 reads the bare key on as true.
+        if isinstance(data, dict) and True in data and "on" not in data:
+            data = {"on" if key is True else key: value for key, value in data.items()}
+        return data
+
+    @model_validator(mode="before")
+    @classmethod
     def _default_bound(cls, data: Any) -> Any:
         # The default is the cautious side: compare a maximum with the upper bound, and a minimum with the lower.
         if isinstance(data, dict) and data.get("bound") is None:

@@ -57,8 +57,8 @@ def _aliases(aliases: Mapping[str, str | Sequence[str]]) -> str:
     fine_of = {coarse: fine if isinstance(fine, str) else " or ".join(fine) for coarse, fine in aliases.items()}
     shown = ", ".join(f"'{fine}' counts as right where the label is '{name}'" for name, fine in fine_of.items())
     return (
-        f"Aliases: {shown}. The other way round, the coarser prediction counts as right only from a model that does not "
-        "know the finer class."
+        f"Aliases: {shown}. The other way round, the coarser prediction counts as right only from a model that does "
+        "not know the finer class."
     )
 
 

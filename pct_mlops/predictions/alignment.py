@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pct_mlops.predictions.table import Predictions
 
 _BATCH_NUMBERS = 4_000_000
-_PREDICTED = "SELECT DISTINCT prediction FROM mine"
+_NEVER_PREDICTED = "SELECT label FROM mine EXCEPT SELECT prediction FROM mine"
 
 # The (label, prediction) pairs of the old and of the new table that count as right.
 Aliased = tuple[Collection[tuple[str, str]], Collection[tuple[str, str]]]
@@ -55,9 +55,8 @@ def joined_class_order(old: TableInfo, new: TableInfo) -> tuple[str, ...] | None
 def known_classes(table: Predictions, other: TableInfo) -> frozenset[str]:
     """Return the classes that the model of a table can predict, as far as the table and the `other` one tell.
 
-    These are the table's classes. Where their names were only taken from the data, a class that the model never
-    predicts is one that it does not know, because its name comes from the labels alone. Nothing tells against a class
-    that only the other table has, since no example has it as label.
+    These are the table's classes. Where their names were only taken from the data, they are those of both tables
+    without the labels that the model never predicts: such a name may come from the labels alone.
     """
     names = table.info.class_names
     if not table.info.classes_from_data:
@@ -65,8 +64,8 @@ def known_classes(table: Predictions, other: TableInfo) -> frozenset[str]:
     table.check_rows()
     with sql.connect() as connection, sql.reading(table.what):
         table.attach(connection, "mine")
-        predicted = frozenset(names[index] for (index,) in connection.execute(_PREDICTED).fetchall())
-    return predicted | (frozenset(other.class_names) - frozenset(names))
+        never = {names[index] for (index,) in connection.execute(_NEVER_PREDICTED).fetchall()}
+    return frozenset({*names, *other.class_names} - never)
 
 
 def align(
@@ -91,8 +90,8 @@ def align(
 def with_classes(table: Predictions, names: Sequence[str], right: Collection[tuple[str, str]] = ()) -> TemporaryTable:
     """Write a table again with its classes in another order, or with further ones.
 
-    Logits are left out where there are further classes, for which the model has none. A prediction becomes the label
-    where (label, prediction) is in `right`.
+    A prediction becomes the label where (label, prediction) is in `right`. Logits are left out where they do not fit:
+    the model has none for further classes, and they are not largest at a label that it did not predict.
     """
     # A class number outside the classes could not be moved.
     table.check_rows()
@@ -111,7 +110,7 @@ def with_classes(table: Predictions, names: Sequence[str], right: Collection[tup
         len(names),
         num_features,
         info.slices,
-        logits="logits" in has and len(names) == len(info.class_names),
+        logits="logits" in has and len(names) == len(info.class_names) and not right,
         confidence="confidence" in has,
         label_confidence="label_confidence" in has,
     )

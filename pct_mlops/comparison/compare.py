@@ -18,7 +18,7 @@ from pct_mlops.errors import TableError
 from pct_mlops.predictions import pairing, sql
 
 if TYPE_CHECKING:
-    from pct_mlops.predictions import Predictions
+    from pct_mlops.predictions import Predictions, TableInfo
 
 
 def compare(
@@ -63,31 +63,28 @@ def compare(
     connection = sql.connect()
     try:
         new.pairs(old, connection).create_view("pairs")
-        # If both tables have a column, that of the new one counts. SQL does not tell a from A.
-        known = {name.lower() for name in new.info.slices}
-        own = dict.fromkeys(new.info.slices, "new_table")
-        own |= {name: "old_table" for name in old.info.slices if name.lower() not in known}
         joined = replace(join_slices(connection, slices), path=slices)
     except duckdb.Error as error:
         first = str(error).strip().split("\n", 1)[0]
         raise TableError(f"The tables cannot be compared ({first}): write them again.") from error
-    columns = own | dict.fromkeys(joined.columns, "extra")
+    columns = _slice_sources(old.info, new.info) | dict.fromkeys(joined.columns, "extra")
     pairs = Pairs(connection, columns, apart, by_index, sql.show_progress)
-    own_costs = dict(costs) if costs is not None else None
     # The digests that the tables themselves carry, even where their classes were put into another order.
-    about_old, about_new = (replace(side.info, digest=own) for side, own in zip((old, new), digests, strict=True))
+    infos = [replace(side.info, digest=own) for side, own in zip((old, new), digests, strict=True)]
+    own_costs = None if costs is None else dict(costs)
     comparison = Comparison(
-        about_old,
-        about_new,
-        pairs,
-        joined,
-        apart=frozenset(apart),
-        costs=own_costs,
-        aliases=aliases,
-        known=classes,
+        infos[0], infos[1], pairs, joined, apart=frozenset(apart), costs=own_costs, aliases=aliases, known=classes
     )
     # Keep the handles: some tables lie in a temporary file that goes with its handle, and later queries read it again.
     comparison.tables = (old, new)
     # So far only sums of hashes say that the tables are about the same examples. The join itself proves it.
     pairing.check_joined(comparison.counts.total, new.info)
     return comparison
+
+
+def _slice_sources(old: TableInfo, new: TableInfo) -> dict[str, str]:
+    """Return slice column -> the table that it is read from. If both have a column, that of the new one counts."""
+    # SQL does not tell a from A.
+    known = {name.lower() for name in new.slices}
+    own = dict.fromkeys(new.slices, "new_table")
+    return own | {name: "old_table" for name in old.slices if name.lower() not in known}

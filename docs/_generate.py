@@ -142,6 +142,8 @@ def table_page() -> str:
             md.table(("column", "type", "may be null", "meaning"), columns),
             "## File metadata",
             ", ".join(md.code(key) for key in to_metadata(info)),
+            "`pct.weights` is optional: the sha256 of the weights that made the table. It ties the table to a model "
+            "version.",
             "## Digest",
             md.prose(digest_of.__doc__),
         )

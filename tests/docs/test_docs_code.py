@@ -7,6 +7,7 @@ blocks hold `pct` commands that are executed too; commands in `sh` blocks are pa
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
 import sys
@@ -43,6 +44,19 @@ Path("policy.yaml").write_text("rules: [{metric: nfr, max: 0.02}]")
 RUN = {page: found for page, text in written().items() if (found := blocks(page, text, "python", "bash"))}
 
 
+@pytest.fixture
+def own_registry(monkeypatch):
+    """Some pages name a registry, which mlflow remembers."""
+    for key in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(key, raising=False)
+    yield
+    if "mlflow" in sys.modules:
+        sys.modules["mlflow"].set_tracking_uri(None)
+        sys.modules["mlflow"].tracking.fluent._active_experiment_id = None
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.mark.usefixtures("own_registry")
 @pytest.mark.parametrize("page", RUN)
 def test_blocks_run_in_order(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -126,9 +126,27 @@ def test_pictures_and_texts_go_along(foreign, tmp_path, capsys):
     registry, digest = foreign.registry, foreign.table("pets-sklearn", 1).info.digest
     assert len(pd.read_parquet(registry.images("shown", digest))) == 5
     assert set(pd.read_parquet(registry.texts("shown", digest))["text"]) == {'a, "pet"'}
+    _look_at_one(foreign, "shown/1")
     again = foreign.free_version(name="shown")
     assert foreign.pct("attach", again, foreign.file("pets-sklearn", 2), *given) == 0
     assert "shown has pictures of these examples already: --replace stores the new ones" in capsys.readouterr().out
+
+
+def _look_at_one(foreign, reference):
+    from pct_mlops.explorer.components.example_html import example_text
+    from pct_mlops.explorer.queries import example_images, example_texts, pairs
+    from pct_mlops.explorer.queries.pairs import Pair, VersionTable
+
+    pairs.forget_tables()
+    name, _, number = reference.partition("/")
+    table = VersionTable(foreign.uri, name, int(number))
+    pair = Pair(table, table, "old", "new")
+    assert example_texts.text_of(pair, "pet/0000") == 'a, "pet"'
+    assert example_texts.text_of(pair, "nobody") is None
+    assert list(example_images.tiles(pair, ["pet/0000", "pet/0300"])[0]) == ["pet/0000"]
+    assert "<b>" not in example_text("<b>bold</b>\nmore")
+    assert "&lt;b&gt;bold&lt;/b&gt;<br>more" in example_text("<b>bold</b>\nmore")
+    pairs.forget_tables()
 
 
 def test_bad_input_is_said_in_one_sentence_and_stores_nothing(foreign, tmp_path, capsys):

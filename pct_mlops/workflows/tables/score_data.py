@@ -77,7 +77,7 @@ def score_data(
         taken=input_names(predictor.inputs),
         texts=input_names(predictor.inputs, texts=True),
     )
-    said = joined(list(_answers(predictor, examples, f"score {name}")), predictor.classes, version.uri)
+    said = joined(list(_predicted(predictor, examples, f"score {name}")), predictor.classes, version.uri)
     about = {"dataset": data.name, "split": split, "preprocessing": "signature"}
     table = table_of(said, examples, classes=classes, kind=scores, title=version.uri, **about)
     words = {"model_name": version.name, "model_version": str(version.version), "model_uri": version.uri}
@@ -91,7 +91,7 @@ def score_data(
     return stored.table
 
 
-def _answers(predictor: Predictor, examples: Examples, title: str) -> Iterator[Any]:
+def _predicted(predictor: Predictor, examples: Examples, title: str) -> Iterator[Any]:
     assert predictor.inputs is not None  # as checked
     given = fitted(examples, predictor.inputs, predictor.title, is_own=predictor.is_own)
     with _bar(title, len(examples)) as advance:

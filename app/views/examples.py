@@ -12,7 +12,7 @@ from pct_mlops.explorer.components import example_detail, filter_bar
 from pct_mlops.explorer.components.gallery import Tile, TilePrediction, gallery
 from pct_mlops.explorer.components.gallery_clicks import opener
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import example_facts, example_images, example_texts, flip_pages, pairs, reviews
+from pct_mlops.explorer.queries import example_contents, example_facts, example_images, flip_pages, pairs, reviews
 from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.state import selection
@@ -85,7 +85,7 @@ def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
     """Draw a page of tiles. Only its own images and texts are read."""
     ids = [row.sample_id for row in rows]
     images, problem = example_images.tiles(pair, ids)
-    known, unread = example_texts.inputs(pair, ids)
+    known, unread = example_contents.inputs(pair, ids)
     marks = reviews.state(pair).marks if pairs.has_versions(pair) else {}
     opener(LISTENER, open_clicked)
     st.html(
@@ -106,7 +106,7 @@ def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
         )
     )
     if problem.startswith(example_images.NO_IMAGES):
-        problem = "" if known else example_texts.what_to_do(pair, problem)
+        problem = "" if known else example_contents.what_to_do(pair, problem)
     for sentence in filter(None, (problem, unread)):
         st.caption(plain(sentence))
 

@@ -13,8 +13,7 @@ what the first has just made. Therefore locks have generations, and each generat
 - To leave: first write that the generation is over, then delete its lock.
 - A process that waits measures by its own clock how long it finds the same lock (owner and time of creation). When
   that is longer than the lease, it writes that the generation is over and tries for the next one. Others may do the
-  same, and one of them gets it. Clocks of two machines are never compared. No lock of somebody else is deleted to get
-  in.
+  same, and one of them gets it. Clocks of two machines are never compared. Nobody deletes another's lock to get in.
 - The holder writes only in the first half of its lease, and requests to the server are bounded to the other half. A
   write whose outcome is unknown (no reply) leaves the lock to its lease: nobody enters while it may still arrive.
 - The holder counts by the faster of its machine's clocks, for a write must not come too late. Those who wait must not

@@ -20,6 +20,17 @@ from scipy.stats import binom, gamma, norm
 
 KEYS = {"evaluation", "baseline", "confidence", "rules", "pinned", "slices", "costs", "reviews"}
 RULE_KEYS = {"metric", "max", "min", "bound", "min_support", "classes", "slice"}
+UNKNOWN = -1.0
+# What a metric needs, by the name of its arrays in Seen.
+NEEDS = {
+    "ece_old": [("confidence", "old")],
+    "ece_new": [("confidence", "new")],
+    "nll_old": [("target", "old")],
+    "nll_new": [("target", "new")],
+    "type_1_flips": [("target", "old"), ("target", "new")],
+    "type_2_flips": [("target", "old"), ("target", "new")],
+    "fractional_nfr": [("confidence", "new"), ("target", "new")],
+}
 FIXED = {"sample_id", "label", "prediction", "confidence", "label_confidence", "logits", "features"}
 NONE = "(none)"
 
@@ -112,13 +123,17 @@ def _class_names(rows: Any) -> list[str]:
 
 
 def _sound(rows: Any, num_classes: int) -> dict[str, tuple[Any, ...]]:
-    names = ("sample_id", "label", "prediction", "confidence", "label_confidence")
+    names = ("sample_id", "label", "prediction")
     need(set(names) <= set(rows.column_names), "a column is missing")
     ids, *values = (rows[name].to_pylist() for name in names)
+    # Not every model gives confidences; a rule on what needs them cannot hold then.
+    for name in ("confidence", "label_confidence"):
+        values.append(rows[name].to_pylist() if name in rows.column_names else [UNKNOWN] * len(ids))
     need(len(set(ids)) == len(ids) > 0 and all(isinstance(item, str) and item for item in ids), "ids")
     need(all(type(item) is int and 0 <= item < num_classes for part in values[:2] for item in part), "classes")
-    need(all(isinstance(item, float) and 0 <= item <= 1 for part in values[2:] for item in part), "confidences")
-    if "logits" in rows.column_names:
+    known = [part for part in values[2:] if part[:1] != [UNKNOWN]]
+    need(all(isinstance(item, float) and 0 <= item <= 1 for part in known for item in part), "confidences")
+    if "logits" in rows.column_names and (rows.schema.metadata or {}).get(b"pct.predictions_stated") != b"true":
         for answer, scores in zip(values[1], rows["logits"].to_pylist(), strict=True):
             need(scores is not None and all(item is not None and math.isfinite(item) for item in scores), "logits")
             need(len(scores) == num_classes and scores[answer] == max(scores), "logits say something else")
@@ -197,6 +212,8 @@ def _rule(rule: Any, seen: Seen, alpha: float, costs: np.ndarray | None) -> None
     need(least >= 1 and least == int(least), "min_support")
     limit = number(rule[side])
     _check_limit(rule["metric"], side, limit)
+    needed = (getattr(seen, name)[of] for name, of in NEEDS.get(rule["metric"], []))
+    need(not any((values == UNKNOWN).any() for values in needed), "not available")
     judged = 0
     parts, by_name = _scopes(rule, seen)
     for mask, is_none in parts:

@@ -62,7 +62,7 @@ def test_reasons_are_shown_as_text_and_blank_ones_are_none(store, capsys, monkey
     assert "A rollback needs a reason: give one with --reason." in capsys.readouterr().err
     registry.client.set_registered_model_alias(NAME, "production", "1")
     assert store.pct("verify", NAME, "--adopt", "--reason", " ") == 2
-    assert "An adoption without a reason" in capsys.readouterr().err
+    assert "An adoption needs a reason" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [("--adopt",), ("--reason", "why"), ("--adopt", "--repair", "--reason", "why")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -129,6 +131,14 @@ def test_arrays_of_a_file(tmp_path):
         Predictions.from_file(path)
     path.write_text("no archive")
     with pytest.raises(PctError, match=r"is no \.npz file, or damaged"):
+        Predictions.from_file(path)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "npz", "parquet", "txt"])
+def test_pipes_and_other_files_are_refused_at_once(tmp_path, ending):
+    path = tmp_path / f"pipe.{ending}"
+    os.mkfifo(path)
+    with pytest.raises(PctError, match="is a pipe or device"):
         Predictions.from_file(path)
 
 

@@ -119,7 +119,7 @@ def test_a_rollback_takes_back_a_move_that_was_cut_off(started, clock):
 def test_an_adoption_that_cannot_be_recorded_changes_nothing(started):
     started.client.set_registered_model_alias(MODEL, "production", "4")
     kept = whole(started)
-    for reason, says in (("é" * 6000, "characters longer than the history can keep"), (" ", "without a reason")):
+    for reason, says in (("é" * 6000, "characters longer than the history can keep"), (" ", "needs a reason")):
         with pytest.raises(PctError, match=says):
             adopt(started, MODEL, reason)
     assert whole(started) == kept

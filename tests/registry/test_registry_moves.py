@@ -115,7 +115,7 @@ def test_rollback_goes_nowhere_that_no_record_knows(first):
     with pytest.raises(PctError, match=r"Nothing is in production of shoes.*'pct gate shoes@previous --promote'"):
         rollback(first, MODEL, "why")
     for reason in ("", " "):
-        with pytest.raises(PctError, match="A rollback without a reason"):
+        with pytest.raises(PctError, match="A rollback needs a reason"):
             rollback(first, MODEL, reason)
     assert len(history(first, MODEL)) == 2
 

@@ -74,9 +74,9 @@ def test_reviewers_at_the_same_moment_lose_nothing(started):
 def test_what_says_nothing_is_refused(started):
     version = started.get(MODEL, 2)
     for review, says in (
-        (replace(ACCEPT, reason=" "), "without a reason"),
-        (replace(MARK, samples=()), "belong together"),
-        (replace(ACCEPT, samples=("a",)), "belong together"),
+        (replace(ACCEPT, reason=" "), "needs a reason"),
+        (replace(MARK, samples=()), "belongs to examples"),
+        (replace(ACCEPT, samples=("a",)), "belongs to examples"),
         (Review(ReviewKind.UNDO, "ada", "why", "", undoes="nothing"), "There is no review 'nothing' to undo"),
         (replace(ACCEPT, reason="x" * 70_000), "more than the registry keeps"),
         (replace(MARK, samples=("x" * 70_000,)), "too long for the registry"),

@@ -133,15 +133,15 @@ def test_pictures_and_texts_go_along(foreign, tmp_path, capsys):
 
 
 def _look_at_one(foreign, reference):
-    from pct_mlops.explorer.queries import example_images, example_texts, pairs
+    from pct_mlops.explorer.queries import example_contents, example_images, pairs
     from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 
     pairs.forget_tables()
     name, _, number = reference.partition("/")
     table = VersionTable(foreign.uri, name, int(number))
     pair = Pair(table, table, "old", "new")
-    found, problem = example_texts.inputs(pair, ["pet/0000", "nobody"])
-    assert [(key, content.text, problem) for key, content in found.items()] == [("pet/0000", 'a, "pet"', "")]
+    known, problem = example_contents.inputs(pair, ["pet/0000", "nobody"])
+    assert (known["pet/0000"].text, "nobody" in known, problem) == ('a, "pet"', False, "")
     assert list(example_images.tiles(pair, ["pet/0000", "pet/0300"])[0]) == ["pet/0000"]
     pairs.forget_tables()
 
@@ -153,7 +153,7 @@ def test_bad_input_is_said_in_one_sentence_and_stores_nothing(foreign, tmp_path,
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(good.read_bytes()[:200])
     (tmp_path / "none.csv").write_text("sample_id,text\nnobody,x\n")
-    (tmp_path / "other.csv").write_text("key,words\nnobody,x\n")
+    (tmp_path / "other.csv").write_text("id,words\nnobody,x\n")
     pd.DataFrame({"sample_id": ["a"], "png": [b"GIF"]}).to_parquet(tmp_path / "gif.parquet")
     cases = [
         (("absent/1", good), "has no model 'absent'"),
@@ -165,9 +165,9 @@ def test_bad_input_is_said_in_one_sentence_and_stores_nothing(foreign, tmp_path,
         ((version, good, "--split", "../x"), "no name of a split"),
         ((version, good, "--thumbnails", good), "holds no pictures that can be read"),
         ((version, good, "--thumbnails", tmp_path / "gif.parquet"), "holds no PNG"),
-        ((version, good, "--texts", tmp_path / "other.csv"), "has no column sample_id | id"),
+        ((version, good, "--texts", tmp_path / "other.csv"), "holds no texts that can be read"),
         ((version, good, "--texts", tmp_path / "none.csv"), "texts of none of the table's examples"),
-        ((version, good, "--texts", tmp_path / "absent.csv"), "There is no file"),
+        ((version, good, "--texts", tmp_path / "absent.csv"), "holds no texts that can be read"),
     ]
     for words, says in cases:
         assert foreign.pct("attach", *words) == 2, words

@@ -11,7 +11,7 @@ from pct_mlops.comparison import FlipRow
 from pct_mlops.explorer.components import example_html, example_input, review_form
 from pct_mlops.explorer.components.gallery import Tile, TilePrediction, gallery, html_text, image
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import example_facts, example_images, example_texts, pairs
+from pct_mlops.explorer.queries import example_contents, example_facts, example_images, pairs
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 from pct_mlops.explorer.state import selection
 from pct_mlops.predictions.example_texts import Content
@@ -27,7 +27,7 @@ KIND_TITLES = {
 
 def draw_example(pair: Pair, row: FlipRow, titles: list[str]) -> None:
     """Draw the example below the navigation."""
-    known, problem = example_texts.inputs(pair, [row.sample_id], whole=True)
+    known, problem = example_contents.inputs(pair, [row.sample_id], whole=True)
     content = known.get(row.sample_id)
     # A text needs a wider column than an image.
     left, right = st.columns([1.3, 1.4] if content is not None and content.text else [1, 1.7], gap="large")
@@ -55,7 +55,7 @@ def draw_input(pair: Pair, row: FlipRow, titles: list[str], content: Content | N
     elif content is not None:
         said = said if not said.startswith(example_images.NO_IMAGE) else ""
     else:
-        said = example_texts.what_to_do(pair, said)
+        said = example_contents.what_to_do(pair, said)
     if content is not None:
         st.html(example_input.whole_input(content))
     st.html(f'<div style="overflow-wrap:anywhere"><b>{html_text(titles[row.label])}</b> is the target</div>')
@@ -138,7 +138,7 @@ def draw_neighbours(pair: Pair, row: FlipRow, titles: list[str]) -> None:
         return
     ids = [item.sample_id for item in found]
     images, _ = example_images.tiles(pair, ids)
-    known, _ = example_texts.inputs(pair, ids)
+    known, _ = example_contents.inputs(pair, ids)
     st.html(gallery([_tile(item, images, known, titles) for item in found]))
 
 

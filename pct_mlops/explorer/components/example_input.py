@@ -5,7 +5,7 @@ from __future__ import annotations
 from pct_mlops.charts import count
 from pct_mlops.explorer.components.escaping import excerpt, html_passage, html_text
 from pct_mlops.explorer.components.html_table import Column, html_table
-from pct_mlops.explorer.queries.example_texts import TILE_COLUMNS
+from pct_mlops.explorer.queries.example_contents import TILE_COLUMNS
 from pct_mlops.predictions.example_texts import MAX_VALUE, Content
 
 STYLE = """<style>

@@ -12,7 +12,7 @@ import streamlit as st
 
 from pct_mlops.comparison import FlipFilter
 from pct_mlops.comparison.flips import MAX_NEEDLE, MAX_SLICE_VALUE
-from pct_mlops.explorer.queries import example_texts, flip_pages, pairs, reviews
+from pct_mlops.explorer.queries import example_contents, flip_pages, pairs, reviews
 from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.state import selection
@@ -90,7 +90,7 @@ def _asked(
     # Only a filter on reviews depends on the marks. With any other, the cache holds when somebody adds a mark.
     marked = reviews.marked(pair) if query.get("reviewed") in REVIEWED else frozenset()
     chosen = FlipFilter.from_query(query, titles, choices, marked=marked)
-    return Asked(replace(chosen, text=example_texts.search(pair, query.get("text", ""))), sort)
+    return Asked(replace(chosen, text=example_contents.search(pair, query.get("text", ""))), sort)
 
 
 def _shown() -> dict[str, str]:
@@ -118,7 +118,7 @@ def draw_filters(pair: Pair, titles: list[str]) -> None:
         args=("page",),
         help=HINTS["kind"],
     )
-    if example_texts.is_searchable(pair):
+    if example_contents.is_searchable(pair):
         text, left, middle, right, last = st.columns([1.1, 1, 1, 1.15, 0.95], vertical_alignment="bottom")
         text.text_input(
             "Text contains",

@@ -59,8 +59,8 @@ def test_texts_at_every_width(address, browser):
             page.wait_for_timeout(300)
             assert is_inside(page), (width, scheme)
 
-    page.get_by_label("Text contains").fill("ordinary COMPLAINT")
-    page.get_by_label("Text contains").press("Enter")
+    page.get_by_role("textbox", name="Text contains").fill("ordinary COMPLAINT")
+    page.get_by_role("textbox", name="Text contains").press("Enter")
     expect(page.get_by_text("5 found")).to_be_visible()
     page.wait_for_url("**text=ordinary+COMPLAINT**")
     page.locator("a.pct-tile").first.click()
@@ -76,7 +76,7 @@ def test_texts_at_every_width(address, browser):
     expect(page.get_by_text("2 of 5 negative flips with these filters")).to_be_visible()
     copied = page.url
     page.keyboard.press("Escape")
-    expect(page.get_by_label("Text contains")).to_have_value("ordinary COMPLAINT")
+    expect(page.get_by_role("textbox", name="Text contains")).to_have_value("ordinary COMPLAINT")
 
     other, other_failures = new_page(browser)
     other.goto(copied)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pct_mlops.cli.options import empty_is_none, in_processes, overrides, tracking_uri
-from pct_mlops.config import Recipe
+from pct_mlops.config import Recipe, class_list
 from pct_mlops.config.base import read_yaml
 from pct_mlops.workflows.runtime.distributed import is_main_process
 
@@ -75,6 +75,12 @@ def train(
 @click.option("--split", type=click.Choice(["test", "val", "train"]), default="test", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), help="Write the table here, and not to the registry.")
 @click.option("--recipe", callback=empty_is_none, metavar="FILE", help="Use this recipe instead of the model's own.")
+@click.option(
+    "--classes",
+    callback=empty_is_none,
+    metavar="NAMES",
+    help="Classes of a file of weights, in the order of its outputs: a list, or a file with one a line.",
+)
 @overrides
 @tracking_uri
 def score(
@@ -83,31 +89,35 @@ def score(
     split: str,
     output: Path | None,
     recipe: str | None,
+    classes: str | None,
     overrides: list[str],
     tracking_uri: str | None,
 ) -> None:
     """Score MODEL and store its predictions with it.
 
-    MODEL is a registered version or a checkpoint: a folder, or a .pth.tar of torchvision's layout. The data are those
-    of its own recipe. --set data.root=... points elsewhere.
+    MODEL is a registered version or a checkpoint: a folder, or a file of weights (.pth.tar, .pt, .safetensors) in
+    torchvision's layout. The data are those of its own recipe. --set data.root=... points elsewhere. Of image files,
+    only those of the split need to be there.
 
     \b
     Examples:
       pct score fashion-mnist@production
       pct score fashion-mnist/3 --split val --output val.parquet
       pct score model_best.pth.tar --recipe imagenet.yaml --output old.parquet
+      pct score model_best.pth.tar --recipe imagenet.yaml --classes names.txt --output old.parquet
       torchrun --nproc_per_node 2 -m pct_mlops score fashion-mnist/3
     """
     from pct_mlops.workflows.runtime.atomic_files import keep_off
     from pct_mlops.workflows.tables.score import score as run
 
-    keep_off([output], [model, recipe])
+    keep_off([output], [model, recipe, classes])
     table = run(
         model,
         split=split,
         overrides=overrides,
         recipe_file=Path(recipe) if recipe else None,
         output=output,
+        classes=class_list(classes),
         tracking_uri=tracking_uri,
     )
     if table is not None and is_main_process():

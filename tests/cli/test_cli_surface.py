@@ -88,6 +88,7 @@ score MODEL
   --split test|val|train
   --output PATH
   --recipe FILE
+  --classes NAMES
   --set KEY=VALUE repeatable
   --tracking-uri URI
 sweep [RECIPE]

@@ -18,6 +18,7 @@ from pct_mlops.workflows.runtime.atomic_files import recover_folder, replace_fol
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.training.inputs import RECIPE_HOW
+from pct_mlops.workflows.training.old_accuracy import accuracy_of_old_models
 from pct_mlops.workflows.training.production_reference import production_right
 
 if TYPE_CHECKING:
@@ -106,6 +107,9 @@ class Training:
             return 0
         self._announce()
         on_main(self.accelerator, self._read_production)
+        old_accuracy = accuracy_of_old_models(self.parts, self._predict)
+        if run is not None and old_accuracy:
+            on_main(self.accelerator, lambda: run.log_metrics(old_accuracy, 0))
         results = fit(
             self.inputs.model,
             self.parts.objective,

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pickle
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,7 +85,8 @@ def _read_safetensors(path: Path) -> Any:
 
 def _read_pickled(path: Path) -> Any:
     try:
-        with _plain_numbers():
+        with _plain_numbers(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of damage before it fails of it
             return torch.load(path, map_location="cpu", weights_only=True)
     # A damaged file can make torch's unpickler fail in any way: as IndexError, AttributeError, struct.error, ...
     except Exception as error:

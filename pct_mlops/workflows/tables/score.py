@@ -57,10 +57,7 @@ def score(
                 f"{reference} is a checkpoint and no registered version: say where to write, with --output."
             )
         session, version = Session(accelerator, None), None
-        path = recipe_file or Path(reference) / "recipe.yaml"
-        if recipe_file is None and not path.is_file():
-            raise DataError(f"{reference} carries no recipe, so its data are unknown: give one with --recipe.")
-        recipe = _read(path, recipe_file, overrides, reference)
+        recipe = _of_checkpoint(reference, recipe_file, overrides)
     else:
         session = open_session(accelerator, tracking_uri, create=False)
         version, recipe = on_main(accelerator, lambda: _registered(session, reference, recipe_file, overrides))
@@ -73,13 +70,8 @@ def score(
     if not session.is_main:
         return None
     if is_weights_file(reference):
-        warn_of_accuracy(
-            f"The model in {uri}",
-            chosen.labels.numpy(),
-            logits.argmax(axis=1),
-            num_classes=len(splits.class_names),
-            split=split,
-        )
+        targets, count = chosen.labels.numpy(), len(splits.class_names)
+        warn_of_accuracy(f"The model in {uri}", targets, logits.argmax(axis=1), num_classes=count, split=split)
     name, number = (version.name, str(version.version)) if version else (recipe.model_name, "")
     table = predictions_table(logits, chosen, splits, model_name=name, version=number, uri=uri)
     if output is not None:
@@ -118,6 +110,13 @@ def _loaded(
     if known != splits.class_names:
         raise DataError(f"{weights.uri} knows other classes than {splits.name}: score it on data with its own classes.")
     return model, weights.uri, splits
+
+
+def _of_checkpoint(reference: str, recipe_file: Path | None, overrides: Sequence[str]) -> Recipe:
+    path = recipe_file or Path(reference) / "recipe.yaml"
+    if recipe_file is None and not path.is_file():
+        raise DataError(f"{reference} carries no recipe, so its data are unknown: give one with --recipe.")
+    return _read(path, recipe_file, overrides, reference)
 
 
 def _registered(

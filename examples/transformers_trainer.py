@@ -48,9 +48,8 @@ class CongruentTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.old = old.eval().requires_grad_(False).to(self.args.device)  # +
         self.objective = build_objective({"loss": "ldi", "mix": 0.5})  # +
-        self.model_accepts_loss_kwargs = (
-            False  # + the loss is a mean over the batch, which gradient accumulation divides
-        )
+        # The objective is a mean over the batch, and the Trainer has to divide it when it accumulates gradients.
+        self.model_accepts_loss_kwargs = False  # +
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
         """Return the loss of a batch, with the model's outputs if they are asked for."""

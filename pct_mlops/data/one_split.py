@@ -53,7 +53,7 @@ def read_one_split(config: DataConfig, split: str, class_names: Sequence[str] | 
         raise DataError(f"{root} has no {_file(config, split)}: data.root should be the folder that holds it.")
     if config.name == "image_folder":
         names = list(class_names or folders.class_folders(root / source))
-        found = folders.list_folder(root, source, names, "the classes of the model")
+        found = folders.list_folder(root, source, names, "the model")
     else:
         file = root / _file(config, source)
         entries = folders.read_entries(file)

@@ -73,6 +73,21 @@ def test_a_file_teaches_in_a_folder_without_registry(empty, old, capsys):
     assert "WARNING" not in text.out + text.err
 
 
+@pytest.mark.slow
+def test_two_processes_measure_it_together(empty, old, capfd, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    words = ["objective.loss=ldi", "teacher.ref=old.pth.tar", "model.init=old.pth.tar", *SHORT]
+    words = ["--num-processes", "2", *[part for word in words for part in ("--set", word)]]
+    assert empty.pct("train", empty.recipe, *words, "--tracking-uri", empty.uri) == 0
+    captured = capfd.readouterr()
+    run = empty.registry.client.get_run(empty.registry.resolve("digits/1").run_id)
+    for name in ("teacher", "init"):
+        what = {"teacher": "The teacher", "init": "The start from"}[name]
+        accuracy = run.data.metrics[f"{name}/val_accuracy"]
+        assert captured.out.count(f"{what} old.pth.tar has {accuracy:.2%} accuracy on val.") == 1
+        assert captured.err.count(f"WARNING: {what} old.pth.tar") == 1
+
+
 def test_a_list_of_classes_is_as_good_as_a_file(start):
     listed = f"[{', '.join(NAMES[place] for place in ORDER)}]"
     metrics, lines = start("objective.loss=ldi", "teacher.ref=old.pth.tar", f"teacher.classes={listed}")

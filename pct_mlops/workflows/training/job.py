@@ -107,9 +107,8 @@ class Training:
             return 0
         self._announce()
         on_main(self.accelerator, self._read_production)
-        old_accuracy = accuracy_of_old_models(self.parts, self._predict)
-        if run is not None and old_accuracy:
-            on_main(self.accelerator, lambda: run.log_metrics(old_accuracy, 0))
+        accuracy = accuracy_of_old_models(self.parts, self._predict)
+        on_main(self.accelerator, lambda: run.log_metrics(accuracy, 0) if run is not None and accuracy else None)
         results = fit(
             self.inputs.model,
             self.parts.objective,

@@ -49,11 +49,11 @@ def explore(
 
     \b
     Examples:
-      pct explore                                   over the registry
+      pct explore                                     over the registry
       pct explore --model fashion-mnist --policy projects/fashion_mnist/policy.yaml
-      pct explore old.parquet new.csv               two files, no registry
-      pct explore --images /data/pets               full images from the data set's folder
-      pct explore old.csv new.csv --texts mail.csv  examples show their text, or their columns
+      pct explore old.parquet new.csv                 two files, no registry
+      pct explore --images /data/pets                 full images from the data set's folder
+      pct explore old.csv new.csv --texts mail.csv    examples show their text, or their columns
     """
     from pct_mlops.workflows.explore import start
 

@@ -14,6 +14,7 @@ from pct_mlops.errors import ConfigError, PctError
 from pct_mlops.predictions import ReadOptions
 
 if TYPE_CHECKING:
+    from pct_mlops.workflows.gating.outcome import Outcome
     from pct_mlops.workflows.gating.report_files import ReportFiles
 
 DEFAULT_POLICY = "policy.yaml"
@@ -75,8 +76,7 @@ def gate(
       pct gate new.parquet --baseline old.parquet
       pct gate new.csv --baseline old.jsonl --columns label=gold,prediction=said
     """
-    from pct_mlops.reports import checked_explorer, render_decision
-    from pct_mlops.reports.terminal import clean
+    from pct_mlops.reports import checked_explorer
     from pct_mlops.workflows.gating.evaluate import evaluate_candidate
     from pct_mlops.workflows.gating.pinned_examples import pinned_file
     from pct_mlops.workflows.gating.report_files import ReportFiles
@@ -93,16 +93,23 @@ def gate(
         keep_stdout_free()
     outcome = evaluate_candidate(candidate, rules, pin=pin, files=files, reading=options, **asked)
     try:
-        show(render_decision(outcome.decision, outcome.comparison), err=err)
-        for line in outcome.remarks:
-            click.echo(clean(line), err=err)
-        if explorer and outcome.pair is not None:
-            click.echo(f"Every flip: {outcome.pair.address(explorer)}", err=err)
+        _show_outcome(outcome, explorer, err=err)
     except PctError as error:
         # Repeat the outcome: production may have moved, and the other reports are written.
         text = " ".join([f"The verdict is {outcome.decision.verdict}.", *outcome.remarks, str(error)])
         raise error.reworded(text) from error
     click.get_current_context().exit(outcome.exit_code)
+
+
+def _show_outcome(outcome: Outcome, explorer: str, *, err: bool) -> None:
+    from pct_mlops.reports import render_decision
+    from pct_mlops.reports.terminal import clean
+
+    show(render_decision(outcome.decision, outcome.comparison), err=err)
+    for line in outcome.remarks:
+        click.echo(clean(line), err=err)
+    if explorer and outcome.pair is not None:
+        click.echo(f"Every flip: {outcome.pair.address(explorer)}", err=err)
 
 
 def _read_policy(path: str, files: ReportFiles) -> Policy:

@@ -72,15 +72,18 @@ def decide(
         return _first(start, review_checks(policy, review))
     checks, small = _check_rules(policy.rules, comparison, policy.confidence, floor)
     checks += beyond_rules(policy, comparison, review, pinned)
+    apart = counted_apart(policy, comparison, review)
+    return _judged(replace(start, not_judged=tuple(small), apart=apart), checks, comparison)
+
+
+def _judged(start: Decision, checks: list[Check], comparison: Comparison) -> Decision:
     verdict = _worst(checks)
     return replace(
         start,
         verdict=verdict,
         sentence=_summary(verdict, checks, comparison.counts.total),
         checks=tuple(checks),
-        not_judged=tuple(small),
-        apart=counted_apart(policy, comparison, review),
-        notes=notes(comparison) + ties_notes(ties),
+        notes=notes(comparison) + ties_notes(start.ties),
         error_code=_first_code(checks),
     )
 

@@ -17,12 +17,11 @@ import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pct_mlops.config import unknown
 from pct_mlops.errors import ConfigError, DataError, PctError
+from pct_mlops.integrations.evaluator_options import PctOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,59 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 PAGE = 10_000
-
-
-@dataclass(frozen=True)
-class PctOptions:
-    """The options in evaluator_config["pct"].
-
-    Attributes:
-        baseline: models:/name@alias, any model that mlflow.pyfunc loads, or a predictions file of the same ids.
-        class_names: [C]. Default: those of the baseline's stored predictions, else 0 to C - 1.
-        sample_ids: A column of the data, or a list. Default: the data's index, or the position.
-        scores: The kind of values that predict returns for each class: logits or probabilities.
-        confidence: The confidence of the bounds.
-        batch_size: The number of examples in one call of predict.
-        metric_prefix: Text before the name of each metric.
-        allow_code: Load a baseline also where that runs code that came with it.
-        attach: Store the evaluated model's predictions with the model, as its table of `split`. True, or the version to
-            store them with.
-        split: The name of the stored table.
-        replace: Take the place of a table that is there, which is kept under another name.
-    """
-
-    baseline: str
-    class_names: Sequence[str] | None = None
-    sample_ids: str | Sequence[Any] | None = None
-    scores: str = "logits"
-    confidence: float = 0.95
-    batch_size: int = 256
-    metric_prefix: str = ""
-    allow_code: bool = False
-    attach: bool | str = False
-    split: str = "test"
-    replace: bool = False
-
-    @classmethod
-    def read(cls, given: dict[str, Any]) -> PctOptions:
-        """Read and check the options. Raise ConfigError for an unknown key or a wrong value."""
-        names = [item.name for item in fields(cls)]
-        for name in given:
-            if name not in names:
-                raise unknown("key of evaluator_config['pct']", name, names)
-        config = cls(**given)
-        if config.scores not in ("logits", "probabilities"):
-            raise ConfigError(f"scores should be logits or probabilities, and it is '{config.scores}'.")
-        if not isinstance(config.batch_size, int) or config.batch_size < 1:
-            raise ConfigError(f"batch_size should be a whole number from 1 up, and it is {config.batch_size}.")
-        if not isinstance(config.confidence, float) or not 0.5 < config.confidence < 1:
-            raise ConfigError(f"confidence should be a number between 0.5 and 1, and it is {config.confidence}.")
-        for name in ("allow_code", "replace"):
-            if not isinstance(getattr(config, name), bool):
-                raise ConfigError(f"{name} should be True or False, and it is {getattr(config, name)!r}.")
-        if not isinstance(config.attach, bool | str) or config.attach == "":
-            raise ConfigError(f"attach should be True or a version such as 'pets/3', and it is {config.attach!r}.")
-        return config
 
 
 class FlipEvaluator:
@@ -192,14 +138,14 @@ def _load_baseline(uri: str, config: PctOptions, registry: Any) -> Predictor:
 
 def _attach(model: Any, table: Predictions, config: PctOptions) -> None:
     """Store the evaluated model's table with the model, so that the gate can read it."""
-    from pct_mlops.predictions.described import described
+    from pct_mlops.predictions.with_info import with_info
     from pct_mlops.workflows.tables.log_predictions import log_predictions
 
     target = config.attach if isinstance(config.attach, str) else getattr(model, "model_id", None)
     if target is None:
         raise ConfigError("The evaluated model is no logged model of MLflow: name its version, as in attach: 'pets/3'.")
     # Its own split is "evaluated", which no policy decides on.
-    stored = log_predictions(target, described(table, split=""), config.split, replace=config.replace)
+    stored = log_predictions(target, with_info(table, split=""), config.split, replace=config.replace)
     logger.info(f"{stored.model} carries {stored.path} now: {stored.table.info.num_examples:,} examples.")
 
 

@@ -9,7 +9,8 @@ import duckdb
 
 from pct_mlops.errors import NotComparableError, TableError
 from pct_mlops.predictions import sql
-from pct_mlops.predictions.schema import CONFIDENCE_COLUMNS, TableInfo, digest_of
+from pct_mlops.predictions.digest import digest_of
+from pct_mlops.predictions.schema import CONFIDENCE_COLUMNS, TableInfo
 
 _RANGES = """
        count(*) FILTER (WHERE sample_id IS NULL OR sample_id = ''),

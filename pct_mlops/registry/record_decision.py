@@ -10,8 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pct_mlops.errors import PctError
 from pct_mlops.registry.connection import Metric, MlflowException, missing, said_plainly
 from pct_mlops.registry.registry import Registry, Version
+
+REPORT_TAG = "gate.report"
+MAX_TAG = 60_000  # bytes of a version's tag; MySQL's TEXT column holds 65,535
 
 
 def record_decision(
@@ -68,11 +72,22 @@ def _has_run(registry: Registry, version: Version) -> bool:
 
 
 def _keep_with_files(registry: Registry, version: Version, report: Mapping[str, Any], path: str) -> str:
-    """Store the report among the version's own files, and return its address."""
+    """Store the report among the version's own files, and return its address, which any client can read.
+
+    Files that cannot be written, for example of a bucket that others own, leave it to a tag of the version. The address
+    is "" then.
+    """
     folder, _, name = path.rpartition("/")
-    files = registry.files(version)
-    with tempfile.TemporaryDirectory(prefix="pct-") as aside:
-        file = Path(aside) / name
-        file.write_text(json.dumps(dict(report), indent=2), encoding="utf-8")
-        files.add(file, folder)
-    return files.address(path)
+    text = json.dumps(dict(report), indent=2)
+    try:
+        with tempfile.TemporaryDirectory(prefix="pct-") as aside:
+            file = Path(aside) / name
+            file.write_text(text, encoding="utf-8")
+            registry.files(version).add(file, folder)
+    except PctError:
+        if len(text.encode()) > MAX_TAG:
+            raise
+        with said_plainly(f"recording the decision on {version.uri}"):
+            registry.client.set_model_version_tag(version.name, str(version.version), REPORT_TAG, text)
+        return ""
+    return f"{version.uri}/{path}"

@@ -33,7 +33,7 @@ class InputColumn:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ModelInputs:
     """The inputs of a model by its signature: named columns, or arrays.
 
     Attributes:
@@ -92,7 +92,7 @@ def fetch_model(uri: str) -> Path:
     return found
 
 
-def inputs_of(model: Any) -> Inputs | None:
+def inputs_of(model: Any) -> ModelInputs | None:
     """Return what a loaded model takes, None without a signature of its inputs."""
     schema = model.metadata.get_input_schema() if getattr(model, "metadata", None) is not None else None
     if schema is None:
@@ -101,8 +101,8 @@ def inputs_of(model: Any) -> Inputs | None:
         if len(schema.inputs) != 1:
             return None
         spec = schema.inputs[0]
-        return Inputs(shape=tuple(spec.shape[1:]), kind=spec.type)
-    return Inputs(tuple(_column(item) for item in schema.inputs))
+        return ModelInputs(shape=tuple(spec.shape[1:]), kind=spec.type)
+    return ModelInputs(tuple(_column(item) for item in schema.inputs))
 
 
 def predicted(ask: Callable[[Any], Any], given: Any, title: str) -> Any:

@@ -9,6 +9,7 @@ import mlflow
 import pytest
 from tiny_store import NAME
 
+from pct_mlops.errors import PctError
 from pct_mlops.registry import history, record_decision, verify
 
 
@@ -65,16 +66,16 @@ def test_a_run_that_is_there_keeps_the_report(store):
     assert "gate/nfr" in store.registry.client.get_run(version.run_id).data.metrics
 
 
-@pytest.mark.parametrize(("size", "is_kept"), [(10, True), (70_000, False)])
-def test_a_version_without_run_and_files_of_its_own_carries_the_report_as_a_tag(store, size, is_kept):
+def test_files_that_cannot_be_written_leave_the_report_to_a_tag_or_refuse_it(store):
     client = store.registry.client
     client.create_registered_model("foreign")
     client.create_model_version("foreign", "s3://elsewhere/model")
     version = store.registry.get("foreign", 1)
-    report = {"verdict": "PASS", "text": "x" * size}
+    report = {"verdict": "PASS", "text": "x"}
     assert record_decision(store.registry, version, {"gate.verdict": "PASS"}, {"gate/nfr": 0.01}, report) == ""
     tags = store.registry.get("foreign", 1).tags
     assert tags["gate.verdict"] == "PASS"
-    assert ("gate.report" in tags) is is_kept
-    if is_kept:
-        assert json.loads(tags["gate.report"]) == report
+    assert json.loads(tags["gate.report"]) == report
+    with pytest.raises(PctError):  # nothing is recorded of a decision whose report has no place
+        record_decision(store.registry, version, {"gate.verdict": "FAIL"}, {}, {"text": "x" * 70_000})
+    assert store.registry.get("foreign", 1).tags["gate.verdict"] == "PASS"

@@ -251,9 +251,9 @@ def test_a_version_that_no_run_made(store, tmp_path, capsys):
     assert store.pct("attach", "plain/1", table) == 2
     assert "made by other weights" in capsys.readouterr().err
     rows = Predictions.load(table)
-    from pct_mlops.predictions.described import save_described
+    from pct_mlops.predictions.with_info import save_with_info
 
-    save_described(rows, tmp_path / "own.parquet", weights="")
+    save_with_info(rows, tmp_path / "own.parquet", weights="")
     assert store.pct("attach", "plain/1", tmp_path / "own.parquet") == 0
     assert "It is not tied to the version's weights" in capsys.readouterr().out
     assert store.pct("gate", "plain/1", "--policy", store.policy("lenient"), "--promote") == 0

@@ -14,7 +14,7 @@ from pct_mlops.explorer.queries import decisions, pairs
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 from pct_mlops.gate import Tie, Ties
 from pct_mlops.predictions import Predictions
-from pct_mlops.predictions.described import save_described
+from pct_mlops.predictions.with_info import save_with_info
 from pct_mlops.registry import WEIGHTS_TAG
 from pct_mlops.workflows.runtime.weights_digest import digest_of_files, model_paths, weights_digest
 
@@ -55,7 +55,7 @@ def test_training_ties_its_tables_and_the_gate_says_so(store, capsys):
 def test_a_table_of_other_weights_is_an_error(store, tmp_path):
     """Also one that the candidate took from another version with a better table."""
     registry = store.registry
-    table = save_described(stored(store, 1), tmp_path / "test.parquet", model_name="nobody")
+    table = save_with_info(stored(store, 1), tmp_path / "test.parquet", model_name="nobody")
     registry.files(version(store, 2)).add(table.path, "predictions")
     code, report = judged(store, "--policy", store.policy("lenient"))
     assert (code, report["verdict"], report["error_code"]) == (2, "ERROR", "table")
@@ -67,7 +67,7 @@ def test_a_table_of_other_weights_is_an_error(store, tmp_path):
 @pytest.mark.parametrize("number", [1, 2])
 def test_an_untied_table_is_said_and_refused_where_ties_are_demanded(store, tmp_path, number, capsys):
     """Production's counts as much as the candidate's."""
-    table = save_described(stored(store, number), tmp_path / "own.parquet", weights="")
+    table = save_with_info(stored(store, number), tmp_path / "own.parquet", weights="")
     assert store.pct("attach", f"{NAME}/{number}", table.path, "--replace") == 0
     capsys.readouterr()
     role = {1: "baseline", 2: "candidate"}[number]
@@ -122,7 +122,7 @@ def test_files_that_changed_after_registration_are_said(store, tmp_path, capsys)
     weights = store.registry.download(version(store, 2), "model.safetensors")
     other = store.registry.download(version(store, 1), "model.safetensors")
     shutil.copyfile(other, weights)
-    table = save_described(stored(store, 2), tmp_path / "own.parquet", weights="")
+    table = save_with_info(stored(store, 2), tmp_path / "own.parquet", weights="")
     assert store.pct("attach", f"{NAME}/2", table.path, "--replace") == 2
     said = capsys.readouterr().err
     assert "changed since its weights were recorded" in said

@@ -17,6 +17,7 @@ import pyarrow as pa
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.arrow_numbers import as_column
+from pct_mlops.predictions.digest import digest_of
 from pct_mlops.predictions.foreign.class_indices import Classes, NoClassError, settle_classes
 from pct_mlops.predictions.foreign.columns import Layout, as_number, as_text, as_vector, find_columns, is_nested
 from pct_mlops.predictions.foreign.open_raw import Raw, open_file, open_frame
@@ -27,7 +28,6 @@ from pct_mlops.predictions.schema import (
     TableInfo,
     arrow_schema,
     check_class_names,
-    digest_of,
 )
 from pct_mlops.predictions.scores import ScoreReader
 from pct_mlops.predictions.writing import TemporaryTable, write_temporary

@@ -8,7 +8,7 @@ from pathlib import Path
 from pct_mlops.config import EngineConfig, Recipe
 from pct_mlops.errors import DataError, RegistryNotFoundError
 from pct_mlops.predictions import Predictions
-from pct_mlops.predictions.described import described
+from pct_mlops.predictions.with_info import with_info
 from pct_mlops.registry import Registry, Version, add_predictions, record_weights
 from pct_mlops.workflows.runtime.distributed import main_process_logger
 from pct_mlops.workflows.runtime.model_weights import Weights, classifier_files
@@ -78,7 +78,7 @@ def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> P
     table = predictions_table(
         logits, chosen, splits, model_name=version.name, version=str(version.version), uri=version.uri
     )
-    return described(table, weights=weights.digest)
+    return with_info(table, weights=weights.digest)
 
 
 def _recipe(registry: Registry, version: Version) -> Recipe | None:

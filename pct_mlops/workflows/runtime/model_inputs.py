@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.errors import DataError
-from pct_mlops.registry.served_model import InputColumn, Inputs
+from pct_mlops.registry.served_model import InputColumn, ModelInputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pct_mlops.workflows.runtime.example_data import Examples
 
 
-def fitted(examples: Examples, inputs: Inputs, title: str, *, is_own: bool = False) -> Any:
+def fitted(examples: Examples, inputs: ModelInputs, title: str, *, is_own: bool = False) -> Any:
     """Return the examples as the model takes them.
 
     Args:
@@ -37,7 +37,7 @@ def fitted(examples: Examples, inputs: Inputs, title: str, *, is_own: bool = Fal
     return _array(array, inputs, title, is_own=is_own)
 
 
-def input_names(inputs: Inputs, *, texts: bool = False) -> list[str]:
+def input_names(inputs: ModelInputs, *, texts: bool = False) -> list[str]:
     """Return the columns that a model takes by name, or those of them that hold text."""
     return [column.name for column in inputs.columns if column.name and (column.is_text or not texts)]
 
@@ -92,7 +92,7 @@ def _matrix(frame: pd.DataFrame, title: str) -> Any:
         ) from error
 
 
-def _array(array: Any, inputs: Inputs, title: str, *, is_own: bool) -> Any:
+def _array(array: Any, inputs: ModelInputs, title: str, *, is_own: bool) -> Any:
     import numpy as np
 
     shape = inputs.shape or ()

@@ -27,7 +27,7 @@ class Said:
     classes: tuple[str, ...] | None = None
 
 
-def joined(parts: Sequence[Any], classes: tuple[str, ...] | None, title: str) -> Said:
+def join_outputs(parts: Sequence[Any], classes: tuple[str, ...] | None, title: str) -> Said:
     """Join what a model said of the parts of the data.
 
     Args:
@@ -65,7 +65,7 @@ def joined(parts: Sequence[Any], classes: tuple[str, ...] | None, title: str) ->
     )
 
 
-def table_of(
+def table_of_outputs(
     said: Said, examples: Examples, *, classes: Sequence[str] | None, kind: str | None, title: str, **about: str
 ) -> Predictions:
     """Build the table of a model's predictions.

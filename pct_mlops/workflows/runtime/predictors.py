@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pct_mlops.registry.served_model import Inputs, inputs_of, load_folder, predicted
+from pct_mlops.registry.served_model import ModelInputs, inputs_of, load_folder, predicted
 from pct_mlops.workflows.runtime.model_weights import FILES
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Predictor:
     """
 
     title: str
-    inputs: Inputs | None
+    inputs: ModelInputs | None
     classes: tuple[str, ...] | None
     ask: Callable[[Any], Any]
     is_own: bool = False
@@ -73,7 +73,7 @@ def _own(folder: Path, title: str) -> Predictor:
     record, weights = ((folder / name).read_bytes() for name in FILES)
     model = classifier_from_bytes(record, weights, title)
     architecture = model.architecture
-    inputs = Inputs(shape=tuple(architecture.image_shape), kind=np.dtype(np.float32))
+    inputs = ModelInputs(shape=tuple(architecture.image_shape), kind=np.dtype(np.float32))
     return Predictor(
         title, inputs, tuple(architecture.class_names), _Own(LogitsOnly(model).eval()).predict, is_own=True
     )

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pct_mlops.errors import ConfigError, DataError, PctError, TableError
 from pct_mlops.predictions import Predictions, ReadOptions
 from pct_mlops.predictions.alignment import shared_class_order, with_classes
-from pct_mlops.predictions.described import save_described
 from pct_mlops.predictions.foreign import convert_frame
+from pct_mlops.predictions.with_info import save_with_info
 from pct_mlops.workflows.runtime.references import is_file, open_table
 from pct_mlops.workflows.runtime.stored_tables import FOLDER, keep_former, stored_table
 from pct_mlops.workflows.runtime.weights_digest import version_digest
@@ -89,11 +89,21 @@ def attach(
             ...
         pct_mlops.errors.RegistryUnavailableError: There is no registry at sqlite:///nowhere.db: ...
     """
-    from pct_mlops.registry import Registry, record_weights
+    from pct_mlops.registry import Registry
 
     table = checked_table(predictions, ReadOptions.make(columns, class_names, split))
     registry = Registry(tracking_uri)
     found = registry.resolve(version) if isinstance(version, str) else version
+    given = {"thumbnails": thumbnails, "texts": texts}
+    return _attach(registry, found, table, split, given, replace=replace)
+
+
+def _attach(
+    registry: Registry, found: Version, table: Predictions, split: str, given: Mapping[str, Any], *, replace: bool
+) -> Attached:
+    """Store a checked table and what is `given` to show beside it."""
+    from pct_mlops.registry import record_weights
+
     files = registry.files(found)
     before = _table_of_production(registry, found, split)
     table = _in_the_order_of(before, table)
@@ -101,7 +111,7 @@ def attach(
     digest = _made_by(table.info, registry, found)
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
         aside = Path(folder)
-        shown = _prepared(table, aside, thumbnails, texts)
+        shown = _prepared(table, aside, given["thumbnails"], given["texts"])
         stored = store_table(files, table, split, replace=replace, aside=aside, **words)
         notes = [
             *stored.notes,
@@ -137,7 +147,7 @@ def store_table(
     Raise PctError when there is one and it is not to be replaced.
     """
     path = f"{FOLDER}/{split}.parquet"
-    new = save_described(table, aside / f"{split}.parquet", split=split, **words)
+    new = save_with_info(table, aside / f"{split}.parquet", split=split, **words)
     assert new.path is not None
     before = stored_table(files, split)
     if before is not None and filecmp.cmp(before, new.path, shallow=False):

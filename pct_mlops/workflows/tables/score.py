@@ -14,7 +14,7 @@ from pct_mlops.config import EngineConfig, Recipe
 from pct_mlops.config.recipe import named_code
 from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.predictions import Predictions
-from pct_mlops.predictions.described import described
+from pct_mlops.predictions.with_info import with_info
 from pct_mlops.registry import Registry, Version, add_predictions, record_weights
 from pct_mlops.workflows.runtime.distributed import on_main
 from pct_mlops.workflows.runtime.model_weights import LEGACY, architecture_of, fetch_weights
@@ -75,7 +75,7 @@ def score(
         return None
     name, number = (version.name, str(version.version)) if version else (recipe.model_name, "")
     table = predictions_table(logits, chosen, splits, model_name=name, version=number, uri=weights.uri)
-    table = described(table, weights=weights.digest)
+    table = with_info(table, weights=weights.digest)
     if output is not None:
         return table.save(output)
     assert session.registry is not None

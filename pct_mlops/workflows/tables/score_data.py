@@ -12,13 +12,15 @@ from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.registry import Registry, record_weights
 from pct_mlops.workflows.runtime.example_data import Examples, read_examples
 from pct_mlops.workflows.runtime.model_inputs import fitted, input_names
-from pct_mlops.workflows.runtime.model_outputs import joined, table_of
+from pct_mlops.workflows.runtime.model_outputs import join_outputs, table_of_outputs
 from pct_mlops.workflows.runtime.predictors import Predictor, load_predictor
 from pct_mlops.workflows.runtime.weights_digest import version_digest
 from pct_mlops.workflows.tables.attach import store_table
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions
+    from pct_mlops.registry import Version
+    from pct_mlops.registry.served_model import ModelInputs
 
 BATCH = 1024
 
@@ -59,8 +61,27 @@ def score_data(
     files = registry.files(version)
     name = f"{version.name}/{version.version}"
     digest = version_digest(registry, version)
+    predictor, inputs = _loaded(files.folder(), version, allow_code=allow_code)
+    examples = read_examples(data, columns or {}, taken=input_names(inputs), texts=input_names(inputs, texts=True))
+    said = join_outputs(list(_predicted(predictor, examples, f"score {name}")), predictor.classes, version.uri)
+    about = {"dataset": data.name, "split": split, "preprocessing": "signature"}
+    table = table_of_outputs(said, examples, classes=classes, kind=scores, title=version.uri, **about)
+    words = {"model_name": version.name, "model_version": str(version.version), "model_uri": version.uri}
+    if output is not None:
+        from pct_mlops.predictions.with_info import save_with_info
+
+        return save_with_info(table, output, weights=digest, **words)
+    with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
+        stored = store_table(files, table, split, replace=True, aside=Path(folder), weights=digest, **words)
+    record_weights(registry, version, digest)
+    return stored.table
+
+
+def _loaded(folder: Path, version: Version, *, allow_code: bool) -> tuple[Predictor, ModelInputs]:
+    """Load the model with its inputs. Raise PctError where it has no signature, or would run code and may not."""
+    name = f"{version.name}/{version.version}"
     predictor = load_predictor(
-        files.folder(),
+        folder,
         version.uri,
         allow_code=allow_code,
         how_to_allow="add --allow-code",
@@ -71,24 +92,7 @@ def score_data(
             f"{version.uri} has no signature of its inputs: log it again with signature=infer_signature(...), or bring "
             f"its predictions with 'pct attach {name} FILE'."
         )
-    examples = read_examples(
-        data,
-        columns or {},
-        taken=input_names(predictor.inputs),
-        texts=input_names(predictor.inputs, texts=True),
-    )
-    said = joined(list(_predicted(predictor, examples, f"score {name}")), predictor.classes, version.uri)
-    about = {"dataset": data.name, "split": split, "preprocessing": "signature"}
-    table = table_of(said, examples, classes=classes, kind=scores, title=version.uri, **about)
-    words = {"model_name": version.name, "model_version": str(version.version), "model_uri": version.uri}
-    if output is not None:
-        from pct_mlops.predictions.described import save_described
-
-        return save_described(table, output, weights=digest, **words)
-    with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
-        stored = store_table(files, table, split, replace=True, aside=Path(folder), weights=digest, **words)
-    record_weights(registry, version, digest)
-    return stored.table
+    return predictor, predictor.inputs
 
 
 def _predicted(predictor: Predictor, examples: Examples, title: str) -> Iterator[Any]:

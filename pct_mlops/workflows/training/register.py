@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pct_mlops.comparison import compare
 from pct_mlops.errors import PctError
 from pct_mlops.predictions import Predictions
-from pct_mlops.predictions.described import described
+from pct_mlops.predictions.with_info import with_info
 from pct_mlops.registry import PRODUCTION, WEIGHTS_TAG, Registry, TrainingRun, Version
 from pct_mlops.workflows.runtime.model_weights import FILES
 from pct_mlops.workflows.runtime.weights_digest import digest_of_files
@@ -61,7 +61,7 @@ def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None =
                 trained.logits[split.name], split, splits, model_name=recipe.model_name, uri=f"runs:/{run.run_id}"
             )
             file = folder / "predictions" / f"{split.name}.parquet"
-            tables[split.name] = described(table, weights=weights).save(file)
+            tables[split.name] = with_info(table, weights=weights).save(file)
         accuracy = {f"{name}/accuracy": table.accuracy() for name, table in tables.items()}
         run.log_metrics({**accuracy, **_against_production(run.registry, recipe.model_name, tables["test"])}, step)
         version = run.register(

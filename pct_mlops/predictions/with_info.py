@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 BATCH = 65_536
 
 
-def described(table: Predictions, **words: Any) -> Predictions:
+def with_info(table: Predictions, **words: Any) -> Predictions:
     """Return a handle on the same rows whose info holds `words`. The file itself stays as it is."""
     return type(table)(replace(table.info, **words), path=table.path, table=table._table)
 
 
-def save_described(table: Predictions, path: Path, **words: Any) -> Predictions:
+def save_with_info(table: Predictions, path: Path, **words: Any) -> Predictions:
     """Write the table to `path` with `words` in its metadata, a few rows at a time.
 
     Args:
@@ -33,7 +33,7 @@ def save_described(table: Predictions, path: Path, **words: Any) -> Predictions:
     Returns:
         A handle on the new file.
     """
-    changed = described(table, **words)
+    changed = with_info(table, **words)
     if table.path is None:
         return changed.save(path)
     check_class_names(changed.info.class_names, written=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -134,30 +134,14 @@ def score(
     keep_off([output], [model, recipe, data, classes])
     given = {"--columns": columns, "--scores": scores, "--allow-code": allow_code}
     check_words(data=data, recipe=recipe, overrides=overrides, given=given)
+    common: dict[str, Any] = {"split": split, "output": output, "tracking_uri": tracking_uri}
     if data is not None:
         reading = ReadOptions.parse(columns, classes, split)
-        table = score_data(
-            model,
-            Path(data),
-            split=split,
-            columns=dict(reading.columns),
-            classes=reading.classes,
-            scores=scores,
-            allow_code=allow_code,
-            output=output,
-            tracking_uri=tracking_uri,
-        )
-        _show_scored(table, model, split, output)
+        found: dict[str, Any] = {"columns": dict(reading.columns), "classes": reading.classes, "scores": scores}
+        _show_scored(score_data(model, Path(data), allow_code=allow_code, **found, **common), model, split, output)
         return
-    scored = run(
-        model,
-        split=split,
-        overrides=overrides,
-        recipe_file=Path(recipe) if recipe else None,
-        output=output,
-        classes=class_list(classes),
-        tracking_uri=tracking_uri,
-    )
+    own = Path(recipe) if recipe else None
+    scored = run(model, overrides=overrides, recipe_file=own, classes=class_list(classes), **common)
     if scored is not None and is_main_process():
         _show_scored(scored, model, split, output)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +14,7 @@ from pct_mlops.config.base import read_yaml
 from pct_mlops.workflows.runtime.distributed import is_main_process
 
 if TYPE_CHECKING:
-    from pct_mlops.predictions import Predictions
+    from pct_mlops.predictions import Predictions, ReadOptions
 
 DEFAULT_RECIPE = "projects/fashion_mnist/recipe.yaml"
 
@@ -129,24 +130,15 @@ def score(
     from pct_mlops.predictions import ReadOptions
     from pct_mlops.workflows.runtime.atomic_files import keep_off
     from pct_mlops.workflows.tables.score import score as run
-    from pct_mlops.workflows.tables.score_data import check_words, score_data
+    from pct_mlops.workflows.tables.score_data import check_words
 
     keep_off([output], [model, recipe, data, classes])
     given = {"--columns": columns, "--scores": scores, "--allow-code": allow_code}
     check_words(data=data, recipe=recipe, overrides=overrides, given=given)
     if data is not None:
         reading = ReadOptions.parse(columns, classes, split)
-        table = score_data(
-            model,
-            Path(data),
-            split=split,
-            columns=dict(reading.columns),
-            classes=reading.classes,
-            scores=scores,
-            allow_code=allow_code,
-            output=output,
-            tracking_uri=tracking_uri,
-        )
+        settings = {"scores": scores, "allow_code": allow_code, "output": output, "tracking_uri": tracking_uri}
+        table = _score_examples(model, Path(data), reading, settings)
         _show_scored(table, model, split, output)
         return
     scored = run(
@@ -160,6 +152,13 @@ def score(
     )
     if scored is not None and is_main_process():
         _show_scored(scored, model, split, output)
+
+
+def _score_examples(model: str, data: Path, reading: ReadOptions, settings: Mapping[str, Any]) -> Predictions:
+    from pct_mlops.workflows.tables.score_data import score_data
+
+    columns = dict(reading.columns)
+    return score_data(model, data, split=reading.split, columns=columns, classes=reading.classes, **settings)
 
 
 def _show_scored(table: Predictions, model: str, split: str, output: Path | None) -> None:

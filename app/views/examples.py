@@ -106,8 +106,9 @@ def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
         )
     )
     if problem.startswith(example_images.NO_IMAGES):
-        problem = "" if known else example_contents.what_to_do(pair, problem)
-    for sentence in filter(None, (problem, unread)):
+        problem = "" if known else example_contents.how_to_show(pair, problem)
+    # A registry that fails is the reason for both.
+    for sentence in dict.fromkeys(filter(None, (problem, unread))):
         st.caption(plain(sentence))
 
 

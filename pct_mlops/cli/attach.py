@@ -14,9 +14,7 @@ from pct_mlops.cli.options import empty_is_none, reading_options, tracking_uri
 @click.option(
     "--thumbnails", callback=empty_is_none, metavar="FILE", help="Pictures to show (Parquet: sample_id, png)."
 )
-@click.option(
-    "--texts", callback=empty_is_none, metavar="FILE", help="Texts to show (Parquet or CSV: sample_id, text)."
-)
+@click.option("--texts", callback=empty_is_none, metavar="FILE", help="Texts or rows to show, with a column of ids.")
 @click.option("--replace", is_flag=True, help="Replace a table that is there; the former one is kept.")
 @tracking_uri
 def attach(

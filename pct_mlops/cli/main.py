@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import itertools
 import os
 import sys
 import traceback
@@ -43,6 +44,15 @@ ERROR, INTERRUPTED = 2, 130
 # the end.
 SHORT_VERBS = {"attach", "compare", "gate", "history", "list", "policy", "review", "rollback", "verify"}
 
+# Title in the help -> verbs.
+SECTIONS: dict[str, tuple[click.Command, ...]] = {
+    "Train": (training.train, sweeps.sweep, sweeps.floor, updates.interpolate),
+    "Predict": (training.score, attach.attach, updates.import_result, tables.ensemble, updates.update_predictions),
+    "Decide": (tables.compare, gate.gate, policy.policy, review.review),
+    "Production": (production.history, production.verify, production.rollback),
+    "Look": (explore.explore, listing.list_names, doctor.doctor, explore.demo),
+}
+
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
@@ -52,7 +62,19 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
         context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Sections(click.Group):
+    """A group whose help lists its verbs by job."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each section with its verbs, all in columns of one width."""
+        width = max(map(len, self.commands))
+        space = formatter.width - formatter.current_indent - width - 6
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{item.name:{width}}", item.get_short_help_str(space)) for item in commands])
+
+
+@click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--version",
     is_flag=True,
@@ -79,28 +101,7 @@ def pct(debug: bool) -> None:
     """
 
 
-for _command in (
-    training.train,
-    training.score,
-    attach.attach,
-    sweeps.sweep,
-    sweeps.floor,
-    tables.compare,
-    gate.gate,
-    review.review,
-    production.rollback,
-    production.history,
-    production.verify,
-    policy.policy,
-    tables.ensemble,
-    updates.interpolate,
-    updates.update_predictions,
-    updates.import_result,
-    listing.list_names,
-    explore.explore,
-    explore.demo,
-    doctor.doctor,
-):
+for _command in itertools.chain.from_iterable(SECTIONS.values()):
     pct.add_command(_command)
 
 

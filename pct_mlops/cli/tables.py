@@ -71,7 +71,7 @@ def ensemble(
     classes: str | None,
     tracking_uri: str | None,
 ) -> None:
-    """Write the mean of the logits of INPUTS to OUTPUT, a .parquet file.
+    """Average the logits of INPUTS, and write the table OUTPUT, a .parquet file.
 
     \b
     Examples:

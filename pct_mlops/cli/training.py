@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pct_mlops.cli.options import empty_is_none, in_processes, overrides, tracking_uri
-from pct_mlops.config import Recipe
+from pct_mlops.config import Recipe, class_list
 from pct_mlops.config.base import read_yaml
 from pct_mlops.workflows.runtime.distributed import is_main_process
 
@@ -83,7 +83,12 @@ def train(
     "--data", callback=empty_is_none, metavar="FILE", help="Labelled examples: .csv, .tsv, .parquet, .jsonl or .npz."
 )
 @click.option("--columns", callback=empty_is_none, metavar="PAIRS", help="For example label=gold,sample_id=key.")
-@click.option("--classes", callback=empty_is_none, metavar="NAMES", help="In the order of the scores; a list or file.")
+@click.option(
+    "--classes",
+    callback=empty_is_none,
+    metavar="NAMES",
+    help="Classes in the order of the model's outputs: a list, or a file with one a line.",
+)
 @click.option("--scores", type=click.Choice(["logits", "probabilities"]), help="[default: what they look like]")
 @click.option("--allow-code", is_flag=True, help="Load a model whose loading runs code that came with it.")
 @overrides
@@ -104,8 +109,9 @@ def score(
 ) -> None:
     """Score MODEL and store its predictions with it.
 
-    MODEL is a registered version or a checkpoint: a folder, or a .pth.tar of torchvision's layout. The data are those
-    of its own recipe. --set data.root=... points elsewhere.
+    MODEL is a registered version or a checkpoint: a folder, or a file of weights (.pth.tar, .pt, .safetensors) in
+    torchvision's layout. The data are those of its own recipe. --set data.root=... points elsewhere. Of image files,
+    only those of the split need to be there.
 
     With --data, MODEL is a version of any flavour that has a signature. The file has a column for the id and the label
     of each example, and the columns that the model takes. An .npz file has arrays of these names and 'images'. Nothing
@@ -117,6 +123,7 @@ def score(
       pct score fashion-mnist/3 --split val --output val.parquet
       pct score reviews/7 --data test.csv --columns label=stars --allow-code
       pct score model_best.pth.tar --recipe imagenet.yaml --output old.parquet
+      pct score model_best.pth.tar --recipe imagenet.yaml --classes names.txt --output old.parquet
       torchrun --nproc_per_node 2 -m pct_mlops score fashion-mnist/3
     """
     from pct_mlops.predictions import ReadOptions
@@ -124,32 +131,17 @@ def score(
     from pct_mlops.workflows.tables.score import score as run
     from pct_mlops.workflows.tables.score_data import check_words, score_data
 
-    keep_off([output], [model, recipe, data])
-    given = {"--columns": columns, "--classes": classes, "--scores": scores, "--allow-code": allow_code}
+    keep_off([output], [model, recipe, data, classes])
+    given = {"--columns": columns, "--scores": scores, "--allow-code": allow_code}
     check_words(data=data, recipe=recipe, overrides=overrides, given=given)
+    common: dict[str, Any] = {"split": split, "output": output, "tracking_uri": tracking_uri}
     if data is not None:
         reading = ReadOptions.parse(columns, classes, split)
-        table = score_data(
-            model,
-            Path(data),
-            split=split,
-            columns=dict(reading.columns),
-            classes=reading.classes,
-            scores=scores,
-            allow_code=allow_code,
-            output=output,
-            tracking_uri=tracking_uri,
-        )
-        _show_scored(table, model, split, output)
+        found: dict[str, Any] = {"columns": dict(reading.columns), "classes": reading.classes, "scores": scores}
+        _show_scored(score_data(model, Path(data), allow_code=allow_code, **found, **common), model, split, output)
         return
-    scored = run(
-        model,
-        split=split,
-        overrides=overrides,
-        recipe_file=Path(recipe) if recipe else None,
-        output=output,
-        tracking_uri=tracking_uri,
-    )
+    own = Path(recipe) if recipe else None
+    scored = run(model, overrides=overrides, recipe_file=own, classes=class_list(classes), **common)
     if scored is not None and is_main_process():
         _show_scored(scored, model, split, output)
 

@@ -4,6 +4,7 @@ This is the lowest layer of the package above `errors`: every other layer may im
 """
 
 from pct_mlops.config.catalog import Catalog, unknown
+from pct_mlops.config.class_names import FileClasses, class_list
 from pct_mlops.config.policy import Policy
 from pct_mlops.config.policy_rules import Rule, SliceRule
 from pct_mlops.config.recipe import (
@@ -15,9 +16,8 @@ from pct_mlops.config.recipe import (
     OptimConfig,
     Recipe,
     SeedConfig,
-    TeacherConfig,
-    TeacherMember,
 )
+from pct_mlops.config.teacher_section import TeacherConfig, TeacherMember
 from pct_mlops.errors import PctError
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Catalog",
     "DataConfig",
     "EngineConfig",
+    "FileClasses",
     "ModelConfig",
     "ObjectiveConfig",
     "OptimConfig",
@@ -36,5 +37,6 @@ __all__ = [
     "SliceRule",
     "TeacherConfig",
     "TeacherMember",
+    "class_list",
     "unknown",
 ]

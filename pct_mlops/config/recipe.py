@@ -10,7 +10,9 @@ import yaml
 from pydantic import Field, model_validator
 
 from pct_mlops.config.base import Config, apply_overrides, read_yaml, validate
+from pct_mlops.config.class_names import GivenClasses, is_none
 from pct_mlops.config.plugins import code_in, refuse_code
+from pct_mlops.config.teacher_section import TeacherConfig
 
 
 class AugmentConfig(Config):
@@ -60,8 +62,8 @@ class ModelConfig(Config):
     `name` is one of `pct list models`, or a builder of your own such as my_pkg.models:build.
 
     `weights` names published weights of torchvision: "DEFAULT", "IMAGENET1K_V1". `init` names another model to start
-    from, written as in teacher.ref. `new_head` gives that start a head with new random weights. `train: head` freezes
-    all else.
+    from, written as in teacher.ref, and `init_classes` the classes of such a file, as in teacher.classes. `new_head`
+    gives that start a head with new random weights. `train: head` freezes all else.
     """
 
     name: str = "small_resnet14"
@@ -73,6 +75,7 @@ class ModelConfig(Config):
     aux_eval: Literal["main", "avg", "max"] = "main"
     weights: str | None = None
     init: str | None = None
+    init_classes: GivenClasses | None = Field(default=None, exclude_if=is_none)
     new_head: bool = False
     train: Literal["all", "head"] = "all"
 
@@ -80,6 +83,8 @@ class ModelConfig(Config):
     def _one_start(self) -> ModelConfig:
         if self.weights and self.init:
             raise ValueError("give either 'weights' or 'init', not both: the second would overwrite the first")
+        if self.init_classes is not None and (not self.init or self.new_head):
+            raise ValueError("'init_classes' goes with 'init' and its head: give both, and no 'new_head'")
         if self.train == "head" and not (self.weights or self.init):
             raise ValueError("train 'head' freezes all other weights: give them with 'init' or 'weights'")
         if self.weights and self.train == "head" and self.embedding_dim:
@@ -140,61 +145,6 @@ class ObjectiveConfig(Config):
     def _weight_or_mix(self) -> ObjectiveConfig:
         if self.weight is not None and self.mix is not None:
             raise ValueError("give either 'weight' or 'mix', not both: they scale the same distance")
-        return self
-
-
-class TeacherMember(Config):
-    """One of several teachers. `weight` is its share in the mean of their logits.
-
-    `arch` names the architecture of a .pth.tar, which does not record it. It may also name your own builder, if that is
-    the code in a version's record.
-    """
-
-    ref: str
-    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    arch: str | None = None
-
-
-class TeacherConfig(Config):
-    """The frozen old model. By default it is the production version of the registered model.
-
-    `ref` or several weighted `refs` name other models: "production" (or another alias of this registered model),
-    name@alias, name/3, models:/..., a checkpoint folder, or a .pth.tar / .pt of torchvision's layout.
-
-    `num_members` first trains this many models of the new architecture, with seeds 1, 2, ... Each is a member of weight
-    1 beside the `refs` (ELODI). A key set here replaces what the loss brings: `refs` also replaces its members, and
-    `num_members` only their number.
-
-    `kind: stored` takes the logits of `table`, predictions on the training split. `kind: self_ema` takes the new
-    model's own past logits of each example, as a running mean that keeps the share `momentum` at each update. `store`
-    computes the logits of every one of data.views once, and keeps them on disk for later runs.
-    """
-
-    kind: Literal["models", "stored", "self_ema"] = "models"
-    ref: str | None = None
-    refs: tuple[TeacherMember, ...] = ()
-    num_members: int | None = Field(default=None, ge=0, le=1000)
-    store: bool = False
-    table: Path | None = None
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-
-    @property
-    def names_old_models(self) -> bool:
-        """True if some model must exist before the training.
-
-        A table, members that are trained first, and the model's own past need none.
-        """
-        return self.kind == "models" and bool(self.ref or self.refs or not self.num_members)
-
-    @model_validator(mode="after")
-    def _fits_its_kind(self) -> TeacherConfig:
-        models = self.ref or self.refs or self.num_members or self.store
-        if self.ref and self.refs:
-            raise ValueError("give either 'ref' or 'refs', not both: refs may hold a single one")
-        if self.kind != "models" and models:
-            raise ValueError(f"kind '{self.kind}' has no 'ref', 'refs', 'num_members' or 'store': these name models")
-        if (self.kind == "stored") != (self.table is not None):
-            raise ValueError("kind 'stored' goes with 'table', the predictions on the training split")
         return self
 
 

@@ -4,8 +4,9 @@ The global batches are the same on any number of processes.
 """
 
 from pct_mlops.data.arrays import ArrayData
-from pct_mlops.data.datasets import DATASETS, load_data
+from pct_mlops.data.datasets import DATASETS, load_data, load_for_scoring
 from pct_mlops.data.loaders import EvalLoader, TrainLoader, eval_loader, train_loader, view_loader
+from pct_mlops.data.one_split import class_order
 from pct_mlops.data.sources import FRESH, Batch
 from pct_mlops.data.split import Split, Splits
 
@@ -18,8 +19,10 @@ __all__ = [
     "Split",
     "Splits",
     "TrainLoader",
+    "class_order",
     "eval_loader",
     "load_data",
+    "load_for_scoring",
     "train_loader",
     "view_loader",
 ]

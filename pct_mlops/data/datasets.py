@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from pct_mlops.data.arrays import array_split as _array_split
 from pct_mlops.data.arrays import array_splits as _array_splits
 from pct_mlops.data.idx import read_idx
 from pct_mlops.data.locking import one_process_at_a_time
+from pct_mlops.data.one_split import lacks_train, read_one_split
 from pct_mlops.data.split import Splits, check_splits, stratified
 from pct_mlops.errors import DataError
 
@@ -40,18 +42,47 @@ def load_data(config: DataConfig, seed: int) -> Splits:
     Raises:
         PctError: the data set is unknown, or its data are missing or broken.
     """
-    try:
+    with _said_plainly(config):
         made = DATASETS.call(config.name, config, seed)
         splits = made.splits(config, seed) if isinstance(made, ArrayData) else made
+    if DATASETS.plugin(config.name) is not None:
+        check_splits(splits)
+    return _cropped(splits, config)
+
+
+def load_for_scoring(config: DataConfig, seed: int, split: str, class_names: Sequence[str] | None = None) -> Splits:
+    """Load a data set of which only `split` is needed. Image files may lack their training split then.
+
+    Args:
+        config: The data section of a recipe.
+        seed: The seed of the split.
+        split: The split that is needed. The others may be empty.
+        class_names: The classes in the order of the training data. They count only where train is not there, and by
+            default they are those of `split`.
+
+    Raises:
+        PctError: the data set is unknown, or its data are missing or broken.
+    """
+    if not lacks_train(config, split):
+        return load_data(config, seed)
+    with _said_plainly(config):
+        return _cropped(read_one_split(config, split, class_names), config)
+
+
+@contextlib.contextmanager
+def _said_plainly(config: DataConfig) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise DataError(
             f"The data of {config.name} cannot be read ({where}{error.strerror or error}): check data.root and its "
             "permissions."
         ) from error
-    if DATASETS.plugin(config.name) is not None:
-        check_splits(splits)
-    # Predictions depend on the crops, so the id that tables carry names them.
+
+
+def _cropped(splits: Splits, config: DataConfig) -> Splits:
+    """Name the ten crops in the id that tables carry, because predictions depend on them."""
     return replace(splits, preprocessing_id=f"{splits.preprocessing_id}/ten-crop") if config.ten_crop else splits
 
 

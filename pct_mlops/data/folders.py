@@ -67,20 +67,22 @@ def _class_files(folder: Path) -> list[str]:
     return found
 
 
-def _class_folders(folder: Path) -> list[str]:
+def class_folders(folder: Path) -> list[str]:
+    """Return the sorted names of the class folders. Raise PctError when there is none."""
     names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if not names:
         raise DataError(f"{folder} has no class folders: put the images of each class into a folder of its own.")
     return names
 
 
-def _walk(root: Path, split: str, class_names: list[str]) -> Listing:
+def list_folder(root: Path, split: str, class_names: list[str], known_from: str) -> Listing:
+    """List the images of a split. `known_from` says in errors where the class names come from."""
     folder = root / split
     found = Listing([], [], [])
-    for name in _class_folders(folder):
+    for name in class_folders(folder):
         if name not in class_names:
             raise DataError(
-                f"The class folder {folder / name} is not among the classes of {root / 'train'}: rename or remove it "
+                f"The class folder {folder / name} is not among the classes of {known_from}: rename or remove it "
                 f"(closest: {closest_first(name, class_names)[0]})."
             )
         files = _class_files(folder / name)
@@ -101,9 +103,10 @@ def read_image_folder(config: DataConfig, seed: int) -> Splits:
     root = data_root(config)
     if not (root / "train").is_dir():
         raise DataError(f"{root} has no folder train: data.root should be the folder that holds it.")
-    names = _class_folders(root / "train")
+    names = class_folders(root / "train")
     found = {
-        split: _walk(root, split, names) if (root / split).is_dir() else None for split in ("train", "val", "test")
+        split: list_folder(root, split, names, str(root / "train")) if (root / split).is_dir() else None
+        for split in ("train", "val", "test")
     }
     return _from_files(config, seed, names, _three(found, root, "folder {}"))
 
@@ -125,7 +128,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     return lines
 
 
-def _entries(path: Path) -> list[tuple[int, str, str]]:
+def read_entries(path: Path) -> list[tuple[int, str, str]]:
     """Return (line number, image path, label as written) of each line."""
     entries = []
     for number, line in _lines(path):
@@ -144,8 +147,8 @@ def _integer(text: str) -> int | None:
         return None
 
 
-def _class_names(root: Path, train: list[tuple[int, str, str]]) -> list[str]:
-    """Return the names in classes.txt if there is one, else the labels of train.txt: 0 .. K - 1, or sorted names."""
+def listed_classes(root: Path, path: Path, entries: list[tuple[int, str, str]]) -> list[str]:
+    """Return the names in classes.txt if there is one, else the labels of `path`: 0 .. K - 1, or sorted names."""
     listed = root / "classes.txt"
     if listed.is_file():
         names = [name for _, name in _lines(listed)]
@@ -153,16 +156,16 @@ def _class_names(root: Path, train: list[tuple[int, str, str]]) -> list[str]:
         if twice:
             raise DataError(f"{listed} has the class '{twice[0]}' twice: each line should name another class.")
         return names
-    numbers = [_integer(label) for _, _, label in train]
+    numbers = [_integer(label) for _, _, label in entries]
     if any(number is None for number in numbers):
-        return sorted({label for _, _, label in train})
+        return sorted({label for _, _, label in entries})
     used = {number for number in numbers if number is not None}
     count = len(used)
     if used != set(range(count)):
         wrong = min(used - set(range(count)))
-        line = next(line for (line, _, _), number in zip(train, numbers, strict=True) if number == wrong)
+        line = next(line for (line, _, _), number in zip(entries, numbers, strict=True) if number == wrong)
         raise DataError(
-            f"{root / 'train.txt'}, line {line}: the label {wrong} is out of range, because the {count} labels in use "
+            f"{path}, line {line}: the label {wrong} is out of range, because the {count} labels in use "
             f"should be 0 to {count - 1}; correct it, or list the classes in classes.txt."
         )
     return [str(number) for number in range(count)]
@@ -187,7 +190,8 @@ def _label_reader(class_names: list[str]) -> Callable[[Path, int, str], int]:
     return read
 
 
-def _listing(root: Path, path: Path, entries: list[tuple[int, str, str]], class_names: list[str]) -> Listing:
+def list_file(root: Path, path: Path, entries: list[tuple[int, str, str]], class_names: list[str]) -> Listing:
+    """List the images that the lines of `path` name."""
     read, found = _label_reader(class_names), Listing([], [], [])
     for line, name, label in entries:
         file = os.path.join(root, name)
@@ -207,12 +211,12 @@ def read_image_list(config: DataConfig, seed: int) -> Splits:
     """
     root = data_root(config)
     files = {split: root / f"{split}.txt" for split in ("train", "val", "test")}
-    entries = {split: _entries(path) for split, path in files.items() if path.is_file()}
+    entries = {split: read_entries(path) for split, path in files.items() if path.is_file()}
     if "train" not in entries:
         raise DataError(f"{root} has no file train.txt: data.root should be the folder that holds it.")
-    names = _class_names(root, entries["train"])
+    names = listed_classes(root, files["train"], entries["train"])
     found = {
-        split: _listing(root, path, entries[split], names) if split in entries else None
+        split: list_file(root, path, entries[split], names) if split in entries else None
         for split, path in files.items()
     }
     return _from_files(config, seed, names, _three(found, root, "file {}.txt"))
@@ -221,7 +225,8 @@ def read_image_list(config: DataConfig, seed: int) -> Splits:
 # both --------------------------------------------------------------------------------------------------------------
 
 
-def _without_corrupt(found: Listing, class_names: list[str]) -> tuple[Listing, list[str]]:
+def without_corrupt(found: Listing, class_names: list[str]) -> tuple[Listing, list[str]]:
+    """Return the images that can be read, and the ids of the others. Raise PctError when a class loses all of them."""
     bad = corrupt_files(found.paths)
     skipped = [name for name, is_bad in zip(found.sample_ids, bad, strict=True) if is_bad]
     rows = [row for row, is_bad in enumerate(bad) if not is_bad]
@@ -240,6 +245,12 @@ def _without_corrupt(found: Listing, class_names: list[str]) -> tuple[Listing, l
     return kept, skipped
 
 
+def preprocessing_of(config: DataConfig, size: tuple[int, int]) -> str:
+    """Return the id of what happens to an image before a model sees it."""
+    # A change of the filter or of the cut in pixels.py must change this string too.
+    return f"{config.name}/{size[0]}x{size[1]}/uint8/rgb-bilinear-centre"
+
+
 def _from_files(
     config: DataConfig, seed: int, class_names: list[str], found: tuple[Listing, Listing | None, Listing]
 ) -> Splits:
@@ -247,7 +258,7 @@ def _from_files(
     listings: dict[str, Listing] = {}
     for name, part in zip(("train", "val", "test"), found, strict=True):
         if part is not None:
-            listings[name], bad = _without_corrupt(part, class_names) if config.skip_corrupt else (part, [])
+            listings[name], bad = without_corrupt(part, class_names) if config.skip_corrupt else (part, [])
             skipped += bad
     height, width = output_size((path for part in listings.values() for path in part.paths), config.image_size)
     splits: dict[str, Split] = {}
@@ -256,8 +267,7 @@ def _from_files(
         splits[name] = Split(name, part.sample_ids, torch.tensor(part.labels, dtype=torch.int64), pixels)
         check_labels(splits[name], len(class_names))
     train, val, test = make_splits(splits["train"], splits.get("val"), splits["test"], config, seed)
-    # A change of the filter or of the cut in pixels.py must change this string too.
-    preprocessing = f"{config.name}/{height}x{width}/uint8/rgb-bilinear-centre"
+    preprocessing = preprocessing_of(config, (height, width))
     return Splits(
         config.name, tuple(class_names), (3, height, width), MEAN, STD, train, val, test, preprocessing, tuple(skipped)
     )

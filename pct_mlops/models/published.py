@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.models.classifier import Classifier
 from pct_mlops.models.families import split_name
 from pct_mlops.models.files import heads_of, is_head, load_weights_into
+from pct_mlops.models.wrappers import unwrapped
 
 # torchvision renames these while it loads: parts of DenseNet and of vision transformers once had other names.
 DENSE = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
@@ -23,18 +25,22 @@ TRANSFORMER = re.compile(r"^(.*\.mlp)\.linear_([12])(\..*)$")
 def to_our_names(model: Classifier, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the weights of a torchvision network to the names that they have in `model`.
 
-    The last linear layer becomes `head`, and all else goes below `backbone`. The prefix `module.` of data-parallel
-    training is removed. Normalisation stays the model's own. A head that was trained without bias gets one of zeros.
+    The last linear layer becomes `head`, and all else goes below `backbone`. Prefixes of wrappers, such as `module.` of
+    data-parallel training, are removed. Normalisation stays the model's own. A head that was trained without bias gets
+    one of zeros.
     """
-    if state and all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
     own = model.state_dict()
-    if not any(key.startswith("backbone.") for key in state):
-        state = {name: value for key, value in state.items() if (name := _our_name(model, key)) is not None}
-    filled = {"mean": own["mean"], "std": own["std"], **state}
+    filled = {"mean": own["mean"], "std": own["std"], **unwrapped(state, own.keys(), partial(_renamed, model))}
     if "head.weight" in filled and "head.bias" in own and "head.bias" not in filled:
         filled["head.bias"] = torch.zeros_like(own["head.bias"])
     return filled
+
+
+def _renamed(model: Classifier, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename weights, unless they have our names already."""
+    if any(key.startswith("backbone.") for key in state):
+        return dict(state)
+    return {name: value for key, value in state.items() if (name := _our_name(model, key)) is not None}
 
 
 def _our_name(model: Classifier, key: str) -> str | None:

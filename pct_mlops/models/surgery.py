@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.models.classifier import Classifier
+from pct_mlops.models.heads import CosineHead
 
 # These say how a model predicts or trains, not what its weights are. Normalisation is compared by its tensors.
 NOT_COMPARED = {"dropout", "aux_eval", "mean", "std"}
@@ -88,6 +89,24 @@ def reset_head(model: Classifier) -> None:
             reset = getattr(part, "reset_parameters", None)
             if reset is not None:
                 reset()
+
+
+def reorder_classes(model: Classifier, class_names: Sequence[str]) -> None:
+    """Put the outputs of all heads into the order of `class_names`, in place.
+
+    Raise DataError unless these are the model's own class names, in any order.
+    """
+    known = model.architecture.class_names
+    if sorted(known) != sorted(class_names):
+        raise DataError("Classes can be reordered only among themselves: give the names that the model has.")
+    rows = [known.index(name) for name in class_names]
+    for head in (model.head, *model.aux_heads):
+        # An auxiliary head may have layers of its own before the one that gives the logits.
+        last = [part for part in head.modules() if isinstance(part, nn.Linear | CosineHead)][-1]
+        with torch.no_grad():
+            for values in last.parameters():
+                values.copy_(values[rows])
+    model.architecture = model.architecture.model_copy(update={"class_names": tuple(class_names)})
 
 
 def interpolate_weights(old: Classifier, new: Classifier, a: float) -> Classifier:

@@ -23,6 +23,7 @@ from pct_mlops.predictions import sql
 from pct_mlops.predictions.foreign.columns import as_text
 from pct_mlops.predictions.foreign.open_raw import LINES, PARQUET, TEXT, Raw, open_file
 from pct_mlops.predictions.foreign.read_options import PREFIXES, USUAL_NAMES, ReadOptions
+from pct_mlops.predictions.writing import write_aside
 
 ENDINGS = (*TEXT, *LINES, PARQUET)
 TEXT_NAMES = ("text", "sentence", "content", "document", "body", "message")
@@ -107,6 +108,23 @@ class ExampleTexts:
             given = f"SELECT {self.id_as_text()} AS sample_id FROM texts"
             query = f"SELECT 1 FROM ({given}) AS given SEMI JOIN {sql.quoted(table)} USING (sample_id) LIMIT 1"
             return bool(connection.execute(query).fetchall())
+
+    def copy_known(self, connection: duckdb.DuckDBPyConnection, table: str, target: Path) -> int:
+        """Write what is known of the examples in a table of the connection as Parquet. Return their number.
+
+        The column of ids is called `sample_id` there. Nothing is written where no example is known.
+        """
+        names = [*([self.text] if self.text else []), *self.columns]
+        values = ", ".join(f"{self._as_text(name)} AS {sql.quoted(name)}" for name in names)
+        with self.reading():
+            sql.view_parquet(connection, "texts", Path(self.path))
+            given = f"SELECT DISTINCT ON (sample_id) {self.id_as_text()} AS sample_id, {values} FROM texts"
+            query = f"SELECT * FROM ({given}) AS given SEMI JOIN {sql.quoted(table)} USING (sample_id)"
+            (num,) = sql.one(connection, f"SELECT count(*) FROM ({query})")
+            if num:
+                known = connection.sql(f"{query} ORDER BY sample_id")
+                write_aside(target, lambda aside: _write(known, aside))
+        return int(num)
 
     def relation(self) -> str:
         """Return a SELECT of `sample_id` and of all that is known of an example as one `content`.
@@ -203,10 +221,14 @@ def _as_parquet(connection: duckdb.DuckDBPyConnection, texts: ExampleTexts) -> E
     try:
         with texts.reading():
             rows = connection.sql(f"SELECT {values} FROM raw ORDER BY {sql.quoted(texts.sample_id)}")
-            rows.write_parquet(str(file), row_group_size=_ROW_GROUP, compression="zstd")
+            _write(rows, file)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     made = replace(texts, path=str(file), types=tuple((name, "VARCHAR") for name in types))
     weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True)
     return made
+
+
+def _write(rows: duckdb.DuckDBPyRelation, path: Path) -> None:
+    rows.write_parquet(str(path), row_group_size=_ROW_GROUP, compression="zstd")

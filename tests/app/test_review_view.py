@@ -86,9 +86,10 @@ def test_the_decision_is_the_one_that_the_command_line_makes_of_the_same_records
         Policy.read(desk.policy),
         compare(*map(pairs.predictions, (pair.old, pair.new)), apart=[flip]),
         review=reviews.state(pair),
+        ties=decisions.ties_of(pair),
     )
     outcome = evaluate_candidate(f"{model}@candidate", Policy.read(desk.policy), tracking_uri=desk.uri)
-    assert after.checks == outcome.decision.checks
+    assert (after.checks, after.ties) == (outcome.decision.checks, outcome.decision.ties)
     assert after.checks[0].value < before.checks[0].value
     assert after.apart == {"label_error": 1}
 

@@ -15,7 +15,7 @@ from chromium import ROOT
 
 from pct_mlops.explorer.components.escaping import excerpt, html_passage, middle
 from pct_mlops.explorer.components.example_html import change_line
-from pct_mlops.explorer.components.gallery import Tile, TileAnswer, gallery
+from pct_mlops.explorer.components.gallery import Tile, TilePrediction, gallery
 from pct_mlops.predictions import Predictions
 
 HOSTILE = {
@@ -228,6 +228,6 @@ def test_words_that_differ_between_two_names_are_underlined_and_the_rest_is_not(
 
 
 def test_a_gallery_of_images_stays_as_it_was():
-    tile = Tile("a", "cat", None, TileAnswer("cat", 0.5, True), png=b"\x89PNG\r\n\x1a\n")
+    tile = Tile("a", "cat", None, TilePrediction("cat", 0.5, True), png=b"\x89PNG\r\n\x1a\n")
     assert 'class="pct-grid"' in gallery([tile])
     assert "pct-wide" not in gallery([tile]).split("</style>")[-1]

@@ -384,7 +384,7 @@ def test_pipes_loops_and_devices_do_not_hang(tmp_path, capsys):
     assert "is a pipe or device" in refused(capsys, tmp_path, tmp_path / "pipe.parquet")
     assert "is a pipe or device" in refused(capsys, tmp_path, "/dev/zero")
     assert "cannot be read" in refused(capsys, tmp_path, tmp_path / "loop.parquet")
-    assert "is a folder" in refused(capsys, tmp_path, tmp_path)
+    assert "holds .csv and .parquet files: give one file" in refused(capsys, tmp_path, tmp_path)
 
 
 class Keys(pe.KmsClient):

@@ -22,6 +22,7 @@ GIVEN = {
     "name": "digits",
     "reason": "night images regressed",
     "output": "mean.parquet",
+    "file": "predictions.csv",
 }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 import pytest
 
 from pct_mlops import __version__
 from pct_mlops.cli import main
-from pct_mlops.cli.main import pct
+from pct_mlops.cli.main import SECTIONS, pct
 
 SURFACE = """
 pct --version --debug
@@ -228,3 +230,14 @@ def test_no_verb_shows_the_help(capsys):
     assert main([]) == 2
     captured = capsys.readouterr()
     assert "Usage: pct" in captured.out + captured.err
+
+
+def test_the_help_lists_every_verb_by_job_on_one_screen(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    listed = [command.name for commands in SECTIONS.values() for command in commands]
+    assert sorted(listed) == sorted(pct.commands)
+    places = [re.search(rf"^{title}:$", text, re.MULTILINE).start() for title in SECTIONS]
+    assert places == sorted(places)
+    assert all(re.search(rf"^  {name} +\w.*\.$", text, re.MULTILINE) for name in listed), "none is cut short"
+    assert len(text.splitlines()) <= 55

@@ -156,6 +156,31 @@ def test_a_command_that_does_not_exist_is_found():
         parse(["gaet", "shoes@candidate"])
 
 
+DIFFS = [block for page, text in written().items() for block in blocks(page, text, "diff")]
+
+
+@pytest.mark.parametrize("block", DIFFS, ids=lambda block: block.place)
+def test_a_diff_shows_the_program_that_it_names(block):
+    """Its lines stand in the program in this order. Added ones are marked there, and removed ones stand elsewhere."""
+    program = (ROOT / block.title).read_text().splitlines()
+    plain = [re.sub(r"  # \+$", "", line) for line in program]
+    place = 0
+    for line in block.text.splitlines():
+        sign, text = line[:1], line[1:]
+        if sign == "-":
+            assert text in plain, text
+        elif text != "...":
+            place = plain.index(text, place) + 1
+            assert program[place - 1].endswith("  # +") is (sign == "+"), text
+    added = {line for line in program if line.endswith("  # +")}
+    shown = {line[1:] for line in block.text.splitlines() if line.startswith("+")}
+    assert {line.removesuffix("  # +") for line in added if "import" not in line} <= shown
+
+
+def test_there_are_diffs():
+    assert len(DIFFS) == 3
+
+
 YAML = [block for page, text in written().items() for block in blocks(page, text, "yaml")]
 SAYS = ("# recipe", "# part of a recipe", "# policy", "# part of a policy", "# kubernetes")
 

@@ -55,7 +55,7 @@ def draw_input(pair: Pair, row: FlipRow, titles: list[str], content: Content | N
     elif content is not None:
         said = said if not said.startswith(example_images.NO_IMAGE) else ""
     else:
-        said = example_contents.what_to_do(pair, said)
+        said = example_contents.how_to_show(pair, said)
     if content is not None:
         st.html(example_input.whole_input(content))
     st.html(f'<div style="overflow-wrap:anywhere"><b>{html_text(titles[row.label])}</b> is the target</div>')

@@ -26,8 +26,6 @@ background:color-mix(in srgb,currentColor 12%,transparent)}
 background:color-mix(in srgb,currentColor 7%,transparent)}
 .pct-big img{width:100%;height:100%;object-fit:contain;padding:12px;box-sizing:border-box}
 .pct-big img.pct-small{image-rendering:pixelated}
-.pct-example-text{border-radius:10px;padding:14px 16px;max-height:26em;overflow:auto;overflow-wrap:anywhere;
-line-height:1.5;background:color-mix(in srgb,currentColor 7%,transparent)}
 .pct-table tr.pct-here td{background:color-mix(in srgb,currentColor 6%,transparent)}
 .pct-change{display:flex;flex-wrap:wrap;gap:4px 12px;align-items:baseline;font-size:1.02rem;
 overflow-wrap:anywhere}

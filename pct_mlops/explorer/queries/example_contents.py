@@ -37,7 +37,7 @@ def inputs(pair: Pair, sample_ids: Sequence[str], *, whole: bool = False) -> tup
     return known, problem
 
 
-def what_to_do(pair: Pair, said: str) -> str:
+def how_to_show(pair: Pair, said: str) -> str:
     """Return a sentence on how to give inputs where none is known. `said` is the one about images."""
     if isinstance(pair.new, VersionTable) or pair.images:
         return f"{said} 'pct explore --texts FILE' shows texts, or the rows of a table."

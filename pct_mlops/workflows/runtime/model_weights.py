@@ -1,4 +1,4 @@
-"""Finds weights by what a person types: a version, a checkpoint folder, or a checkpoint of the original code."""
+"""Finds weights by what a person types: a version, a checkpoint folder, or a file that another program wrote."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import ModelConfig
+from pct_mlops.config import FileClasses, ModelConfig
 from pct_mlops.errors import ConfigError, DataError, RegistryNotFoundError
 from pct_mlops.registry import PRODUCTION, Registry, Version
-from pct_mlops.workflows.runtime.distributed import on_main
+from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.session import Session
 
 if TYPE_CHECKING:
     from pct_mlops.data import Splits
     from pct_mlops.models import Architecture, Classifier
 
-LEGACY = (".tar", ".pt", ".pth")
+logger = main_process_logger(__name__)
+
+LEGACY = (".tar", ".pt", ".pth", ".ckpt", ".bin", ".safetensors")  # files that hold weights and do not say of what
 FILES = ("architecture.json", "model.safetensors")
 
 
@@ -48,6 +50,18 @@ class Weights:
         return classifier_from_bytes(self.record, self.weights, self.uri, self.named)
 
 
+def is_weights_file(reference: str) -> bool:
+    """Tell whether the reference means a file of weights alone, without a record of its architecture and classes."""
+    path = Path(reference)
+    with_record = path.name == FILES[1] and (path.parent / FILES[0]).is_file()
+    return reference.endswith(LEGACY) and not os.path.isdir(path) and not with_record
+
+
+def is_checkpoint(reference: str) -> bool:
+    """Tell whether the reference means a file or folder on disk and not a registered version."""
+    return os.path.isdir(reference) or reference.endswith(LEGACY)
+
+
 def fetch_weights(
     reference: str,
     model_name: str,
@@ -56,27 +70,31 @@ def fetch_weights(
     *,
     with_heads: bool = True,
     named: Collection[str] | None = None,
+    classes: FileClasses | None = None,
 ) -> Weights:
     """Return the weights behind a reference, on every process.
 
     Args:
-        reference: A version, a bare alias such as "production", a checkpoint folder, or a file of the original code.
+        reference: A version, a bare alias such as "production", a checkpoint folder, or a file of another program.
         model_name: The registered model that bare aliases belong to.
         session: The processes and the registry.
-        architecture: What a checkpoint of the original code, which does not say, is taken to be.
-        with_heads: When False, the heads of such a checkpoint need not fit, and are not read.
+        architecture: What such a file, which does not say, is taken to be. Its class names are those of the data.
+        with_heads: When False, the heads of such a file need not fit, and are not read.
         named: Code that the user named. By default it is that of `architecture`, which the user's recipe named.
+        classes: What the user says of the classes of such a file. They are brought into the order of the data.
 
     Raises:
-        PctError: The reference leads to no weights.
+        PctError: The reference leads to no weights, or `classes` are given for one that records its own.
     """
 
     def read() -> tuple[str, bytes, bytes]:
         path = Path(reference)
-        if os.path.isdir(path):
-            return (str(path), *_from_folder(path))
-        if path.name.endswith(LEGACY):
-            return (str(path), *_from_legacy(path, architecture, with_heads))
+        if is_weights_file(reference):
+            return (str(path), *_from_file(path, architecture, with_heads, classes))
+        if classes is not None and classes.given is not None:
+            raise ConfigError(f"{reference} records its own classes: leave out {classes.key}.")
+        if is_checkpoint(reference):
+            return (str(path), *_from_folder(path if path.is_dir() else path.parent))
         if session.registry is None:
             raise ConfigError(
                 f"'{reference}' is no checkpoint, and no registry is open: give the path of a checkpoint."
@@ -155,8 +173,23 @@ def _from_folder(folder: Path) -> tuple[bytes, bytes]:
         ) from error
 
 
-def _from_legacy(path: Path, architecture: Architecture, with_heads: bool) -> tuple[bytes, bytes]:
-    from pct_mlops.models import read_checkpoint
+def _from_file(
+    path: Path, architecture: Architecture, with_heads: bool, classes: FileClasses | None
+) -> tuple[bytes, bytes]:
+    """Read a file of weights. Bring its classes into the order of the data where both have the same ones."""
+    from pct_mlops.models import read_checkpoint, reorder_classes
 
-    found = weights_of(read_checkpoint(path, architecture, with_heads=with_heads), str(path))
+    of_data = architecture.class_names
+    names = classes.names() if classes is not None else None
+    if names is not None:
+        architecture = architecture.model_copy(update={"class_names": names})
+    model = read_checkpoint(path, architecture, with_heads=with_heads)
+    if classes is not None and names is None and with_heads:
+        logger.info(
+            f"{path} does not name its classes: its outputs are taken in the order of the data ({of_data[0]}, "
+            f"{of_data[1]}{', ...' if len(of_data) > 2 else ''}). {classes.key} sets another order."
+        )
+    if sorted(architecture.class_names) == sorted(of_data):
+        reorder_classes(model, of_data)
+    found = weights_of(model, str(path))
     return found.record, found.weights

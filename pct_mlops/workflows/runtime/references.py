@@ -70,7 +70,7 @@ def open_source(
 ) -> Source:
     """Return the predictions behind `name@alias`, `name/3`, `models:/...` or a file. Raise PctError for none.
 
-    `split` is that of a version. The split of a file of another program is in `reading`.
+    `split` is the version's. That of a file of another program is in `reading`.
     """
     if is_file(reference):
         return Source(open_table(reference, reading or ReadOptions(split=split)), reference)

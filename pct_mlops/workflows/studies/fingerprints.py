@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import Recipe
+from pct_mlops.config import FileClasses, Recipe
 from pct_mlops.errors import NotComparableError, TableError
 from pct_mlops.predictions import digest_of
 from pct_mlops.workflows.runtime.distributed import on_all
@@ -78,12 +78,18 @@ def _models(recipe: Recipe, splits: Splits, session: Session) -> str:
     Registered versions are left out: they keep their weights, and the recipe holds their numbers.
     """
     teacher, found = recipe.teacher, hashlib.sha256()
-    named = [(teacher.ref, None), *((part.ref, part.arch) for part in teacher.refs), (recipe.model.init, None)]
-    for reference, arch in named:
+    named = [
+        (teacher.ref, None, FileClasses(teacher.classes, "teacher.classes")),
+        *((part.ref, part.arch, FileClasses(part.classes, "classes in teacher.refs")) for part in teacher.refs),
+        (recipe.model.init, None, FileClasses(recipe.model.init_classes, "model.init_classes")),
+    ]
+    for reference, arch, classes in named:
         if reference and (os.path.exists(reference) or not reference.rpartition("/")[2].isdigit()):
             plain = architecture_of(recipe.model, splits, arch)
             with_heads = not (reference == recipe.model.init and recipe.model.new_head)
-            weights = fetch_weights(reference, recipe.model_name, session, plain, with_heads=with_heads)
+            weights = fetch_weights(
+                reference, recipe.model_name, session, plain, with_heads=with_heads, classes=classes
+            )
             found.update(weights.digest.encode())
     if teacher.table is not None:
         found.update(on_all(session.accelerator, partial(_content, teacher.table)))

@@ -141,7 +141,7 @@ def plan_members(
             one = _with(recipe, seed={"model": seed, "sampler": seed})
             one = one.model_copy(update={"objective": method.objective, "teacher": teacher})
             if method.warm_start:
-                one = _with(one, model={"init": teacher_uri or old_uri, "weights": None})
+                one = _with(one, model={"init": teacher_uri or old_uri, "init_classes": None, "weights": None})
             members.append(Member(method, seed, one, digest(one, purpose, old_uri)))
     return members
 
@@ -218,7 +218,7 @@ def pinned(recipe: Recipe, objective: ObjectiveConfig, production: str, *, ref_i
         return TeacherConfig()
     one = recipe.model_copy(update={"objective": objective})
     if ref_is_old and "teacher" in PRESETS.get(objective.loss, {}):
-        one = _with(one, teacher={"ref": None})
+        one = _with(one, teacher={"ref": None, "classes": None})
     teacher = preset_teacher(one.teacher, one.objective.loss)
     if teacher.kind != "models":
         return teacher

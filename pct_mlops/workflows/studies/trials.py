@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from pct_mlops.registry import (
     run_file,
 )
 from pct_mlops.workflows.runtime.distributed import met_by_all, on_main
-from pct_mlops.workflows.runtime.model_weights import LEGACY
+from pct_mlops.workflows.runtime.model_weights import is_checkpoint
 from pct_mlops.workflows.runtime.references import version_predictions
 from pct_mlops.workflows.studies.plan import Member, settings
 from pct_mlops.workflows.studies.sweep_progress import Pace, pace
@@ -172,7 +171,7 @@ def old_version(recipe: Recipe, registry: Registry, purpose: str) -> Version:
     Without production, the error says how to make a first baseline.
     """
     name, reference = recipe.model_name, recipe.teacher.ref or PRODUCTION
-    if os.path.isdir(reference) or reference.endswith(LEGACY):
+    if is_checkpoint(reference):
         raise ConfigError(
             f"{purpose} measures flips against a registered version, and teacher.ref={reference} is a checkpoint: "
             f"name a version, for example {name}/1, or leave it out for production."

@@ -70,7 +70,7 @@ def attach(
         columns: What a file or frame of another program calls its columns, for example `{"label": "gold"}`.
         class_names: Of such a file or frame, in the order of its class numbers. None means those that it names.
         thumbnails: Parquet file with the columns `sample_id` and `png`, which the explorer shows.
-        texts: Parquet or CSV file with the columns `sample_id` and `text`, which the explorer shows.
+        texts: File of texts or rows (.csv, .tsv, .jsonl, .parquet) with a column of ids, which the explorer shows.
         replace: Put the table in the place of one that is there. The former one is kept under another name.
         tracking_uri: Of the registry. None means MLFLOW_TRACKING_URI.
 

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from pct_mlops.errors import DataError
 from pct_mlops.predictions import Predictions, sql
+from pct_mlops.predictions.example_texts import open_texts
 from pct_mlops.predictions.writing import write_aside
-
-TEXT_SCHEMA = pa.schema([("sample_id", pa.string()), ("text", pa.string())])
 
 
 def prepared_thumbnails(path: Path, table: Predictions, target: Path) -> int:
@@ -43,11 +41,11 @@ def prepared_thumbnails(path: Path, table: Predictions, target: Path) -> int:
 
 
 def prepared_texts(path: Path, table: Predictions, target: Path) -> int:
-    """Write the texts of a table's examples to `target`, as the explorer reads them.
+    """Write the texts or rows of a table's examples to `target`, as the explorer reads them.
 
     Args:
-        path: Parquet or CSV with the columns `sample_id` and `text`.
-        table: Whose examples the texts are.
+        path: .csv, .tsv, .jsonl or .parquet, as `pct explore --texts` takes it.
+        table: The predictions whose examples the texts are.
         target: The file to write.
 
     Returns:
@@ -56,22 +54,13 @@ def prepared_texts(path: Path, table: Predictions, target: Path) -> int:
     Raises:
         DataError: When the file cannot be read, or has a text of none of the examples.
     """
-    try:
-        if path.suffix.lower() == ".csv":
-            options = pyarrow.csv.ConvertOptions(
-                include_columns=TEXT_SCHEMA.names, column_types=TEXT_SCHEMA, strings_can_be_null=False
-            )
-            parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
-            found = pyarrow.csv.read_csv(path, parse_options=parse, convert_options=options)
-        else:
-            found = pq.read_table(path, columns=TEXT_SCHEMA.names)
-        rows = found.cast(TEXT_SCHEMA)
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{path} holds no texts that can be read: give --texts a Parquet or CSV file with the columns sample_id "
-            "and text."
-        ) from error
-    return _write_matching(rows, table, target, path, "texts")
+    texts = open_texts(path)
+    with sql.connect() as connection:
+        table.attach(connection, "examples")
+        num = texts.copy_known(connection, "examples", target)
+    if not num:
+        raise DataError(f"{path} has texts of none of the table's examples: use the same sample_ids in both.")
+    return num
 
 
 def _write_matching(rows: pa.Table, table: Predictions, target: Path, path: Path, what: str) -> int:

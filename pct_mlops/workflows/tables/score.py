@@ -5,23 +5,29 @@ They are stored with the version, or in a file where one is named.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pct_mlops.config import EngineConfig, Recipe
+from pct_mlops.config import EngineConfig, FileClasses, Recipe
 from pct_mlops.config.recipe import named_code
 from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.with_info import with_info
 from pct_mlops.registry import Registry, Version, add_predictions, record_weights
 from pct_mlops.workflows.runtime.distributed import on_main
-from pct_mlops.workflows.runtime.model_weights import LEGACY, architecture_of, fetch_weights
+from pct_mlops.workflows.runtime.model_weights import architecture_of, fetch_weights, is_checkpoint, is_weights_file
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.runtime.session import Session, open_session
 from pct_mlops.workflows.runtime.stored_tables import keep_former
+from pct_mlops.workflows.training.old_accuracy import warn_of_accuracy
 from pct_mlops.workflows.training.register import predictions_table
+
+if TYPE_CHECKING:
+    from pct_mlops.data import Splits
+    from pct_mlops.models import Classifier
+    from pct_mlops.workflows.runtime.model_weights import Weights
 
 
 def score(
@@ -31,66 +37,97 @@ def score(
     overrides: Sequence[str] = (),
     recipe_file: Path | None = None,
     output: Path | None = None,
+    classes: tuple[str, ...] | Path | None = None,
     tracking_uri: str | None = None,
 ) -> Predictions | None:
     """Score `reference` on the data of its own recipe (with overrides), on all processes of a launcher.
 
-    A checkpoint is a folder, or a file of the original code, which needs `recipe_file`. It has no version to store its
-    table with, so it needs `output`. Return the table on the main process, None on the others.
+    A checkpoint is a folder, or a file of another program, which needs `recipe_file` and takes `classes`: its class
+    names in the order of its outputs, or a file that lists them. A checkpoint has no version to store its table with,
+    so it needs `output`. Of image files, only those of `split` need to be at hand.
+
+    Return the table on the main process, None on the others.
     """
-    from pct_mlops.data import load_data
     from pct_mlops.engine import make_accelerator
 
     # Scoring is always in full precision, whatever the training used: the served model is, too.
     accelerator = make_accelerator(EngineConfig())
-    if _is_checkpoint(reference):
+    # The user did not write a recipe that came with the model, so code that only it names is not trusted.
+    trusted = None if recipe_file else named_code(overrides)
+    if is_checkpoint(reference):
         if output is None:
             raise ConfigError(
                 f"{reference} is a checkpoint and no registered version: say where to write, with --output."
             )
         session, version = Session(accelerator, None), None
-        path = recipe_file or Path(reference) / "recipe.yaml"
-        if recipe_file is None and not path.is_file():
-            raise DataError(f"{reference} carries no recipe, so its data are unknown: give one with --recipe.")
-        recipe = _read(path, recipe_file, overrides, reference)
+        recipe = _of_checkpoint(reference, recipe_file, overrides)
     else:
         session = open_session(accelerator, tracking_uri, create=False)
         version, recipe = on_main(accelerator, lambda: _registered(session, reference, recipe_file, overrides))
-    splits = load_data(recipe.data, recipe.seed.data)
-    chosen = {"train": splits.train, "val": splits.val, "test": splits.test}[split]
-    weights = fetch_weights(
-        version.uri if version else reference,
-        recipe.model_name,
-        session,
-        architecture_of(recipe.model, splits),
-        # The user did not write a recipe that came with the model, so code that only it names is not trusted.
-        named=None if recipe_file else named_code(overrides),
+    model, weights, splits = _loaded(
+        version.uri if version else reference, recipe, split, session, classes=classes, trusted=trusted
     )
-    model = weights.build()
-    if model.architecture.class_names != splits.class_names:
-        raise DataError(f"{weights.uri} knows other classes than {splits.name}: score it on data with its own classes.")
+    chosen = {"train": splits.train, "val": splits.val, "test": splits.test}[split]
     batch_size = recipe.engine.eval_batch_size
     logits = logits_of(model, chosen, recipe.data, accelerator, batch_size=batch_size, title=f"score {split}")
     if not session.is_main:
         return None
+    if is_weights_file(reference):
+        targets, count = chosen.labels.numpy(), len(splits.class_names)
+        warn_of_accuracy(f"The model in {weights.uri}", targets, logits.argmax(axis=1), num_classes=count, split=split)
     name, number = (version.name, str(version.version)) if version else (recipe.model_name, "")
     table = predictions_table(logits, chosen, splits, model_name=name, version=number, uri=weights.uri)
     table = with_info(table, weights=weights.digest)
     if output is not None:
         return table.save(output)
-    assert session.registry is not None
     assert version is not None
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"{split}.parquet"
-        table.save(file)
-        keep_former(session.registry.files(version), split)
-        add_predictions(session.registry, version, file)
-    record_weights(session.registry, version, weights.digest)
+    _store(session.registry, version, table, split)
     return table
 
 
-def _is_checkpoint(reference: str) -> bool:
-    return os.path.isdir(reference) or reference.endswith(LEGACY)
+def _store(registry: Registry | None, version: Version, table: Predictions, split: str) -> None:
+    """Store the table with the version. One that it replaces stays under another name."""
+    assert registry is not None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{split}.parquet"
+        table.save(file)
+        keep_former(registry.files(version), split)
+        add_predictions(registry, version, file)
+    record_weights(registry, version, table.info.weights)
+
+
+def _loaded(
+    reference: str,
+    recipe: Recipe,
+    split: str,
+    session: Session,
+    *,
+    classes: tuple[str, ...] | Path | None,
+    trusted: frozenset[str] | None,
+) -> tuple[Classifier, Weights, Splits]:
+    """Return the model, its weights, and data with the model's classes. Raise PctError when it has other classes."""
+    from pct_mlops.data import class_order, load_for_scoring
+
+    given = FileClasses(classes, "--classes")
+    names = given.names()
+    splits = load_for_scoring(recipe.data, recipe.seed.data, split, names and class_order(recipe.data, names))
+    plain = architecture_of(recipe.model, splits)
+    weights = fetch_weights(reference, recipe.model_name, session, plain, named=trusted, classes=given)
+    model = weights.build()
+    known = model.architecture.class_names
+    if known != splits.class_names and set(known) >= set(splits.class_names):
+        # A test split alone may lack some of the classes.
+        splits = load_for_scoring(recipe.data, recipe.seed.data, split, known)
+    if known != splits.class_names:
+        raise DataError(f"{weights.uri} knows other classes than {splits.name}: score it on data with its own classes.")
+    return model, weights, splits
+
+
+def _of_checkpoint(reference: str, recipe_file: Path | None, overrides: Sequence[str]) -> Recipe:
+    path = recipe_file or Path(reference) / "recipe.yaml"
+    if recipe_file is None and not path.is_file():
+        raise DataError(f"{reference} carries no recipe, so its data are unknown: give one with --recipe.")
+    return _read(path, recipe_file, overrides, reference)
 
 
 def _registered(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pct_mlops.errors import ConfigError
 from pct_mlops.workflows.runtime.session import Session
-from pct_mlops.workflows.training.initial_weights import set_start
+from pct_mlops.workflows.training.initial_weights import Start, set_start
 from pct_mlops.workflows.training.inputs import Inputs
 from pct_mlops.workflows.training.teacher import Teacher
 from pct_mlops.workflows.training.teacher_cache import logits_of_table, store_outputs
@@ -32,6 +32,8 @@ class Assembled:
         uri: Names what is learnt from. Empty where the loss has no teacher.
         digest: Changes with the weights that are learnt from, and with those that the model starts from.
         served: Makes of the trained model the one that is evaluated and registered.
+        teacher: The teacher that sees images. None where the loss has none, or one that is a table.
+        start: The model whose weights the training starts from.
     """
 
     inputs: Inputs
@@ -40,6 +42,8 @@ class Assembled:
     uri: str
     digest: str
     served: Callable[[Any], Any]
+    teacher: Teacher | None = None
+    start: Start = field(default_factory=Start)
 
 
 def build_parts(inputs: Inputs, session: Session, teacher: Teacher | None, *, rehearse: bool = False) -> Assembled:
@@ -77,7 +81,9 @@ def build_parts(inputs: Inputs, session: Session, teacher: Teacher | None, *, re
     if not any(parameter.requires_grad for parameter in inputs.model.parameters()):
         raise ConfigError("Nothing of the model is left to train: leave out model.train=head, or bct's single_head.")
     served = partial(_with_old_head, bct=bct, old_head=head)
-    parts = Assembled(inputs, objective, learnt.source, learnt.uri, f"{learnt.digest}{start}", served)
+    parts = Assembled(
+        inputs, objective, learnt.source, learnt.uri, f"{learnt.digest}{start.digest}", served, teacher, start
+    )
     served(inputs.model)  # raises now, and not after the first epoch, when the heads cannot be mixed
     if teacher is None or not inputs.recipe.teacher.store or rehearse:
         return parts

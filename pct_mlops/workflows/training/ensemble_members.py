@@ -26,7 +26,7 @@ def member_recipe(recipe: Recipe, number: int) -> Recipe:
     data = recipe.data.model_copy(update={"views": None})
     seed = recipe.seed.model_copy(update={"model": number, "sampler": number})
     engine = recipe.engine.model_copy(update={"save_init": False})
-    model = recipe.model.model_copy(update={"init": None, "new_head": False})
+    model = recipe.model.model_copy(update={"init": None, "init_classes": None, "new_head": False})
     parts = {
         "objective": objective,
         "model": model,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from pct_mlops.config import ModelConfig
+from pct_mlops.config import FileClasses, ModelConfig
 from pct_mlops.errors import ConfigError, DataError, PctError
-from pct_mlops.workflows.runtime.model_weights import architecture_of, fetch_weights, production_of
+from pct_mlops.workflows.runtime.model_weights import (
+    architecture_of,
+    fetch_weights,
+    is_weights_file,
+    production_of,
+)
 from pct_mlops.workflows.runtime.session import Session
 
 if TYPE_CHECKING:
@@ -14,15 +19,25 @@ if TYPE_CHECKING:
     from pct_mlops.models import Classifier
 
 
-def set_start(model: Classifier, config: ModelConfig, model_name: str, splits: Splits, session: Session) -> str:
-    """Give the model the first weights that its section of the recipe asks for, in place. Call it on all processes.
+class Start(NamedTuple):
+    """The model that a training starts from. All fields are empty where it starts from none.
 
-    Return a digest of the weights behind `model.init`, because its name may come to mean others. It is empty without
-    one.
+    Attributes:
+        digest: Changes with the weights behind `model.init`, whose name may come to mean others.
+        file: The file of weights that does not record its classes. It is empty for models that record them.
+        known_classes: Classes of the data that such a file knows, as indices into them.
     """
+
+    digest: str = ""
+    file: str = ""
+    known_classes: tuple[int, ...] = ()
+
+
+def set_start(model: Classifier, config: ModelConfig, model_name: str, splits: Splits, session: Session) -> Start:
+    """Give the model the first weights that its section of the recipe asks for, in place. Call it on all processes."""
     from pct_mlops.models import freeze_backbone, load_pretrained, reset_head
 
-    digest = ""
+    start = Start()
     if config.weights:
         load_pretrained(model, config.weights)
     if config.init:
@@ -30,14 +45,20 @@ def set_start(model: Classifier, config: ModelConfig, model_name: str, splits: S
         if reference == "production":
             reference = production_of(model_name, "model.init=production starts from", session)
         plain, with_heads = architecture_of(config, splits), not config.new_head
-        source = fetch_weights(reference, model_name, session, plain, with_heads=with_heads)
-        warm_start(model, source.build(), source.uri, with_heads=with_heads)
-        digest = source.digest
+        classes = FileClasses(config.init_classes, "model.init_classes")
+        source = fetch_weights(reference, model_name, session, plain, with_heads=with_heads, classes=classes)
+        given = source.build()
+        warm_start(model, given, source.uri, with_heads=with_heads)
+        start = Start(source.digest)
+        if with_heads and is_weights_file(reference):
+            names = set(given.architecture.class_names)
+            known = tuple(place for place, name in enumerate(splits.class_names) if name in names)
+            start = start._replace(file=source.uri, known_classes=known)
     if config.new_head:
         reset_head(model)
     if config.train == "head":
         freeze_backbone(model)
-    return digest
+    return start
 
 
 def warm_start(model: Classifier, source: Classifier, uri: str, *, with_heads: bool = True) -> None:

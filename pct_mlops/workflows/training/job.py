@@ -18,6 +18,7 @@ from pct_mlops.workflows.runtime.atomic_files import recover_folder, replace_fol
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.training.inputs import RECIPE_HOW
+from pct_mlops.workflows.training.old_accuracy import accuracy_of_old_models
 from pct_mlops.workflows.training.production_reference import production_right
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ class Training:
             return 0
         self._announce()
         on_main(self.accelerator, self._read_production)
+        accuracy = accuracy_of_old_models(self.parts, self._predict)
+        on_main(self.accelerator, lambda: run.log_metrics(accuracy, 0) if run is not None and accuracy else None)
         results = fit(
             self.inputs.model,
             self.parts.objective,

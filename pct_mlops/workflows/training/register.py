@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pct_mlops.comparison import compare
 from pct_mlops.errors import PctError
 from pct_mlops.predictions import Predictions
+from pct_mlops.predictions.scores import are_probabilities
 from pct_mlops.predictions.with_info import with_info
 from pct_mlops.registry import PRODUCTION, WEIGHTS_TAG, Registry, TrainingRun, Version
 from pct_mlops.workflows.runtime.model_weights import FILES
@@ -29,10 +30,13 @@ def predictions_table(
     logits: NDArray[np.float32], split: Split, splits: Splits, *, model_name: str, version: str = "", uri: str = ""
 ) -> Predictions:
     """Build the table of one model on one split, from `logits` [N, C] in the order of the split."""
+    # A network that ends in a softmax gives probabilities. Its training is not lost for that.
+    is_softmax = logits.shape[1] > 1 and bool(are_probabilities(logits).all())
     return Predictions.from_arrays(
-        split.sample_ids,
         split.labels.numpy(),
-        logits,
+        logits=None if is_softmax else logits,
+        probabilities=logits if is_softmax else None,
+        sample_ids=split.sample_ids,
         class_names=splits.class_names,
         model_name=model_name,
         model_version=version,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pct_mlops.config import ModelConfig, TeacherConfig, TeacherMember
+from pct_mlops.config import FileClasses, ModelConfig, TeacherConfig, TeacherMember
 from pct_mlops.config.base import validate
 from pct_mlops.errors import ConfigError
 from pct_mlops.workflows.runtime.model_weights import Weights, architecture_of, fetch_weights, production_of
@@ -78,7 +78,7 @@ def fetch_references(
         model_name: The registered model whose production is meant.
     """
     why = f"loss={loss} trains against"
-    members = config.refs or ((TeacherMember(ref=config.ref),) if config.ref else ())
+    members = config.refs or ((TeacherMember(ref=config.ref, classes=config.classes),) if config.ref else ())
     if not members and not config.num_members:
         members = (TeacherMember(ref=production_of(model_name, why, session)),)
     found = []
@@ -87,7 +87,8 @@ def fetch_references(
         if reference == "production":
             reference = production_of(model_name, why, session)
         plain = architecture_of(new, splits, member.arch)
-        weights = fetch_weights(reference, model_name, session, plain)
+        classes = FileClasses(member.classes, "classes in teacher.refs" if config.refs else "teacher.classes")
+        weights = fetch_weights(reference, model_name, session, plain, classes=classes)
         found.append((weights, member.weight))
     return found
 

@@ -10,7 +10,7 @@ from typing import Any
 from pct_mlops.config import Recipe
 from pct_mlops.registry import TrainingRun, Version, training_run
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_all
-from pct_mlops.workflows.runtime.model_weights import weights_of
+from pct_mlops.workflows.runtime.model_weights import is_checkpoint, weights_of
 from pct_mlops.workflows.runtime.session import Session, open_session
 from pct_mlops.workflows.training.components import build_parts
 from pct_mlops.workflows.training.ensemble_members import train_members
@@ -38,9 +38,8 @@ def train(
     accelerator = make_accelerator(recipe.engine)
     # A file may be readable for some of the processes only. What one alone cannot read ends them all.
     inputs = on_all(accelerator, lambda: read_inputs(recipe, accelerator))
-    # A loss that needs an old model finds none in a store that does not exist yet, so none is created for it.
-    create = not (inputs.objective.needs_teacher and inputs.recipe.teacher.names_old_models)
-    session = open_session(accelerator, tracking_uri, create=create)
+    # A loss that needs a registered model finds none in a store that does not exist yet, so none is created for it.
+    session = open_session(accelerator, tracking_uri, create=not _needs_version(inputs))
     complete = _prepare(inputs, session, resume)
     if session.registry is None:
         complete(None)
@@ -61,6 +60,15 @@ def train_once(recipe: Recipe, session: Session, *, run: TrainingRun | None = No
     """
     inputs = on_all(session.accelerator, lambda: read_inputs(recipe, session.accelerator))
     return _prepare(inputs, session, resume, own_folder=True)(run)
+
+
+def _needs_version(inputs: Inputs) -> bool:
+    """Tell whether the teacher is, or has among its members, a registered version and not only files."""
+    teacher = inputs.recipe.teacher
+    if not (inputs.objective.needs_teacher and teacher.names_old_models):
+        return False
+    references = [teacher.ref] if teacher.ref else [member.ref for member in teacher.refs]
+    return not references or not all(is_checkpoint(reference) for reference in references)
 
 
 def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -136,8 +136,8 @@ def table_page() -> str:
             "# Prediction table",
             f"One Parquet file for each model and evaluation set, version {SCHEMA_VERSION}, one row for each example. "
             "Two tables are joined by `sample_id`, never by the order of their rows. They can be compared when their "
-            "digests agree. `Predictions.from_arrays(...).save(path)` writes one. `pct import FILE OUT` makes one of a "
-            "file that another program wrote.",
+            "digests agree, or when only their classes differ. `Predictions.from_arrays(...).save(path)` writes one. "
+            "`pct import FILE OUT` makes one of a file that another program wrote.",
             "## Columns",
             md.table(("column", "type", "may be null", "meaning"), columns),
             "## File metadata",

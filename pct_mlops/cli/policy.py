@@ -26,8 +26,9 @@ def policy() -> None:
 def check(file: str | None, schema: bool) -> None:
     """Validate the policy FILE and say in words what it demands.
 
-    The files that it names are read too. Only the tables can tell whether its classes and columns exist. Where they do
-    not, the gate decides ERROR. Exit code 0: the policy is valid, 2: it is not.
+    It explains every rule, the labels that a rule is 'on', and the aliases. The files that it names are read too. Only
+    the tables can tell whether its classes and columns exist. Where they do not, the gate decides ERROR. Exit code 0:
+    the policy is valid, 2: it is not.
 
     \b
     Examples:

@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.arrow_numbers import as_column, numbers
 from pct_mlops.predictions.pairing import digest_of_rows
@@ -101,6 +103,8 @@ def with_classes(table: Predictions, names: Sequence[str], right: Collection[tup
     right_places = [(place_of[label], place_of[prediction]) for label, prediction in right]
     connection = sql.connect()
     table.attach(connection, "mine", vectors=True)
+    if right or len(names) > len(info.class_names):
+        _check_digest(connection, table)
     has = set(info.columns)
     num_features = 0
     if "features" in has:
@@ -129,6 +133,14 @@ def with_classes(table: Predictions, names: Sequence[str], right: Collection[tup
         made = write_temporary(changed, schema, batches())
         sql.view_parquet(connection, "moved", made.path)
         return replace(made, info=replace(changed, digest=digest_of_rows(connection, "moved", names)))
+
+
+def _check_digest(connection: duckdb.DuckDBPyConnection, table: Predictions) -> None:
+    """Raise PctError where the rows of `mine` are not those of the digest, which the moved table would hide."""
+    with sql.reading(table.what):
+        found = digest_of_rows(connection, "mine", table.info.class_names)
+    if found != table.info.digest:
+        raise TableError(f"{table.what} was altered after it was written (its digest differs): write it again.")
 
 
 def _moved(column: pa.Array, field: pa.Field, places: npt.NDArray[np.int32]) -> pa.Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -125,6 +127,16 @@ def test_other_examples_and_labels_are_still_refused():
     twice = Predictions.from_arrays(["000"], [0], [[2.0, 0, 0]], class_names=["png", "gif", "gif"])
     with pytest.raises(PctError, match="class names"):
         compare(stated(["png", "gif"], ["png"], ["png"]), twice)
+
+
+def test_a_table_that_was_altered_is_refused(tmp_path):
+    old = stated(["png", "gif"], ["png", "gif"], ["png", "png"]).save(tmp_path / "old.parquet")
+    new = stated(["png", "gif", "svg"], ["gif", "gif"], ["png", "svg"], "new")
+    other = stated(["png", "gif"], ["gif", "gif"], ["png", "png"])
+    altered = Predictions(replace(other.info, digest=old.info.digest), path=other.save(tmp_path / "b.parquet").path)
+    with pytest.raises(PctError, match="was altered after it was written"):
+        compare(altered, new)
+    assert compare(Predictions.load(tmp_path / "b.parquet"), new).counts.total == 2
 
 
 #: (label, prediction of the old, prediction of the new, is the old right, is the new right) under {zip: npz}, where

@@ -37,7 +37,9 @@ examples.
 
 Rates are fractions in [0, 1]; percent exists on screens only. Undefined is null, never 0. `PFR - NFR` is the change
 of accuracy. Flips that a policy counts apart are left out of the numerators of negative flip rates, and of nothing
-else. Every metric can be asked for in one class or slice. `ece_*` and `nll_*` are read from confidences and logits."""
+else. Every metric can be asked for in one class or slice, and on one part of the examples: `shared` (labels that the
+old model knows) or `new` (labels that only the new model knows). `ece_*` and `nll_*` are read from confidences and
+logits."""
 
 
 def metrics_page() -> str:

@@ -40,6 +40,7 @@ def overview() -> None:
     counts = pairs.counts(pair)
     st.title("Did it get better everywhere?", anchor=False)
     st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)} on {count(counts.total)} test examples")
+    draw_class_change(pair)
     decision = verdict_panel.draw_verdict(pair)
     left, right = st.columns([1.15, 1], gap="large")
     with left:
@@ -56,6 +57,15 @@ def overview() -> None:
     if decision:
         draw_checks(decision)
     draw_changes(pair)
+
+
+def draw_class_change(pair: Pair) -> None:
+    """Draw what changed between the classes of the two. A loss that the overall accuracy hides comes first."""
+    loss, sentences = pairs.class_change(pair)
+    if loss:
+        st.warning(plain(loss), icon=":material/trending_down:")
+    for sentence in sentences:
+        st.caption(plain(sentence))
 
 
 def draw_areas(counts: FlipCounts) -> None:

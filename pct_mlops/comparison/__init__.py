@@ -1,6 +1,8 @@
 """Compares two prediction tables: the 2x2 of flips, metrics with bounds, slices, and the flips themselves."""
 
-from pct_mlops.comparison.compare import Comparison, compare
+from pct_mlops.comparison.class_changes import PARTS, Aliases, ClassChange, shared_loss
+from pct_mlops.comparison.compare import compare
+from pct_mlops.comparison.comparison import Comparison
 from pct_mlops.comparison.example_inputs import example_rows
 from pct_mlops.comparison.flips import KINDS, SORTS, FlipFilter, FlipRow, TextSearch
 from pct_mlops.comparison.intervals import clopper_pearson, fay_feuer, mcnemar_exact, tango
@@ -13,7 +15,10 @@ __all__ = [
     "KINDS",
     "METRICS",
     "NO_VALUE",
+    "PARTS",
     "SORTS",
+    "Aliases",
+    "ClassChange",
     "ClassCounts",
     "Comparison",
     "Estimate",
@@ -30,5 +35,6 @@ __all__ = [
     "example_rows",
     "fay_feuer",
     "mcnemar_exact",
+    "shared_loss",
     "tango",
 ]

@@ -11,7 +11,7 @@ from pct_mlops.errors import TableError
 from pct_mlops.predictions.sql import quoted
 
 if TYPE_CHECKING:
-    from pct_mlops.comparison.compare import Comparison
+    from pct_mlops.comparison.comparison import Comparison
     from pct_mlops.comparison.flips import FlipFilter
     from pct_mlops.comparison.joined_pairs import Pairs
     from pct_mlops.predictions.example_texts import ExampleTexts

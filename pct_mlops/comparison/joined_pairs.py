@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 
+from pct_mlops.comparison.calibration import BINS, SIDE, SIDE_SUMS, calibration_of
 from pct_mlops.comparison.flips import CREATE_CHANGED, FALL
 from pct_mlops.comparison.totals import Calibration, Totals, totals_of
 from pct_mlops.config import unknown
@@ -22,7 +23,6 @@ from pct_mlops.predictions.sql import quoted
 
 MAX_SLICES = 10_000
 _MAX_GROUPS = 200_000
-NUM_BINS = 15
 
 _IS_APART = "old_right AND NOT new_right AND sample_id IN (SELECT sample_id FROM apart)"
 # One pass over the pairs. Decimals add up exactly, so the sum of confidences does not depend on the thread count.
@@ -77,23 +77,6 @@ SELECT {{names}}, class_index, cost,
        count(*) FILTER (WHERE is_apart)
 FROM kinds GROUP BY GROUPING SETS ({{sets}}) LIMIT {_MAX_GROUPS + 1}
 """
-_SIDE = f"""
-least(greatest(ceil({{side}}_confidence::DOUBLE * {NUM_BINS}), 1), {NUM_BINS})::INT AS {{side}}_bin,
-{{side}}_right, {{side}}_confidence, {{side}}_label_confidence
-"""
-_SIDE_SUMS = """
-count(*) FILTER (WHERE {side}_right), sum({side}_confidence::DECIMAL(18, 9)),
-sum((-ln(nullif({side}_label_confidence, 0)::DOUBLE))::DECIMAL(18, 9)),
-count(*) FILTER (WHERE {side}_label_confidence = 0)
-"""
-# Both models in one pass: each row is a bin of one of them, and there the other's bin is NULL. A table without
-# confidences has one bin, NULL.
-_BINS = """
-WITH binned AS (SELECT {value} AS slice_value, {label} AS class_index, {old}, {new} FROM sliced)
-SELECT slice_value, class_index, grouping(old_bin) = 0, count(*), {old_sums}, {new_sums} FROM binned
-GROUP BY GROUPING SETS ((slice_value, class_index, old_bin), (slice_value, class_index, new_bin))
-"""
-
 Scope = tuple[str | None, int | None]
 Both = tuple[Calibration, Calibration]
 
@@ -126,7 +109,7 @@ class Pairs:
         self._lock = threading.RLock()
         self._tables: dict[str, str] = {}
         self._slices: dict[tuple[str, bool], dict[Scope, Totals]] = {}
-        self._bins: dict[tuple[str | None, bool], dict[Scope, Both]] = {}
+        self._bins: dict[tuple[str | None, bool, frozenset[int] | None], dict[Scope, Both]] = {}
         if apart:
             self.query("CREATE TABLE apart AS SELECT unnest($ids::VARCHAR[]) AS sample_id", {"ids": sorted(apart)})
         if costs is not None:
@@ -162,14 +145,19 @@ class Pairs:
                 )
             return {name: self._slices[name, False] for name in self.slice_columns if (name, False) in self._slices}
 
-    def calibration(self, column: str | None, *, by_class: bool = False) -> dict[Scope, Both]:
-        """Return the calibration of the old and the new model by value of a column (None: over all) and by class."""
+    def calibration(
+        self, column: str | None, *, by_class: bool = False, only: Collection[int] | None = None
+    ) -> dict[Scope, Both]:
+        """Return the calibration of the old and the new model by value of a column (None: over all) and by class.
+
+        `only` keeps to the examples of these classes.
+        """
         with self._lock:
-            key = (column, by_class)
+            key = (column, by_class, None if only is None else frozenset(only))
             if key not in self._bins:
                 if column is not None:
                     self._check_column(column)
-                self._bins[key] = self._calibrations(column, by_class)
+                self._bins[key] = self._calibrations(column, by_class, only)
             return self._bins[key]
 
     def changed_slices(self, column: str) -> str:
@@ -253,12 +241,13 @@ class Pairs:
             parts.append(totals if cost is None else totals.weighed(cost))
         return {column: _added_up(found) for column, found in groups.items()}
 
-    def _calibrations(self, column: str | None, by_class: bool) -> dict[Scope, Both]:
-        query = _BINS.format(
+    def _calibrations(self, column: str | None, by_class: bool, only: Collection[int] | None) -> dict[Scope, Both]:
+        query = BINS.format(
             value="NULL" if column is None else _value(column),
             label="label" if by_class else "NULL",
-            **{side: _SIDE.format(side=side) for side in ("old", "new")},
-            **{f"{side}_sums": _SIDE_SUMS.format(side=side) for side in ("old", "new")},
+            where="" if only is None else f"WHERE label IN ({', '.join(map(str, sorted(only)))})",
+            **{side: SIDE.format(side=side) for side in ("old", "new")},
+            **{f"{side}_sums": SIDE_SUMS.format(side=side) for side in ("old", "new")},
         )
         groups: dict[Scope, tuple[list[Any], list[Any]]] = {}
         for value, label, is_old, num, *sums in self.query(query):
@@ -267,7 +256,7 @@ class Pairs:
                 old.append((num, *sums[:4]))
             else:
                 new.append((num, *sums[4:]))
-        return {scope: (_calibration(old), _calibration(new)) for scope, (old, new) in groups.items()}
+        return {scope: (calibration_of(old), calibration_of(new)) for scope, (old, new) in groups.items()}
 
 
 def _value(column: str) -> str:
@@ -283,17 +272,3 @@ def _added_up(groups: Mapping[Scope, Sequence[Totals]]) -> dict[Scope, Totals]:
     return {
         scope: reduce(Totals.__add__, sorted(parts, key=lambda part: part.max_cost or 0)) for scope, parts in ordered
     }
-
-
-def _calibration(bins: Sequence[Any]) -> Calibration:
-    """Compute ECE over bins of equal width (Guo et al., ICML 2017), and mean NLL.
-
-    A bin is (examples, right predictions, sum of confidence, sum of -ln(target confidence), target confidences of 0).
-    A target confidence of 0 has no finite logarithm, so then there is no NLL.
-    """
-    num = sum(row[0] for row in bins)
-    unknown = any(row[2] is None for row in bins)
-    ece = None if unknown else sum(abs(row[1] - float(row[2])) for row in bins) / num
-    if any(row[4] or row[3] is None for row in bins):
-        return Calibration(ece, None)
-    return Calibration(ece, float(sum(row[3] for row in bins)) / num)

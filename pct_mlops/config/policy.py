@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
 
 from pct_mlops.config.base import Config, validate
 from pct_mlops.config.policy_files import file_digest, read_costs, read_id_column, to_cost
-from pct_mlops.config.policy_rules import Rule, name_text
+from pct_mlops.config.policy_rules import Rule, checked_aliases, name_text
 from pct_mlops.config.yaml_files import load_mapping
 from pct_mlops.errors import ConfigError, PctError
 
@@ -23,8 +23,8 @@ from pct_mlops.errors import ConfigError, PctError
 MAX_BYTES = 256 * 1024
 RECOMPUTED = "recomputed"
 # Sections added after the first release. The digest omits them where unused, so that old digests stay valid.
-_LATER = ("pinned", "slices", "costs", "reviews", "evidence")
-_LATER_IN_RULES = ("max_times_floor", "classes", "slice")
+_LATER = ("pinned", "slices", "costs", "reviews", "evidence", "aliases")
+_LATER_IN_RULES = ("max_times_floor", "classes", "slice", "on")
 # These metrics depend on the baseline alone.
 _OF_THE_BASELINE = {"accuracy_old", "ece_old", "nll_old"}
 
@@ -109,6 +109,7 @@ class Policy(Config):
         costs: cost of a flip by class name, for weighted_nfr.
         reviews: effects of reviews on the decision.
         evidence: facts that must be known of the tables that decide.
+        aliases: a class -> a finer one, or several, whose predictions count as right.
 
     Example:
         >>> from pct_mlops import Policy, Rule
@@ -131,6 +132,10 @@ class Policy(Config):
     evidence: Annotated[EvidenceRules | Literal["recomputed"] | None, BeforeValidator(_evidence)] = Field(
         default=None,
         description="{tied: true}: the weights of both versions made their tables; recomputed: the gate made them",
+    )
+
+    aliases: Annotated[dict[str, str | tuple[str, ...]] | None, BeforeValidator(checked_aliases)] = Field(
+        default=None, description="class: finer class, or a list of them, whose predictions count as right"
     )
 
     @field_validator("evaluation", mode="before")
@@ -245,7 +250,9 @@ def _first_empty(data: Any, where: str = "") -> str:
     if data is None:
         return where
     parts = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    found = (_first_empty(value, f"{where}.{key}" if where else str(key)) for key, value in parts)
+    # YAML reads the bare key on as true.
+    named = (("on" if key is True else key, value) for key, value in parts)
+    found = (_first_empty(value, f"{where}.{key}" if where else str(key)) for key, value in named)
     return next(filter(None, found), "")
 
 

@@ -11,6 +11,7 @@ from pct_mlops.config.catalog import unknown
 from pct_mlops.config.metric_names import LIMITS, METRIC_INFO
 
 Bound = Literal["upper", "lower", "point"]
+Part = Literal["all", "shared", "new"]
 # More examples than any table holds, and still short enough to print in a sentence.
 MAX_SUPPORT = 10**12
 
@@ -30,6 +31,26 @@ def name_text(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError(f"YAML reads this name as {str(value).lower()}: put it in quotes")
     return str(value) if isinstance(value, int | float) else value
+
+
+def checked_aliases(value: Any) -> Any:
+    """Return aliases with names as text. Raise ValueError for anything but classes and other, finer classes."""
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not value:
+        raise ValueError("should be 'class: finer class' pairs, such as zip: npz")
+    found = {}
+    for coarse, fine in value.items():
+        several = isinstance(fine, list | tuple)
+        names = [name_text(coarse), *(name_text(name) for name in (fine if several else [fine]))]
+        if len(names) < 2 or not all(isinstance(name, str) and name for name in names):
+            raise ValueError(f"'{coarse}' should name a finer class, or a list of them")
+        if len(set(names)) < len(names):
+            raise ValueError(f"'{coarse}' names a class twice, or itself")
+        found[names[0]] = tuple(names[1:]) if several else names[1]
+    if len(found) < len(value):
+        raise ValueError("a class is named twice, in two ways of writing its number: keep one of them")
+    return found
 
 
 Number = Annotated[float, BeforeValidator(_no_bool)]
@@ -57,6 +78,7 @@ class Rule(Config):
         min_support: classes and slices with fewer examples are not judged.
         classes: judge target classes one by one: "all", or a list of names.
         slice: judge the examples of a slice.
+        on: judge all examples, or those whose label the old model knows (shared), or only the new one (new); None: all.
 
     Example:
         >>> from pct_mlops import Rule
@@ -90,6 +112,18 @@ class Rule(Config):
         default=None, description="judge target classes one by one: all, or a list of names"
     )
     slice: SliceRule | None = Field(default=None, description="judge the examples of a slice")
+    on: Part | None = Field(
+        default=None,
+        description="all examples (default), those whose label the old model knows (shared), or only the new one (new)",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_is_a_key(cls, data: Any) -> Any:
+        # YAML 1.1 reads the bare key on as true.
+        if isinstance(data, dict) and True in data and "on" not in data:
+            data = {"on" if key is True else key: value for key, value in data.items()}
+        return data
 
     @model_validator(mode="before")
     @classmethod

@@ -45,6 +45,8 @@ def other_inputs(policy: Policy, comparison: Comparison, review: ReviewState) ->
     weighs = costs is not None or any(rule.metric == "weighted_nfr" for rule in policy.rules)
     if weighs and comparison.costs != costs:
         return "The comparison was made with other costs than the policy's: compare again."
+    if comparison.aliases != (policy.aliases or {}):
+        return "The comparison was made with other aliases than the policy's: compare again."
     return _other_slices(policy, comparison, slices)
 
 
@@ -111,6 +113,25 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
         found.append(
             f"{comparison.num_without_slices:,} of {counts.total:,} examples are not in the file of slices; their "
             "value there is '(none)'."
+        )
+    return tuple(found)
+
+
+def class_notes(policy: Policy, comparison: Comparison) -> tuple[str, ...]:
+    """Return sentences on classes that only one model knows, and on rules that do not say whether they mean those."""
+    change = comparison.class_change
+    if change is None:
+        return ()
+    found = [
+        f"The classes changed: {len(change.shared):,} shared, {len(change.new):,} only of the new model "
+        f"({change.num_new:,} examples), {len(change.gone):,} only of the old one ({change.num_gone:,} examples)."
+    ]
+    silent = [str(number) for number, rule in enumerate(policy.rules, start=1) if rule.on is None]
+    if silent and change.num_new:
+        numbers = "Rule" if len(silent) == 1 else "Rules"
+        found.append(
+            f"{numbers} {', '.join(silent[:8])}{', ...' if len(silent) > 8 else ''} of the policy judged all examples: "
+            "write 'on: shared' to judge only those whose label the old model knows."
         )
     return tuple(found)
 

@@ -7,8 +7,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pct_mlops.comparison import shared_loss
 from pct_mlops.errors import PctError
-from pct_mlops.gate.beyond import BEYOND_RULES, beyond_rules, counted_apart, notes, other_inputs, review_checks
+from pct_mlops.gate.beyond import (
+    BEYOND_RULES,
+    beyond_rules,
+    class_notes,
+    counted_apart,
+    notes,
+    other_inputs,
+    review_checks,
+)
 from pct_mlops.gate.decision import WORST_FIRST, Check, Decision, NotJudged, Verdict
 from pct_mlops.gate.reviews import ReviewState
 from pct_mlops.gate.rules import check_rule
@@ -83,7 +92,8 @@ def _judged(start: Decision, checks: list[Check], comparison: Comparison) -> Dec
         verdict=verdict,
         sentence=_summary(verdict, checks, comparison.counts.total),
         checks=tuple(checks),
-        notes=notes(comparison) + ties_notes(start.ties),
+        notes=notes(comparison) + class_notes(start.policy, comparison) + ties_notes(start.ties),
+        shared_loss=shared_loss(comparison),
         error_code=_first_code(checks),
     )
 

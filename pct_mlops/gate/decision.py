@@ -62,6 +62,7 @@ class Check:
         corrected_bound: the bound nearer to passing, at the higher confidence that Holm's correction demands of a
             FAIL; None unless a check among several looks bad.
         error_code: code of the PctError that made the check an ERROR; None for any other reason.
+        on: part of the examples that is judged: all, shared (labels that the old model knows) or new.
 
     Example:
         >>> from pct_mlops import Check, Verdict
@@ -83,6 +84,7 @@ class Check:
     slice: tuple[str, str] | None = None
     corrected_bound: float | None = None
     error_code: str | None = None
+    on: str = "all"
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class NotJudged:
     support: int
     min_support: int
     slice: tuple[str, str] | None = None
+    on: str = "all"
 
     @property
     def name(self) -> str:
@@ -120,6 +123,8 @@ class Decision:
         error_code: code of the PctError that made the verdict ERROR, or of the first check that met one; None for any
             other reason.
         ties: whether the weights of the versions made their tables; None for tables of no version.
+        shared_loss: sentence that accuracy fell on the labels that the old model knows although it rose over all; empty
+            where it did not.
 
     Example:
         >>> from pct_mlops import Policy, Rule, decide
@@ -140,6 +145,7 @@ class Decision:
     notes: tuple[str, ...] = ()
     error_code: str | None = None
     ties: Ties | None = None
+    shared_loss: str = ""
 
     @property
     def exit_code(self) -> int:

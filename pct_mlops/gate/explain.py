@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from pct_mlops.comparison import clopper_pearson, tango
 from pct_mlops.config import Policy, Rule
@@ -34,6 +34,8 @@ def explain(policy: Policy) -> list[str]:
         shown = ", ".join(f"{name} {cost:g}" for name, cost in list(costs.items())[:5])
         more = f" and {len(costs) - 5:,} more" if len(costs) > 5 else ""
         found.append(f"Costs of a flip: {shown}{more}; any other class 1.")
+    if policy.aliases:
+        found.append(_aliases(policy.aliases))
     if policy.wanted_tie == "recomputed":
         found.append("Evidence: the gate scores both models itself (--recompute); stored tables do not count.")
     elif policy.wanted_tie:
@@ -49,6 +51,15 @@ def explain(policy: Policy) -> list[str]:
         marks = " and ".join(mark.replace("_", " ") for mark in policy.reviews.count_apart)
         found.append(f"Flips that a reviewer marked {marks} are left out of flip rates and shown beside them.")
     return found
+
+
+def _aliases(aliases: Mapping[str, str | Sequence[str]]) -> str:
+    fine_of = {coarse: fine if isinstance(fine, str) else " or ".join(fine) for coarse, fine in aliases.items()}
+    shown = ", ".join(f"'{fine}' counts as right where the label is '{name}'" for name, fine in fine_of.items())
+    return (
+        f"Aliases: {shown}. The other way round, the coarser prediction counts as right only from a model that does "
+        "not know the finer class."
+    )
 
 
 def _rule(rule: Rule, policy: Policy) -> str:
@@ -80,6 +91,10 @@ def _where(rule: Rule) -> str:
         parts.append(f"where {rule.slice.column} is {value}")
     if rule.min_support > 1:
         parts.append(f"with at least {rule.min_support:,} examples")
+    if rule.on == "shared":
+        parts.append("on the labels that the old model knows")
+    elif rule.on == "new":
+        parts.append("on the labels that only the new model knows")
     return "".join(f" {part}" for part in parts)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pct_mlops.errors import ConfigError, PctError
 from pct_mlops.gate.decision import Check, NotJudged, Verdict
@@ -66,7 +66,8 @@ def check_rule(
 def failed_check(metric: str, error: PctError, limit: float | None = None, rule: Rule | None = None) -> Check:
     """Return the ERROR check of a rule that could not be applied."""
     bound = str(rule.bound) if rule else "point"
-    return Check(metric, None, None, None, None, limit, bound, Verdict.ERROR, str(error), error_code=error.code)
+    check = Check(metric, None, None, None, None, limit, bound, Verdict.ERROR, str(error), error_code=error.code)
+    return replace(check, on=rule.on) if rule is not None and rule.on is not None else check
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ class _RuleCheck:
     confidence: float
 
     def estimate(self, scope: Scope, confidence: float, scale: float = 1.0) -> Estimate:
-        place = {"slice": scope.slice} if scope.slice is not None else {}
+        # Only what the scope narrows is passed: a comparison of other programs may know no slices and no parts.
+        place: dict[str, Any] = {} if scope.slice is None else {"slice": scope.slice}
+        if scope.on != "all":
+            place["on"] = scope.on
         return self.comparison.estimate(self.rule.metric, confidence, scope.class_index, scale=scale, **place)
 
     def observe(self, scope: Scope) -> Check:
@@ -99,6 +103,7 @@ class _RuleCheck:
             sentence=f"{self.rule.metric}{scope.subject} {problem}" if problem else "",
             support=scope.support,
             slice=scope.slice,
+            on=scope.on,
         )
 
     def zone(self, estimate: Estimate) -> Verdict:

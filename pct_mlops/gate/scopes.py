@@ -20,17 +20,22 @@ MAX_CHECKS = 100_000
 
 @dataclass(frozen=True)
 class Scope:
-    """Some examples: of a class, of a slice (column, value), of both, or all. `support` counts them."""
+    """Some examples: of a class, of a slice (column, value), of both, or all. `support` counts them.
+
+    `on` keeps to the labels that the old model knows (shared), or that only the new one does (new).
+    """
 
     support: int
     class_index: int | None = None
     class_name: str | None = None
     slice: tuple[str, str] | None = None
+    on: str = "all"
 
     @property
     def subject(self) -> str:
         """Words that follow a metric's name: " of 'cat'", " where camera is 'night'". Empty for all examples."""
         where = f" of '{self.class_name}'" if self.class_name is not None else ""
+        where += f" on {self.on} classes" if self.on != "all" else ""
         return where + (f" where {self.slice[0]} is '{self.slice[1]}'" if self.slice else "")
 
     @property
@@ -62,7 +67,7 @@ def scopes(rule: Rule, comparison: Comparison) -> tuple[list[Scope], list[NotJud
             what = f"{rule.metric}{scope.subject}"
             raise ConfigError(f"{what} needs {rule.min_support:,} examples, and there are {scope.support:,}.")
         else:
-            item = NotJudged(rule.metric, scope.class_name, scope.support, rule.min_support, scope.slice)
+            item = NotJudged(rule.metric, scope.class_name, scope.support, rule.min_support, scope.slice, scope.on)
             small.append(item)
     # If only the slice of examples without a value is large enough, no slice that the rule means was judged.
     if not [scope for scope in large if not (_is_every_slice(rule) and scope.slice and scope.slice[1] == NO_VALUE)]:
@@ -84,10 +89,11 @@ def too_small(error: PctError) -> list[NotJudged]:
 
 
 def _kind(rule: Rule) -> str:
+    part = "" if rule.on in (None, "all") else f"{rule.on} "
     value = "" if rule.slice is None else f"value of column '{rule.slice.column}'"
     if rule.judged_classes is None:
         return value
-    return f"class within a {value}" if _is_every_slice(rule) else "class"
+    return f"{part}class within a {value}" if _is_every_slice(rule) else f"{part}class"
 
 
 def _is_every_slice(rule: Rule) -> bool:
@@ -99,10 +105,13 @@ def _is_by_name(rule: Rule) -> bool:
 
 
 def _slices(rule: Rule, comparison: Comparison) -> list[tuple[tuple[str, str] | None, int]]:
+    part = rule.on or "all"
     if rule.slice is None:
-        return [(None, comparison.counts.total)]
+        return [(None, comparison.counts.total if part == "all" else comparison.counts_on(part).total)]
     column, value = rule.slice.column, rule.slice.value
-    found = {part.value: part.counts.total for part in comparison.slices(column)}
+    found = {item.value: item.counts.total for item in comparison.slices(column)}
+    if part != "all":
+        found = {name: comparison.counts_on(part, (column, name)).total for name in found}
     if value is None:
         return [((column, name), total) for name, total in found.items()]
     if value not in found:
@@ -112,14 +121,19 @@ def _slices(rule: Rule, comparison: Comparison) -> list[tuple[tuple[str, str] | 
 
 def _parts(rule: Rule, comparison: Comparison, slice: tuple[tuple[str, str] | None, int]) -> list[Scope]:
     place, total = slice
-    wanted = rule.judged_classes
+    wanted, on = rule.judged_classes, rule.on or "all"
     if wanted is None:
-        return [Scope(total, slice=place)]
+        return [Scope(total, slice=place, on=on)]
     classes = comparison.classes(place) if place else comparison.classes()
-    return [
-        Scope(part.counts.total, part.index, part.name, place)
-        for part in (classes if wanted == "all" else _named(wanted, classes))
-    ]
+    if wanted != "all":
+        classes = _named(wanted, classes)
+    labels = None if on == "all" else comparison.labels_on(on)
+    if labels is not None:
+        other = [part.name for part in classes if part.index not in labels]
+        if other and wanted != "all":
+            raise ConfigError(f"'{other[0]}' is no {on} class: leave it out of the rule on {rule.metric}.")
+        classes = [part for part in classes if part.index in labels]
+    return [Scope(part.counts.total, part.index, part.name, place, on) for part in classes]
 
 
 def _named(names: tuple[str, ...], classes: list[ClassCounts]) -> list[ClassCounts]:

@@ -1,8 +1,8 @@
-"""Brings two tables of the same classes into one order of classes, so that class numbers mean the same in both."""
+"""Brings two tables into one list of classes, so that class numbers mean the same in both."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from pct_mlops.predictions.table import Predictions
 
 _BATCH_NUMBERS = 4_000_000
+_NEVER_PREDICTED = "SELECT label FROM mine EXCEPT SELECT prediction FROM mine"
+
+# The (label, prediction) pairs of the old and of the new table that count as right.
+Aliased = tuple[Collection[tuple[str, str]], Collection[tuple[str, str]]]
 
 
 def shared_class_order(old: TableInfo, new: TableInfo) -> tuple[str, ...] | None:
@@ -35,11 +39,66 @@ def shared_class_order(old: TableInfo, new: TableInfo) -> tuple[str, ...] | None
     return (*new.class_names, *missing)
 
 
-def with_classes(table: Predictions, names: Sequence[str]) -> TemporaryTable:
-    """Write a table again with its classes in another order, or with further ones."""
+def joined_class_order(old: TableInfo, new: TableInfo) -> tuple[str, ...] | None:
+    """Return the classes of the new table in their order, then those that only the old one has.
+
+    Return None where a name stands for two classes, because then names do not tell which classes are the same.
+    """
+    if old.class_names == new.class_names:
+        return new.class_names
+    if any(len(set(info.class_names)) < len(info.class_names) for info in (old, new)):
+        return None
+    known = set(new.class_names)
+    return (*new.class_names, *(name for name in old.class_names if name not in known))
+
+
+def known_classes(table: Predictions, other: TableInfo) -> frozenset[str]:
+    """Return the classes that the model of a table can predict, as far as the table and the `other` one tell.
+
+    These are the table's classes. Where their names were only taken from the data, they are those of both tables
+    without the labels that the model never predicts: such a name may come from the labels alone.
+    """
+    names = table.info.class_names
+    if not table.info.classes_from_data:
+        return frozenset(names)
+    table.check_rows()
+    with sql.connect() as connection, sql.reading(table.what):
+        table.attach(connection, "mine")
+        never = {names[index] for (index,) in connection.execute(_NEVER_PREDICTED).fetchall()}
+    return frozenset({*names, *other.class_names} - never)
+
+
+def align(
+    old: Predictions, new: Predictions, names: Sequence[str] | None, right: Aliased | None = None
+) -> tuple[Predictions, Predictions]:
+    """Return two tables with the classes `names`, or as they are where it is None.
+
+    With `right`, predictions that count as right under an alias become the label, in the old and in the new table.
+    """
+    if names is None:
+        return old, new
+    aliased = right or ((), ())
+    old, new = (
+        table
+        if table.info.class_names == tuple(names) and not pairs
+        else table.temporary(with_classes(table, names, pairs))
+        for table, pairs in zip((old, new), aliased, strict=True)
+    )
+    return old, new
+
+
+def with_classes(table: Predictions, names: Sequence[str], right: Collection[tuple[str, str]] = ()) -> TemporaryTable:
+    """Write a table again with its classes in another order, or with further ones.
+
+    A prediction becomes the label where (label, prediction) is in `right`. Logits are left out where they do not fit:
+    the model has none for further classes, and they are not largest at a label that it did not predict.
+    """
+    # A class number outside the classes could not be moved.
+    table.check_rows()
     info = table.info
     place_of = {name: place for place, name in enumerate(names)}
     places = np.array([place_of[name] for name in info.class_names], np.int32)
+    right_places = [(place_of[label], place_of[prediction]) for label, prediction in right]
     connection = sql.connect()
     table.attach(connection, "mine", vectors=True)
     has = set(info.columns)
@@ -51,7 +110,7 @@ def with_classes(table: Predictions, names: Sequence[str]) -> TemporaryTable:
         len(names),
         num_features,
         info.slices,
-        logits="logits" in has,
+        logits="logits" in has and len(names) == len(info.class_names) and not right,
         confidence="confidence" in has,
         label_confidence="label_confidence" in has,
     )
@@ -61,8 +120,10 @@ def with_classes(table: Predictions, names: Sequence[str]) -> TemporaryTable:
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in connection.sql(f"SELECT {columns} FROM mine").to_arrow_reader(size):
-            arrays = [_moved(batch.column(field.name), field, places) for field in schema]
-            yield pa.record_batch(arrays, schema=schema)
+            arrays = {field.name: _moved(batch.column(field.name), field, places) for field in schema}
+            if right:
+                arrays["prediction"] = _corrected(arrays["label"], arrays["prediction"], right_places)
+            yield pa.record_batch(list(arrays.values()), schema=schema)
 
     with sql.reading(table.what):
         made = write_temporary(changed, schema, batches())
@@ -74,7 +135,15 @@ def _moved(column: pa.Array, field: pa.Field, places: npt.NDArray[np.int32]) -> 
     if field.name in ("label", "prediction"):
         return as_column(places[numbers(column)], field.type)
     if field.name == "logits":
-        # Only tables of the very same classes hold logits here: no class has none.
         values = numbers(column.flatten()).reshape(len(column), -1)[:, np.argsort(places)]
         return as_column(values, field.type)
     return column.cast(field.type)
+
+
+def _corrected(label: pa.Array, prediction: pa.Array, right: Sequence[tuple[int, int]]) -> pa.Array:
+    """Return the predictions, with the label in place of those that count as right."""
+    labels, predictions = numbers(label), numbers(prediction)
+    changed = predictions.copy()
+    for target, said in right:
+        changed[(labels == target) & (predictions == said)] = target
+    return as_column(changed, prediction.type)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import logits, pairing, sql
-from pct_mlops.predictions.alignment import shared_class_order, with_classes
+from pct_mlops.predictions.alignment import align, joined_class_order, shared_class_order
 from pct_mlops.predictions.building import Given, build_from_call
 from pct_mlops.predictions.foreign import ReadOptions, convert_file, convert_frame, is_foreign
 from pct_mlops.predictions.mean_logits import write_mean
@@ -243,18 +243,11 @@ class Predictions:
 
     def __add__(self, other: Predictions) -> Predictions:
         """Return the ensemble: the mean of the members' logits, every member weighing the same."""
-        return self.temporary(write_mean(*self.aligned(other)))
+        return self.temporary(write_mean(*align(self, other, shared_class_order(self.info, other.info))))
 
     def aligned(self, new: Predictions) -> tuple[Predictions, Predictions]:
-        """Return this table and a `new` one with their classes in one order, or as they are where none fits both."""
-        names = shared_class_order(self.info, new.info)
-        if names is None:
-            return self, new
-        old, new = (
-            table if table.info.class_names == names else self.temporary(with_classes(table, names))
-            for table in (self, new)
-        )
-        return old, new
+        """Return this table and a `new` one with one list of classes, or as they are where names do not tell them."""
+        return align(self, new, joined_class_order(self.info, new.info))
 
     @property
     def what(self) -> str:

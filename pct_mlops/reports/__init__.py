@@ -1,6 +1,7 @@
 """Writes decisions and comparisons for machines (JSON, JUnit, CSV) and for people (terminal, Markdown)."""
 
 from pct_mlops.reports.candidates import render_candidates
+from pct_mlops.reports.class_change import class_change_lines
 from pct_mlops.reports.curve import (
     CurvePoint,
     interpolation_to_json,
@@ -37,6 +38,7 @@ __all__ = [
     "SeedResult",
     "Spread",
     "checked_explorer",
+    "class_change_lines",
     "comparison_to_json",
     "interpolation_to_json",
     "methods_csv",

@@ -13,6 +13,9 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from pct_mlops.comparison import shared_loss
+from pct_mlops.reports.class_change import class_change_data
+
 if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison, Estimate, FlipCounts
     from pct_mlops.gate import Check, Decision, NotJudged
@@ -102,6 +105,7 @@ def _evidence(comparison: Comparison, confidence: float, *, every: bool = False)
     return {
         "counts": _counts(comparison.counts),
         "metrics": {name: _estimate(comparison.estimate(name, confidence)) for name in overall},
+        "class_change": _class_change(comparison, confidence),
         "classes": [
             {
                 "index": part.index,
@@ -112,6 +116,21 @@ def _evidence(comparison: Comparison, confidence: float, *, every: bool = False)
             for part in comparison.classes()
         ],
     }
+
+
+def _class_change(comparison: Comparison, confidence: float) -> dict[str, Any] | None:
+    found = class_change_data(comparison, confidence)
+    if found is None:
+        return None
+    parts = {
+        name: {
+            "counts": _counts(part["counts"]),
+            "metrics": {metric: _estimate(estimate) for metric, estimate in part["metrics"].items()},
+        }
+        for name, part in found.pop("parts").items()
+    }
+    names = {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+    return {**names, **{f"on_{name}": part for name, part in parts.items()}, "shared_loss": shared_loss(comparison)}
 
 
 def _part(part: Check | NotJudged) -> dict[str, Any]:

@@ -51,7 +51,9 @@ def to_junit(
     for name, value in _properties(decision, properties or {}).items():
         ElementTree.SubElement(listed, "property", {"name": name, "value": clean(value)})
     suite.extend(cases)
-    ElementTree.SubElement(suite, "system-out").text = clean(f"{verdict}: {decision.sentence}")
+    ElementTree.SubElement(suite, "system-out").text = clean(
+        " ".join(filter(None, (decision.shared_loss, f"{verdict}: {decision.sentence}")))
+    )
     ElementTree.indent(suites)
     # Encode first: a character that UTF-8 cannot hold is an error here, not a broken file.
     return ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True).decode() + "\n"
@@ -63,6 +65,7 @@ def _properties(decision: Decision, more: Mapping[str, str]) -> dict[str, str]:
         "policy_digest": decision.policy_digest,
         "candidate": decision.candidate.title if decision.candidate else "",
         "baseline": decision.baseline.title if decision.baseline else "",
+        **({"classes.shared_loss": decision.shared_loss} if decision.shared_loss else {}),
         **{f"apart.{mark}": str(count) for mark, count in decision.apart.items()},
         **({f"evidence.{role}": str(tie) for role, tie in decision.ties.both().items()} if decision.ties else {}),
         **more,
@@ -85,6 +88,8 @@ def _case(check: Check, decision: Decision) -> ElementTree.Element:
 def _name(part: Check | NotJudged) -> str:
     """Return the name of a check: its metric, and its class and slice if it has them."""
     about = f" of class '{part.class_name}'" if part.class_name is not None else ""
+    if part.on != "all":
+        about += f" on {part.on} classes"
     where = " where {} is '{}'".format(*part.slice) if part.slice is not None else ""
     return f"{part.metric}{about}{where}"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pct_mlops.reports.class_change import class_change_lines
 from pct_mlops.reports.terminal import STYLES, clean, flips_line, metric_text, worst_first
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def to_markdown(
     """
     mark, _ = STYLES[str(decision.verdict)]
     parts = [f"## {mark} {decision.verdict}: {_title(decision)}", markdown_text(decision.sentence)]
-    parts += [f"**{markdown_text(remark)}**" for remark in remarks]
+    parts += [f"**{markdown_text(remark)}**" for remark in (decision.shared_loss, *remarks) if remark]
     if pair is not None:
         parts.append(
             f"[Look at every flip in the explorer]({pair.address(explorer)})"
@@ -59,6 +60,7 @@ def to_markdown(
         )
     if comparison is not None:
         parts.append(_numbers(decision, comparison))
+        parts += [markdown_text(line) for line in class_change_lines(comparison, decision.confidence)]
     if decision.apart:
         counted = ", ".join(f"{count:,} {markdown_text(name)}" for name, count in decision.apart.items())
         parts.append(f"Counted apart, as reviewers marked them: {counted}.")

@@ -12,7 +12,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from pct_mlops.comparison import shared_loss
 from pct_mlops.config.numbers import percent, points
+from pct_mlops.reports.class_change import class_change_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,11 +40,14 @@ def render_decision(decision: Decision, comparison: Comparison | None = None) ->
     parts: list[RenderableType] = [
         Text.assemble((f"{mark} {decision.verdict}", f"bold {style}"), "  ", clean(decision.sentence))
     ]
+    if decision.shared_loss:
+        parts.append(Text(decision.shared_loss, style="bold red"))
     if decision.candidate is not None:
         against = f" against {decision.baseline.title}" if decision.baseline else ""
         parts.append(Text(clean(f"{decision.candidate.title}{against}"), style="dim"))
     if comparison is not None:
         parts.append(Text(flips_line(comparison.counts), style="dim"))
+        parts += [Text(clean(line), style="dim") for line in class_change_lines(comparison, decision.confidence)]
     if decision.checks:
         parts += [Text(""), _checks_table(decision)]
     hidden = len(decision.checks) - _MAX_ROWS
@@ -83,7 +88,12 @@ def render_metrics(comparison: Comparison, confidence: float = 0.95) -> Renderab
     title = f"{comparison.new.title} against {comparison.old.title}, {comparison.counts.total:,} examples"
     level = f"{100 * confidence:.4g}%"
     note = f"Lower and upper are one-sided bounds, each at {level} confidence. – is undefined or unbounded."
-    return Group(Text(clean(title), style="bold"), Padding(table, (1, 0)), Text(note, style="dim"))
+    # What a rise of the overall accuracy would hide comes first.
+    loss = shared_loss(comparison)
+    head = [Text(loss, style="bold red")] if loss else []
+    head.append(Text(clean(title), style="bold"))
+    head += [Text(clean(line)) for line in class_change_lines(comparison, confidence)]
+    return Group(*head, Padding(table, (1, 0)), Text(note, style="dim"))
 
 
 def _checks_table(decision: Decision) -> Table:

@@ -43,3 +43,27 @@ def test_an_example_shows_what_is_known(explore, foreign, truth, html_of):
     first = new.split("pct-line")[1]
     assert names[truth.new[lost]] in first
     assert "70.00%" in first
+
+
+@pytest.fixture
+def changed(tmp_path, truth):
+    """(old, new) as CSV: the new model knows a class that the old one does not, and loses on the others."""
+    names = np.array(["ant", "bee", "cow", "dog"])
+    labels = names[truth.labels]
+    columns = {"id": truth.ids, "label": labels}
+    old = np.where(labels == "dog", "cow", labels)
+    new = np.where(np.arange(len(labels)) % 40 == 0, "bee", labels)
+    for name, said in (("old", old), ("new", new)):
+        pd.DataFrame({**columns, "prediction": said}).to_csv(tmp_path / f"{name}.csv", index=False)
+    return tmp_path / "old.csv", tmp_path / "new.csv"
+
+
+@pytest.mark.parametrize("view", ["overview", "classes", "examples"])
+def test_a_pair_whose_classes_changed_opens(explore, changed, view):
+    app = explore(*changed, view=view)
+    assert not app.exception
+    assert [error.value for error in app.error] == []
+    if view == "overview":
+        (warning,) = [item.value for item in app.warning if "old model knows" in item.value]
+        assert "accuracy fell from 100" in warning
+        assert any("1 \\(dog\\) known to the new model only" in item.value for item in app.caption)

@@ -71,10 +71,12 @@ def apart(pair: Pair, given: Policy) -> frozenset[str]:
 def comparison_under(pair: Pair, given: Policy, apart: frozenset[str]) -> Comparison:
     """Return the pair joined as the policy counts it: the comparison on screen where that is the same."""
     slices = pairs.file_table(given.slices_path) if given.slices_path is not None else None
-    if not apart and given.class_costs is None and slices in (None, pairs.joined_slices(pair)):
+    as_shown = not apart and given.class_costs is None and not given.aliases
+    if as_shown and slices in (None, pairs.joined_slices(pair)):
         return pairs.comparison(pair)
     costs = tuple(sorted(given.class_costs.items())) if given.class_costs is not None else None
-    return _compared(pair.old, pair.new, slices, apart, costs)
+    aliases = tuple(sorted(given.aliases.items())) if given.aliases else ()
+    return _compared(pair.old, pair.new, slices, apart, costs=costs, aliases=aliases)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Judging…")
@@ -83,7 +85,9 @@ def _compared(
     new: pairs.Table,
     slices: FileTable | None,
     apart: frozenset[str],
+    *,
     costs: tuple[tuple[str, float], ...] | None,
+    aliases: tuple[tuple[str, str | tuple[str, ...]], ...],
 ) -> Comparison:
     return compare(
         pairs.predictions(old),
@@ -91,4 +95,5 @@ def _compared(
         slices=Path(slices.path) if slices else None,
         apart=apart,
         costs=None if costs is None else dict(costs),
+        aliases=dict(aliases),
     )

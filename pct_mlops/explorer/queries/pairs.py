@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from pct_mlops.charts import ClassRates
-from pct_mlops.comparison import ClassCounts, Comparison, Estimate, FlipCell, FlipCounts, compare
+from pct_mlops.comparison import ClassCounts, Comparison, Estimate, FlipCell, FlipCounts, compare, shared_loss
 from pct_mlops.config import Policy
 from pct_mlops.errors import PctError, TableError
 from pct_mlops.explorer.queries import class_labels
 from pct_mlops.predictions import Predictions, ReadOptions
+from pct_mlops.reports import class_change_lines
 from pct_mlops.workflows.runtime.references import is_file, open_table
 
 if TYPE_CHECKING:
@@ -201,6 +202,16 @@ def rates_of(joined: Comparison, row: ClassCounts, title: str, **part: Any) -> C
     """Return the rates of a part of the examples with bounds. `part` says which part, as for Comparison.estimate."""
     wanted = ("nfr", "pfr", "accuracy_old", "accuracy_new")
     return ClassRates(row.index, title, row.counts.total, *(joined.estimate(metric, **part) for metric in wanted))
+
+
+@st.cache_data(max_entries=32)
+def class_change(pair: Pair) -> tuple[str, list[str]]:
+    """Return the loss on the classes that the old model knows, and sentences on classes that only one model knows.
+
+    Both are empty where the models know the same classes.
+    """
+    joined = comparison(pair)
+    return shared_loss(joined), class_change_lines(joined)
 
 
 @st.cache_data(max_entries=32)

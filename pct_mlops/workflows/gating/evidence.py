@@ -96,7 +96,8 @@ def _compare(
     """Return (comparison, None), or (None, error): tables that do not fit are a verdict (ERROR), not a crash."""
     apart = apart_ids(policy, review) if review is not None else ()
     try:
-        return compare(old, new, slices=policy.slices_path, apart=apart, costs=policy.class_costs), None
+        costs, aliases = policy.class_costs, policy.aliases
+        return compare(old, new, slices=policy.slices_path, apart=apart, costs=costs, aliases=aliases), None
     except PctError as error:
         return None, error
 
@@ -153,7 +154,7 @@ def _missing(registry: Registry, version: Version, old: Version | None, split: s
 
     Return None when both can be compared.
     """
-    infos = []
+    tables = []
     for item in (version, old):
         if item is None:
             continue
@@ -162,15 +163,30 @@ def _missing(registry: Registry, version: Version, old: Version | None, split: s
 
             return RegistryNotFoundError(f"{item.uri} carries no predictions on {split}: {how_to_give(item, split)}.")
         try:
-            infos.append(version_predictions(registry, item, split).info)
+            tables.append(version_predictions(registry, item, split))
         except PctError as error:
             return error.reworded(f"The predictions of {item.uri} on {split} cannot be used: {error}")
-    if old is None or infos[0].digest == infos[1].digest:
+    return None if old is None else _other_examples((old, tables[1]), (version, tables[0]))
+
+
+def _other_examples(baseline: tuple[Version, Predictions], candidate: tuple[Version, Predictions]) -> PctError | None:
+    """Return the error for two tables about different examples, or None. Digests cover the class names, too."""
+    (old, old_table), (new, new_table) = baseline, candidate
+    if old_table.info.digest == new_table.info.digest:
         return None
+    if old_table.info.class_names != new_table.info.class_names:
+        try:
+            # The classes changed, so only the join can tell whether the examples did.
+            new_table.nfr(old_table)
+            return None
+        except NotComparableError as error:
+            return error.reworded(f"The predictions of {old.uri} and {new.uri} do not fit: {str(error).rstrip('.')}")
+        except PctError:
+            return None  # The comparison will say it.
     return NotComparableError(
-        f"The predictions of {old.uri} ({infos[1].num_examples:,} examples) are about another evaluation set than "
-        f"those of {version.uri} ({infos[0].num_examples:,}; the digests differ): score both on the same data with "
-        "'pct score'"
+        f"The predictions of {old.uri} ({old_table.info.num_examples:,} examples) are about another evaluation set "
+        f"than those of {new.uri} ({new_table.info.num_examples:,}; the digests differ): score both on the same data "
+        "with 'pct score'"
     )
 
 

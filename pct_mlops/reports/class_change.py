@@ -1,0 +1,78 @@
+"""Writes what changed between the classes of two models: as sentences for people, and as plain data for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from pct_mlops.config.numbers import percent, points
+
+if TYPE_CHECKING:
+    from pct_mlops.comparison import ClassChange, Comparison
+
+_MAX_NAMES = 5
+
+
+def class_change_lines(comparison: Comparison, confidence: float = 0.95) -> list[str]:
+    """Return sentences on the classes, then on each part of the examples. Return none where the classes are equal."""
+    change = comparison.class_change
+    if change is None:
+        return []
+    lines = [_names(change)]
+    if change.num_new:
+        lines += [_part(comparison, part, confidence) for part in ("shared", "new")]
+    if change.num_gone:
+        lines.append(
+            f"The shared examples include {_examples(change.num_gone)} of classes that only the old model knows: their "
+            "flips are real losses."
+        )
+    return lines
+
+
+def class_change_data(comparison: Comparison, confidence: float) -> dict[str, Any] | None:
+    """Return names, counts and metrics of the shared and of the new classes as plain data. None: nothing changed."""
+    change = comparison.class_change
+    if change is None:
+        return None
+    names = [metric.name for metric in comparison.metrics() if not metric.per_class]
+    parts = {
+        part: {
+            "counts": comparison.counts_on(part),
+            "metrics": {name: comparison.estimate(name, confidence, on=part) for name in names},
+        }
+        for part in ("shared", "new")
+    }
+    return {**asdict(change), "parts": parts}
+
+
+def _names(change: ClassChange) -> str:
+    return (
+        f"Classes: {len(change.shared):,} shared; {_some(change.new)} known to the new model only; "
+        f"{_some(change.gone)} known to the old model only."
+    )
+
+
+def _part(comparison: Comparison, part: str, confidence: float) -> str:
+    old, new, change, nfr = (
+        comparison.estimate(name, confidence, on=part)
+        for name in ("accuracy_old", "accuracy_new", "accuracy_change", "nfr")
+    )
+    who = "that the old model knows" if part == "shared" else "that only the new model knows"
+    total = comparison.counts_on(part).total
+    return (
+        f"On {_examples(total)} with a label {who}: accuracy {percent(old.value)} before, {percent(new.value)} now "
+        f"({points(change.value)}, bounds {points(change.lower)} to {points(change.upper)}); NFR {percent(nfr.value)} "
+        f"(bounds {percent(nfr.lower)} to {percent(nfr.upper)})."
+    )
+
+
+def _examples(number: int) -> str:
+    return f"{number:,} example" + ("" if number == 1 else "s")
+
+
+def _some(names: Sequence[str]) -> str:
+    if not names:
+        return "none"
+    shown = ", ".join(names[:_MAX_NAMES])
+    return f"{len(names):,} ({shown}{', ...' if len(names) > _MAX_NAMES else ''})"

@@ -37,7 +37,11 @@ examples.
 
 Rates are fractions in [0, 1]; percent exists on screens only. Undefined is null, never 0. `PFR - NFR` is the change
 of accuracy. Flips that a policy counts apart are left out of the numerators of negative flip rates, and of nothing
-else. Every metric can be asked for in one class or slice. `ece_*` and `nll_*` are read from confidences and logits."""
+else. Every metric can be asked for in one class or slice. `ece_*` and `nll_*` are read from confidences and logits.
+
+A table of predictions alone has no confidences. `ece_*`, `nll_*`, `fractional_nfr` and `type_*_flips` are not available
+then: their values are null, and `not_available` in the JSON report gives the reason for each. A rule on one is an
+ERROR."""
 
 
 def metrics_page() -> str:

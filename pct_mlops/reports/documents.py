@@ -13,6 +13,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from pct_mlops.comparison.availability import unavailable_metrics
+
 if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison, Estimate, FlipCounts
     from pct_mlops.gate import Check, Decision, NotJudged
@@ -102,6 +104,7 @@ def _evidence(comparison: Comparison, confidence: float, *, every: bool = False)
     return {
         "counts": _counts(comparison.counts),
         "metrics": {name: _estimate(comparison.estimate(name, confidence)) for name in overall},
+        "not_available": unavailable_metrics(comparison),
         "classes": [
             {
                 "index": part.index,

@@ -173,6 +173,44 @@ def test_a_file_is_not_its_own_baseline(folder, capsys):
         assert "is the baseline itself or a copy of it" in " ".join(capsys.readouterr().out.split())
 
 
+SAME = "Both tables hold the same predictions: is the candidate's file a copy of the baseline's?"
+
+
+def test_a_copy_in_another_format_is_not_its_own_baseline(folder, truth, capsys):
+    """Labels alone: the tables are equal in every column, whatever the files look like."""
+    words = ["--columns", "label=gold,label=y_true,prediction=said,prediction=y_pred"]
+    for candidate, baseline in (("new/text.jsonl", "new/forest.csv"), ("new/spark", "new/text.jsonl")):
+        assert main(["gate", candidate, "--baseline", baseline, *words]) == 2
+        assert f"{candidate} is the baseline itself or a copy of it" in " ".join(capsys.readouterr().out.split())
+    # One prediction apart, and it is another model.
+    frame = pd.read_csv("new/forest.csv", dtype=str)
+    frame.loc[0, "y_pred"] = "cat" if frame.loc[0, "y_pred"] != "cat" else "dog"
+    frame.to_csv("other.csv", index=False)
+    assert main(["gate", "other.csv", "--baseline", "new/text.jsonl", *words]) == 0
+    assert "same predictions" not in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("changed", ["confidences", "a column", "probabilities of another file"])
+def test_the_same_predictions_are_noted_in_every_report(folder, capsys, changed):
+    frame = pd.read_csv("new/forest.csv", dtype=str)
+    candidate = "same.csv"
+    if changed == "confidences":
+        frame["confidence"] = 0.9
+    elif changed == "a column":
+        frame["site"] = "north"
+    else:
+        candidate = "new/net.npz"
+    frame.to_csv("same.csv", index=False)
+    outputs = ["--json", "g.json", "--junit", "g.xml", "--markdown", "g.md"]
+    assert main(["gate", candidate, "--baseline", "new/forest.csv", *outputs]) == 0
+    assert SAME in " ".join(capsys.readouterr().out.split())
+    report = json.loads(Path("g.json").read_text())
+    jsonschema.validate(report, report_schema())
+    assert report["sentence"].endswith(SAME)
+    assert SAME in next(ElementTree.parse("g.xml").iter("testsuite")).findtext("system-out")
+    assert SAME in Path("g.md").read_text()
+
+
 PROBE = """
 import sys
 from pct_mlops.cli import main

@@ -167,7 +167,7 @@ def test_bad_input_is_said_in_one_sentence_and_stores_nothing(foreign, tmp_path,
         ((version, good, "--thumbnails", tmp_path / "gif.parquet"), "holds no PNG"),
         ((version, good, "--texts", tmp_path / "other.csv"), "texts of none of the table's examples"),
         ((version, good, "--texts", tmp_path / "none.csv"), "texts of none of the table's examples"),
-        ((version, good, "--texts", tmp_path / "absent.csv"), "holds no texts that can be read"),
+        ((version, good, "--texts", tmp_path / "absent.csv"), "There is no file"),
     ]
     for words, says in cases:
         assert foreign.pct("attach", *words) == 2, words

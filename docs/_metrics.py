@@ -39,7 +39,11 @@ Rates are fractions in [0, 1]; percent exists on screens only. Undefined is null
 of accuracy. Flips that a policy counts apart are left out of the numerators of negative flip rates, and of nothing
 else. Every metric can be asked for in one class or slice, and on one part of the examples: `shared` (labels that the
 old model knows) or `new` (labels that only the new model knows). `ece_*` and `nll_*` are read from confidences and
-logits."""
+logits.
+
+A table of predictions alone has no confidences. `ece_*`, `nll_*`, `fractional_nfr` and `type_*_flips` are not available
+then: their values are null, and `not_available` in the JSON report gives the reason for each. A rule on one is an
+ERROR."""
 
 
 def metrics_page() -> str:

@@ -11,7 +11,7 @@ from pct_mlops.errors import PctError
 from pct_mlops.explorer.components import example_html, verdict_banner, verdict_panel
 from pct_mlops.explorer.components.figure_cache import drawn
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import example_facts, pairs
+from pct_mlops.explorer.queries import example_facts, known_confidences, pairs
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.state import selection
 
@@ -55,7 +55,7 @@ def overview() -> None:
         if pairs.has_versions(pair):
             go_on("review.py", "Review", ":material/rate_review:")
     if decision:
-        draw_checks(decision)
+        draw_checks(pair, decision)
     draw_changes(pair)
 
 
@@ -124,19 +124,23 @@ def draw_metrics(pair: Pair) -> None:
         )
     if floor := pairs.floor_of(pair):
         st.caption(f"For comparison: {plain(floor.sentence)}.", help=HINTS["floor"])
+    if lacking := known_confidences.sentence(pair):
+        st.caption(plain(lacking))
 
 
-def draw_checks(decision: Decision) -> None:
+def draw_checks(pair: Pair, decision: Decision) -> None:
     """Draw the checks of the decision, the worst first, and its notes."""
     if not decision.checks:
         return
     st.subheader("What the verdict rests on", anchor=False, help=HINTS["checks"])
-    st.html(verdict_banner.rules_table(decision.checks))
+    st.html(verdict_banner.rules_table(decision.checks, known_confidences.unavailable(pair)))
     if more := verdict_banner.left_out(decision.checks):
         st.caption(f"{count(more)} more checks, none worse than those shown.")
     st.caption(verdict_banner.KEY)
+    # What is not available stands beside the numbers already.
     for sentence in decision.notes:
-        st.caption(plain(sentence))
+        if sentence != known_confidences.sentence(pair):
+            st.caption(plain(sentence))
 
 
 def draw_changes(pair: Pair) -> None:

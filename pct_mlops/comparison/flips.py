@@ -59,7 +59,8 @@ SELECT label, new_prediction, num::BIGINT FROM
 ORDER BY num DESC, label, new_prediction
 """
 OTHER_CONFIDENCES = """
-SELECT count(*) FILTER (WHERE old_confidence <> new_confidence OR old_label_confidence <> new_label_confidence),
+SELECT count(*) FILTER (WHERE old_confidence IS DISTINCT FROM new_confidence
+                             OR old_label_confidence IS DISTINCT FROM new_label_confidence),
        count(DISTINCT new_confidence)
 FROM pairs
 """

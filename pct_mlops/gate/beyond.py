@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from pct_mlops.comparison.availability import unavailable_sentence
 from pct_mlops.config.numbers import probability
 from pct_mlops.errors import PctError
 from pct_mlops.gate.decision import Check, Verdict
@@ -114,6 +115,8 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
             f"{comparison.num_without_slices:,} of {counts.total:,} examples are not in the file of slices; their "
             "value there is '(none)'."
         )
+    if lacking := unavailable_sentence(comparison):
+        found.append(lacking)
     return tuple(found)
 
 

@@ -25,6 +25,15 @@ class Tie(str, Enum):
         return self.value
 
 
+# What is said where the ties of both tables are the same.
+BOTH = {
+    Tie.RECOMPUTED: "both tables were computed by this run of the gate",
+    Tie.TIED: "both tables are tied to their models' weights",
+    Tie.NOT_TIED: "neither table is tied to its model's weights",
+    Tie.OTHER_WEIGHTS: "both tables were made by other weights than their models'",
+}
+
+
 @dataclass(frozen=True)
 class Ties:
     """Ties of both tables of a comparison. `baseline` is None where there is none."""
@@ -89,5 +98,5 @@ def ties_notes(ties: Ties | None) -> tuple[str, ...]:
     }
     parts = [f"the {role}'s table {words[tie]}" for role, tie in ties.both().items()]
     if len(set(ties.both().values())) == 1 and len(parts) == 2:
-        parts = [f"each table {words[ties.candidate]}"]
+        parts = [BOTH[ties.candidate]]
     return (f"Evidence: {' and '.join(parts)}.",)

@@ -1,4 +1,7 @@
-"""Flip rates as functions on plain arrays: numpy arrays, torch tensors on any device, or lists."""
+"""Flip rates as functions on plain arrays: numpy arrays, torch tensors on any device, or lists.
+
+They need predictions alone, and no confidences.
+"""
 
 from __future__ import annotations
 

@@ -47,6 +47,7 @@ from numpy.typing import NDArray
 from pct_mlops.config import unknown
 from pct_mlops.errors import ConfigError, TableError
 from pct_mlops.predictions import sql
+from pct_mlops.predictions.alignment import shared_class_order
 from pct_mlops.predictions.arrays import SLAB
 from pct_mlops.predictions.schema import TableInfo, arrow_schema
 from pct_mlops.predictions.table import Predictions
@@ -141,10 +142,12 @@ def updated(
 
     It may have any number of rows, since a batch of them is in memory at a time. Its `confidence` is the posterior of
     the label it holds, which with cr need not be the largest. Its `label_confidence` is that of the true label. It
-    holds no logits, as no single model made it. Raise PctError when tables are not comparable, when a val table has
-    other classes, or when a val table holds the examples that are to be updated.
+    holds no logits, as no single model made it. Classes are matched by name, and stand in the order of the stored ones.
+    Raise PctError when tables are not comparable, when a val table has other classes, or when a val table holds the
+    examples that are to be updated.
     """
     rule.check()
+    stored, new, stored_val, new_val = _in_one_order(stored, new, stored_val, new_val)
     for val in (stored_val, new_val):
         _check_val(val.info, stored.info)
     connection = sql.connect()
@@ -243,6 +246,16 @@ def _normalised(joint: Floats) -> Floats:
 def _entropy(shares: Floats) -> Floats:
     """Return the entropy in nats [n]. 0 log 0 is 0."""
     return -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=1)
+
+
+def _in_one_order(stored: Predictions, *others: Predictions) -> tuple[Predictions, ...]:
+    """Return the tables with their classes in the order of the stored one. One with other classes stays as it is."""
+    same = [shared_class_order(other.info, stored.info) is not None for other in others]
+    for other, fits in zip(others, same, strict=True):
+        # A stored table whose classes are only those that occur in it gets the further ones of the others.
+        stored = other.aligned(stored)[1] if fits else stored
+    aligned = (other.aligned(stored)[0] if fits else other for other, fits in zip(others, same, strict=True))
+    return (stored, *aligned)
 
 
 def _check_val(val: TableInfo, stored: TableInfo) -> None:

@@ -14,6 +14,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.comparison import shared_loss
+from pct_mlops.comparison.availability import unavailable_metrics
 from pct_mlops.reports.class_change import class_change_data
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def _evidence(comparison: Comparison, confidence: float, *, every: bool = False)
         "counts": _counts(comparison.counts),
         "metrics": {name: _estimate(comparison.estimate(name, confidence)) for name in overall},
         "class_change": _class_change(comparison, confidence),
+        "not_available": unavailable_metrics(comparison),
         "classes": [
             {
                 "index": part.index,

@@ -63,6 +63,8 @@ def test_texts_at_every_width(address, browser):
     page.get_by_role("textbox", name="Text contains").press("Enter")
     expect(page.get_by_text("5 found")).to_be_visible()
     page.wait_for_url("**text=ordinary+COMPLAINT**")
+    expect(page.locator(".pct-input p").first).to_contain_text("an ordinary complaint")
+    settled(page)
     page.locator("a.pct-tile").first.click()
     region = page.get_by_role("region", name="Text of the example")
     expect(region).to_be_visible()

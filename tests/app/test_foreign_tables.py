@@ -67,3 +67,78 @@ def test_a_pair_whose_classes_changed_opens(explore, changed, view):
         (warning,) = [item.value for item in app.warning if "old model knows" in item.value]
         assert "accuracy fell from 100" in warning
         assert any("1 \\(dog\\) known to the new model only" in item.value for item in app.caption)
+
+
+@pytest.fixture
+def labels_only(foreign, truth, tmp_path):
+    """(old, new), both CSV of predictions alone."""
+    names = np.array(["ant", "bee", "cow", "dog"])
+    columns = {"id": truth.ids, "gold": names[truth.labels], "pred": names[truth.new]}
+    pd.DataFrame(columns).to_csv(tmp_path / "new.csv", index=False)
+    return foreign[0], tmp_path / "new.csv"
+
+
+def captions(app):
+    return [item.value.replace("\\", "") for item in app.caption]
+
+
+def test_what_needs_confidences_is_off_and_says_why(explore, labels_only, truth, html_of):
+    app = explore(*labels_only, "--columns", "label=gold", view="examples")
+    assert app.selectbox(key="sort").options == ["sample id"]
+    assert app.slider(key="conf").disabled
+    assert app.selectbox(key="type").disabled
+    assert [text for text in captions(app) if text.startswith("Off: ")] == [
+        "Off: sort by target confidence lost, type of negative flip (neither table has label_confidence); sort by new "
+        "confidence, range of new confidence (the new table has no confidence); sort by old confidence (the old table "
+        "has no confidence)."
+    ]
+    assert html_of(app).count("<figure") == min(((truth.old == truth.labels) & (truth.new != truth.labels)).sum(), 24)
+    assert "sort" not in app.query_params
+
+
+def test_a_link_that_filters_by_confidence_shows_every_example(explore, labels_only, truth, html_of):
+    everything = explore(*labels_only, "--columns", "label=gold", view="examples", kind="all")
+    query = {"kind": "all", "conf": "20-90", "type": "1", "sort": "confidence_lost"}
+    app = explore(*labels_only, "--columns", "label=gold", view="examples", **query)
+    assert not app.exception
+    said = " ".join(item.value.replace("\\", "") for item in app.warning)
+    assert "a range of confidences, but the new table has no confidence" in said
+    assert "asks for type '1', which is not here" in said
+    assert html_of(app).count("<figure") == html_of(everything).count("<figure") == 24
+    assert set(app.query_params) == {"kind"}
+    # The large view draws no filters, and walks through the same examples.
+    changed = np.flatnonzero(truth.old != truth.new)
+    opened = explore(*labels_only, "--columns", "label=gold", view="examples", example=truth.ids[changed[1]], **query)
+    assert not opened.exception
+    assert f"2 of {len(changed)} all changed predictions" in captions(opened)
+
+
+def test_one_side_with_confidences_keeps_what_it_can(explore, foreign):
+    app = explore(*foreign, "--columns", "label=gold", view="examples")
+    assert app.selectbox(key="sort").options == ["new confidence", "sample id"]
+    assert not app.slider(key="conf").disabled
+    assert "the old table has no label_confidence" in " ".join(captions(app))
+
+
+def test_where_all_is_known_nothing_is_off(explore, files):
+    app = explore(*files, view="examples")
+    assert len(app.selectbox(key="sort").options) == 4
+    assert not app.slider(key="conf").disabled
+    assert not any(text.startswith("Off: ") for text in captions(app))
+
+
+def test_the_overview_says_that_a_metric_is_not_available(explore, labels_only, html_of, tmp_path):
+    (tmp_path / "policy.yaml").write_text("rules: [{metric: ece_new, max: 0.9, bound: point}, {metric: nfr, max: 0.9}]")
+    app = explore(*labels_only, "--columns", "label=gold", "--policy", tmp_path / "policy.yaml")
+    assert not app.exception
+    assert "not available</td>" in html_of(app)
+    assert "ece_new is not available: the new table has no confidence." in html_of(app)
+    told = [text for text in captions(app) if text.startswith("Not available: ")]
+    assert len(told) == 1
+    assert "ece_new (the new table has no confidence)" in told[0]
+
+
+def test_the_overview_of_complete_tables_has_nothing_to_say_of_it(explore, files, folder, html_of):
+    app = explore(*files, "--policy", folder / "strict.yaml")
+    assert "not available" not in html_of(app)
+    assert not any(text.startswith("Not available: ") for text in captions(app))

@@ -312,8 +312,8 @@ def test_files_that_the_object_store_lost(store, capsys, monkeypatch):
     def fails(*_, **__):
         raise gone
 
-    monkeypatch.setattr("pct_mlops.registry.registry.local_folder", lambda location: None)
-    monkeypatch.setattr("mlflow.MlflowClient.list_logged_model_artifacts", fails)
+    monkeypatch.setattr("pct_mlops.registry.artifacts.local_folder", lambda location: None)
+    monkeypatch.setattr("pct_mlops.registry.artifacts.ModelFiles._list", fails)
     assert store.pct("compare", f"{NAME}/1", f"{NAME}/2") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "The bucket that holds the artifacts is gone" in line

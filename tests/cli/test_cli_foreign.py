@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -15,6 +17,7 @@ import pytest
 
 from pct_mlops import Predictions
 from pct_mlops.cli import main
+from pct_mlops.reports import report_schema
 
 NAMES = np.array(["cat", "dog", "owl"])
 NUM = 300
@@ -92,12 +95,35 @@ def test_formats_may_be_mixed(folder, truth, capfd, file):
 def test_what_is_not_known_is_not_available(folder, capsys):
     assert main(["compare", "old/forest.csv", "new/forest.csv", "--json", "c.json"]) == 0
     assert "neither table has label_confidence" in " ".join(capsys.readouterr().out.split())
-    metrics = json.loads(Path("c.json").read_text())["metrics"]
+    report = json.loads(Path("c.json").read_text())
+    metrics, reasons = report["metrics"], report["not_available"]
     assert metrics["ece_new"]["value"] is metrics["type_2_flips"]["value"] is metrics["fractional_nfr"]["value"] is None
     assert metrics["nfr"]["value"] is not None
+    assert reasons["ece_new"] == "the new table has no confidence"
+    assert set(reasons) == {name for name, found in metrics.items() if found["value"] is None}
     Path("policy.yaml").write_text("rules: [{metric: ece_new, max: 0.9, bound: point}, {metric: nfr, max: 0.5}]")
     assert main(["gate", "new/forest.csv", "--baseline", "old/forest.csv"]) == 2
     assert "ece_new is not available: the new table has no confidence." in " ".join(capsys.readouterr().out.split())
+
+
+def test_every_report_of_the_gate_says_why_a_metric_is_not_available(folder):
+    Path("policy.yaml").write_text("rules: [{metric: ece_new, max: 0.9, bound: point}, {metric: nfr, max: 0.5}]")
+    outputs = ["--json", "g.json", "--junit", "g.xml", "--markdown", "g.md"]
+    assert main(["gate", "new/forest.csv", "--baseline", "old/net.npz", *outputs]) == 2
+    report = json.loads(Path("g.json").read_text())
+    jsonschema.validate(report, report_schema())
+    assert report["not_available"]["type_1_flips"] == "the new table has no label_confidence"
+    assert "ece_old" not in report["not_available"], "the baseline's confidences are known"
+    (case,) = [case for case in ElementTree.parse("g.xml").iter("testcase") if case.get("name").startswith("ece_new")]
+    sentence = "ece_new is not available: the new table has no confidence."
+    assert case.find("error").get("message") == case.find("error").text == sentence
+    shown = Path("g.md").read_text().replace("\\", "")
+    assert sentence in shown
+    assert "Not available: fractional_nfr (the new table has no confidence and the new table has no lab" in shown
+    assert "ece_new (the new table has no confidence)" in shown
+    assert main(["gate", "new/net.npz", "--baseline", "old/net.npz", "--policy", "policy.yaml", *outputs]) == 0
+    assert json.loads(Path("g.json").read_text())["not_available"] == {}
+    assert "Not available" not in Path("g.md").read_text()
 
 
 def test_the_split_is_the_users_to_say(folder, capsys):
@@ -145,6 +171,44 @@ def test_a_file_is_not_its_own_baseline(folder, capsys):
         Path("new/copy.npz").write_bytes(Path("new/net.npz").read_bytes())
         assert main(["gate", candidate, "--baseline", "new/net.npz"]) == 2
         assert "is the baseline itself or a copy of it" in " ".join(capsys.readouterr().out.split())
+
+
+SAME = "Both tables hold the same predictions: is the candidate's file a copy of the baseline's?"
+
+
+def test_a_copy_in_another_format_is_not_its_own_baseline(folder, truth, capsys):
+    """Labels alone: the tables are equal in every column, whatever the files look like."""
+    words = ["--columns", "label=gold,label=y_true,prediction=said,prediction=y_pred"]
+    for candidate, baseline in (("new/text.jsonl", "new/forest.csv"), ("new/spark", "new/text.jsonl")):
+        assert main(["gate", candidate, "--baseline", baseline, *words]) == 2
+        assert f"{candidate} is the baseline itself or a copy of it" in " ".join(capsys.readouterr().out.split())
+    # One prediction apart, and it is another model.
+    frame = pd.read_csv("new/forest.csv", dtype=str)
+    frame.loc[0, "y_pred"] = "cat" if frame.loc[0, "y_pred"] != "cat" else "dog"
+    frame.to_csv("other.csv", index=False)
+    assert main(["gate", "other.csv", "--baseline", "new/text.jsonl", *words]) == 0
+    assert "same predictions" not in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("changed", ["confidences", "a column", "probabilities of another file"])
+def test_the_same_predictions_are_noted_in_every_report(folder, capsys, changed):
+    frame = pd.read_csv("new/forest.csv", dtype=str)
+    candidate = "same.csv"
+    if changed == "confidences":
+        frame["confidence"] = 0.9
+    elif changed == "a column":
+        frame["site"] = "north"
+    else:
+        candidate = "new/net.npz"
+    frame.to_csv("same.csv", index=False)
+    outputs = ["--json", "g.json", "--junit", "g.xml", "--markdown", "g.md"]
+    assert main(["gate", candidate, "--baseline", "new/forest.csv", *outputs]) == 0
+    assert SAME in " ".join(capsys.readouterr().out.split())
+    report = json.loads(Path("g.json").read_text())
+    jsonschema.validate(report, report_schema())
+    assert report["sentence"].endswith(SAME)
+    assert SAME in next(ElementTree.parse("g.xml").iter("testsuite")).findtext("system-out")
+    assert SAME in Path("g.md").read_text()
 
 
 PROBE = """

@@ -104,7 +104,7 @@ def test_every_report_says_it(comparison):
     found = {item.get("name"): item.get("value") for item in suite.iter("property")}
     assert (found["evidence.candidate"], found["evidence.baseline"]) == ("tied", "not tied")
     both = decide(PLAIN, comparison, ties=Ties(Tie.TIED, Tie.TIED))
-    assert both.notes[-1] == "Evidence: each table is tied to its model's weights."
+    assert both.notes[-1] == "Evidence: both tables are tied to their models' weights."
     alone = to_json(decide(PLAIN, comparison), comparison)
     assert alone["evidence"] is None
     jsonschema.validate(json.loads(json.dumps(alone)), report_schema())

@@ -246,6 +246,53 @@ def test_tables_that_do_not_belong_together(tables):
         run((stored, new, foreign, new_val))
 
 
+def reordered(source, order):
+    """The same predictions in a table whose classes stand in another order."""
+    rows = pq.read_table(source.path).to_pydict()
+    places = np.argsort(order)
+    names = [source.info.class_names[place] for place in order]
+    return table(
+        places[rows["label"]],
+        places[rows["prediction"]],
+        ids=rows["sample_id"],
+        class_names=names,
+        model_version=source.info.model_version,
+        split=source.info.split,
+    )
+
+
+@pytest.mark.parametrize("moved", [(1,), (2, 3), (1, 2, 3)])
+def test_classes_in_another_order_are_matched_by_name(tables, tmp_path, moved):
+    given = [each.save(tmp_path / f"{place}.parquet") for place, each in enumerate(tables)]
+    for place in moved:
+        given[place] = reordered(given[place], np.roll([2, 0, 3, 1], place))
+    made, plain = (run(each).save(tmp_path / f"{name}.parquet") for name, each in (("a", given), ("b", tables)))
+    made.verify()
+    assert made.info.class_names == tables[0].info.class_names
+    assert pq.read_table(made.path).to_pydict() == pq.read_table(plain.path).to_pydict()
+    assert made.info.digest == plain.info.digest
+
+
+def test_the_very_examples_are_refused_as_val_data_whatever_the_order_of_classes(tables, tmp_path):
+    stored, new, stored_val, _ = tables
+    same = reordered(new.save(tmp_path / "new.parquet"), [3, 2, 1, 0])
+    with pytest.raises(PctError, match="the very examples that are to be updated"):
+        run((stored, new, stored_val, same))
+
+
+def test_classes_that_only_some_tables_show_are_counted(tmp_path):
+    """Names taken from the data are those that occur: a class that the stored table never shows is no other class."""
+    words = {"split": "test", "sample_ids": ["a", "b", "c"]}
+    stored = Predictions.from_arrays(["cat", "cat", "owl"], predictions=["cat", "owl", "owl"], **words)
+    new = Predictions.from_arrays(["cat", "cat", "owl"], predictions=["cat", "dog", "cat"], **words)
+    val = Predictions.from_arrays(["yak", "cat", "owl"], predictions=["yak", "cat", "owl"], sample_ids=["v", "w", "x"])
+    made = run((stored, new, val, val)).save(tmp_path / "u.parquet")
+    assert set(made.info.class_names) == {"cat", "dog", "owl", "yak"}
+    names = np.array(made.info.class_names)
+    assert names[pq.read_table(made.path)["label"].to_numpy()].tolist() == ["cat", "cat", "owl"]
+    made.verify()
+
+
 def test_a_refusal_leaves_no_temporary_file(tables, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 

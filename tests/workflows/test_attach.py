@@ -165,9 +165,9 @@ def test_bad_input_is_said_in_one_sentence_and_stores_nothing(foreign, tmp_path,
         ((version, good, "--split", "../x"), "no name of a split"),
         ((version, good, "--thumbnails", good), "holds no pictures that can be read"),
         ((version, good, "--thumbnails", tmp_path / "gif.parquet"), "holds no PNG"),
-        ((version, good, "--texts", tmp_path / "other.csv"), "holds no texts that can be read"),
+        ((version, good, "--texts", tmp_path / "other.csv"), "texts of none of the table's examples"),
         ((version, good, "--texts", tmp_path / "none.csv"), "texts of none of the table's examples"),
-        ((version, good, "--texts", tmp_path / "absent.csv"), "holds no texts that can be read"),
+        ((version, good, "--texts", tmp_path / "absent.csv"), "There is no file"),
     ]
     for words, says in cases:
         assert foreign.pct("attach", *words) == 2, words
@@ -260,4 +260,4 @@ def test_a_version_that_no_run_made(store, tmp_path, capsys):
     (move,) = history(store.registry, "plain")
     assert (move.verdict, move.to_version) == ("BOOTSTRAP", 1)
     assert (folder / "gate").is_dir()
-    assert move.report.startswith(str(folder))
+    assert move.report.startswith("models:/plain/1/gate/")

@@ -49,7 +49,7 @@ def test_training_ties_its_tables_and_the_gate_says_so(store, capsys):
     assert code == 0
     assert report["evidence"] == {"candidate": "tied", "baseline": "tied"}
     assert report["candidate"]["weights"] == version(store, 2).tags[WEIGHTS_TAG]
-    assert "Evidence: each table is tied to its model's weights." in " ".join(capsys.readouterr().out.split())
+    assert "Evidence: both tables are tied to their models' weights." in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_table_of_other_weights_is_an_error(store, tmp_path):

@@ -5,18 +5,19 @@ While one example is shown large, the widgets are not drawn, and the address alo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import streamlit as st
 
 from pct_mlops.comparison import FlipFilter
 from pct_mlops.comparison.flips import MAX_NEEDLE, MAX_SLICE_VALUE
-from pct_mlops.explorer.queries import example_contents, flip_pages, pairs, reviews
+from pct_mlops.explorer.markup import plain
+from pct_mlops.explorer.queries import example_contents, flip_pages, known_confidences, pairs, reviews
 from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.state import selection
-from pct_mlops.explorer.state.url import asked
+from pct_mlops.explorer.state.url import asked, notice
 
 KINDS = {
     "negative": "negative flips",
@@ -53,12 +54,16 @@ def restore_filters(pair: Pair, titles: list[str]) -> Asked:
 
     A notice names each value of the address that does not exist here.
     """
+    off = known_confidences.switched_off(pair)
     selection.restore("kind", KINDS, "negative")
     for name in ("target", "answer", "was"):
         selection.restore(name, titles, None)
-    selection.restore("type", TYPES, None)
+    selection.restore("type", () if "type" in off else TYPES, None)
     selection.restore("reviewed", REVIEWED, None)
     selection.restore_range("conf", WHOLE)
+    if "conf" in off and st.session_state["conf"] != WHOLE:
+        notice(f"The link asks for a range of confidences, but {off['conf']}: showing every example.")
+        st.session_state["conf"] = WHOLE
     selection.restore("column", pairs.slice_columns(pair), None)
     choices = _choices(pair, st.session_state["column"])
     if choices is None:
@@ -66,17 +71,25 @@ def restore_filters(pair: Pair, titles: list[str]) -> Asked:
     else:
         selection.restore("value", choices, None)
     selection.restore_text("text", longest=MAX_NEEDLE)
-    selection.restore("sort", SORTS, "confidence_lost")
+    sorts = _sorts(off)
+    selection.restore("sort", sorts, sorts[0])
     return _asked(pair, titles, choices, _shown(), st.session_state["sort"])
 
 
 def from_address(pair: Pair, titles: list[str]) -> Asked:
     """Return the selection of the address where no widgets are drawn. Values that do not exist here are ignored."""
-    query = st.query_params.to_dict()
+    off = known_confidences.switched_off(pair)
+    query = {name: value for name, value in st.query_params.to_dict().items() if name not in off}
     column = asked("column", pairs.slice_columns(pair), None)
     if column is None:
         query.pop("column", None)
-    return _asked(pair, titles, _choices(pair, column), query, asked("sort", SORTS, None) or "confidence_lost")
+    sorts = _sorts(off)
+    return _asked(pair, titles, _choices(pair, column), query, asked("sort", sorts, None) or sorts[0])
+
+
+def _sorts(off: Collection[str]) -> list[str]:
+    """Return the orders that the confidences allow, the default first."""
+    return [name for name in SORTS if name not in off]
 
 
 def _choices(pair: Pair, column: str | None) -> Mapping[str, str] | None:
@@ -135,9 +148,10 @@ def draw_filters(pair: Pair, titles: list[str]) -> None:
         _pick("target", "Target class", titles)
     with middle:
         _pick("answer", "New prediction", titles)
+    off = known_confidences.switched_off(pair)
     right.selectbox(
         "Sort by",
-        list(SORTS),
+        _sorts(off),
         format_func=SORTS.__getitem__,
         key="sort",
         on_change=selection.forget,
@@ -148,10 +162,12 @@ def draw_filters(pair: Pair, titles: list[str]) -> None:
     with last.popover(
         f"More filters ({active})" if active else "More filters", icon=":material/tune:", width="stretch"
     ):
-        _draw_more(pair, titles)
+        _draw_more(pair, titles, off)
+    if off:
+        st.caption(plain(known_confidences.switched_off_sentence(off)))
 
 
-def _draw_more(pair: Pair, titles: list[str]) -> None:
+def _draw_more(pair: Pair, titles: list[str], off: Collection[str]) -> None:
     _pick("was", "Old prediction", titles)
     st.selectbox(
         "Type of negative flip",
@@ -163,6 +179,7 @@ def _draw_more(pair: Pair, titles: list[str]) -> None:
         on_change=selection.forget,
         args=("page",),
         help=HINTS["type"],
+        disabled="type" in off,
     )
     if columns := pairs.slice_columns(pair):
         column = _pick("column", "Slice column", list(columns), HINTS["column"])
@@ -176,6 +193,7 @@ def _draw_more(pair: Pair, titles: list[str]) -> None:
         on_change=selection.forget,
         args=("page",),
         help=HINTS["conf"],
+        disabled="conf" in off,
     )
     if pairs.has_versions(pair):
         st.segmented_control(
@@ -236,8 +254,9 @@ def num_active() -> int:
 def remember_filters() -> None:
     """Write all filters and the order to the address, as one step of the browser's history."""
     sort = st.session_state["sort"]
+    default = _sorts(known_confidences.switched_off(selection.current()))[0]
     shown = _shown()
-    selection.remember(sort=sort if sort != "confidence_lost" else None, **{name: shown.get(name) for name in NAMES})
+    selection.remember(sort=sort if sort != default else None, **{name: shown.get(name) for name in NAMES})
 
 
 def described(chosen: FlipFilter) -> str:

@@ -16,7 +16,7 @@ from pct_mlops.gate.decision import WORST_FIRST
 from pct_mlops.gate.limit_distance import distance, is_at_most
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from pct_mlops.gate import Check, Decision
 
@@ -77,10 +77,13 @@ def reasons(decision: Decision) -> list[str]:
     return [check.sentence for check in against[:REASONS]] + more
 
 
-def rules_table(checks: Sequence[Check]) -> str:
-    """Return an HTML table of the SHOWN worst checks: sentence, observed value, limit and distance to it."""
-    rows = sorted(checks, key=_closest_first)[:SHOWN]
-    return limit_bar.STYLE + STYLE + html_table(COLUMNS, map(_row, rows), room="9px 10px", classes="pct-rules")
+def rules_table(checks: Sequence[Check], unavailable: Collection[str] = ()) -> str:
+    """Return an HTML table of the SHOWN worst checks: sentence, observed value, limit and distance to it.
+
+    The tables on screen do not give the metrics in `unavailable`.
+    """
+    rows = (_row(check, unavailable) for check in sorted(checks, key=_closest_first)[:SHOWN])
+    return limit_bar.STYLE + STYLE + html_table(COLUMNS, rows, room="9px 10px", classes="pct-rules")
 
 
 def _closest_first(check: Check) -> tuple[int, float]:
@@ -94,11 +97,12 @@ def left_out(checks: Sequence[Check]) -> int:
     return max(len(checks) - SHOWN, 0)
 
 
-def _row(check: Check) -> str:
+def _row(check: Check, unavailable: Collection[str]) -> str:
+    value = "not available" if check.metric in unavailable else written(check.metric, check.value)
     return (
         f'<tr><td class="pct-verdict">{_MARKS[check.verdict]} {html_text(str(check.verdict))}</td>'
         f"<td>{html_text(check.sentence)}</td>"
-        f'<td class="pct-number pct-wide">{written(check.metric, check.value)}</td>'
+        f'<td class="pct-number pct-wide">{value}</td>'
         f'<td class="pct-number pct-wide">{written(check.metric, check.limit)}</td>'
         f"<td>{_distance(check)}</td></tr>"
     )

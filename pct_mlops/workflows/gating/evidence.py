@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import Comparison, compare
+from pct_mlops.comparison.copies import are_equal, have_same_predictions
 from pct_mlops.config import Policy
 from pct_mlops.errors import NotComparableError, PctError, RegistryNotFoundError
 from pct_mlops.gate import ReviewState, Tie, Ties, apart_ids, review_state, tie_of
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions, ReadOptions, TableInfo
     from pct_mlops.registry import Floor, Registry, Version
 
+SAME_PREDICTIONS = "Both tables hold the same predictions: is the candidate's file a copy of the baseline's?"
 RESCORE = "or add --recompute to score both with their registered models on the candidate's evaluation set"
 
 
@@ -33,6 +35,7 @@ class Evidence:
         review: What the reviewers' records add up to.
         floor: What retraining alone flips on the same examples.
         ties: Whether the weights of the versions made their tables.
+        remark: What the verdict's sentence must say too.
     """
 
     new_uri: str
@@ -44,6 +47,7 @@ class Evidence:
     review: ReviewState | None = None
     floor: Floor | None = None
     ties: Ties | None = None
+    remark: str = ""
 
 
 def file_evidence(baseline: str, candidate: str, policy: Policy, reading: ReadOptions | None = None) -> Evidence:
@@ -52,12 +56,14 @@ def file_evidence(baseline: str, candidate: str, policy: Policy, reading: ReadOp
     comparison, problem = None, None
     if not have_same_content(baseline, candidate):
         comparison, problem = _compare(old.predictions, new.predictions, policy)
+    same = comparison is not None and have_same_predictions(comparison)
     # Only files are refused as copies: the same recipe trained again gives a version with the same predictions.
-    if problem is None and (comparison is None or comparison.is_copy):
+    if problem is None and (comparison is None or (same and (comparison.is_copy or are_equal(comparison)))):
         problem = NotComparableError(
             f"{candidate} is the baseline itself or a copy of it: give the candidate's own predictions."
         )
-    return Evidence(new.uri, old.uri, comparison, problem, new.predictions.info)
+    remark = SAME_PREDICTIONS if same and problem is None else ""
+    return Evidence(new.uri, old.uri, comparison, problem, new.predictions.info, remark=remark)
 
 
 def version_evidence(

@@ -140,6 +140,9 @@ class GateRun:
             review=evidence.review,
             ties=evidence.ties,
         )
+        if evidence.remark:
+            # In the sentence, it stands at the head of every report.
+            decision = replace(decision, sentence=f"{decision.sentence} {evidence.remark}")
         if plan is None:
             return Outcome.of(decision, evidence, ComparedPair(self.baseline or "", self.candidate))
         promotion = None

@@ -124,7 +124,7 @@ def draw_metrics(pair: Pair) -> None:
         )
     if floor := pairs.floor_of(pair):
         st.caption(f"For comparison: {plain(floor.sentence)}.", help=HINTS["floor"])
-    if lacking := known_confidences.sentence(pair):
+    if lacking := known_confidences.unavailable_words(pair):
         st.caption(plain(lacking))
 
 
@@ -139,7 +139,7 @@ def draw_checks(pair: Pair, decision: Decision) -> None:
     st.caption(verdict_banner.KEY)
     # What is not available stands beside the numbers already.
     for sentence in decision.notes:
-        if sentence != known_confidences.sentence(pair):
+        if sentence != known_confidences.unavailable_words(pair):
             st.caption(plain(sentence))
 
 

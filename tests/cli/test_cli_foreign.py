@@ -190,6 +190,14 @@ def test_a_copy_in_another_format_is_not_its_own_baseline(folder, truth, capsys)
     assert "same predictions" not in " ".join(capsys.readouterr().out.split())
 
 
+def test_tables_that_name_two_models_are_judged_with_the_note(folder, truth, capsys):
+    words = {"sample_ids": [f"{place:04d}" for place in range(NUM)], "split": "test"}
+    for name in ("a", "b"):
+        Predictions.from_arrays(truth[0], predictions=truth[0], model_name=name, **words).save(f"{name}.parquet")
+    assert main(["gate", "b.parquet", "--baseline", "a.parquet"]) == 0
+    assert SAME in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("changed", ["confidences", "a column", "probabilities of another file"])
 def test_the_same_predictions_are_noted_in_every_report(folder, capsys, changed):
     frame = pd.read_csv("new/forest.csv", dtype=str)

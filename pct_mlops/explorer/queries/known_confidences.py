@@ -21,7 +21,7 @@ def unavailable(pair: Pair) -> dict[str, str]:
     return unavailable_metrics(pairs.comparison(pair))
 
 
-def sentence(pair: Pair) -> str:
+def unavailable_words(pair: Pair) -> str:
     """Return one sentence that names these metrics with the reasons, or ""."""
     return unavailable_sentence(pairs.comparison(pair))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import Comparison, compare
@@ -11,6 +12,7 @@ from pct_mlops.comparison.copies import are_equal, have_same_predictions
 from pct_mlops.config import Policy
 from pct_mlops.errors import NotComparableError, PctError, RegistryNotFoundError
 from pct_mlops.gate import ReviewState, Tie, Ties, apart_ids, review_state, tie_of
+from pct_mlops.predictions.foreign import is_foreign
 from pct_mlops.workflows.runtime.references import have_same_content, open_source, version_predictions
 
 if TYPE_CHECKING:
@@ -58,12 +60,19 @@ def file_evidence(baseline: str, candidate: str, policy: Policy, reading: ReadOp
         comparison, problem = _compare(old.predictions, new.predictions, policy)
     same = comparison is not None and have_same_predictions(comparison)
     # Only files are refused as copies: the same recipe trained again gives a version with the same predictions.
-    if problem is None and (comparison is None or (same and (comparison.is_copy or are_equal(comparison)))):
+    if problem is None and (
+        comparison is None or comparison.is_copy or (same and _are_one(baseline, candidate, comparison))
+    ):
         problem = NotComparableError(
             f"{candidate} is the baseline itself or a copy of it: give the candidate's own predictions."
         )
     remark = SAME_PREDICTIONS if same and problem is None else ""
     return Evidence(new.uri, old.uri, comparison, problem, new.predictions.info, remark=remark)
+
+
+def _are_one(baseline: str, candidate: str, comparison: Comparison) -> bool:
+    """Tell whether a file of another program is equal to the other one. A table of this package names its model."""
+    return any(is_foreign(Path(path)) for path in (baseline, candidate)) and are_equal(comparison)
 
 
 def version_evidence(

@@ -57,7 +57,7 @@ def compare(
         >>> compare(old, new).counts
         FlipCounts(both_right=2, negative_flips=1, positive_flips=1, both_wrong=0)
     """
-    digests = old.info.digest, new.info.digest
+    given = old, new
     old, new, classes = aligned_by_name(old, new, aliases)
     by_index = costs_by_index(new.info.class_names, costs)
     connection = sql.connect()
@@ -70,13 +70,14 @@ def compare(
     columns = _slice_sources(old.info, new.info) | dict.fromkeys(joined.columns, "extra")
     pairs = Pairs(connection, columns, apart, by_index, sql.show_progress)
     # The digests that the tables themselves carry, even where their classes were put into another order.
-    infos = [replace(side.info, digest=own) for side, own in zip((old, new), digests, strict=True)]
+    infos = [replace(side.info, digest=own.info.digest) for side, own in zip((old, new), given, strict=True)]
     own_costs = None if costs is None else dict(costs)
     comparison = Comparison(
         infos[0], infos[1], pairs, joined, apart=frozenset(apart), costs=own_costs, aliases=aliases, known=classes
     )
     # Keep the handles: some tables lie in a temporary file that goes with its handle, and later queries read it again.
-    comparison.tables = (old, new)
+    comparison.counted = (old, new)
+    comparison.tables = given[0].aligned(given[1]) if aliases else (old, new)
     # So far only sums of hashes say that the tables are about the same examples. The join itself proves it.
     pairing.check_joined(comparison.counts.total, new.info)
     return comparison

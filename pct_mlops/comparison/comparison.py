@@ -61,6 +61,8 @@ class Comparison:
         self.aliases = dict(aliases or {})
         self.slices_path = joined.path
         self.joined_columns = joined.columns
+        # What was counted, and the same without the corrections of aliases.
+        self.counted: tuple[Predictions, ...] = ()
         self.tables: tuple[Predictions, ...] = ()
         self.num_without_slices = joined.num_missing
         self._pairs = pairs

@@ -102,6 +102,14 @@ def test_aliases_of_a_policy(folder):
     assert (found["negative_flips"], found["positive_flips"]) == (int((was & ~now).sum()), int((~was & now).sum()))
 
 
+def test_tables_that_agree_only_by_alias_are_no_copies(folder):
+    labels = ["zip", "npz", "npz", "png"] * 20
+    for name, said in (("a", ["zip", "zip", "zip", "png"]), ("b", labels[:4])):
+        pd.DataFrame({"id": IDS[:80], "label": labels, "prediction": said * 20}).to_csv(f"{name}.csv", index=False)
+    policy({"metric": "nfr", "max": 0.1}, aliases={"zip": "npz"})
+    assert main(["gate", "b.csv", "--baseline", "a.csv", "--policy", "policy.yaml"]) == 0
+
+
 def test_policy_check_explains_both(folder, capsys):
     # A bare on is true to YAML 1.1.
     (folder / "policy.yaml").write_text(

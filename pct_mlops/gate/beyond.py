@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pct_mlops.comparison import Comparison
-    from pct_mlops.config import Policy
+    from pct_mlops.config import Policy, Rule
 
 # Names of the checks that are not about a metric.
 BEYOND_RULES = ("pinned", "blocker", "review")
@@ -120,7 +120,7 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
     return tuple(found)
 
 
-def class_notes(policy: Policy, comparison: Comparison) -> tuple[str, ...]:
+def class_notes(rules: Sequence[Rule], comparison: Comparison) -> tuple[str, ...]:
     """Return sentences on classes that only one model knows, and on rules that do not say whether they mean those."""
     change = comparison.class_change
     if change is None:
@@ -129,7 +129,7 @@ def class_notes(policy: Policy, comparison: Comparison) -> tuple[str, ...]:
         f"The classes changed: {len(change.shared):,} shared, {len(change.new):,} only of the new model "
         f"({change.num_new:,} examples), {len(change.gone):,} only of the old one ({change.num_gone:,} examples)."
     ]
-    silent = [str(number) for number, rule in enumerate(policy.rules, start=1) if rule.on is None]
+    silent = [str(number) for number, rule in enumerate(rules, start=1) if rule.on is None]
     if silent and change.num_new:
         numbers = "Rule" if len(silent) == 1 else "Rules"
         found.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pct_mlops.comparison import shared_loss
 from pct_mlops.errors import PctError
@@ -73,7 +73,7 @@ def decide(
     review = review or ReviewState()
 
     refusal = problem or _refusal(policy, comparison, baseline_exists, candidate, review)
-    refusal = refusal or ties_refusal(policy, ties, new, old)
+    refusal = refusal or ties_refusal(ties, policy.wanted_tie, new, old)
     start = Decision(Verdict.ERROR, str(refusal or ""), (), policy, (), num_examples, new, old, ties=ties)
     if refusal:
         return replace(start, error_code=refusal.code if isinstance(refusal, PctError) else None)
@@ -81,21 +81,22 @@ def decide(
         return _first(start, review_checks(policy, review))
     checks, small = _check_rules(policy.rules, comparison, policy.confidence, floor)
     checks += beyond_rules(policy, comparison, review, pinned)
-    apart = counted_apart(policy, comparison, review)
-    return _judged(replace(start, not_judged=tuple(small), apart=apart), checks, comparison)
-
-
-def _judged(start: Decision, checks: list[Check], comparison: Comparison) -> Decision:
-    verdict = _worst(checks)
     return replace(
         start,
-        verdict=verdict,
-        sentence=_summary(verdict, checks, comparison.counts.total),
-        checks=tuple(checks),
-        notes=notes(comparison) + class_notes(start.policy, comparison) + ties_notes(start.ties),
+        **_verdict_of(checks, comparison.counts.total),
+        not_judged=tuple(small),
+        apart=counted_apart(policy, comparison, review),
+        notes=notes(comparison) + class_notes(policy.rules, comparison) + ties_notes(ties),
         shared_loss=shared_loss(comparison),
-        error_code=_first_code(checks),
     )
+
+
+def _verdict_of(checks: list[Check], num_examples: int) -> dict[str, Any]:
+    """Return the fields of a decision that follow from its checks alone."""
+    verdict = _worst(checks)
+    code = next((check.error_code for check in checks if check.error_code), None)
+    sentence = _summary(verdict, checks, num_examples)
+    return {"verdict": verdict, "sentence": sentence, "checks": tuple(checks), "error_code": code}
 
 
 def _check_rules(
@@ -107,10 +108,6 @@ def _check_rules(
 
 def _worst(checks: list[Check]) -> Verdict:
     return next(verdict for verdict in WORST_FIRST if any(check.verdict is verdict for check in checks))
-
-
-def _first_code(checks: list[Check]) -> str | None:
-    return next((check.error_code for check in checks if check.error_code), None)
 
 
 def _first(start: Decision, checks: list[Check]) -> Decision:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from pct_mlops.errors import TableError
 
 if TYPE_CHECKING:
-    from pct_mlops.config import Policy
     from pct_mlops.predictions import TableInfo
 
 
@@ -54,12 +53,17 @@ def tie_of(made_by: str, version: str) -> Tie:
 
 
 def ties_refusal(
-    policy: Policy, ties: Ties | None, candidate: TableInfo | None, baseline: TableInfo | None
+    ties: Ties | None, wanted: str, candidate: TableInfo | None, baseline: TableInfo | None
 ) -> TableError | str | None:
     """Return why tables are no evidence for their models, None when they are as far as the policy asks.
 
-    A table that was made by other weights than its version's is refused under every policy. `ties` is None for tables
-    that belong to no registered version.
+    A table that was made by other weights than its version's is always refused.
+
+    Args:
+        ties: Of both tables. None for tables that belong to no registered version.
+        wanted: The tie that the policy demands: "tied", "recomputed", or "" for none (`Policy.wanted_tie`).
+        candidate: About the candidate's table, for its title.
+        baseline: About the baseline's table, for its title.
     """
     titles = {"candidate": candidate.title if candidate else "the candidate"}
     titles["baseline"] = baseline.title if baseline else "the baseline"
@@ -69,7 +73,6 @@ def ties_refusal(
                 f"The table of {titles[role]} was made by other weights than the version has: score it again with 'pct "
                 f"score {titles[role]}', or attach the table that belongs to it."
             )
-    wanted = policy.wanted_tie
     if not wanted:
         return None
     if ties is None:

@@ -47,6 +47,7 @@ def render_decision(decision: Decision, comparison: Comparison | None = None) ->
         parts.append(Text(clean(f"{decision.candidate.title}{against}"), style="dim"))
     if comparison is not None:
         parts.append(Text(flips_line(comparison.counts), style="dim"))
+    if comparison is not None and comparison.class_change is not None:
         parts += [Text(clean(line), style="dim") for line in class_change_lines(comparison, decision.confidence)]
     if decision.checks:
         parts += [Text(""), _checks_table(decision)]

@@ -8,6 +8,7 @@ from pct_mlops.config.class_names import FileClasses, class_list
 from pct_mlops.config.policy import Policy
 from pct_mlops.config.policy_rules import Rule, SliceRule
 from pct_mlops.config.recipe import (
+    RANDOM_START,
     AugmentConfig,
     DataConfig,
     EngineConfig,
@@ -21,6 +22,7 @@ from pct_mlops.config.teacher_section import TeacherConfig, TeacherMember
 from pct_mlops.errors import PctError
 
 __all__ = [
+    "RANDOM_START",
     "AugmentConfig",
     "Catalog",
     "DataConfig",

@@ -14,6 +14,8 @@ from pct_mlops.config.class_names import GivenClasses, is_none
 from pct_mlops.config.plugins import code_in, refuse_code
 from pct_mlops.config.teacher_section import TeacherConfig
 
+RANDOM_START = "random"  # what model.init says of a start from new random weights
+
 
 class AugmentConfig(Config):
     """Random changes to training images.
@@ -62,8 +64,9 @@ class ModelConfig(Config):
     `name` is one of `pct list models`, or a builder of your own such as my_pkg.models:build.
 
     `weights` names published weights of torchvision: "DEFAULT", "IMAGENET1K_V1". `init` names another model to start
-    from, written as in teacher.ref, and `init_classes` the classes of such a file, as in teacher.classes. `new_head`
-    gives that start a head with new random weights. `train: head` freezes all else.
+    from, written as in teacher.ref, and `init_classes` the classes of such a file, as in teacher.classes. With
+    `init: random` the weights are new random ones also where the loss brings a start of its own. `new_head` gives the
+    start a head with new random weights. `train: head` freezes all else.
     """
 
     name: str = "small_resnet14"
@@ -79,13 +82,18 @@ class ModelConfig(Config):
     new_head: bool = False
     train: Literal["all", "head"] = "all"
 
+    @property
+    def starts_from(self) -> str | None:
+        """The model whose weights the training starts from. None where these are random or published ones."""
+        return None if self.init == RANDOM_START else self.init
+
     @model_validator(mode="after")
     def _one_start(self) -> ModelConfig:
-        if self.weights and self.init:
+        if self.weights and self.starts_from:
             raise ValueError("give either 'weights' or 'init', not both: the second would overwrite the first")
-        if self.init_classes is not None and (not self.init or self.new_head):
+        if self.init_classes is not None and (not self.starts_from or self.new_head):
             raise ValueError("'init_classes' goes with 'init' and its head: give both, and no 'new_head'")
-        if self.train == "head" and not (self.weights or self.init):
+        if self.train == "head" and not (self.weights or self.starts_from):
             raise ValueError("train 'head' freezes all other weights: give them with 'init' or 'weights'")
         if self.weights and self.train == "head" and self.embedding_dim:
             raise ValueError("train 'head' would freeze an embedding that published weights do not have")

@@ -7,9 +7,25 @@ from typing import Any
 from pct_mlops.losses.distance import DISTANCES
 
 # summary: what `pct list losses` shows. weight: CE + weight * distance; mix: (1 - mix) * CE + mix * distance.
-# teacher: keys of the recipe's teacher section, where the method needs a teacher of its own kind.
+# teacher, model: keys of these sections of the recipe, where the method needs a teacher or a start of its own kind.
 PRESETS: dict[str, dict[str, Any]] = {
     "none": {"summary": "Cross-entropy alone: an ordinary update, without a teacher."},
+    "update": {
+        "summary": "Starts from production and keeps softly to its predictions: the update to try first.",
+        # The numbers were chosen on val, as docs/explanation/update.md says. They are not those of a paper.
+        "distance": {"name": "kl", "temperature": 2.0},
+        "focus": {"name": "all", "base": 1.0},
+        "mix": 0.15,
+        "model": {"init": "production"},
+    },
+    "update+mixture": {
+        "summary": "The same against the mean of production and one newly trained plain model.",
+        "distance": {"name": "kl", "temperature": 2.0},
+        "focus": {"name": "all", "base": 1.0},
+        "mix": 0.5,
+        "teacher": {"refs": [{"ref": "production"}], "num_members": 1},
+        "model": {"init": "production"},
+    },
     "naive": {
         "summary": "Weighs cross-entropy more where the old model is right: re-weighting without distillation.",
         "distance": {"name": "ce"},

@@ -42,6 +42,8 @@ def test_presets_name_their_needs():
     needs = {name: (build(loss=name).needs_teacher, build(loss=name).needs_features) for name in PRESETS}
     assert needs == {
         "none": (False, False),
+        "update": (True, False),
+        "update+mixture": (True, False),
         "naive": (True, False),
         "kl": (True, False),
         "l2": (True, False),

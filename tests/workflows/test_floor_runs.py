@@ -129,4 +129,10 @@ def test_the_sentence():
 def test_production_of_then_is_the_teacher_that_the_recipe_calls_so(loss, teacher, trained_with, then):
     recipe = Recipe.model_validate({"model_name": NAME, "objective": {"loss": loss}, "teacher": teacher})
     expected = "models:/digits/2" if then == 2 else then
-    assert production_then(recipe, trained_with) == expected
+    assert production_then(recipe, {"pct.teacher": trained_with}) == expected
+
+
+@pytest.mark.parametrize(("init", "then"), [("production", "models:/digits/2"), ("digits/1", ""), (None, "")])
+def test_production_of_then_is_the_start_that_the_recipe_calls_so(init, then):
+    recipe = Recipe.model_validate({"model_name": NAME, "objective": {"loss": "none"}, "model": {"init": init}})
+    assert production_then(recipe, {"pct.init": "models:/digits/2"}) == then

@@ -17,7 +17,7 @@ from pct_mlops.workflows.studies.plan import (
     weighed,
     with_contents,
 )
-from pct_mlops.workflows.training.teacher import preset_teacher
+from pct_mlops.workflows.training.preset_sections import with_preset
 
 RECIPE = Recipe(model_name="digits", objective={"label_smoothing": 0.1}, seed={"model": 5, "data": 7, "sampler": 6})
 OLD = "models:/digits/1"
@@ -74,6 +74,26 @@ def test_controls_follow_each_focal_loss():
     assert [method.name for method in methods("kl,none", warm_start=True)] == [
         *("kl", "kl, warm start", "none", "none, warm start")
     ]
+
+
+def test_the_controls_of_a_start_from_production():
+    assert [method.name for method in methods("none,update,ldi", controls=True)] == [
+        *("none", "none, 1.5 x epochs", "update", "update, cold start", "ldi")
+    ]
+    assert [method.name for method in methods("none,update,ldi", warm_start=True)] == [
+        *("none", "none, warm start", "update", "ldi", "ldi, warm start")
+    ]
+    assert [method.name for method in methods("none,ldi", controls=True)] == ["none", "ldi"]
+    none, longer, update, cold, ldi = members("none,update,ldi", controls=True)
+    assert [one.recipe.model.starts_from for one in (none, longer, update, cold, ldi)] == [None, None, OLD, None, None]
+    assert (longer.recipe.optim.epochs, update.recipe.optim.epochs) == (6, RECIPE.optim.epochs) == (6, 4)
+    assert (update.recipe.objective, update.recipe.teacher) == (cold.recipe.objective, cold.recipe.teacher)
+
+
+@pytest.mark.parametrize("given", [{"init": "digits/3"}, {"init": "random"}, {"weights": "DEFAULT"}])
+def test_a_start_that_the_recipe_names_replaces_the_one_that_a_preset_brings(given):
+    (member,) = members("update", with_parts(model=given))
+    assert member.recipe.model == with_parts(model=given).model
 
 
 @pytest.mark.parametrize("loss", ["naive", "kl", "l2"])
@@ -163,13 +183,13 @@ def test_teachers_that_the_recipe_names_replace_those_that_a_preset_brings(given
     assert (teacher.kind, teacher.ref, teacher.num_members or 0) == (kind, None, num_members)
 
 
-@pytest.mark.parametrize("loss", ["elodi", "mixture", "ldi", "none"])
+@pytest.mark.parametrize("loss", ["elodi", "mixture", "ldi", "none", "update", "update+mixture"])
 @pytest.mark.parametrize("given", [{}, {"ref": "digits/3"}, {"num_members": 0}, {"refs": [{"ref": "production"}]}])
 def test_a_training_changes_nothing_about_a_planned_teacher(loss, given):
     """It looks at what the preset brings once more, when the number of production is in the recipe already."""
     (member,) = members(loss, with_parts(teacher=given))
-    again = preset_teacher(member.recipe.teacher, member.recipe.objective.loss)
-    assert again == member.recipe.teacher
+    again = with_preset(member.recipe)
+    assert (again.teacher, again.model) == (member.recipe.teacher, member.recipe.model)
 
 
 def test_a_floor_keeps_the_teacher_that_the_recipe_names():

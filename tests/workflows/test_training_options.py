@@ -361,3 +361,32 @@ def test_two_programs_with_one_recipe_train_one_after_the_other(store):
         other.join(20)
     assert not other.is_alive()
     assert said == [f"Another program trains in {folder}: waiting for it ..."]
+
+
+def test_update_starts_from_production_unless_the_recipe_says_otherwise(store):
+    production = stored_model(store, 1).state_dict()
+
+    def starts_as_production(*words):
+        found = started(store, "objective.loss=update", *words).state_dict()
+        return all(torch.equal(value, production[key]) for key, value in found.items())
+
+    assert starts_as_production()
+    assert not starts_as_production("model.init=random")
+    assert not starts_as_production("model.init=random", "model.name=small_resnet14")
+    assert store.pct("train", store.recipe, "--loss", "update", "--epochs", "1") == 0
+    version = store.registry.resolve(f"{NAME}@candidate")
+    assert (version.tags["pct.init"], version.tags["pct.teacher"]) == ("models:/digits/1", "models:/digits/1")
+    assert "init: production" in store.registry.download(version, "recipe.yaml").read_text()
+
+
+def test_an_update_that_could_start_from_production_is_told_so(store):
+    def advice(*words):
+        with heard() as said:
+            assert store.pct("train", store.recipe, "--epochs", "1", *words) == 0
+        return [line for line in said if "has this architecture" in line]
+
+    (line,) = advice("--loss", "ldi")
+    assert line.startswith("models:/digits/1 in production has this architecture, and a start from its weights flips")
+    assert advice("--loss", "none", "--set", "model.init=random") == []
+    assert advice("--loss", "none", "--set", "model.init=production") == []
+    assert advice("--loss", "none", "--arch", "small_resnet14") == []

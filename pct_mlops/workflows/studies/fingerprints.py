@@ -41,7 +41,7 @@ def first_inputs(members: Sequence[Member], old: Old, session: Session) -> list[
         if tables not in read:
             read[tables] = on_all(session.accelerator, partial(_checked, recipe, old, session))
         inputs = read[tables]
-        models = (recipe.teacher.model_dump_json(), recipe.model.init)
+        models = (recipe.teacher.model_dump_json(), recipe.model.starts_from)
         if models not in weights:
             weights[models] = _models(recipe, inputs.splits, session)
         found.append(with_contents(member, inputs.digest, weights[models], old.digest))
@@ -81,12 +81,12 @@ def _models(recipe: Recipe, splits: Splits, session: Session) -> str:
     named = [
         (teacher.ref, None, FileClasses(teacher.classes, "teacher.classes")),
         *((part.ref, part.arch, FileClasses(part.classes, "classes in teacher.refs")) for part in teacher.refs),
-        (recipe.model.init, None, FileClasses(recipe.model.init_classes, "model.init_classes")),
+        (recipe.model.starts_from, None, FileClasses(recipe.model.init_classes, "model.init_classes")),
     ]
     for reference, arch, classes in named:
         if reference and (os.path.exists(reference) or not reference.rpartition("/")[2].isdigit()):
             plain = architecture_of(recipe.model, splits, arch)
-            with_heads = not (reference == recipe.model.init and recipe.model.new_head)
+            with_heads = not (reference == recipe.model.starts_from and recipe.model.new_head)
             weights = fetch_weights(
                 reference, recipe.model_name, session, plain, with_heads=with_heads, classes=classes
             )

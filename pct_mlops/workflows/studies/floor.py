@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,7 +25,7 @@ from pct_mlops.workflows.runtime.session import open_session
 from pct_mlops.workflows.studies.fingerprints import first_inputs
 from pct_mlops.workflows.studies.plan import Method, digest, num_seeds, plan_members
 from pct_mlops.workflows.studies.trials import Bench, Old, TrialResult, failure_of, old_tables, old_version
-from pct_mlops.workflows.training.teacher import preset_teacher
+from pct_mlops.workflows.training.preset_sections import preset_teacher, with_preset
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions
@@ -77,8 +77,8 @@ def measure_floor(
 def read_recipe(reference: str | None, overrides: Sequence[str], tracking_uri: str | None) -> tuple[Recipe, str, str]:
     """Return the recipe, its version, and the version that was in production when it was trained.
 
-    The last is "" where no teacher was production. Both are "" for a recipe file. Every process reads the recipe,
-    because they cannot be joined before it says what they run on.
+    The last is "" where neither teacher nor start was production. Both are "" for a recipe file. Every process reads
+    the recipe, because they cannot be joined before it says what they run on.
     """
     if reference is not None and not is_reference(reference):
         return Recipe.read(reference, overrides), "", ""
@@ -88,23 +88,28 @@ def read_recipe(reference: str | None, overrides: Sequence[str], tracking_uri: s
     if file is None:
         raise RegistryNotFoundError(f"{version.uri} carries no recipe: give the recipe file that it was trained with.")
     recipe = Recipe.read_stored(file, [f"model_name={version.name}", *overrides], version.uri, whole=True)
-    if recipe.model.init == PRODUCTION:
+    then = production_then(recipe, version.tags)
+    if recipe.model.init == PRODUCTION and not then:
         raise ConfigError(
             f"{version.uri} started from the weights of what was in production then: name that version, "
             "as in --set model.init=NAME/NUMBER."
         )
-    return recipe, version.uri, production_then(recipe, version.tags.get("pct.teacher", ""))
+    return recipe, version.uri, then
 
 
-def production_then(recipe: Recipe, teachers: str) -> str:
-    """Return the version that a recipe's teacher "production" meant, "" where it has no such teacher.
+def production_then(recipe: Recipe, tags: Mapping[str, str]) -> str:
+    """Return the version that "production" meant to the teacher or the start of a recipe, "" where it has neither.
 
-    Production may be another version by now. `teachers` are the models that it was trained with, joined by " + " in the
-    order of the recipe.
+    Production may be another version by now. `tags` are those of the version that the recipe made: `pct.init` is the
+    model that it started from, and `pct.teacher` the models that it learnt from, joined by " + " in the order of the
+    recipe.
     """
+    started = tags.get("pct.init", "")
+    if recipe.model.init == PRODUCTION and is_reference(started):
+        return started
     config = preset_teacher(recipe.teacher, recipe.objective.loss)
     named = [part.ref for part in config.refs] or [config.ref or ("" if config.num_members else PRODUCTION)]
-    found = dict(zip(named, teachers.split(" + "), strict=False)).get(PRODUCTION, "")
+    found = dict(zip(named, tags.get("pct.teacher", "").split(" + "), strict=False)).get(PRODUCTION, "")
     return found if is_reference(found) else ""
 
 
@@ -192,10 +197,10 @@ def _is_recipe_of(registry: Registry, old: Old, recipe: Recipe) -> bool:
 def _identity(recipe: Recipe) -> str:
     """Return a digest that is equal for recipes that differ in seeds only.
 
-    The loss's own teacher is filled in first, because a version's recipe spells it out and a recipe file may not.
+    The loss's own teacher and start are filled in first, because a version's recipe spells them out and a recipe file
+    may not.
     """
-    teacher = preset_teacher(recipe.teacher, recipe.objective.loss)
-    return digest(recipe.model_copy(update={"teacher": teacher}), seeds=False)
+    return digest(with_preset(recipe), seeds=False)
 
 
 def _report(floor: Floor, outcomes: Sequence[TrialResult], old: Old, pairs: list[Report]) -> Report:

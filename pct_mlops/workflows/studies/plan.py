@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from pct_mlops.config import ObjectiveConfig, Recipe, TeacherConfig, unknown
+from pct_mlops.config import RANDOM_START, ModelConfig, ObjectiveConfig, Recipe, TeacherConfig, unknown
 from pct_mlops.errors import ConfigError
+from pct_mlops.registry import PRODUCTION
 from pct_mlops.workflows.training.inputs import RECIPE_HOW
-from pct_mlops.workflows.training.teacher import preset_teacher
+from pct_mlops.workflows.training.preset_sections import preset_start, preset_teacher
 
 if TYPE_CHECKING:
     from pct_mlops.losses import Objective
@@ -21,21 +22,29 @@ if TYPE_CHECKING:
 FIRST_SEED = 1001  # members of an ensemble teacher count from 1, so no training of a sweep shares a seed with one
 MAX_SEEDS = 1000
 SAME_WEIGHT, SHUFFLED = "no focus", "shuffled focus"
+WARM, COLD = "warm start", "cold start"
+LONGER = 1.5  # a warm start has production's training inside it, so more epochs of an ordinary update stand beside it
 
 
 @dataclass(frozen=True)
 class Method:
-    """A row of the sweep's table: a loss as it is or as a control, from scratch or from production's weights."""
+    """A row of the sweep's table: a loss as it is, as a control, or from another start than its own.
+
+    `start` is WARM (production's weights), COLD (new random ones) or "" for the loss's own. `length` multiplies the
+    epochs.
+    """
 
     loss: str
     objective: ObjectiveConfig
     control: str = ""
-    warm_start: bool = False
+    start: str = ""
+    length: float = 1.0
 
     @property
     def name(self) -> str:
-        """Name that people use: "kl", "kl, shuffled focus" or "kl, warm start"."""
-        return ", ".join(part for part in (self.loss, self.control, "warm start" if self.warm_start else "") if part)
+        """Name that people use: "kl", "kl, shuffled focus", "kl, warm start" or "none, 1.5 x epochs"."""
+        longer = f"{self.length:g} x epochs" if self.length != 1 else ""
+        return ", ".join(part for part in (self.loss, self.control, self.start, longer) if part)
 
 
 @dataclass(frozen=True)
@@ -84,17 +93,23 @@ def plan_methods(recipe: Recipe, losses: Sequence[str], *, warm_start: bool, con
     """Return the methods in the order of `losses`: each loss itself, then its controls, then its warm start.
 
     Raise PctError for a recipe that does not fit a loss. The control without focus gets its weight from `weighed`,
-    which needs production's accuracy.
+    which needs production's accuracy. A loss that starts from production by itself has a cold start as its control, and
+    an ordinary update of more epochs is the control of every warm start.
     """
     methods = []
+    warm = warm_start or any(_brings_start(loss) for loss in losses)
     for loss in losses:
         config = _objective(recipe, loss)
         objective = _planned(config)
         methods.append(Method(loss, config))
         if controls and _is_focal(objective.focus):
             methods += _controls(loss, config, objective.focus)
-        if warm_start:
-            methods.append(Method(loss, config, warm_start=True))
+        if controls and _brings_start(loss):
+            methods.append(Method(loss, config, start=COLD))
+        if controls and warm and loss == "none":
+            methods.append(Method(loss, config, length=LONGER))
+        if warm_start and not _brings_start(loss):
+            methods.append(Method(loss, config, start=WARM))
     return methods
 
 
@@ -137,11 +152,11 @@ def plan_members(
     members = []
     for method in methods:
         teacher = pinned(recipe, method.objective, teacher_uri or old_uri, ref_is_old=ref_is_old)
+        start = _start(recipe.model, method, teacher_uri or old_uri)
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
             one = _with(recipe, seed={"model": seed, "sampler": seed})
-            one = one.model_copy(update={"objective": method.objective, "teacher": teacher})
-            if method.warm_start:
-                one = _with(one, model={"init": teacher_uri or old_uri, "init_classes": None, "weights": None})
+            one = one.model_copy(update={"objective": method.objective, "teacher": teacher, "model": start})
+            one = _with(one, optim={"epochs": round(method.length * recipe.optim.epochs)})
             members.append(Member(method, seed, one, digest(one, purpose, old_uri)))
     return members
 
@@ -229,6 +244,20 @@ def pinned(recipe: Recipe, objective: ObjectiveConfig, production: str, *, ref_i
     named = teacher.ref or ("" if refs or teacher.num_members else "production")
     ref = production if named == "production" else teacher.ref
     return teacher.model_copy(update={"refs": refs, "ref": ref})
+
+
+def _brings_start(loss: str) -> bool:
+    return preset_start(ModelConfig(), loss).starts_from is not None
+
+
+def _start(model: ModelConfig, method: Method, production: str) -> ModelConfig:
+    """Return the model section of a method, with production written by its number."""
+    if method.start == COLD:
+        return model.model_copy(update={"init": RANDOM_START, "init_classes": None})
+    if method.start == WARM:
+        return model.model_copy(update={"init": production, "init_classes": None, "weights": None})
+    own = preset_start(model, method.loss)
+    return own.model_copy(update={"init": production}) if own.init == PRODUCTION else own
 
 
 def _with(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:

@@ -132,7 +132,7 @@ class Bench:
         opened.append(child)
         child.log_params(flat(settings(member.recipe)))
         method = member.method
-        start = "warm" if method.warm_start else "scratch"
+        start = "warm" if member.recipe.model.starts_from else "scratch"
         tags = {"method": method.name, "loss": method.loss, "control": method.control, "start": start}
         child.set_tags({f"pct.{key}": text for key, text in {**tags, "seed": str(member.seed)}.items()})
 

@@ -23,11 +23,13 @@ class Start(NamedTuple):
     """The model that a training starts from. All fields are empty where it starts from none.
 
     Attributes:
+        uri: Names the model, as the version that "production" meant.
         digest: Changes with the weights behind `model.init`, whose name may come to mean others.
         file: The file of weights that does not record its classes. It is empty for models that record them.
         known_classes: Classes of the data that such a file knows, as indices into them.
     """
 
+    uri: str = ""
     digest: str = ""
     file: str = ""
     known_classes: tuple[int, ...] = ()
@@ -40,8 +42,8 @@ def set_start(model: Classifier, config: ModelConfig, model_name: str, splits: S
     start = Start()
     if config.weights:
         load_pretrained(model, config.weights)
-    if config.init:
-        reference = config.init
+    if config.starts_from:
+        reference = config.starts_from
         if reference == "production":
             reference = production_of(model_name, "model.init=production starts from", session)
         plain, with_heads = architecture_of(config, splits), not config.new_head
@@ -49,7 +51,7 @@ def set_start(model: Classifier, config: ModelConfig, model_name: str, splits: S
         source = fetch_weights(reference, model_name, session, plain, with_heads=with_heads, classes=classes)
         given = source.build()
         warm_start(model, given, source.uri, with_heads=with_heads)
-        start = Start(source.digest)
+        start = Start(source.uri, source.digest)
         if with_heads and is_weights_file(reference):
             names = set(given.architecture.class_names)
             known = tuple(place for place, name in enumerate(splits.class_names) if name in names)

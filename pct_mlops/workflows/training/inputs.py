@@ -14,8 +14,8 @@ from pct_mlops.config import Recipe
 from pct_mlops.errors import ConfigError
 from pct_mlops.workflows.runtime.model_weights import architecture_of
 from pct_mlops.workflows.training.plugin_versions import plugins_of
+from pct_mlops.workflows.training.preset_sections import with_preset
 from pct_mlops.workflows.training.sample_weights import tables_of, with_tables_read
-from pct_mlops.workflows.training.teacher import preset_teacher
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -53,7 +53,7 @@ def read_inputs(recipe: Recipe, accelerator: Accelerator) -> Inputs:
     """Build the inputs of a recipe. Raise PctError for everything that can be wrong with recipe or data."""
     from pct_mlops.data import load_data
 
-    recipe = recipe.model_copy(update={"teacher": preset_teacher(recipe.teacher, recipe.objective.loss)})
+    recipe = with_preset(recipe)
     splits = load_data(recipe.data, recipe.seed.data)
     objective = _objective(recipe, splits)
     learns = objective.needs_teacher

@@ -40,6 +40,7 @@ class Trained:
 
     After a training it is the best epoch on val. `step` counts optimizer steps up to the end of that epoch. `folder`
     holds the checkpoints. `num_epochs` says how many epochs were trained now: 0 where all were there before.
+    `teacher_uri` and `start_uri` name the models that it learnt and started from, and are empty where there are none.
     """
 
     recipe: Recipe
@@ -48,6 +49,7 @@ class Trained:
     logits: dict[str, NDArray[np.float32]]
     step: int = 0
     teacher_uri: str = ""
+    start_uri: str = ""
     folder: Path = Path()
     num_epochs: int = 0
 
@@ -83,7 +85,8 @@ class Training:
             on_main(self.accelerator, lambda: self._begin(held))
             num_epochs = self._fit(run)
             model, logits, step = self._score_best()
-        return Trained(self.recipe, self.splits, model, logits, step, self.parts.uri, self.folder, num_epochs)
+        uris = self.parts.uri, self.parts.start.uri
+        return Trained(self.recipe, self.splits, model, logits, step, *uris, self.folder, num_epochs)
 
     def _begin(self, held: ExitStack) -> None:
         """Keep other programs out of the folder. Two trainings of one recipe would write over each other's files."""

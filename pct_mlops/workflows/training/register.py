@@ -78,6 +78,7 @@ def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None =
                 "pct.loss": recipe.objective.loss,
                 "pct.arch": recipe.model.name,
                 "pct.teacher": trained.teacher_uri,
+                **({"pct.init": trained.start_uri} if trained.start_uri else {}),
                 "pct.dataset": splits.name,
                 WEIGHTS_TAG: weights,
                 **({"pct.plugins": plugins} if plugins else {}),

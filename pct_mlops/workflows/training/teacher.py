@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pct_mlops.config import FileClasses, ModelConfig, TeacherConfig, TeacherMember
-from pct_mlops.config.base import validate
 from pct_mlops.errors import ConfigError
 from pct_mlops.workflows.runtime.model_weights import Weights, architecture_of, fetch_weights, production_of
 from pct_mlops.workflows.runtime.session import Session
@@ -50,16 +49,6 @@ class Teacher:
         kept = nn.Linear(head.in_features, len(rows), bias=head.bias is not None)
         kept.load_state_dict({key: value[rows] for key, value in head.state_dict().items()})
         return kept.requires_grad_(False)
-
-
-def preset_teacher(config: TeacherConfig, loss: str) -> TeacherConfig:
-    """Fill in the teacher that a loss brings (elodi: members trained first), unless the section names its own."""
-    from pct_mlops.losses import PRESETS
-
-    brought = PRESETS.get(loss, {}).get("teacher", {})
-    names_its_own = config.kind != "models" or config.ref or config.refs
-    merged = {**({} if names_its_own else brought), **config.model_dump(exclude_defaults=True)}
-    return validate(TeacherConfig, merged, "teacher")
 
 
 def fetch_references(

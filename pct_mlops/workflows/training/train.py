@@ -17,6 +17,7 @@ from pct_mlops.workflows.training.ensemble_members import train_members
 from pct_mlops.workflows.training.inputs import Inputs, read_inputs
 from pct_mlops.workflows.training.job import Trained, Training
 from pct_mlops.workflows.training.register import publish
+from pct_mlops.workflows.training.start_advice import start_advice
 from pct_mlops.workflows.training.teacher import build_teacher, fetch_references
 
 logger = main_process_logger(__name__)
@@ -44,6 +45,10 @@ def train(
     if session.registry is None:
         complete(None)
         return None
+    record = inputs.model.architecture.model_dump(mode="json")
+    advice = start_advice(session.registry, recipe.model_name, inputs.recipe.model, record)
+    if advice:
+        logger.info(advice)
     with training_run(session.registry, recipe.model_name, recipe.objective.loss) as run:
         run.log_params(flat(inputs.recipe.model_dump(mode="json")))
         version = publish(complete(run), run)

@@ -1,0 +1,33 @@
+"""Fills in the sections of a recipe that its loss brings: a teacher of its own kind, and the weights to start from."""
+
+from __future__ import annotations
+
+from pct_mlops.config import ModelConfig, Recipe, TeacherConfig
+from pct_mlops.config.base import validate
+
+
+def with_preset(recipe: Recipe) -> Recipe:
+    """Fill in what the loss of a recipe brings beside its objective, where the recipe does not say otherwise."""
+    loss = recipe.objective.loss
+    filled = {"teacher": preset_teacher(recipe.teacher, loss), "model": preset_start(recipe.model, loss)}
+    return recipe.model_copy(update=filled)
+
+
+def preset_teacher(config: TeacherConfig, loss: str) -> TeacherConfig:
+    """Fill in the teacher that a loss brings (elodi: members trained first), unless the section names its own."""
+    from pct_mlops.losses import PRESETS
+
+    brought = PRESETS.get(loss, {}).get("teacher", {})
+    names_its_own = config.kind != "models" or config.ref or config.refs
+    merged = {**({} if names_its_own else brought), **config.model_dump(exclude_defaults=True)}
+    return validate(TeacherConfig, merged, "teacher")
+
+
+def preset_start(config: ModelConfig, loss: str) -> ModelConfig:
+    """Fill in the start that a loss brings (update: production's weights), unless the section names its own."""
+    from pct_mlops.losses import PRESETS
+
+    brought = PRESETS.get(loss, {}).get("model", {})
+    names_its_own = config.init or config.weights
+    merged = {**({} if names_its_own else brought), **config.model_dump(exclude_defaults=True)}
+    return validate(ModelConfig, merged, "model")

@@ -46,7 +46,7 @@ SHORT_VERBS = {"attach", "compare", "gate", "history", "list", "policy", "review
 
 # Title in the help -> verbs.
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Train": (training.train, sweeps.sweep, sweeps.floor, updates.interpolate),
+    "Train": (training.train, sweeps.sweep, sweeps.tune, sweeps.floor, updates.interpolate),
     "Predict": (training.score, attach.attach, updates.import_result, tables.ensemble, updates.update_predictions),
     "Decide": (tables.compare, gate.gate, policy.policy, review.review),
     "Production": (production.history, production.verify, production.rollback),

@@ -1,4 +1,4 @@
-"""Implements pct sweep and pct floor, which train many times to measure one thing."""
+"""Implements pct sweep, pct tune and pct floor, which train many times to measure one thing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pct_mlops.cli.options import empty_is_none, in_processes, overrides, tracking_uri
+from pct_mlops.cli.options import empty_is_none, in_processes, overrides, split_overrides, tracking_uri
 from pct_mlops.cli.streams import show
 from pct_mlops.cli.training import DEFAULT_RECIPE
 from pct_mlops.config import Recipe
@@ -69,6 +69,79 @@ def sweep(
         seeds=seeds,
         warm_start=warm_start,
         controls=controls,
+        output=Path(output) if output else None,
+        tracking_uri=tracking_uri,
+        show=show,
+    )
+
+
+@click.command()
+@click.argument("recipe", default=DEFAULT_RECIPE, metavar="[RECIPE]")
+@click.option(
+    "--try",
+    "grids",
+    multiple=True,
+    callback=split_overrides,
+    metavar="KEY=A,B",
+    help="Values to try for one key of the recipe; repeatable, all combinations are trained.",
+)
+@click.option(
+    "--max-accuracy-loss",
+    callback=empty_is_none,
+    metavar="POINTS",
+    help="Choose the fewest flips at this loss against an untreated update.  [default: 0.1]",
+)
+@click.option(
+    "--nfr-target",
+    callback=empty_is_none,
+    metavar="RATE",
+    help="Choose the best accuracy at this NFR: 0.015, 1.5%, or -50% of the untreated update's.",
+)
+@click.option("--seeds", default="1", show_default=True, metavar="N", help="Number of trainings of each setting.")
+@click.option(
+    "--output", callback=empty_is_none, metavar="DIR", help="Also write tables, picture and chosen.yaml here."
+)
+@click.option("--num-processes", callback=empty_is_none, metavar="N", help="Processes on this machine (one a GPU).")
+@overrides
+@tracking_uri
+def tune(
+    *,
+    recipe: str,
+    grids: list[str],
+    max_accuracy_loss: str | None,
+    nfr_target: str | None,
+    seeds: str,
+    output: str | None,
+    num_processes: str | None,
+    overrides: list[str],
+    tracking_uri: str | None,
+) -> None:
+    """Try settings on val and name the one that meets a wish.
+
+    An untreated update is trained beside them. Everything is measured on val against production, and test stays unread
+    for the gate. The table, a picture of accuracy against NFR, and the chosen recipe are kept with one parent run.
+
+    No version is registered. The same command continues a tuning that was stopped. 'pct train chosen.yaml' trains what
+    was chosen.
+
+    \b
+    Examples:
+      pct tune my/recipe.yaml --set objective.loss=update --try objective.mix=0.05,0.15,0.3,0.5 --output tuning
+      pct tune my/recipe.yaml --set objective.loss=update --try objective.mix=0.15,0.3 \\
+        --try objective.distance.temperature=1,2,4 --try model.init=production,random --nfr-target -50%
+    """
+    from pct_mlops.workflows.studies.grid import read_wish
+
+    wish = read_wish(max_accuracy_loss, nfr_target)
+    in_processes(click.get_current_context(), num_processes)
+    from pct_mlops.workflows.studies.tune import tune as run
+
+    run(
+        recipe,
+        grids,
+        overrides=overrides,
+        wish=wish,
+        seeds=seeds,
         output=Path(output) if output else None,
         tracking_uri=tracking_uri,
         show=show,

@@ -140,6 +140,15 @@ train [RECIPE]
   --resume
   --set KEY=VALUE repeatable
   --tracking-uri URI
+tune [RECIPE]
+  --try KEY=A,B repeatable
+  --max-accuracy-loss POINTS
+  --nfr-target RATE
+  --seeds N
+  --output DIR
+  --num-processes N
+  --set KEY=VALUE repeatable
+  --tracking-uri URI
 update-predictions STORED NEW
   --output FILE required
   --strategy mb|mbme|cr

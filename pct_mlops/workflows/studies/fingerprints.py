@@ -33,14 +33,16 @@ def first_inputs(members: Sequence[Member], old: Old, session: Session) -> list[
     Everything that can be wrong with recipe or data raises PctError here, before anything is written. Relabelled data
     is retrained, because it changes the keys.
     """
-    read: dict[tuple[Path, ...], Inputs] = {}
+    read: dict[str, Inputs] = {}
     weights: dict[tuple[str, str | None], str] = {}
     found = []
     for member in members:
-        recipe, tables = member.recipe, tuple(tables_of(member.recipe.objective))
-        if tables not in read:
-            read[tables] = on_all(session.accelerator, partial(_checked, recipe, old, session))
-        inputs = read[tables]
+        recipe = member.recipe
+        # Start and seeds change nothing that is read here.
+        parts = recipe.data, recipe.model.model_copy(update={"init": None}), tables_of(recipe.objective)
+        if repr(parts) not in read:
+            read[repr(parts)] = on_all(session.accelerator, partial(_checked, recipe, old, session))
+        inputs = read[repr(parts)]
         models = (recipe.teacher.model_dump_json(), recipe.model.starts_from)
         if models not in weights:
             weights[models] = _models(recipe, inputs.splits, session)

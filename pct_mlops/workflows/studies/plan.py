@@ -93,8 +93,8 @@ def plan_methods(recipe: Recipe, losses: Sequence[str], *, warm_start: bool, con
     """Return the methods in the order of `losses`: each loss itself, then its controls, then its warm start.
 
     Raise PctError for a recipe that does not fit a loss. The control without focus gets its weight from `weighed`,
-    which needs production's accuracy. A loss that starts from production by itself has a cold start as its control, and
-    an ordinary update of more epochs is the control of every warm start.
+    which needs production's accuracy. A loss that starts from production has a cold start as its control. Every warm
+    start has an ordinary update of more epochs as its control.
     """
     methods = []
     warm = warm_start or any(_brings_start(loss) for loss in losses)

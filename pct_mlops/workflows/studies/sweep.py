@@ -5,28 +5,23 @@ The result is a parent run with nested runs, one table and one picture.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pct_mlops.config import Recipe
 from pct_mlops.config.numbers import percent
-from pct_mlops.errors import OutputError, RegistryNotFoundError
+from pct_mlops.errors import RegistryNotFoundError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import PRODUCTION, parent_run, read_floor
 from pct_mlops.reports import (
     MethodRow,
     SeedResult,
-    methods_csv,
-    methods_markdown,
     render_methods,
-    seeds_csv,
     summarise,
 )
-from pct_mlops.workflows.runtime.atomic_files import write_text
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.session import open_session
 from pct_mlops.workflows.studies.fingerprints import first_inputs
@@ -42,10 +37,8 @@ from pct_mlops.workflows.studies.plan import (
     settings,
     weighed,
 )
+from pct_mlops.workflows.studies.study_files import keep_files, make_folder, seed_result, study_files
 from pct_mlops.workflows.studies.trials import Bench, Old, TrialResult, failure_of, old_tables, old_version
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 logger = main_process_logger(__name__)
 
@@ -101,7 +94,7 @@ def sweep(
     methods = [weighed(method, old.share or 0.0) for method in methods]
     planned = plan_members(recipe, methods, number, purpose="sweep", old_uri=old.uri)
     members = first_inputs(planned, old, session)
-    on_main(accelerator, lambda: _make_folder(output))
+    on_main(accelerator, lambda: make_folder(output))
     logger.info(
         f"{len(members)} training(s): {len(methods)} method(s) with {number} seed(s), measured against {old.uri} "
         f"(accuracy {percent(old.accuracy)} on {old.num_examples:,} test examples)."
@@ -132,17 +125,6 @@ def _read_old(recipe: Recipe, bench: Bench, needs_share: bool) -> Old:
     return Old(version.uri, version.version, test.info.digest, test.info.num_examples, test.accuracy(), share)
 
 
-def _make_folder(output: Path | None) -> None:
-    if output is None:
-        return
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output):
-            pass
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written ({error.strerror}): choose another --output.") from error
-
-
 def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> None:
     """Open the one parent run of this recipe and old version. It collects the losses and seeds of all such sweeps."""
     from pct_mlops.workflows.training.train import flat
@@ -158,26 +140,14 @@ def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> No
 def _conclude(job: _Job, outcomes: Sequence[TrialResult]) -> Sweep:
     """Summarise the results, write and show them. Call it on the main process only."""
     assert job.bench.parent is not None
-    results = [_result(outcome) for outcome in outcomes]
+    results = [seed_result(outcome, "test") for outcome in outcomes]
     name = outcomes[0].member.recipe.model_name
     title = f"{name}: methods against {job.old.uri}"
     found = Sweep(title, summarise(results), results, _notes(job, name))
-    files = _files(found)
-    with tempfile.TemporaryDirectory() as temporary:
-        for folder in (Path(temporary), *([job.output] if job.output else [])):
-            for file, text in files.items():
-                write_text(folder / file, text)
-        job.bench.parent.log_files(Path(temporary), "sweep")
+    files = study_files(found.rows, found.results, found.title, found.notes)
+    keep_files(files, job.bench.parent, "sweep", job.output)
     job.show(render_methods(found.rows, found.title, found.notes))
     return found
-
-
-def _result(outcome: TrialResult) -> SeedResult:
-    member, metrics = outcome.member, outcome.metrics
-    on_test = None
-    if metrics is not None:
-        on_test = {key.removeprefix("test/"): value for key, value in metrics.items() if key.startswith("test/")}
-    return SeedResult(member.method.name, member.seed, on_test, outcome.error)
 
 
 def _notes(job: _Job, name: str) -> list[str]:
@@ -203,26 +173,3 @@ def _notes(job: _Job, name: str) -> list[str]:
     if now is not None and now.name == name and now.uri != old.uri:
         notes.append(f"Production is {now.uri} by now; all of this was measured against {old.uri}.")
     return notes
-
-
-def _files(found: Sweep) -> dict[str, str]:
-    """Return the text of each file, by its name."""
-    from pct_mlops.charts import page
-
-    return {
-        "methods.md": methods_markdown(found.rows, found.title, found.notes),
-        "methods.csv": methods_csv(found.rows),
-        "trainings.csv": seeds_csv(found.results),
-        "pareto.html": page(_picture(found.rows), found.title),
-    }
-
-
-def _picture(rows: Sequence[MethodRow]) -> go.Figure:
-    from pct_mlops.charts import MethodPoint, pareto
-
-    points = []
-    for row in rows:
-        accuracy, nfr = row.spreads["accuracy"], row.spreads["nfr"]
-        if accuracy.mean is not None and nfr.mean is not None:
-            points.append(MethodPoint(row.method, accuracy.mean, nfr.mean, accuracy.std, nfr.std))
-    return pareto(points)

@@ -68,9 +68,14 @@ class TrialResult:
 
 @dataclass
 class Bench:
-    """Place where trainings are measured: the session and, on the main process, the parent run and the old tables."""
+    """Place where trainings are measured: the session and, on the main process, the parent run and the old tables.
+
+    Metrics are those of the splits in `measured`, and the last of them is shown. A choice is made on val, with test out
+    of sight.
+    """
 
     session: Session
+    measured: Sequence[str] = SPLITS
     parent: ParentRun | None = None
     old: dict[str, Predictions] = field(default_factory=dict)
 
@@ -85,7 +90,7 @@ class Bench:
                 steps.begin(member.title)
                 outcome = self._complete(member, steps)
                 outcomes.append(outcome)
-                steps.end(_in_words(outcome), trained=outcome.num_epochs > 0)
+                steps.end(_in_words(outcome, self.measured[-1]), trained=outcome.num_epochs > 0)
         return outcomes
 
     def table(self, outcome: TrialResult) -> Predictions:
@@ -154,6 +159,7 @@ class Bench:
 
     def _measure(self, tables: dict[str, Predictions]) -> Metrics:
         """Return accuracy, and flips against the old model. Flips on val need the same examples in both tables."""
+        tables = {name: tables[name] for name in self.measured}
         metrics: Metrics = {f"{name}/accuracy": table.accuracy() for name, table in tables.items()}
         for split, table in tables.items():
             if split not in self.old or (split == "val" and self.old[split].info.digest != table.info.digest):
@@ -221,11 +227,12 @@ def _stored(registry: Registry, run_id: str, split: str) -> Predictions:
     return Predictions.load(path)
 
 
-def _in_words(outcome: TrialResult) -> str:
+def _in_words(outcome: TrialResult, split: str) -> str:
     if outcome.metrics is None:
         return f"failed: {outcome.error}"
-    numbers = [f"accuracy {outcome.metrics['test/accuracy']:.2%}"]
-    if outcome.metrics.get("test/nfr") is not None:
-        numbers.append(f"NFR {outcome.metrics['test/nfr']:.2%}")
+    numbers = [f"accuracy {outcome.metrics[f'{split}/accuracy']:.2%}"]
+    nfr = outcome.metrics.get(f"{split}/nfr")
+    if nfr is not None:
+        numbers.append(f"NFR {nfr:.2%}")
     before = "" if outcome.num_epochs else ", complete before"
     return ", ".join(numbers) + before

@@ -11,8 +11,8 @@ from pct_mlops.config import DataConfig, PctError, Recipe
 from pct_mlops.data import load_data
 from pct_mlops.models import Architecture, build_model
 from pct_mlops.reports import CurvePoint
+from pct_mlops.workflows.runtime.weight_path import WeightPath
 from pct_mlops.workflows.tables.interpolate import check_shares, choose
-from pct_mlops.workflows.tables.weight_path import WeightPath
 
 DATA = {"name": "digits", "augment": {"crop": "none", "flip": False}, "num_workers": 0}
 

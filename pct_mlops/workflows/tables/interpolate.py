@@ -23,7 +23,7 @@ from pct_mlops.registry import Registry, Version, training_run
 from pct_mlops.reports import CurvePoint
 from pct_mlops.workflows.runtime.distributed import on_main
 from pct_mlops.workflows.runtime.model_weights import classifier_files
-from pct_mlops.workflows.tables.weight_path import WeightPath
+from pct_mlops.workflows.runtime.weight_path import WeightPath
 from pct_mlops.workflows.training.job import Trained
 from pct_mlops.workflows.training.register import predictions_table, publish
 

@@ -137,6 +137,9 @@ class ObjectiveConfig(Config):
     `cross_entropy: binary` is binary cross-entropy with logits on one-hot targets. `class_weights` is a list with one
     weight for each class, or "balanced": inverse to frequency, with mean 1. `ce_weights` is a table (CSV or Parquet) of
     sample_id and weight, for each example's cross-entropy.
+
+    `nfr_target` is the highest NFR against production on val, for example 0.015. A trained model that flips more is
+    moved back towards the weights that it started from, just as far as needed.
     """
 
     loss: str = "none"
@@ -148,6 +151,7 @@ class ObjectiveConfig(Config):
     class_weights: Literal["balanced"] | tuple[float, ...] | None = None
     cross_entropy: Literal["softmax", "binary"] = "softmax"
     ce_weights: Path | None = None
+    nfr_target: float | None = Field(default=None, gt=0, lt=1, exclude_if=is_none)
 
     @model_validator(mode="after")
     def _weight_or_mix(self) -> ObjectiveConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shutil
@@ -18,6 +19,7 @@ from pct_mlops.workflows.runtime.atomic_files import recover_folder, replace_fol
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.training.inputs import RECIPE_HOW
+from pct_mlops.workflows.training.nfr_target import check_target, meet_target, metrics_of
 from pct_mlops.workflows.training.old_accuracy import accuracy_of_old_models
 from pct_mlops.workflows.training.production_reference import production_right
 
@@ -68,6 +70,7 @@ class Training:
     fingerprint: str = field(init=False)
     folder: Path = field(init=False)
     _old_right: NDArray[np.bool_] | None = None
+    _start: Classifier | None = None
 
     def __post_init__(self) -> None:
         self.inputs = self.parts.inputs
@@ -78,6 +81,14 @@ class Training:
         shared = given or Path("checkpoints") / self.recipe.model_name
         own = self.own_folder or given is None
         self.folder = (shared / self.fingerprint[:12] if own else shared).resolve()
+        if self.recipe.objective.nfr_target is not None:
+            self._find_start()
+
+    def _find_start(self) -> None:
+        """Keep the weights of before the first step, and read production. Raise ConfigError where one is missing."""
+        self._old_right = on_main(self.accelerator, self._production_right)
+        check_target(self.recipe, bool(self.parts.start.uri), self._old_right is not None)
+        self._start = copy.deepcopy(self.inputs.model)
 
     def complete(self, run: TrainingRun | None) -> Trained:
         """Train, then score the best epoch. Call it on all processes, with a run on the main one at most."""
@@ -85,8 +96,22 @@ class Training:
             on_main(self.accelerator, lambda: self._begin(held))
             num_epochs = self._fit(run)
             model, logits, step = self._score_best()
+            if self._start is not None:
+                model, logits = self._meet_target(model, run, step)
         uris = self.parts.uri, self.parts.start.uri
         return Trained(self.recipe, self.splits, model, logits, step, *uris, self.folder, num_epochs)
+
+    def _meet_target(
+        self, best: Classifier, run: TrainingRun | None, step: int
+    ) -> tuple[Classifier, dict[str, NDArray[np.float32]]]:
+        """Move the best epoch towards the start until it meets objective.nfr_target. Return it with its logits."""
+        assert self._start is not None
+        assert self._old_right is not None
+        met = meet_target((self._start, best), self.recipe, self.splits, self._old_right, self.accelerator)
+        on_main(self.accelerator, lambda: run.log_metrics(metrics_of(met), step) if run is not None else None)
+        splits = (self.splits.val, self.splits.test)
+        logits = {split.name: self._predict(met.model, split, f"score {split.name}") for split in splits}
+        return met.model.cpu().eval(), logits
 
     def _begin(self, held: ExitStack) -> None:
         """Keep other programs out of the folder. Two trainings of one recipe would write over each other's files."""
@@ -143,9 +168,13 @@ class Training:
         if result.keep:
             run.log_checkpoint(self._snapshot(self.inputs.model), result.step, result.metrics)
 
+    def _production_right(self) -> NDArray[np.bool_] | None:
+        if self.session.registry is None:
+            return None
+        return production_right(self.session.registry, self.recipe.model_name, self.splits.val)
+
     def _read_production(self) -> None:
-        if self.session.registry is not None:
-            self._old_right = production_right(self.session.registry, self.recipe.model_name, self.splits.val)
+        self._old_right = self._production_right()
 
     def _score_best(self) -> tuple[Classifier, dict[str, NDArray[np.float32]], int]:
         """Return the best epoch's model, its logits on val and test (split name -> [N, C]), and its step."""
@@ -246,6 +275,7 @@ class Training:
 def _fingerprint(parts: Assembled) -> str:
     """Return a digest of all that changes the result, and of nothing else. Only an equal checkpoint is resumed."""
     recipe, splits = parts.inputs.recipe, parts.inputs.splits
-    content = recipe.model_dump(mode="json", exclude=RECIPE_HOW)
+    # The target is met after the training, so trainings to several targets share their checkpoints.
+    content = recipe.model_dump(mode="json", exclude={**RECIPE_HOW, "objective": {"nfr_target"}})
     content |= {"learnt": [parts.uri, parts.digest], "data": [parts.inputs.digest, splits.preprocessing_id]}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

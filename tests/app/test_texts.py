@@ -214,7 +214,7 @@ def test_an_excerpt_ends_at_a_space_and_never_inside_an_emoji():
 
 def test_an_id_keeps_both_ends():
     assert middle("short", 24) == "short"
-    assert middle("2024-11-03/queue/eu/000123", 16) == "2024-11-…-000123"[:8] + "…" + "/000123"
+    assert middle("2024-11-03/queue/eu/000123", 16) == "2024-11-…/000123"
     assert all(len(middle("x" * 1000, width)) == width for width in (24, 34))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pct_mlops.config import unknown
@@ -137,8 +137,8 @@ class FlipFilter:
     slice: tuple[str, str] | None = None
     type_: int | None = None
     confidence_range: tuple[float, float] | None = None
-    sample_ids: Collection[str] | None = field(default=None)
-    not_sample_ids: Collection[str] | None = field(default=None)
+    sample_ids: Collection[str] | None = None
+    not_sample_ids: Collection[str] | None = None
     text: TextSearch | None = None
 
     def to_query(self, classes: Sequence[str], slice_values: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -35,7 +35,7 @@ def parametrize_with_checks(parts: Iterable[Distance | Focus | str]) -> Callable
     cases = []
     for number, part in enumerate(parts):
         subject: Any
-        checks: tuple[Callable[..., None], ...]
+        checks: Iterable[Any]
         if isinstance(part, str):
             subject, checks, name = as_loader(part, DataConfig()), DATASET_CHECKS, part
         elif isinstance(part, Focus):

@@ -24,7 +24,7 @@ from pct_mlops.data.one_split import lacks_train, read_one_split
 from pct_mlops.data.split import Splits, check_splits, stratified
 from pct_mlops.errors import DataError, reason_of
 
-DATASETS: Catalog[Splits | ArrayData] = Catalog("dataset", group="pct_mlops.datasets", produces=(Splits, ArrayData))
+DATASETS: Catalog[Splits | ArrayData] = Catalog("data set", group="pct_mlops.datasets", produces=(Splits, ArrayData))
 
 DOWNLOADS = Path(".data")
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")

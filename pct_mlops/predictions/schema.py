@@ -58,7 +58,7 @@ class TableInfo:
         class_names: in the order of the class indices.
         preprocessing: id of what was done to the inputs.
         digest: sha256 over the (sample_id, label) pairs and the class names. Tables of equal digests are comparable.
-        num_examples: rows.
+        num_examples: number of examples, one a row.
         columns: all columns, in file order.
         slices: columns that examples can be sliced by.
         num_members: how many models' mean logits it holds.

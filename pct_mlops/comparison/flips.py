@@ -207,9 +207,10 @@ class FlipFilter:
         )
 
     def condition(self) -> tuple[str, dict[str, Any]]:
-        """Return the WHERE clause, without the slice, and its parameters. PctError: the kind or type does not exist.
+        """Return the WHERE clause, without slice and text, and its parameters.
 
-        The text holds only names from this module. Values from outside are parameters.
+        The clause holds only names from this module. Values from outside are parameters. Raise PctError for a kind or
+        type that does not exist.
         """
         if self.kind not in KINDS:
             raise unknown("kind of flip", self.kind, list(KINDS))

@@ -174,7 +174,7 @@ class Predictions:
 
     def save(self, path: str | Path) -> Predictions:
         """Write the table as a whole or not at all, and return the handle on the file."""
-        check_class_names(self.info.class_names, written=True)
+        check_class_names(self.info.class_names, self.what, written=True)
         path = Path(path)
         if self._table is not None:
             write_table(path, self._table.schema, self._table.to_batches(), self.info)

@@ -53,7 +53,7 @@ def _convert(raw: Raw, options: ReadOptions, path: str, title: str) -> Temporary
     rows = _Rows(raw, layout)
     rows.check()
     classes = rows.classes(options)
-    check_class_names(classes.names, written=True)
+    check_class_names(classes.names, raw.what, written=True)
     slices = rows.slices()
     rows.join_classes(classes)
     reader = ScoreReader(layout.scores.kind, len(classes.names), raw.what) if layout.scores else None

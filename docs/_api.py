@@ -1,30 +1,23 @@
-"""The page on the Python API: signature and docstring of every public name."""
+"""Makes the page on the Python API: signature and docstring of every public name."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from typing import Any
 
 import _markdown as md
 
-# Where the public names are, as long as the package itself exports none.
-PACKAGES = ("predictions", "comparison", "gate", "config", "losses")
-
 
 def public_names() -> dict[str, Any]:
-    """Import path -> object: what the package exports, or its pure parts as long as it exports nothing."""
+    """Return import path -> object for each name that the package exports."""
     import pct_mlops
 
-    exported = [name for name in getattr(pct_mlops, "__all__", ()) if not name.startswith("_")]
-    if exported:
-        return {f"pct_mlops.{name}": getattr(pct_mlops, name) for name in sorted(exported, key=str.lower)}
-    modules = [importlib.import_module(f"pct_mlops.{name}") for name in PACKAGES]
-    return {f"{module.__name__}.{name}": getattr(module, name) for module in modules for name in module.__all__}
+    exported = sorted((name for name in pct_mlops.__all__ if not name.startswith("_")), key=str.lower)
+    return {f"pct_mlops.{name}": getattr(pct_mlops, name) for name in exported}
 
 
 def api_page() -> str:
-    """Signature and docstring of every public name."""
+    """Return the page with signature and docstring of every public name."""
     parts = ["# Python API", "What is not listed here may change without notice."]
     for path, item in public_names().items():
         module, _, name = path.rpartition(".")
@@ -53,7 +46,7 @@ def _signature(name: str, item: Any) -> str:
 
 
 def _members(kind: type) -> list[tuple[str, str]]:
-    """Public methods and properties that the class itself defines."""
+    """Return the public methods and properties that the class itself defines."""
     found = []
     for name, item in vars(kind).items():
         target = getattr(item, "__func__", getattr(item, "fget", None) or getattr(item, "func", item))

@@ -1,13 +1,11 @@
-"""The reference, generated from the code whenever the site is built: nothing of it is kept in a file.
+"""Generates the reference from the code whenever the site is built. No file holds any of it.
 
-A hook of mkdocs (`hooks` in mkdocs.yml). The tests call `pages` to see that everything has its place.
+This is a hook of mkdocs (`hooks` in mkdocs.yml). The tests call `pages` to see that everything has its place.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import importlib.util
 import inspect
 import re
 import sys
@@ -34,7 +32,7 @@ NOTE = "This page is generated from the code."
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """What mkdocs calls: adds the generated pages and the icon to those of the folder."""
+    """Add the generated pages and the icon to the files of the site. Mkdocs calls it."""
     from mkdocs.structure.files import File
 
     for name, text in pages().items():
@@ -44,7 +42,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def pages() -> dict[str, str]:
-    """Path below docs/ -> Markdown."""
+    """Return the generated pages: path below docs/ -> Markdown."""
     made: dict[str, Callable[[], str]] = {
         "cli": cli_page,
         "recipe": recipe_page,
@@ -63,7 +61,7 @@ def pages() -> dict[str, str]:
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
-    """Every verb with what is typed for it; a verb below a verb by both words."""
+    """Yield each verb with the words that a user types for it, for example "policy check"."""
     from pct_mlops.cli.main import pct
 
     for name, command in sorted(pct.commands.items()):
@@ -74,7 +72,7 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 
 
 def cli_page() -> str:
-    """Each verb with its usage, help, examples and options."""
+    """Return the page of all verbs, each with its usage, help, examples and options."""
     from pct_mlops.cli.main import pct
 
     parts = ["# Command line", _help(pct.help), "`pct` and `python -m pct_mlops` are the same.", _options(pct)]
@@ -85,7 +83,7 @@ def cli_page() -> str:
 
 
 def _help(text: str | None) -> str:
-    """Click's help: paragraphs, and after \\b a heading line with commands."""
+    """Turn the help of a verb into Markdown. After \\b come a heading and a block of commands."""
     blocks = inspect.cleandoc(text or "").split("\n\n")
     found = []
     for block in blocks:
@@ -110,7 +108,7 @@ def _options(command: click.Command) -> str:
 
 
 def table_page() -> str:
-    """Columns and metadata of a prediction table, and its digest."""
+    """Return the page on the columns, the metadata and the digest of a prediction table."""
     from pct_mlops.predictions import SCHEMA_VERSION, TableInfo, digest_of
     from pct_mlops.predictions.schema import arrow_schema, to_metadata
 
@@ -151,7 +149,7 @@ def table_page() -> str:
 
 
 def exit_codes_page() -> str:
-    """What a command's exit code says, and the codes of errors where they have some."""
+    """Return the page on exit codes, on the codes of errors, and on the causes of a registry's failure."""
     from pct_mlops.cli.main import ERROR, INTERRUPTED
     from pct_mlops.gate import EXIT_CODES
 
@@ -168,15 +166,13 @@ def exit_codes_page() -> str:
     rows.append((md.code(INTERRUPTED), "", "interrupted from the keyboard; what was complete is kept"))
     parts = ["# Exit codes and errors", md.table(("exit code", "verdict of `pct gate`", "meaning"), rows)]
     parts.append("An error is one sentence on standard error that says what to do. `--debug` adds the traceback.")
-    errors = _errors()
-    if errors:
-        found = [(md.code(kind.__name__), md.code(kind.code), md.first_line(kind.__doc__)) for kind in errors]
-        parts += ["## Errors", md.table(("class", "code", "when"), found)]
+    found = [(md.code(kind.__name__), md.code(kind.code), md.first_line(kind.__doc__)) for kind in _errors()]
+    parts += ["## Errors", md.table(("class", "code", "when"), found)]
     return "\n\n".join([*parts, *_causes()])
 
 
 def _causes() -> Iterator[str]:
-    """Yield the table of why a registry fails; capitals stand for what differs from case to case."""
+    """Yield the section on why a registry fails. Capitals stand for what differs from case to case."""
     from pct_mlops.registry.causes import CAUSES
 
     yield "## When the registry fails"
@@ -190,9 +186,8 @@ def _sentence(cause: Any) -> str:
 
 
 def _errors() -> list[Any]:
-    """The error classes that have a code, parents first."""
-    if importlib.util.find_spec("pct_mlops.errors") is None:
-        return []
-    module = importlib.import_module("pct_mlops.errors")
-    kinds = [item for item in vars(module).values() if isinstance(item, type) and issubclass(item, Exception)]
+    """Return the error classes that have a code, parents first."""
+    from pct_mlops import errors
+
+    kinds = [item for item in vars(errors).values() if isinstance(item, type) and issubclass(item, Exception)]
     return [kind for kind in kinds if getattr(kind, "code", None)]

@@ -1,4 +1,4 @@
-"""The pages on recipes and policies: every key with its type, limits and default, from the models that read them."""
+"""Makes the pages on recipes and policies: every key with its type, limits and default."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLAIN: dict[Any, str] = {
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, type[BaseModel], Any]]:
-    """Dotted key, its section and its field, depth first; sections in lists have [] behind them."""
+    """Yield each dotted key with its section and its field, depth first. Sections in lists have [] behind them."""
     for name, field in model.model_fields.items():
         key = f"{prefix}{name}"
         yield key, model, field
@@ -37,7 +37,7 @@ def _section(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
 
 
 def _kind(annotation: Any) -> str:
-    """A type in words."""
+    """Return a type in words."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return ", ".join(md.code(part) for part in parts)
@@ -54,7 +54,7 @@ def _kind(annotation: Any) -> str:
 
 
 def _limits(field: Any) -> str:
-    """Bounds of a number, as pydantic keeps them."""
+    """Return the bounds of a number, which pydantic keeps in the field."""
     signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
     found = [(signs[name], getattr(item, name)) for item in field.metadata for name in signs if hasattr(item, name)]
     return ", ".join(f"{sign} {value:g}" for sign, value in found)
@@ -70,7 +70,7 @@ def _default(field: Any) -> str:
 
 
 def _sections(model: type[BaseModel], top: str) -> str:
-    """A heading for each section with its docstring and a table of its keys."""
+    """Return a heading for each section with its docstring and a table of its keys."""
     groups: dict[str, list[tuple[str, type[BaseModel], Any]]] = {}
     for key, owner, field in keys(model):
         groups.setdefault(key.rpartition(".")[0], []).append((key, owner, field))
@@ -89,7 +89,7 @@ def _sections(model: type[BaseModel], top: str) -> str:
 
 
 def recipe_page() -> str:
-    """Every key of a recipe."""
+    """Return the page on every key of a recipe."""
     from pct_mlops.config import Recipe
 
     intro = (
@@ -101,7 +101,7 @@ def recipe_page() -> str:
 
 
 def policy_page() -> str:
-    """Every key of a policy."""
+    """Return the page on every key of a policy."""
     from pct_mlops.config import Policy
 
     intro = (

@@ -1,4 +1,4 @@
-"""The pages on losses, data sets and architectures, from the catalogues that build them."""
+"""Makes the pages on losses, data sets and architectures, from the catalogues that build them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def _parameters(kind: type) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """A value as one would write it in a recipe, on one line."""
+    """Return a value as one would write it in a recipe, on one line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False)
     return text.removesuffix("\n").removesuffix("\n...").strip()
 
 
 def losses_page() -> str:
-    """Presets, distances with their formulas, focuses, and the objective that joins them."""
+    """Return the page on presets, distances with their formulas, focuses, and the objective that joins them."""
     from pct_mlops.losses import DISTANCES, FOCUSES, PRESETS, Objective
 
     parts = [
@@ -58,7 +58,7 @@ def losses_page() -> str:
 
 
 def data_page() -> str:
-    """Data sets with what they say of themselves, architectures by name."""
+    """Return the page on data sets with their docstrings, and on architectures by name."""
     from pct_mlops.data import DATASETS
     from pct_mlops.models import model_names, summary
 

@@ -1,4 +1,4 @@
-"""Docstrings, values and tables as Markdown that says what they say: nothing in a formula becomes emphasis."""
+"""Writes docstrings, values and tables as Markdown. No character of a formula becomes emphasis."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ _MATHS = re.compile(r"[_^=|(/]")
 
 
 def escaped(text: str) -> str:
-    """Text whose characters all stand for themselves; what is between backticks stays code."""
+    """Escape a text, so that each character stands for itself. Text between backticks stays code."""
     parts = re.split(r"(`+[^`]+`+)", text)
     return "".join(part if part.startswith("`") else _SPECIAL.sub(r"\\\1", part) for part in parts)
 
 
 def code(value: object) -> str:
-    """A value in code font."""
+    """Return a value in code font."""
     text = str(value)
     return f"`` {text} ``" if "`" in text else f"`{text}`"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; cells are Markdown already."""
+    """Return a table of cells that are Markdown already."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(' '.join(cell.split()) for cell in line)} |" for line in lines)
 
 
 def fenced(text: str, kind: str = "") -> str:
-    """A block of code."""
+    """Return a block of code."""
     return f"```{kind}\n{textwrap.dedent(text).strip()}\n```"
 
 
 def prose(doc: str | None) -> str:
-    """A docstring as paragraphs, lists and blocks of code. A formula before a colon is set in code font."""
+    """Turn a docstring into paragraphs, lists and blocks of code. A formula before a colon is set in code font."""
     blocks = re.split(r"\n\s*\n", inspect.cleandoc(doc or "").strip())
     found: list[str] = []
     for block in _with_sections_apart(blocks):
@@ -55,12 +55,12 @@ def prose(doc: str | None) -> str:
 
 
 def first_line(doc: str | None) -> str:
-    """The first line of a docstring, escaped."""
+    """Return the first line of a docstring, escaped."""
     return escaped(inspect.cleandoc(doc or "").split("\n", 1)[0])
 
 
 def _with_sections_apart(blocks: Iterable[str]) -> list[str]:
-    """A section that follows another without an empty line is a block of its own."""
+    """Return the blocks, with a section that follows another without an empty line as a block of its own."""
     found: list[list[str]] = []
     for block in blocks:
         found.append([])
@@ -88,7 +88,7 @@ def _entries(text: str) -> str:
 
 
 def _paragraph(block: str) -> str:
-    """A paragraph; a line that opens with `name:` or a formula and a colon starts a new one."""
+    """Return the lines as paragraphs. A line that opens with `name:` starts a new one."""
     parts: list[str] = []
     for line in block.split("\n"):
         if parts and not _opens(line):

@@ -1,4 +1,4 @@
-"""The page on metrics: names, units and bounds from the code, formulas that the tests hold against it."""
+"""Makes the page on metrics: names, units and bounds from the code, and formulas that the tests check against it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ERROR."""
 
 
 def metrics_page() -> str:
-    """Every metric that a policy can limit."""
+    """Return the page on every metric that a policy can limit."""
     from pct_mlops.comparison import METRICS
     from pct_mlops.config.metric_names import METRIC_INFO
 

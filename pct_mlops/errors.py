@@ -139,3 +139,12 @@ def error_of(code: str, text: str) -> PctError:
     while code not in _BY_CODE and "." in code:
         code = code.rpartition(".")[0]
     return _BY_CODE.get(code, PctError)(text)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the first line of an error's text without its full stop, or its class where it has no text.
+
+    Errors of other libraries are long and end in many ways. Their first line fits into a sentence of ours.
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".:") if lines else type(error).__name__

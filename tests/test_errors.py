@@ -16,7 +16,7 @@ from pct_mlops import errors
 from pct_mlops.cli import main
 from pct_mlops.comparison import compare
 from pct_mlops.config import PctError, Policy, Recipe
-from pct_mlops.errors import error_of
+from pct_mlops.errors import error_of, reason_of
 from pct_mlops.explorer.state.selection import NothingToShow
 from pct_mlops.gate.scopes import _NoneLarge
 from pct_mlops.predictions import Predictions
@@ -80,6 +80,19 @@ def test_what_a_private_class_carries_travels_too():
 def test_a_code_of_another_version_gives_the_nearest_ancestor():
     assert type(error_of("registry.quota", "x")) is errors.RegistryError
     assert type(error_of("weather", "x")) is PctError
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("disk full", "disk full"),
+        ("\n disk full.\nat line 3", "disk full"),
+        ("failed:\nsee below", "failed"),
+        (" ", "OSError"),
+    ],
+)
+def test_the_reason_of_an_error_fits_into_a_sentence(text, reason):
+    assert reason_of(OSError(text)) == reason
 
 
 def test_the_root_itself_is_never_raised():

@@ -105,8 +105,8 @@ def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
             ]
         )
     )
-    if problem.startswith(example_images.NO_IMAGES):
-        problem = "" if known else example_contents.how_to_show(pair, problem)
+    if not (images or known or problem):
+        problem = example_contents.how_to_show(pair, example_images.NO_IMAGES)
     # A registry that fails is the reason for both.
     for sentence in dict.fromkeys(filter(None, (problem, unread))):
         st.caption(plain(sentence))

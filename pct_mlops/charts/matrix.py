@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pct_mlops.comparison import FlipCell
 
 CELL_HEIGHT = 26
-NAME, ANSWER = 28, 24  # longest name of a target and of a prediction, in characters; the latter stands aslant
+TARGET, PREDICTION = 28, 24  # longest names on the two axes, in characters; predictions stand aslant
 MAX_ANNOTATED = 20  # columns; with more, numbers do not fit their cells
 
 
@@ -129,7 +129,7 @@ def _axes(
     figure.update_xaxes(
         **shared,
         tickvals=list(range(len(columns))),
-        ticktext=[escaped(name) for name in distinct([class_names[index] for index in columns], ANSWER)],
+        ticktext=[escaped(name) for name in distinct([class_names[index] for index in columns], PREDICTION)],
         tickangle=-45 if len(columns) <= MAX_ANNOTATED else -90,
         range=[-0.5, len(columns) - 0.5],
         title={"text": "wrong prediction of the new model"},
@@ -137,7 +137,7 @@ def _axes(
     figure.update_yaxes(
         **shared,
         tickvals=list(range(len(rows))),
-        ticktext=[escaped(name) for name in distinct([class_names[index] for index in rows], NAME)],
+        ticktext=[escaped(name) for name in distinct([class_names[index] for index in rows], TARGET)],
         range=[len(rows) - 0.5, -0.5],
         title={"text": "target class"},
     )

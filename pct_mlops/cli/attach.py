@@ -1,4 +1,4 @@
-"""pct attach: predictions that others made, brought to a version."""
+"""Implements pct attach, which stores predictions of any program with a version."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def attach(
 ) -> None:
     """Store your own predictions with the version MODEL.
 
-    MODEL is a registered version of any flavour, FILE a predictions file
-    of any format that 'pct compare' reads. The table becomes a part of the version, and
-    the gate, the explorer and all other verbs read it there. Nothing of the model itself is loaded or changed.
+    MODEL is a registered version of any flavour, FILE a predictions file of any format that 'pct compare' reads. The
+    table becomes a part of the version, and the gate, the explorer and all other verbs read it there. Nothing of the
+    model itself is loaded or changed.
 
     \b
     Examples:

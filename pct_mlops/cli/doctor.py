@@ -1,4 +1,4 @@
-"""pct doctor: what is in force, and whether it works."""
+"""Implements pct doctor, which shows what is in force and whether it works."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def gate(
 
     files = ReportFiles(json_file, junit_file, markdown_file)
     files.keep_off([candidate, policy, asked["baseline"]])
-    options = ReadOptions.parse(*(asked.pop(name) for name in ("columns", "classes", "split")))
+    options = ReadOptions.parse(asked.pop("columns"), asked.pop("classes"), asked.pop("split"))
     rules = _read_policy(policy, files)
     files.explorer = explorer = checked_explorer(explorer_url) if explorer_url else ""
     pin = pinned_file(rules.pinned, Path(policy)) if pin_fixed else None

@@ -14,7 +14,7 @@ from pct_mlops.comparison.comparison import Comparison
 from pct_mlops.comparison.costs import costs_by_index
 from pct_mlops.comparison.joined_pairs import Pairs
 from pct_mlops.comparison.slices import join_slices
-from pct_mlops.errors import TableError
+from pct_mlops.errors import TableError, reason_of
 from pct_mlops.predictions import pairing, sql
 
 if TYPE_CHECKING:
@@ -65,10 +65,9 @@ def compare(
         new.pairs(old, connection).create_view("pairs")
         joined = replace(join_slices(connection, slices), path=slices)
     except duckdb.Error as error:
-        first = str(error).strip().split("\n", 1)[0]
-        raise TableError(f"The tables cannot be compared ({first}): write them again.") from error
+        raise TableError(f"The tables cannot be compared ({reason_of(error)}): write them again.") from error
     columns = _slice_sources(old.info, new.info) | dict.fromkeys(joined.columns, "extra")
-    pairs = Pairs(connection, columns, apart, by_index, sql.show_progress)
+    pairs = Pairs(connection, columns, apart, by_index)
     # The digests that the tables themselves carry, even where their classes were put into another order.
     infos = [replace(side.info, digest=own.info.digest) for side, own in zip((old, new), given, strict=True)]
     own_costs = None if costs is None else dict(costs)

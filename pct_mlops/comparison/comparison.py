@@ -105,8 +105,7 @@ class Comparison:
         No two models do that, so one table is a copy of the other, whatever its name. It is False where all confidences
         are one number, because then they say nothing about which model made them.
         """
-        overall = self._overall
-        if overall.negative_flips or overall.positive_flips or overall.both_wrong_changed:
+        if self.estimate("churn").numerator:
             return False
         ((differing, distinct),) = self._pairs.query(OTHER_CONFIDENCES)
         return not differing and distinct > 1

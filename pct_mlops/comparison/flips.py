@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pct_mlops.config import unknown
@@ -137,8 +137,8 @@ class FlipFilter:
     slice: tuple[str, str] | None = None
     type_: int | None = None
     confidence_range: tuple[float, float] | None = None
-    sample_ids: Collection[str] | None = field(default=None)
-    not_sample_ids: Collection[str] | None = field(default=None)
+    sample_ids: Collection[str] | None = None
+    not_sample_ids: Collection[str] | None = None
     text: TextSearch | None = None
 
     def to_query(self, classes: Sequence[str], slice_values: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -207,9 +207,10 @@ class FlipFilter:
         )
 
     def condition(self) -> tuple[str, dict[str, Any]]:
-        """Return the WHERE clause, without the slice, and its parameters. PctError: the kind or type does not exist.
+        """Return the WHERE clause, without slice and text, and its parameters.
 
-        The text holds only names from this module. Values from outside are parameters.
+        The clause holds only names from this module. Values from outside are parameters. Raise PctError for a kind or
+        type that does not exist.
         """
         if self.kind not in KINDS:
             raise unknown("kind of flip", self.kind, list(KINDS))

@@ -7,7 +7,7 @@ is queried once, when it is first asked for.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -18,8 +18,8 @@ from pct_mlops.comparison.flips import CREATE_CHANGED, FALL
 from pct_mlops.comparison.totals import Calibration, Totals, totals_of
 from pct_mlops.config import unknown
 from pct_mlops.config.numbers import NO_VALUE
-from pct_mlops.errors import ConfigError, TableError
-from pct_mlops.predictions.sql import quoted
+from pct_mlops.errors import ConfigError, TableError, reason_of
+from pct_mlops.predictions.sql import quoted, show_progress
 
 MAX_SLICES = 10_000
 _MAX_GROUPS = 200_000
@@ -89,7 +89,6 @@ class Pairs:
         slice_columns: slice column -> table that it comes from.
         apart: ids of examples whose negative flips are left out of flip rates.
         costs: cost of a flip by class index; None without costs.
-        prepare: called on every cursor before its query.
     """
 
     def __init__(
@@ -98,16 +97,14 @@ class Pairs:
         slice_columns: Mapping[str, str],
         apart: Collection[str],
         costs: Sequence[float] | None,
-        prepare: Callable[[duckdb.DuckDBPyConnection], None],
     ) -> None:
         self.slice_columns = tuple(slice_columns)
-        self._prepare = prepare
         self.sources = dict(slice_columns)
         self._connection = connection
         self._costs = costs
         self._is_apart = f"({_IS_APART})" if apart else "false"
         self._lock = threading.RLock()
-        self._tables: dict[str, str] = {}
+        self._tables: set[str] = set()
         self._slices: dict[tuple[str, bool], dict[Scope, Totals]] = {}
         self._bins: dict[tuple[str | None, bool, frozenset[int] | None], dict[Scope, Both]] = {}
         if apart:
@@ -180,7 +177,7 @@ class Pairs:
         with self._lock:
             if name not in self._tables:
                 self.query(create, values)
-                self._tables[name] = name
+                self._tables.add(name)
             return name
 
     def query(self, query: str, values: Mapping[str, Any] | None = None) -> list[Any]:
@@ -188,11 +185,11 @@ class Pairs:
         # Every call has its own cursor, because two threads must not use one connection at once.
         try:
             with self._connection.cursor() as cursor:
-                self._prepare(cursor)
+                show_progress(cursor)
                 return cursor.execute(query, values or {}).fetchall()
         except duckdb.Error as error:
-            first = str(error).strip().split("\n", 1)[0]
-            raise TableError(f"The tables cannot be compared ({first}): check that their files exist.") from error
+            why = reason_of(error)
+            raise TableError(f"The tables cannot be compared ({why}): check that their files exist.") from error
 
     def check_slice(self, column: str) -> None:
         """Raise PctError unless the slice column exists."""

@@ -53,15 +53,15 @@ class Metric:
 
     def lacking(self, columns: Mapping[str, Collection[str]]) -> str:
         """Say which side lacks a column that is needed. Return "" where nothing is lacking."""
-        split = (name.partition("_") for name in self.needs)
         missing: dict[str, list[str]] = {}
-        for side, _, column in split:
+        for side, _, column in (name.partition("_") for name in self.needs):
             if column not in columns[side]:
                 missing.setdefault(column, []).append(side)
-        return " and ".join(
-            f"neither table has {column}" if len(sides) > 1 else f"the {sides[0]} table has no {column}"
-            for column, sides in missing.items()
-        )
+        by_table: dict[str, list[str]] = {}
+        for column, sides in missing.items():
+            who = "neither table has" if len(sides) > 1 else f"the {sides[0]} table has no"
+            by_table.setdefault(who, []).append(column)
+        return " and ".join(f"{who} {' or '.join(names)}" for who, names in by_table.items())
 
 
 METRICS: dict[str, Metric] = {}

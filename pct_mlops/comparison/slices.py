@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from pct_mlops.comparison.intervals import clopper_pearson
-from pct_mlops.errors import ConfigError
+from pct_mlops.errors import ConfigError, reason_of
 from pct_mlops.predictions.sql import quoted
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def join_slices(connection: duckdb.DuckDBPyConnection, path: Path | None) -> Joi
         columns = _read(connection, path)
         missing = _check_ids(connection, path)
     except (duckdb.Error, UnicodeDecodeError, csv.Error) as error:
-        first = str(error).strip().split("\n", 1)[0].rstrip(".")
-        raise ConfigError(f"{path} cannot be joined ({first}): give a CSV file with a header, or Parquet.") from error
+        why = reason_of(error)
+        raise ConfigError(f"{path} cannot be joined ({why}): give a CSV file with a header, or Parquet.") from error
     names = "".join(f", extra.{quoted(name)}" for name in columns)
     join = "FROM pairs LEFT JOIN extra ON extra.sample_id = pairs.sample_id"
     connection.execute(f"CREATE VIEW sliced AS SELECT pairs.*{names} {join}")

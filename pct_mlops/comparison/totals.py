@@ -104,9 +104,8 @@ def totals_of(row: Sequence[Any]) -> Totals:
 
     Counts become Python's integers, which are exact.
     """
-    found: dict[str, Any] = {}
-    for name, value in zip(COUNTED, row, strict=True):
-        exact = name in COUNTED and name != "excess_confidence"
-        number = 0 if value is None else value
-        found[name] = int(number) if exact else float(number)
+    found: dict[str, Any] = {
+        name: (float if name == "excess_confidence" else int)(value or 0)
+        for name, value in zip(COUNTED, row, strict=True)
+    }
     return Totals(**found)

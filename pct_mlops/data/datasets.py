@@ -17,16 +17,14 @@ import numpy as np
 
 from pct_mlops.config import Catalog, DataConfig
 from pct_mlops.data import folders
-from pct_mlops.data.arrays import ArrayData, Statistics
-from pct_mlops.data.arrays import array_split as _array_split
-from pct_mlops.data.arrays import array_splits as _array_splits
+from pct_mlops.data.arrays import ArrayData, Statistics, array_split, array_splits
 from pct_mlops.data.idx import read_idx
 from pct_mlops.data.locking import one_process_at_a_time
 from pct_mlops.data.one_split import lacks_train, read_one_split
 from pct_mlops.data.split import Splits, check_splits, stratified
-from pct_mlops.errors import DataError
+from pct_mlops.errors import DataError, reason_of
 
-DATASETS: Catalog[Splits | ArrayData] = Catalog("dataset", group="pct_mlops.datasets", produces=(Splits, ArrayData))
+DATASETS: Catalog[Splits | ArrayData] = Catalog("data set", group="pct_mlops.datasets", produces=(Splits, ArrayData))
 
 DOWNLOADS = Path(".data")
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -129,7 +127,7 @@ def _fashion_files(root: Path | None) -> dict[str, Path]:
                     _download_fashion(DOWNLOADS)
                     files = _idx_files(DOWNLOADS)
         except (OSError, RuntimeError, ImportError) as error:
-            reason = str(error).split("\n", 1)[0].rstrip(".:")
+            reason = reason_of(error)
         if files is None:
             raise DataError(
                 f"Fashion-MNIST is not in {debian} and torchvision's download to {DOWNLOADS} failed ({reason}): "
@@ -156,11 +154,9 @@ def fashion_mnist(config: DataConfig, seed: int) -> Splits:
                 f"{files[f'{key}-images-idx3']} holds {len(images)} images and {files[f'{key}-labels-idx1']} "
                 f"{len(labels)} labels: replace them with intact copies."
             )
-        parts.append(_array_split(name, images[:, None], labels, range(len(images)), config.image_size))
+        parts.append(array_split(name, images[:, None], labels, range(len(images)), config.image_size))
     statistics = ((0.2860,), (0.3530,))
-    return _array_splits(
-        config, seed, class_names=FASHION_CLASSES, statistics=statistics, train=parts[0], test=parts[1]
-    )
+    return array_splits(config, seed, class_names=FASHION_CLASSES, statistics=statistics, train=parts[0], test=parts[1])
 
 
 # Digits ------------------------------------------------------------------------------------------------------------
@@ -179,11 +175,11 @@ def digits(config: DataConfig, seed: int) -> Splits:
     test = stratified(data.target, 1 / 3, DIGITS_SEED, TEST_OF_DIGITS)
     train = np.setdiff1d(np.arange(len(images)), test)
     parts = [
-        _array_split(name, images[rows], data.target[rows], rows.tolist(), config.image_size)
+        array_split(name, images[rows], data.target[rows], rows.tolist(), config.image_size)
         for name, rows in (("train", train), ("test", test))
     ]
     names, statistics = [str(digit) for digit in range(10)], ((0.3053,), (0.3760,))
-    return _array_splits(config, seed, class_names=names, statistics=statistics, train=parts[0], test=parts[1])
+    return array_splits(config, seed, class_names=names, statistics=statistics, train=parts[0], test=parts[1])
 
 
 # CIFAR -------------------------------------------------------------------------------------------------------------
@@ -200,14 +196,13 @@ def _cifar(config: DataConfig, seed: int, kind: str, statistics: Statistics) -> 
             for name in ("train", "test"):
                 data = getattr(datasets, kind)(str(root), train=name == "train", download=config.root is None)
                 images, class_names = np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)), list(data.classes)
-                parts.append(_array_split(name, images, np.array(data.targets), range(len(images)), config.image_size))
+                parts.append(array_split(name, images, np.array(data.targets), range(len(images)), config.image_size))
     except (OSError, RuntimeError, EOFError) as error:
-        reason = str(error).split("\n", 1)[0].rstrip(".")
         raise DataError(
-            f"{kind} cannot be read from {root} ({reason}): set data.root to the folder that holds torchvision's copy, "
-            "or leave it empty and allow the download."
+            f"{kind} cannot be read from {root} ({reason_of(error)}): set data.root to the folder that holds "
+            "torchvision's copy, or leave it empty and allow the download."
         ) from error
-    return _array_splits(config, seed, class_names=class_names, statistics=statistics, train=parts[0], test=parts[1])
+    return array_splits(config, seed, class_names=class_names, statistics=statistics, train=parts[0], test=parts[1])
 
 
 @DATASETS.register("cifar10")

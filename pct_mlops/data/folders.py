@@ -251,6 +251,14 @@ def preprocessing_of(config: DataConfig, size: tuple[int, int]) -> str:
     return f"{config.name}/{size[0]}x{size[1]}/uint8/rgb-bilinear-centre"
 
 
+def file_split(name: str, found: Listing, size: tuple[int, int], num_classes: int) -> Split:
+    """Return the split of these files, brought to `size`. Raise PctError for a label that is no class."""
+    labels = torch.tensor(found.labels, dtype=torch.int64)
+    split = Split(name, found.sample_ids, labels, FilePixels(found.paths, size))
+    check_labels(split, num_classes)
+    return split
+
+
 def _from_files(
     config: DataConfig, seed: int, class_names: list[str], found: tuple[Listing, Listing | None, Listing]
 ) -> Splits:
@@ -263,9 +271,7 @@ def _from_files(
     height, width = output_size((path for part in listings.values() for path in part.paths), config.image_size)
     splits: dict[str, Split] = {}
     for name, part in listings.items():
-        pixels = FilePixels(part.paths, (height, width))
-        splits[name] = Split(name, part.sample_ids, torch.tensor(part.labels, dtype=torch.int64), pixels)
-        check_labels(splits[name], len(class_names))
+        splits[name] = file_split(name, part, (height, width), len(class_names))
     train, val, test = make_splits(splits["train"], splits.get("val"), splits["test"], config, seed)
     preprocessing = preprocessing_of(config, (height, width))
     return Splits(

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from pct_mlops.config import DataConfig
 from pct_mlops.data import folders
-from pct_mlops.data.pixels import FilePixels, output_size
-from pct_mlops.data.split import Split, Splits, check_labels
+from pct_mlops.data.pixels import output_size
+from pct_mlops.data.split import Splits
 from pct_mlops.errors import DataError
 
 KINDS = ("image_folder", "image_list")
@@ -61,8 +60,7 @@ def read_one_split(config: DataConfig, split: str, class_names: Sequence[str] | 
         found = folders.list_file(root, file, entries, names)
     found, skipped = folders.without_corrupt(found, names) if config.skip_corrupt else (found, [])
     size = output_size(found.paths, config.image_size)
-    whole = Split(split, found.sample_ids, torch.tensor(found.labels, dtype=torch.int64), FilePixels(found.paths, size))
-    check_labels(whole, len(names))
+    whole = folders.file_split(split, found, size, len(names))
     none = np.empty(0, np.int64)
     train, val, test = (whole if name == split else whole.select(none, name) for name in ("train", "val", "test"))
     preprocessing = folders.preprocessing_of(config, size)

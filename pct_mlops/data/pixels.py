@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from pct_mlops.errors import DataError
+from pct_mlops.errors import DataError, reason_of
 
 DEFAULT_SIZE = 224  # for files of different sizes when the recipe names none; ImageNet models are trained on it
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
@@ -157,17 +157,14 @@ def decode(path: str, size: tuple[int, int]) -> Tensor:
     try:
         image = _decode(path, size)
     except UNREADABLE as error:
-        raise DataError(
-            f"The image {path} cannot be read ({_reason(error)}): replace it, or set data.skip_corrupt=true."
-        ) from error
+        raise _unreadable(path, error) from error
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    text = str(error).split("\n", 1)[0].rstrip(".")
-    return "not an image" if text.startswith("cannot identify") else text or type(error).__name__
+def _unreadable(path: str, error: BaseException) -> DataError:
+    reason = "no such file" if isinstance(error, FileNotFoundError) else reason_of(error)
+    reason = "not an image" if reason.startswith("cannot identify") else reason
+    return DataError(f"The image {path} cannot be read ({reason}): replace it, or set data.skip_corrupt=true.")
 
 
 def corrupt_files(paths: Sequence[str]) -> list[bool]:
@@ -201,9 +198,7 @@ def output_size(paths: Iterable[str], image_size: int | None) -> tuple[int, int]
             with Image.open(path) as image:
                 size = (image.height, image.width)
         except UNREADABLE as error:
-            raise DataError(
-                f"The image {path} cannot be read ({_reason(error)}): replace it, or set data.skip_corrupt=true."
-            ) from error
+            raise _unreadable(path, error) from error
         if common not in (None, size):
             return DEFAULT_SIZE, DEFAULT_SIZE
         common = size

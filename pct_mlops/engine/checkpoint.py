@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import RNG_STATE_NAME, load
 from safetensors import SafetensorError
 
-from pct_mlops.errors import DataError
+from pct_mlops.errors import DataError, reason_of
 
 STATE = "state.json"  # written last: a folder without it is not a checkpoint
 PARTIAL = ".epoch-*.partial"
@@ -119,7 +119,7 @@ class Checkpoints:
             # load_state says nothing about generators that it cannot read: training would go on with other noise.
             load(path / f"{RNG_STATE_NAME}_{accelerator.process_index}.pkl")
         except (OSError, ValueError, KeyError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
-            raise DataError(damaged % str(error).split("\n")[0]) from error
+            raise DataError(damaged % reason_of(error)) from error
         return state
 
     def clear(self) -> None:

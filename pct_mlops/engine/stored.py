@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pct_mlops.engine.store_writer import FEATURES, HEADER, KIND, LOGITS, VERSION, checksum, write_store
 from pct_mlops.engine.teachers import Frozen, ModuleTeacher, refuse_mixtures
-from pct_mlops.errors import ConfigError, DataError
+from pct_mlops.errors import ConfigError, DataError, reason_of
 from pct_mlops.models import ModelOutput
 
 if TYPE_CHECKING:
@@ -68,10 +68,9 @@ class StoredOutputs(Frozen):
             arrays = {name: _checked_array(path / name, record) for name, record in files.items()}
             return cls(arrays[LOGITS], arrays.get(FEATURES) if with_features else None)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
-            reason = str(error).split("\n")[0] or type(error).__name__
             raise DataError(
-                f"The stored teacher outputs {path} cannot be used ({reason}): remove that folder, and they are "
-                "computed again."
+                f"The stored teacher outputs {path} cannot be used ({reason_of(error)}): remove that folder, and they "
+                "are computed again."
             ) from error
 
     @classmethod

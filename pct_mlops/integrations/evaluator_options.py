@@ -18,7 +18,8 @@ class PctOptions:
         baseline: models:/name@alias, any model that mlflow.pyfunc loads, or a predictions file of the same ids.
         class_names: [C]. Default: those of the baseline's stored predictions, else 0 to C - 1.
         sample_ids: A column of the data, or a list. Default: the data's index, or the position.
-        scores: The kind of values that predict returns for each class: logits or probabilities.
+        scores: The kind of values that predict returns for each class: logits or probabilities. Default: what those of
+            each of the two models look like.
         confidence: The confidence of the bounds.
         batch_size: The number of examples in one call of predict.
         metric_prefix: Text before the name of each metric.
@@ -32,7 +33,7 @@ class PctOptions:
     baseline: str
     class_names: Sequence[str] | None = None
     sample_ids: str | Sequence[Any] | None = None
-    scores: str = "logits"
+    scores: str | None = None
     confidence: float = 0.95
     batch_size: int = 256
     metric_prefix: str = ""
@@ -49,7 +50,7 @@ class PctOptions:
             if name not in names:
                 raise unknown("key of evaluator_config['pct']", name, names)
         config = cls(**given)
-        if config.scores not in ("logits", "probabilities"):
+        if config.scores not in (None, "logits", "probabilities"):
             raise ConfigError(f"scores should be logits or probabilities, and it is '{config.scores}'.")
         if not isinstance(config.batch_size, int) or config.batch_size < 1:
             raise ConfigError(f"batch_size should be a whole number from 1 up, and it is {config.batch_size}.")

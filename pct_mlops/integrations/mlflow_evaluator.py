@@ -189,6 +189,9 @@ def _scores(model: Any, features: Any, config: PctOptions, shape: tuple[int, ...
     """
     import numpy as np
 
+    from pct_mlops.predictions.scores import are_probabilities, to_logits
+    from pct_mlops.workflows.runtime.model_outputs import kind_of_scores
+
     parts = []
     for start in range(0, len(features), config.batch_size):
         part = features[start : start + config.batch_size]
@@ -201,11 +204,11 @@ def _scores(model: Any, features: Any, config: PctOptions, shape: tuple[int, ...
             )
         parts.append(answer.astype(np.float32))
     scores = np.concatenate(parts)
-    if config.scores == "logits":
+    if (config.scores or kind_of_scores(scores)) == "logits":
         return scores
-    if (scores < 0).any() or not np.allclose(scores.sum(axis=1), 1, atol=1e-3):
+    if not are_probabilities(scores).all():
         raise ConfigError("scores are said to be probabilities, but their sums are not 1: set scores to logits.")
-    return np.log(np.maximum(scores, np.finfo(np.float32).tiny))
+    return to_logits(scores)
 
 
 def _shaped(part: Any, shape: tuple[int, ...] | None) -> Any:

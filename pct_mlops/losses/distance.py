@@ -112,11 +112,6 @@ def check_targets(target: Tensor, num_classes: int, *, part_optional: bool) -> N
     raise ValueError(f"targets should be classes 0 to {num_classes - 1}{none}, but one is {wrong}: {advice}")
 
 
-def name_of(catalog: Catalog[Any], part: object) -> str:
-    """Return the name under which the part's class is registered, which is what the user typed."""
-    return catalog.name_of(part)
-
-
 class Distance(ABC):
     """Base of all distances: one value per example that says how far the new model is from the old one.
 
@@ -176,7 +171,7 @@ class Distance(ABC):
     def __call__(self, new: OutputLike, old: OutputLike | None, target: Tensor) -> Tensor:
         """Return the value of each example, float32 [N]."""
         if self.needs_teacher and old is None:
-            raise ConfigError(f"The distance {name_of(DISTANCES, self)} needs a teacher: name it in teacher.ref.")
+            raise ConfigError(f"The distance {DISTANCES.name_of(self)} needs a teacher: name it in teacher.ref.")
         new, old = as_output(new), None if old is None else as_output(old)
         check_shapes(new, old, target)
         check_targets(target, new.logits.shape[1], part_optional=True)
@@ -192,7 +187,7 @@ class Distance(ABC):
         for which, output in (("new", new), ("old", old)):
             if output is None or output.features is None:
                 raise ConfigError(
-                    f"The distance {name_of(DISTANCES, self)} compares features, but the {which} model returns none: "
+                    f"The distance {DISTANCES.name_of(self)} compares features, but the {which} model returns none: "
                     "choose a distance on logits, or a model with penultimate features."
                 )
             if output.features.ndim != 2 or output.features.shape[0] != target.shape[0]:
@@ -218,7 +213,7 @@ class Distance(ABC):
 
         It is a ValueError because the mistake is in a program, not in a recipe.
         """
-        return ValueError(f"the distance {name_of(DISTANCES, self)} must be bound first: call bind(Binding(...))")
+        return ValueError(f"the distance {DISTANCES.name_of(self)} must be bound first: call bind(Binding(...))")
 
 
 DISTANCES: Catalog[Distance] = Catalog("distance", group="pct_mlops.distances", produces=Distance)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pct_mlops.config import Catalog
 from pct_mlops.errors import ConfigError
-from pct_mlops.losses.distance import OutputLike, as_output, check_shapes, check_targets, frozen, name_of
+from pct_mlops.losses.distance import OutputLike, as_output, check_shapes, check_targets, frozen
 from pct_mlops.losses.weights import check_index, flat_weights
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Focus(ABC):
     def __call__(self, new: OutputLike, old: OutputLike | None, target: Tensor, index: Tensor | None = None) -> Tensor:
         """Return the weight of each example, float32 [N]."""
         if self.needs_teacher and old is None:
-            raise ConfigError(f"The focus {name_of(FOCUSES, self)} needs a teacher: name it in teacher.ref.")
+            raise ConfigError(f"The focus {FOCUSES.name_of(self)} needs a teacher: name it in teacher.ref.")
         new, old = as_output(new), None if old is None else as_output(old)
         check_shapes(new, old, target)
         check_targets(target, new.logits.shape[1], part_optional=True)

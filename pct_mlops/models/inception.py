@@ -13,13 +13,8 @@ from torchvision.models.googlenet import GoogLeNet
 from torchvision.models.inception import Inception3
 
 
-class TappedGoogLeNet(GoogLeNet):
-    """GoogLeNet that maps images to (features, map for aux1, map for aux2), once its heads are taken off.
-
-    It does so in training and in evaluation.
-    """
-
-    def train(self, mode: bool = True) -> TappedGoogLeNet:
+class _Tapped(nn.Module):
+    def train(self, mode: bool = True) -> _Tapped:
         """Set the mode of all parts, but keep the flag of the network itself at True.
 
         torchvision uses that flag only to decide whether to return the maps, which are always needed here.
@@ -28,26 +23,24 @@ class TappedGoogLeNet(GoogLeNet):
         self.training = True
         return self
 
+
+class TappedGoogLeNet(_Tapped, GoogLeNet):
+    """GoogLeNet that maps images to (features, map for aux1, map for aux2), once its heads are taken off.
+
+    It does so in training and in evaluation.
+    """
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return features [N, 1024], then the maps in the order in which they arise."""
         features, second, first = super().forward(images)
         return features, first, second
 
 
-class TappedInception3(Inception3):
+class TappedInception3(_Tapped, Inception3):
     """Inception v3 that maps images to (features, map for AuxLogits), once its heads are taken off.
 
     It does so in training and in evaluation.
     """
-
-    def train(self, mode: bool = True) -> TappedInception3:
-        """Set the mode of all parts, but keep the flag of the network itself at True.
-
-        torchvision uses that flag only to decide whether to return the map, which is always needed here.
-        """
-        super().train(mode)
-        self.training = True
-        return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return features [N, 2048] and the map."""

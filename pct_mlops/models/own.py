@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from pct_mlops.config import Catalog
-from pct_mlops.errors import ConfigError
+from pct_mlops.errors import ConfigError, reason_of
 from pct_mlops.models.architecture import Architecture
 from pct_mlops.models.classifier import Body
 from pct_mlops.models.families import GROUP, model_names
@@ -71,10 +71,9 @@ def check_features(body: Body, architecture: Architecture) -> None:
         with torch.no_grad():
             found = body.backbone(images)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ConfigError(
-            f"The architecture {architecture.name} does not take images of {architecture.image_shape} ({reason}): set "
-            "data.image_size to a size that it takes, or correct it."
+            f"The architecture {architecture.name} does not take images of {architecture.image_shape} "
+            f"({reason_of(error)}): set data.image_size to a size that it takes, or correct it."
         ) from error
     finally:
         body.backbone.train(was_training)

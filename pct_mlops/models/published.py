@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pct_mlops.errors import ConfigError, DataError
+from pct_mlops.errors import ConfigError, DataError, reason_of
 from pct_mlops.models.classifier import Classifier
 from pct_mlops.models.families import split_name
 from pct_mlops.models.files import heads_of, is_head, load_weights_into
@@ -108,12 +108,11 @@ def _fetch(weights: Any, name: str) -> Mapping[str, Tensor]:
     try:
         return weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
         file = weights.url.rpartition("/")[2]
         raise DataError(
-            f"The weights {weights.name} of {name} cannot be fetched ({reason}): download {file} on a machine with "
-            f"network and put it into {torch.hub.get_dir()}/checkpoints (the folder is $TORCH_HOME/hub/checkpoints), "
-            "or leave model.weights out to train from scratch."
+            f"The weights {weights.name} of {name} cannot be fetched ({reason_of(error)}): download {file} on a "
+            f"machine with network and put it into {torch.hub.get_dir()}/checkpoints (the folder is "
+            "$TORCH_HOME/hub/checkpoints), or leave model.weights out to train from scratch."
         ) from error
 
 

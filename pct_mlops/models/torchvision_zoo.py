@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pct_mlops.errors import ConfigError
+from pct_mlops.errors import ConfigError, reason_of
 from pct_mlops.models.architecture import Architecture
 from pct_mlops.models.classifier import Body, Classifier, without_head
 
@@ -110,10 +110,9 @@ def check_images(name: str, model: Classifier, image_shape: tuple[int, int, int]
         with torch.no_grad():
             torch.func.functional_call(model, state, (images,))
     except (RuntimeError, AssertionError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
         raise ConfigError(
-            f"{name} does not take images of {image_shape[1]}x{image_shape[2]} ({reason}): set data.image_size to a "
-            f"size that it takes; most were made for {LARGE_INPUT.get(name, 224)}."
+            f"{name} does not take images of {image_shape[1]}x{image_shape[2]} ({reason_of(error)}): set "
+            f"data.image_size to a size that it takes; most were made for {LARGE_INPUT.get(name, 224)}."
         ) from error
     finally:
         model.train()

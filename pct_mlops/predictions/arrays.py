@@ -72,27 +72,6 @@ def checked_labels(name: str, labels: npt.NDArray[Any], num_classes: int) -> npt
     return labels.astype(np.int32)
 
 
-def softmax_columns(
-    logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the prediction, its softmax probability and the label's, [N] each.
-
-    The work is done in slabs, so that float64 copies stay small.
-    """
-    prediction = np.argmax(logits, axis=1).astype(np.int32)
-    confidence = np.empty((2, len(logits)), np.float32)
-    step = max(SLAB // logits.shape[1], 1)
-    for start in range(0, len(logits), step):
-        part = slice(start, start + step)
-        scores = logits[part].astype(np.float64)
-        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-        scores /= scores.sum(axis=1, keepdims=True)
-        rows = np.arange(len(scores))
-        confidence[0, part] = scores[rows, prediction[part]]
-        confidence[1, part] = scores[rows, labels[part]]
-    return prediction, confidence[0], confidence[1]
-
-
 def to_arrow(value: Any, kind: pa.DataType) -> pa.Array:
     """Return a column of the file from a sequence [N] or an array [N, width]."""
     if pa.types.is_fixed_size_list(kind):

@@ -5,6 +5,7 @@ Arrow's own ways to do it import pandas, which takes longer than most tables.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,3 +30,12 @@ def as_column(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
     flat = np.ascontiguousarray(values, number).reshape(-1)
     array = pa.Array.from_buffers(inner, len(flat), [None, pa.py_buffer(flat)])
     return array if inner is kind else pa.FixedSizeListArray.from_arrays(array, type=kind)
+
+
+def as_batch(columns: Mapping[str, Any], schema: pa.Schema) -> pa.RecordBatch:
+    """Return the columns of a schema as one batch: arrays of numpy [n] or [n, width], and columns of Arrow."""
+    arrays = [
+        as_column(found, field.type) if isinstance(found, np.ndarray) else found.cast(field.type)
+        for field, found in ((field, columns[field.name]) for field in schema)
+    ]
+    return pa.record_batch(arrays, schema=schema)

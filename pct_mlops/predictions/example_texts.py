@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from pct_mlops.errors import DataError, PctError
+from pct_mlops.errors import DataError, PctError, reason_of
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.foreign.columns import as_text
 from pct_mlops.predictions.foreign.open_raw import LINES, PARQUET, TEXT, Raw, open_file
@@ -154,8 +154,7 @@ class ExampleTexts:
 
     def unreadable(self, error: BaseException) -> DataError:
         """Return the error that says what is wrong with the file."""
-        first = str(error).strip().split("\n", 1)[0].rstrip(".")
-        return DataError(f"{self.title} cannot be read ({first[:200]}): write the file of texts again.")
+        return DataError(f"{self.title} cannot be read ({reason_of(error)[:200]}): write the file of texts again.")
 
     def _as_text(self, name: str) -> str:
         return as_text(name, dict(self.types)[name])

@@ -45,10 +45,10 @@ def check(connection: duckdb.DuckDBPyConnection, name: str, num_classes: int, wh
 
 
 def _agree(batch: pa.RecordBatch, num_classes: int) -> bool:
-    answers, lists = batch.column("prediction"), batch.column("logits")
+    predictions, lists = batch.column("prediction"), batch.column("logits")
     lengths, scores = pc.list_value_length(lists), lists.flatten()
-    if lists.null_count or scores.null_count or answers.null_count or (numbers(lengths) != num_classes).any():
+    if lists.null_count or scores.null_count or predictions.null_count or (numbers(lengths) != num_classes).any():
         return False
     values = numbers(scores).reshape(-1, num_classes)
     top = values.max(axis=1)
-    return bool(np.isfinite(values).all() and (values[np.arange(len(batch)), numbers(answers)] == top).all())
+    return bool(np.isfinite(values).all() and (values[np.arange(len(batch)), numbers(predictions)] == top).all())

@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
-from pct_mlops.predictions.arrays import softmax_columns
-from pct_mlops.predictions.arrow_numbers import as_column, numbers
+from pct_mlops.predictions.arrow_numbers import as_batch, numbers
 from pct_mlops.predictions.pairing import JOINED
 from pct_mlops.predictions.schema import TableInfo, arrow_schema
+from pct_mlops.predictions.scores import ScoreReader
 from pct_mlops.predictions.writing import TemporaryTable, write_temporary
 
 if TYPE_CHECKING:
@@ -57,26 +57,17 @@ def _mean_logits(
         predictions_stated=False,
         preprocessing=" + ".join(dict.fromkeys((old.preprocessing, new.preprocessing))),
     )
+    reader = ScoreReader("logits", len(new.class_names), info.title)
     extra = "".join(f", n.{sql.quoted(name)}" for name in new.slices)
     query = f"""SELECT n.sample_id, n.label, o.logits, n.logits{extra}
                 FROM old_table AS o JOIN new_table AS n {JOINED} ORDER BY n.sample_id"""
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in connection.sql(query).to_arrow_reader(8_192):
-            labels = numbers(batch.column(1))
-            parts = [numbers(batch.column(i).flatten()).astype(np.float64).reshape(len(labels), -1) for i in (2, 3)]
+            ids, labels, *logits = batch.columns[:4]
+            parts = [numbers(part.flatten()).astype(np.float64).reshape(len(ids), -1) for part in logits]
             mean = ((parts[0] * old.num_members + parts[1] * new.num_members) / members).astype(np.float32)
-            arrays = [
-                batch.column(0),
-                batch.column(1),
-                *softmax_columns(mean, labels),
-                mean,
-            ]
-            arrays += [batch.column(4 + i) for i in range(len(new.slices))]
-            filled = [
-                as_column(array, field.type) if isinstance(array, np.ndarray) else array
-                for array, field in zip(arrays, schema, strict=True)
-            ]
-            yield pa.record_batch(filled, schema=schema)
+            columns = {"sample_id": ids, "label": labels, **reader.of_arrays(mean, numbers(labels), None, ids)}
+            yield as_batch(columns | dict(zip(new.slices, batch.columns[4:], strict=True)), schema)
 
     return info, batches()

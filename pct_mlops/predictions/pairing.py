@@ -36,9 +36,9 @@ def check_rows(connection: duckdb.DuckDBPyConnection, name: str, info: TableInfo
     Return the hashes of its rows, which do not depend on their order.
     """
     known = [column for column in CONFIDENCE_COLUMNS if column in info.columns]
-    confidences = " AND ".join(f"{column} BETWEEN 0 AND 1" for column in known) or "true"
+    in_range = " AND ".join(f"{column} BETWEEN 0 AND 1" for column in known) or "true"
     with sql.reading(what):
-        query = _ROW_CHECK.format(name=name, confidences=confidences)
+        query = _ROW_CHECK.format(name=name, confidences=in_range)
         row = sql.one(connection, query, {"last": len(info.class_names) - 1})
         total, hashes, summed, nameless, labels, predictions, confidences = row
         distinct = hashes

@@ -58,7 +58,7 @@ class TableInfo:
         class_names: in the order of the class indices.
         preprocessing: id of what was done to the inputs.
         digest: sha256 over the (sample_id, label) pairs and the class names. Tables of equal digests are comparable.
-        num_examples: rows.
+        num_examples: number of examples, one a row.
         columns: all columns, in file order.
         slices: columns that examples can be sliced by.
         num_members: how many models' mean logits it holds.
@@ -247,11 +247,17 @@ def _class_names(text: str) -> tuple[str, ...] | None:
     return tuple(names) if all(map(_is_text, names)) else None
 
 
-def check_class_names(names: Sequence[str], *, written: bool) -> None:
-    """Raise PctError for a name that is not UTF-8, or that is to be `written` and could not be read again."""
+def check_class_names(names: Sequence[str], where: str = "", *, written: bool) -> None:
+    """Raise PctError for a name that is not UTF-8, or that is to be `written` and could not be read again.
+
+    `where` is the table or file that holds the names. It is empty for names that a caller gave.
+    """
     for name in names:
         if not _is_text(name, _UNREADABLE if written else ("Cs",)):
-            raise TableError(f"The class name {name!r} holds a control character or half of one: give it another name.")
+            raise TableError(
+                f"{f'{where}: the' if where else 'The'} class name {name!r} holds a control character or half of a "
+                "surrogate pair: give it another name."
+            )
 
 
 def _is_text(name: str, without: Sequence[str] = _UNREADABLE) -> bool:

@@ -15,12 +15,13 @@ from pct_mlops.predictions.arrays import SLAB
 from pct_mlops.predictions.arrow_numbers import numbers
 
 TOLERANCE = 1e-3  # by which the sum of probabilities may miss 1, as sums of half-precision numbers do
+ROUNDING = 1e-6  # by which one probability may exceed 1, as a softmax in float32 does
 _TINY = float(np.finfo(np.float32).tiny)
 
 
 def are_probabilities(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Tell for each row of scores [N, C] whether it lies in [0, 1] and sums to 1."""
-    inside = ((values >= 0) & (values <= 1)).all(axis=1)
+    inside = ((values >= 0) & (values <= 1 + ROUNDING)).all(axis=1)
     sums = values.sum(axis=1, dtype=np.float64)
     return np.asarray(inside & (np.abs(sums - 1) <= TOLERANCE))
 

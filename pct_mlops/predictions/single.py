@@ -9,6 +9,7 @@ import numpy as np
 
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.schema import CONFIDENCE_COLUMNS
+from pct_mlops.predictions.scores import softmax
 from pct_mlops.predictions.table import Predictions
 
 # Distances are worked out row by row. Reading so many numbers takes about a second.
@@ -36,7 +37,7 @@ class Neighbour:
     distance: float
 
 
-def answer(table: Predictions, sample_id: str) -> ExamplePrediction | None:
+def prediction_of(table: Predictions, sample_id: str) -> ExamplePrediction | None:
     """Return the prediction for an example, None when the table has none of this id."""
     columns = [name if name in table.info.columns else f"NULL::FLOAT AS {name}" for name in CONFIDENCE_COLUMNS]
     rows = _read(table, f"SELECT label, prediction, {', '.join(columns)} {_ROW}", sample_id)
@@ -50,9 +51,7 @@ def top_classes(table: Predictions, sample_id: str, limit: int = 5) -> list[tupl
     rows = _read(table, f"SELECT logits {_ROW}", sample_id)
     if not rows:
         return None
-    logits = np.asarray(rows[0][0], np.float64)
-    shares = np.exp(logits - logits.max())
-    shares /= shares.sum()
+    shares = softmax(np.array([rows[0][0]]))[0]
     # The lower index first where two are alike, as the prediction itself has it.
     first = np.argsort(-shares, kind="stable")[:limit]
     return [(int(index), float(shares[index])) for index in first]

@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pct_mlops.errors import ConfigError, TableError
+from pct_mlops.errors import ConfigError, TableError, reason_of
 
 MEMORY_LIMIT = "PCT_MEMORY_LIMIT"  # environment variable, for example 8GB
 _MOST, _SHARE = 2_500_000_000, 0.5  # bytes, and the share of this machine's memory that is taken at most
@@ -95,8 +95,7 @@ def reading(what: str) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        first = str(error).strip().split("\n", 1)[0].rstrip(".")
-        raise TableError(f"{what} cannot be read ({first}): write the table again.") from error
+        raise TableError(f"{what} cannot be read ({reason_of(error)}): write the table again.") from error
 
 
 def one(connection: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, Any] | None = None) -> tuple:

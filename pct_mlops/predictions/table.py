@@ -20,11 +20,7 @@ from pct_mlops.predictions.alignment import align, joined_class_order, shared_cl
 from pct_mlops.predictions.building import Given, build_from_call
 from pct_mlops.predictions.foreign import ReadOptions, convert_file, convert_frame, is_foreign
 from pct_mlops.predictions.mean_logits import write_mean
-from pct_mlops.predictions.schema import (
-    TableInfo,
-    check_class_names,
-    read_info,
-)
+from pct_mlops.predictions.schema import TableInfo, check_class_names, read_info
 from pct_mlops.predictions.writing import TemporaryTable, without_vectors, write_aside, write_table
 
 
@@ -56,7 +52,7 @@ class Predictions:
 
     @classmethod
     def load(cls, path: str | Path) -> Predictions:
-        """Open a table of this package, and read its footer only. PctError names the file and what is wrong with it."""
+        """Open a table of this package, and read its footer only. Raise PctError that says what is wrong with it."""
         path = Path(path)
         return cls(read_info(path), path=path)
 
@@ -71,8 +67,16 @@ class Predictions:
     ) -> Predictions:
         """Read predictions that any program wrote: Parquet, CSV, JSON lines, .npz, or a folder of such parts.
 
-        A table of this package is opened as it is. `columns` maps what is needed to the file's own names, for example
-        {"label": "gold"}. Class names are those of the file unless they are given.
+        A table of this package is opened as it is.
+
+        Args:
+            path: The file or folder.
+            columns: Meaning of a column -> its name in the file, for example {"label": "gold"}.
+            class_names: In the order of the class numbers [C], by default those of the file.
+            split: Which part of the data set the examples are.
+
+        Raises:
+            PctError: A column is missing, or a value does not fit. The message names the file, and the line or id.
         """
         if not is_foreign(Path(path)):
             return cls.load(path)
@@ -95,7 +99,7 @@ class Predictions:
     ) -> Predictions:
         """Read predictions from a pandas or polars frame, an Arrow table, a DuckDB relation or a dictionary of columns.
 
-        Columns are found by their usual names, or by `columns`, as in `from_file`.
+        Columns are found by their usual names, or by `columns`, and what does not fit is refused as in `from_file`.
         """
         return cls.temporary(convert_frame(frame, ReadOptions.make(columns, class_names, split), model_name))
 
@@ -170,7 +174,7 @@ class Predictions:
 
     def save(self, path: str | Path) -> Predictions:
         """Write the table as a whole or not at all, and return the handle on the file."""
-        check_class_names(self.info.class_names, written=True)
+        check_class_names(self.info.class_names, self.what, written=True)
         path = Path(path)
         if self._table is not None:
             write_table(path, self._table.schema, self._table.to_batches(), self.info)
@@ -274,9 +278,9 @@ class Predictions:
     def _look_at_logits(self) -> None:
         """Start to check the logits in a thread. A table in memory needs no check, as it was made of its logits."""
         if self._look is None and self._path is not None and 0 < self._num_logits <= logits.MAX_LOGITS:
-            with_one = ThreadPoolExecutor(1)
-            self._look = with_one.submit(logits.agree, self._path, len(self.info.class_names))
-            with_one.shutdown(wait=False)
+            pool = ThreadPoolExecutor(1)
+            self._look = pool.submit(logits.agree, self._path, len(self.info.class_names))
+            pool.shutdown(wait=False)
 
     def _check_logits(self) -> None:
         """Raise PctError with the number of rows whose logits disagree with the prediction."""

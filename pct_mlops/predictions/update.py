@@ -218,18 +218,18 @@ def revise_rows(
     """
     num_classes = len(beliefs.prior)
     pairs, place = np.unique(stored.astype(np.int64) * num_classes + new, return_inverse=True)
-    answer, confidence = np.empty(len(pairs), np.int64), np.empty(len(pairs))
+    revised, confidence = np.empty(len(pairs), np.int64), np.empty(len(pairs))
     label_confidence = np.empty(len(labels))
     step = max(SLAB // num_classes, 1)
     for start in range(0, len(pairs), step):
         part = pairs[start : start + step]
         revision = revise(beliefs, part // num_classes, part % num_classes, rule)
-        answer[start : start + step] = revision.labels
+        revised[start : start + step] = revision.labels
         confidence[start : start + step] = revision.posterior[np.arange(len(part)), revision.labels]
         rows = np.flatnonzero((place >= start) & (place < start + step))
         label_confidence[rows] = revision.posterior[place[rows] - start, labels[rows]]
     # A sum of shares may end a rounding above 1.
-    return answer[place], np.minimum(confidence[place], 1), np.minimum(label_confidence, 1)
+    return revised[place], np.minimum(confidence[place], 1), np.minimum(label_confidence, 1)
 
 
 def _given_label(counts: NDArray[Any], smoothing: float) -> Floats:

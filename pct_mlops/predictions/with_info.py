@@ -36,7 +36,7 @@ def save_with_info(table: Predictions, path: Path, **words: Any) -> Predictions:
     changed = with_info(table, **words)
     if table.path is None:
         return changed.save(path)
-    check_class_names(changed.info.class_names, written=True)
+    check_class_names(changed.info.class_names, table.what, written=True)
     with pq.ParquetFile(table.path) as source:
         schema = source.schema_arrow.with_metadata(to_metadata(changed.info))
         write_aside(path, lambda aside: write(aside, schema, source.iter_batches(BATCH)))

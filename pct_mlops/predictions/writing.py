@@ -28,17 +28,12 @@ def without_vectors(table: pa.Table) -> pa.Table:
 
 def write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
     """Write batches as one Parquet file, a few at a time in memory."""
-    with parquet_writer(path, schema) as writer:
-        for batch in batches:
-            writer.write_table(pa.Table.from_batches([batch]).cast(schema), row_group_size=ROW_GROUP)
-
-
-def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Open a Parquet file for the batches of a table."""
     # Vectors as they are: zstd finds 7 % in logits, and reading them takes half as long again.
     others = [name for name in schema.names if name not in VECTOR_COLUMNS]
     compression = dict.fromkeys(others, "zstd") | {f"{name}.list.element": "none" for name in VECTOR_COLUMNS}
-    return pq.ParquetWriter(path, schema, compression=compression, use_dictionary=others)
+    with pq.ParquetWriter(path, schema, compression=compression, use_dictionary=others) as writer:
+        for batch in batches:
+            writer.write_table(pa.Table.from_batches([batch]).cast(schema), row_group_size=ROW_GROUP)
 
 
 def write_table(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], info: TableInfo) -> None:
@@ -66,9 +61,7 @@ def write_temporary(
     folder = tempfile.mkdtemp(prefix="pct-mlops-")
     path = Path(folder) / "table.parquet"
     try:
-        with parquet_writer(path, schema) as writer:
-            for batch in batches:
-                writer.write_table(pa.Table.from_batches([batch]).cast(schema), row_group_size=ROW_GROUP)
+        write(path, schema, batches)
         info = finish(info)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,11 +2,12 @@
 
 from pct_mlops.registry.artifacts import ModelFiles
 from pct_mlops.registry.evaluation import input_shape, log_evaluation
+from pct_mlops.registry.logged_models import logged_model, logged_models
 from pct_mlops.registry.moves import Move, history, user
 from pct_mlops.registry.nested import ChildRun, ParentRun, close_child, find_child, open_child, parent_run, run_file
 from pct_mlops.registry.production import promote, rollback
 from pct_mlops.registry.record_decision import record_decision
-from pct_mlops.registry.registry import CANDIDATE, PREVIOUS, PRODUCTION, Registry, Version, how_to_give, is_reference
+from pct_mlops.registry.registry import CANDIDATE, PREVIOUS, PRODUCTION, Registry, Version, is_reference, no_predictions
 from pct_mlops.registry.release import CANDIDATES, release
 from pct_mlops.registry.review_records import add_review, reviews
 from pct_mlops.registry.served_model import fetch_model
@@ -18,8 +19,6 @@ from pct_mlops.registry.version_facts import (
     THUMBNAILS,
     WEIGHTS_TAG,
     add_example_file,
-    logged_model,
-    logged_models,
     record_weights,
 )
 
@@ -50,13 +49,13 @@ __all__ = [
     "fetch_model",
     "find_child",
     "history",
-    "how_to_give",
     "input_shape",
     "is_reference",
     "log_evaluation",
     "logged_model",
     "logged_models",
     "make_experiment",
+    "no_predictions",
     "open_child",
     "parent_run",
     "promote",

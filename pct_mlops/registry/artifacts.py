@@ -56,7 +56,7 @@ class ModelFiles:
             parent, _, name = path.rpartition("/")
             if name not in {Path(item.path).name for item in self._list(parent)}:
                 return None
-            return fetch(f"{self.location.rstrip('/')}/{path}", target, self.tracking_uri)
+            return fetch(self.address(path), target, self.tracking_uri)
 
     def folder(self) -> Path:
         """Return the whole model as a local folder, copied once per process where it lies elsewhere."""
@@ -123,14 +123,14 @@ def resolved(client: MlflowClient, location: str, tracking_uri: str) -> str:
     except MlflowException as error:
         if not missing(error):
             raise
-        # The run is gone for good. Who reads the files is told so, and who only compares addresses need not be.
+        # The run is gone for good. Reading the files will say so. Comparing addresses goes on without them.
         return location
 
 
 def fetch(uri: str, target: Path, tracking_uri: str) -> Path:
-    """Copy an artifact to `target`, which is there only once it is whole."""
+    """Copy an artifact to `target`, which appears only when it is complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Aside first: what was cut off, or is on its way still for another thread, would be taken for the file.
+    # Aside first, because a copy that is not complete would be taken for the file, also by another thread.
     with tempfile.TemporaryDirectory(dir=downloads()) as aside:
         # The store is named: another registry may have been opened since, and mlflow remembers the last one.
         fetched = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=aside, tracking_uri=tracking_uri)

@@ -66,7 +66,7 @@ def places() -> tuple[StoreAddress, StoreAddress]:
     try:
         registry = mlflow.get_registry_uri()
     except ValueError as error:
-        # Raised for a bracket that is not closed, by what looks whether an address is Databricks'.
+        # MLflow looks whether the address is one of Databricks, and that fails for a bracket that is not closed.
         raise ConfigError(f"MLFLOW_TRACKING_URI is no address ({error}): correct it, or --tracking-uri.") from error
     return tracking, tracking if registry == tracking.uri else StoreAddress(registry, "MLFLOW_REGISTRY_URI")
 

@@ -1,4 +1,4 @@
-"""Keeps the folder that artifacts are copied to."""
+"""Makes the folder that artifacts are copied to."""
 
 from __future__ import annotations
 

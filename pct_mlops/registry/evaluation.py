@@ -39,8 +39,7 @@ def log_evaluation(
     with said_plainly("keeping the evaluation"):
         now = int(time.time() * 1000)
         points = [Metric(key, value, now, 0) for key, value in metrics.items()]
-        for start in range(0, len(points), 1000):
-            client.log_batch(run_id, metrics=points[start : start + 1000])
+        client.log_batch(run_id, metrics=points)
         for name, file in files.items():
             client.log_artifact(run_id, str(file), "pct")
             if name in contents:

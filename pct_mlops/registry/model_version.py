@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+MAX_TAG = 60_000  # bytes of a version's tag; MySQL's TEXT column holds 65,535
+
 
 @dataclass(frozen=True)
 class Version:

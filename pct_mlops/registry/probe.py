@@ -19,15 +19,15 @@ from urllib.parse import quote, urlsplit
 
 from pct_mlops.config.findings import OK, PROBLEM, WARNING, Finding
 from pct_mlops.errors import PctError
-from pct_mlops.registry.causes import USER_VARIABLES, StoreAddress, without_secrets
+from pct_mlops.registry.causes import USER_VARIABLES, StoreAddress, set_variables, without_secrets
 from pct_mlops.registry.connection import MlflowClient, bounded_requests, local_folder, mlflow, places, said_plainly
 from pct_mlops.registry.moves import user
 from pct_mlops.registry.opening import connect_once, is_missing
 from pct_mlops.registry.registry import LOCK_TAG
 
 PATIENCE = 20.0  # seconds that one request may take in all
-# Module -> what asks for it.
-DRIVERS = {
+# Module -> scheme of the addresses that need it.
+SCHEMES = {
     "psycopg": "postgresql://",
     "psycopg2": "postgresql+psycopg2://",
     "pymysql": "mysql+pymysql://",
@@ -40,14 +40,14 @@ DRIVERS = {
 
 
 def probe_registry(tracking_uri: str | None = None, *, write: bool = True) -> Iterator[Finding]:
-    """Yield what is in force between this machine and its registry.
+    """Yield the addresses, the user and the drivers that are in force, and whether the registry works.
 
     Args:
         tracking_uri: Used instead of MLFLOW_TRACKING_URI.
         write: Try to write, too.
 
     Yields:
-        Addresses without secrets, the user, drivers, and whether reading and writing work. A failure is a finding.
+        Findings, with addresses without secrets. A failure is a finding, too.
     """
     origin = "from --tracking-uri" if tracking_uri else "from MLFLOW_TRACKING_URI"
     if not tracking_uri and not os.environ.get("MLFLOW_TRACKING_URI"):
@@ -77,14 +77,14 @@ def bare_address(uri: str) -> str:
 
 
 def _user() -> Finding:
-    given = [name for name in USER_VARIABLES if os.environ.get(name)]
+    given = set_variables(USER_VARIABLES)
     who = f"{user()} ({', '.join(given)} set)" if given else f"{user()} (no MLFLOW_TRACKING_USERNAME or _TOKEN)"
     return Finding("user", OK, who)
 
 
 def _drivers() -> Finding:
     installed = []
-    for module, scheme in DRIVERS.items():
+    for module, scheme in SCHEMES.items():
         with suppress(ModuleNotFoundError):
             if importlib.util.find_spec(module) is not None:
                 installed.append(f"{module} ({scheme})")
@@ -94,7 +94,7 @@ def _drivers() -> Finding:
 def _stores(tracking: StoreAddress, registry: StoreAddress, write: bool) -> Iterator[Finding]:
     missing = [place for place in dict.fromkeys((registry, tracking)) if is_missing(place)]
     if missing:
-        yield from _not_yet(missing[0])
+        yield _not_yet(missing[0])
         return
     try:
         client = _reading(tracking, registry)
@@ -108,19 +108,18 @@ def _stores(tracking: StoreAddress, registry: StoreAddress, write: bool) -> Iter
     yield _artifacts(client, tracking, write)
 
 
-def _not_yet(place: StoreAddress) -> Iterator[Finding]:
-    """Yield what there is to say of a local store that nobody made so far."""
+def _not_yet(place: StoreAddress) -> Finding:
+    """Return what to do about a local store that does not exist."""
     where = Path(place.file or place.uri.removeprefix("file://")).absolute()
     folder = _nearest(where.parent)
     if not os.access(folder, os.W_OK | os.X_OK):
-        yield Finding(
+        return Finding(
             "reading",
             PROBLEM,
             f"There is no registry at {bare_address(place.uri)}, and this user may not make one: {folder} cannot be "
             f"written, so correct its permissions or {place.variable}.",
         )
-        return
-    yield Finding(
+    return Finding(
         "reading",
         WARNING,
         f"There is no registry at {bare_address(place.uri)} yet: 'pct train' makes it. "

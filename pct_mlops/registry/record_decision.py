@@ -12,10 +12,10 @@ from typing import Any
 
 from pct_mlops.errors import PctError
 from pct_mlops.registry.connection import Metric, MlflowException, missing, said_plainly
+from pct_mlops.registry.model_version import MAX_TAG
 from pct_mlops.registry.registry import Registry, Version
 
 REPORT_TAG = "gate.report"
-MAX_TAG = 60_000  # bytes of a version's tag; MySQL's TEXT column holds 65,535
 
 
 def record_decision(
@@ -74,8 +74,8 @@ def _has_run(registry: Registry, version: Version) -> bool:
 def _keep_with_files(registry: Registry, version: Version, report: Mapping[str, Any], path: str) -> str:
     """Store the report among the version's own files, and return its address, which any client can read.
 
-    Files that cannot be written, for example of a bucket that others own, leave it to a tag of the version. The address
-    is "" then.
+    Where the files cannot be written, for example in a bucket that others own, a tag of the version keeps the report,
+    and the address is "".
     """
     folder, _, name = path.rpartition("/")
     text = json.dumps(dict(report), indent=2)

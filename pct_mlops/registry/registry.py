@@ -32,11 +32,14 @@ def is_reference(text: str) -> bool:
     return bool(REFERENCE.match(text)) and not os.path.exists(text)
 
 
-def how_to_give(version: Version, split: str) -> str:
-    """Return what to do about a version that carries no predictions on a split."""
+def no_predictions(version: Version, split: str) -> RegistryNotFoundError:
+    """Make the error for a version that carries no predictions on a split."""
     name = f"{version.name}/{version.version}"
     own = "" if split == "test" else f" --split {split}"
-    return f"make them with 'pct score {name} --split {split}', or bring your own with 'pct attach {name} FILE{own}'"
+    return RegistryNotFoundError(
+        f"{version.uri} carries no predictions on {split}: make them with 'pct score {name} --split {split}', or bring "
+        f"your own with 'pct attach {name} FILE{own}'."
+    )
 
 
 class Registry:
@@ -227,9 +230,7 @@ class Registry:
         """Return the version's predictions on a split as a local Parquet file. Raise PctError when it carries none."""
         path = self.download(version, f"predictions/{split}.parquet")
         if path is None:
-            raise RegistryNotFoundError(
-                f"{version.uri} carries no predictions on {split}: {how_to_give(version, split)}."
-            )
+            raise no_predictions(version, split)
         return path
 
     def images(self, name: str, digest: str) -> Path | None:

@@ -18,11 +18,11 @@ from pydantic import TypeAdapter
 from pct_mlops.errors import ConfigError, RegistryError, RegistryNotFoundError
 from pct_mlops.gate.reviews import Review, ReviewKind
 from pct_mlops.registry.connection import said_plainly
+from pct_mlops.registry.model_version import MAX_TAG
 from pct_mlops.registry.registry import Registry, Version
 from pct_mlops.registry.release import copies
 
 REVIEW_TAG, SAMPLES_TAG = "pct.review.", "pct.review-samples."
-MAX_TAG = 60_000  # characters of a version's tag; MySQL's TEXT column holds 65,535 bytes
 _REVIEW = TypeAdapter(Review)
 
 

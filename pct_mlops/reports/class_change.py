@@ -1,10 +1,9 @@
-"""Writes what changed between the classes of two models: as sentences for people, and as plain data for JSON."""
+"""Writes sentences on what changed between the classes of two models."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pct_mlops.config.numbers import percent, points
 
@@ -28,22 +27,6 @@ def class_change_lines(comparison: Comparison, confidence: float = 0.95) -> list
             "flips are real losses."
         )
     return lines
-
-
-def class_change_data(comparison: Comparison, confidence: float) -> dict[str, Any] | None:
-    """Return names, counts and metrics of the shared and of the new classes as plain data. None: nothing changed."""
-    change = comparison.class_change
-    if change is None:
-        return None
-    names = [metric.name for metric in comparison.metrics() if not metric.per_class]
-    parts = {
-        part: {
-            "counts": comparison.counts_on(part),
-            "metrics": {name: comparison.estimate(name, confidence, on=part) for name in names},
-        }
-        for part in ("shared", "new")
-    }
-    return {**asdict(change), "parts": parts}
 
 
 def _names(change: ClassChange) -> str:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from pct_mlops.comparison import shared_loss
 from pct_mlops.comparison.availability import unavailable_metrics
-from pct_mlops.reports.class_change import class_change_data
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison, Estimate, FlipCounts
@@ -121,18 +120,19 @@ def _evidence(comparison: Comparison, confidence: float, *, every: bool = False)
 
 
 def _class_change(comparison: Comparison, confidence: float) -> dict[str, Any] | None:
-    found = class_change_data(comparison, confidence)
-    if found is None:
+    change = comparison.class_change
+    if change is None:
         return None
+    names = [metric.name for metric in comparison.metrics() if not metric.per_class]
     parts = {
-        name: {
-            "counts": _counts(part["counts"]),
-            "metrics": {metric: _estimate(estimate) for metric, estimate in part["metrics"].items()},
+        f"on_{part}": {
+            "counts": _counts(comparison.counts_on(part)),
+            "metrics": {name: _estimate(comparison.estimate(name, confidence, on=part)) for name in names},
         }
-        for name, part in found.pop("parts").items()
+        for part in ("shared", "new")
     }
-    names = {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
-    return {**names, **{f"on_{name}": part for name, part in parts.items()}, "shared_loss": shared_loss(comparison)}
+    classes = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(change).items()}
+    return {**classes, **parts, "shared_loss": shared_loss(comparison)}
 
 
 def _part(part: Check | NotJudged) -> dict[str, Any]:

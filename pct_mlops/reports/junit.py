@@ -77,11 +77,7 @@ def _case(check: Check, decision: Decision) -> ElementTree.Element:
     if check.limit is not None:
         name = f"{name}, limit {check.limit:g} ({check.bound})"
     element = _element(check.metric, name)
-    verdict = str(check.verdict)
-    if verdict in _ELEMENTS:
-        _child(element, _ELEMENTS[verdict], verdict, check.sentence)
-    else:
-        ElementTree.SubElement(element, "system-out").text = clean(check.sentence)
+    _add_outcome(element, str(check.verdict), check.sentence)
     return element
 
 
@@ -102,11 +98,8 @@ def _skipped(item: NotJudged) -> ElementTree.Element:
 
 
 def _whole(decision: Decision) -> ElementTree.Element:
-    element, verdict = _element("gate", "the gate as a whole"), str(decision.verdict)
-    if verdict in _ELEMENTS:
-        _child(element, _ELEMENTS[verdict], verdict, decision.sentence)
-    else:
-        ElementTree.SubElement(element, "system-out").text = clean(decision.sentence)
+    element = _element("gate", "the gate as a whole")
+    _add_outcome(element, str(decision.verdict), decision.sentence)
     return element
 
 
@@ -114,6 +107,7 @@ def _element(metric: str, name: str) -> ElementTree.Element:
     return ElementTree.Element("testcase", {"classname": clean(f"pct.gate.{metric}"), "name": clean(name), "time": "0"})
 
 
-def _child(parent: ElementTree.Element, tag: str, kind: str, sentence: str) -> None:
-    child = ElementTree.SubElement(parent, tag, {"type": kind, "message": clean(sentence)})
-    child.text = clean(sentence)
+def _add_outcome(case: ElementTree.Element, verdict: str, sentence: str) -> None:
+    text = clean(sentence)
+    about = {"type": verdict, "message": text} if verdict in _ELEMENTS else {}
+    ElementTree.SubElement(case, _ELEMENTS.get(verdict, "system-out"), about).text = text

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from pct_mlops.comparison import shared_loss
 from pct_mlops.config.numbers import percent, points
+from pct_mlops.gate.decision import WORST_FIRST
 from pct_mlops.reports.class_change import class_change_lines
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ STYLES = {
 }
 # A model may have thousands of classes. The worst are shown, and the JSON report has all.
 _MAX_ROWS = 20
-_WORST = ("ERROR", "FAIL", "INCONCLUSIVE", "PASS")
 
 
 def render_decision(decision: Decision, comparison: Comparison | None = None) -> RenderableType:
@@ -121,7 +121,7 @@ def flips_line(counts: FlipCounts) -> str:
 
 def worst_first(checks: Iterable[Check]) -> list[Check]:
     """Return the checks with the worst verdicts first. Those of one verdict stay in the policy's order."""
-    return sorted(checks, key=lambda check: _WORST.index(str(check.verdict)))
+    return sorted(checks, key=lambda check: WORST_FIRST.index(check.verdict))
 
 
 def metric_text(value: float | None, unit: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pct_mlops.errors import reason_of
 from pct_mlops.models import Architecture, Body, Classifier, LogitsOnly, build_model
 from pct_mlops.models.own import as_body, check_features
 from pct_mlops.testing.outputs import require, same, title
@@ -166,9 +167,9 @@ def check_export(build: Build) -> None:
     try:
         exported = torch.export.export(LogitsOnly(model), (images[:2],), dynamic_shapes=({0: batch},))
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
         raise AssertionError(
-            f"torch.export must be able to take the model with any number of images ({type(error).__name__}: {reason})."
+            "torch.export must be able to take the model with any number of images "
+            f"({type(error).__name__}: {reason_of(error)})."
         ) from error
     with torch.no_grad():
         served, own = exported.module()(images), model(images).logits

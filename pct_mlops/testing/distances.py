@@ -22,7 +22,6 @@ from pct_mlops.testing.outputs import (
     require,
     same,
     take,
-    title,
 )
 
 FINITE = "must be finite: look for a division, logarithm or square root of zero, and for values that overflow"
@@ -41,22 +40,9 @@ def check_distance(distance: Distance | Callable[[], Distance]) -> None:
         >>> from pct_mlops.losses import LDI
         >>> check_distance(LDI(margin=0.1))
     """
-    made = as_distance(distance)
+    made: Distance = made_by(distance, Distance)
     for check in DISTANCE_CHECKS:
         check(made)
-
-
-def as_distance(distance: object) -> Distance:
-    """Return the instance itself, or the one that a factory gives.
-
-    Raise AssertionError when it is no distance.
-    """
-    made = made_by(distance)
-    require(
-        isinstance(made, Distance),
-        f"A distance must be an instance of pct_mlops.losses.Distance, and {title(distance)} gives {title(made)}.",
-    )
-    return made
 
 
 def check_one_finite_number_per_sample(distance: Distance) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from pct_mlops.config import PctError
 from pct_mlops.losses import Focus
 from pct_mlops.models import ModelOutput
-from pct_mlops.testing.outputs import WRONG_SHAPES, cast, made_by, make, refused, require, same, take, title
+from pct_mlops.testing.outputs import WRONG_SHAPES, cast, made_by, make, refused, require, same, take
 
 
 def check_focus(focus: Focus | Callable[[], Focus]) -> None:
@@ -26,22 +26,9 @@ def check_focus(focus: Focus | Callable[[], Focus]) -> None:
         >>> from pct_mlops.losses import FOCUSES
         >>> check_focus(FOCUSES.build({"name": "old_correct"}))
     """
-    made = as_focus(focus)
+    made: Focus = made_by(focus, Focus)
     for check in FOCUS_CHECKS:
         check(made)
-
-
-def as_focus(focus: object) -> Focus:
-    """Return the instance itself, or the one that a factory gives.
-
-    Raise AssertionError when it is no focus.
-    """
-    made = made_by(focus)
-    require(
-        isinstance(made, Focus),
-        f"A focus must be an instance of pct_mlops.losses.Focus, and {title(focus)} gives {title(made)}.",
-    )
-    return made
 
 
 def weigh(

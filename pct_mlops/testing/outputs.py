@@ -18,7 +18,7 @@ Bindable = TypeVar("Bindable", Distance, Objective)
 Outputs = tuple[ModelOutput, ModelOutput, Tensor]
 
 # Inputs that neither a distance nor a focus may accept, each as a function that spoils (new, old, target).
-WRONG_SHAPES: dict[str, Callable[[ModelOutput, ModelOutput, Tensor], tuple[ModelOutput, ModelOutput, Tensor]]] = {
+WRONG_SHAPES: dict[str, Callable[[ModelOutput, ModelOutput, Tensor], Outputs]] = {
     "other classes": lambda new, old, y: (new, old._replace(logits=old.logits[:, :-1]), y),
     "one class, which broadcasts": lambda new, old, y: (new, old._replace(logits=old.logits[:, :1]), y),
     "another batch": lambda new, old, y: (new, take(old, torch.arange(5)), y),
@@ -127,9 +127,18 @@ def refused(errors: type[Exception] | tuple[type[Exception], ...], sentence: str
     raise AssertionError(sentence)
 
 
-def made_by(part: Any) -> Any:
-    """Return the part itself, or the result when it is a class or function, called without arguments."""
-    return part() if isinstance(part, type | partial) or inspect.isroutine(part) else part
+def made_by(part: Any, kind: type[Any]) -> Any:
+    """Return the part itself, or the result when it is a class or function, called without arguments.
+
+    Raise AssertionError when that is no distance or focus, whichever `kind` asks for.
+    """
+    made = part() if isinstance(part, type | partial) or inspect.isroutine(part) else part
+    name = kind.__name__
+    require(
+        isinstance(made, kind),
+        f"A {name.lower()} must be an instance of pct_mlops.losses.{name}, and {title(part)} gives {title(made)}.",
+    )
+    return made
 
 
 def title(part: Any) -> str:

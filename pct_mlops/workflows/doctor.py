@@ -5,17 +5,21 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pct_mlops.config.cpus import num_cpus
 from pct_mlops.config.findings import OK, PROBLEM, WARNING, Finding
 from pct_mlops.errors import PctError
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 PACKAGES = ("torch", "torchvision", "mlflow", "accelerate", "streamlit", "plotly")
 IMPORTED = ("torch", "torchvision")  # they may not fit each other, or the system
@@ -52,22 +56,22 @@ def _versions() -> Iterator[Finding]:
     yield Finding("python", OK, f"{platform.python_version()} on {platform.platform(terse=True)} ({sys.executable})")
     wanted = _requirements()
     for name in PACKAGES:
-        yield _package(name, wanted.get(name, ""))
+        yield _package(name, wanted.get(name))
 
 
-def _requirements() -> dict[str, str]:
+def _requirements() -> dict[str, SpecifierSet]:
     """Return package -> versions that pct takes, empty in a checkout that is not installed."""
+    from packaging.requirements import Requirement
+
     try:
         lines = metadata.requires("pct-mlops") or []
     except metadata.PackageNotFoundError:
         return {}
-    found = (re.match(r"^([\w.-]+)\s*([^;]*)$", line) for line in lines)
-    return {match[1].lower(): match[2].strip() for match in found if match}
+    needed = (item for item in map(Requirement, lines) if item.marker is None or item.marker.evaluate({"extra": ""}))
+    return {item.name.lower(): item.specifier for item in needed}
 
 
-def _package(name: str, wanted: str) -> Finding:
-    from packaging.specifiers import SpecifierSet
-
+def _package(name: str, wanted: SpecifierSet | None) -> Finding:
     repair = "install pct-mlops again in a fresh environment"
     try:
         version = metadata.version(name)
@@ -78,7 +82,7 @@ def _package(name: str, wanted: str) -> Finding:
     except Exception as error:  # a broken library fails in any way
         why = (str(error).splitlines() or [type(error).__name__])[0]
         return Finding(name, PROBLEM, f"{name} {version} cannot be imported ({why}): {repair}.")
-    if not SpecifierSet(wanted).contains(version, prereleases=True):
+    if wanted is not None and not wanted.contains(version, prereleases=True):
         return Finding(name, WARNING, f"{version}, and pct is tested with {name}{wanted}: {repair}.")
     return Finding(name, OK, version)
 
@@ -96,20 +100,18 @@ def _devices() -> Iterator[Finding]:
     usable, there = num_cpus(), os.cpu_count() or 1
     limit = "" if usable == there else ", because of an affinity, a container's quota or LOKY_MAX_CPU_COUNT"
     yield Finding("processors", OK, f"{usable} of {there} may be used{limit}")
-    try:
+    with suppress(Exception):  # a torch that cannot be imported is a problem beside its version
         import torch
 
         yield _cuda(torch)
         mps = torch.backends.mps.is_available()
         yield Finding("mps", OK, "available" if mps else "none")
-    except Exception:
-        return  # said beside its version
     if sys.platform == "linux":
         yield _shared_memory()
 
 
-def _cuda(torch: object) -> Finding:
-    cuda, built = torch.cuda, torch.version.cuda  # type: ignore[attr-defined]
+def _cuda(torch: Any) -> Finding:
+    cuda, built = torch.cuda, torch.version.cuda
     if cuda.is_available():
         names = ", ".join(cuda.get_device_name(number) for number in range(cuda.device_count()))
         return Finding("cuda", OK, f"{names} (CUDA {built})")
@@ -167,5 +169,11 @@ def _home() -> Finding:
 
 def _proxies() -> Finding:
     given = {name: os.environ.get(name) or os.environ.get(name.lower()) for name in PROXIES}
-    texts = [f"{name}={re.sub(r'(?<=://)[^/@]*@', '', text)}" for name, text in given.items() if text]
+    texts = [f"{name}={_without_login(text)}" for name, text in given.items() if text]
     return Finding("proxies", OK, ", ".join(texts) or "none")
+
+
+def _without_login(proxy: str) -> str:
+    """Return a proxy's address without user and password. It may lack http://, and a password may hold an @."""
+    scheme, mark, rest = proxy.rpartition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"

@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pct_mlops.explorer.queries import example_facts, pairs
+from pct_mlops.predictions import Predictions
+
 VIEWS = ("overview", "classes", "examples", "slices", "gate")
 
 
@@ -43,6 +46,16 @@ def test_an_example_shows_what_is_known(explore, foreign, truth, html_of):
     first = new.split("pct-line")[1]
     assert names[truth.new[lost]] in first
     assert "70.00%" in first
+
+
+def test_the_likeliest_classes_are_those_of_a_table_with_an_order_of_its_own(tmp_path):
+    words = {"sample_ids": ["a", "b"], "split": "test"}
+    old = Predictions.from_arrays([0, 2], logits=[[3.0, 0, 1], [0, 1, 3]], class_names=["z", "y", "x"], **words)
+    new = Predictions.from_arrays([2, 0], logits=[[0, 1.0, 3], [3, 1, 0]], class_names=["x", "y", "z"], **words)
+    files = (old.save(tmp_path / "old.parquet").path, new.save(tmp_path / "new.parquet").path)
+    pair = pairs.Pair(*map(pairs.file_table, files), "old", "new")
+    for table, expected in ((pair.old, [2, 0, 1]), (pair.new, [2, 1, 0])):
+        assert [index for index, _ in example_facts.likeliest(pair, table, "a")] == expected
 
 
 @pytest.fixture

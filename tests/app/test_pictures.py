@@ -13,7 +13,7 @@ from image_samples import IDS, bomb, data_set, photo, thumbnail
 from PIL import Image
 
 from pct_mlops.explorer.components.gallery import image
-from pct_mlops.explorer.queries import example_images, pairs
+from pct_mlops.explorer.queries import example_contents, example_images, pairs
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 from pct_mlops.explorer.queries.png import png_size
 from pct_mlops.predictions import Predictions
@@ -129,7 +129,7 @@ def test_a_folder_with_other_images_of_the_same_names_shows_the_stored_ones_and_
     [
         (True, "fashion_mnist/28x28/uint8", None, "data.thumbnail_size is 0. 'pct explore --images FILE'"),
         (True, FILES, None, "data.thumbnail_size is 0. Where the image_folder data lies on this machine"),
-        (False, FILES, None, "'pct explore OLD NEW --images PATH'"),
+        (False, FILES, None, "give 'pct explore' --images PATH"),
         (False, FILES, "elsewhere.parquet", "a row of sample_id and png for each"),
     ],
 )
@@ -140,10 +140,13 @@ def test_where_no_image_is_it_says_what_to_do(tmp_path, monkeypatch, is_version,
     monkeypatch.setattr(example_images, "predictions", lambda _: table)
     monkeypatch.setattr(example_images, "_stored_file", lambda pair: None)
 
-    for shown, said in (example_images.tiles(pair, IDS), example_images.large(pair, IDS[0])):
-        assert not shown
+    assert example_images.tiles(pair, IDS) == ({}, "")
+    assert example_images.large(pair, IDS[0]) == (None, "")
+    for missing in (example_images.NO_IMAGES, example_images.NO_IMAGE):
+        said = example_contents.how_to_show(pair, missing)
         assert said.startswith("No image")
         assert says in said
+        assert "--texts FILE" in said
 
 
 def test_images_that_cannot_be_read_leave_the_gallery_and_say_so(explore, files, folder, html_of):

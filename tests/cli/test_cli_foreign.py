@@ -119,7 +119,7 @@ def test_every_report_of_the_gate_says_why_a_metric_is_not_available(folder):
     assert case.find("error").get("message") == case.find("error").text == sentence
     shown = Path("g.md").read_text().replace("\\", "")
     assert sentence in shown
-    assert "Not available: fractional_nfr (the new table has no confidence and the new table has no lab" in shown
+    assert "Not available: fractional_nfr (the new table has no confidence or label_confidence); " in shown
     assert "ece_new (the new table has no confidence)" in shown
     assert main(["gate", "new/net.npz", "--baseline", "old/net.npz", "--policy", "policy.yaml", *outputs]) == 0
     assert json.loads(Path("g.json").read_text())["not_available"] == {}

@@ -131,7 +131,7 @@ def test_two_processes_make_the_same_curve(shared_store, monkeypatch):
         (("digits/1", "digits/1"), "OLD and NEW are both models:/digits/1"),
         (("digits/1", "digits/9"), "digits has no version 9"),
         (("absent.parquet", "digits/2"), "absent.parquet"),
-        (("digits/1", "digits/2", "--set", "data.name=digit"), "Unknown dataset 'digit'"),
+        (("digits/1", "digits/2", "--set", "data.name=digit"), "Unknown data set 'digit'"),
         (("digits/1", "digits/2", "--grid", "0", "--json", "/proc/no/c.json"), "cannot be written"),
         (("digits/1", "digits/2", "--grid", "0", "--plot", "/proc/no/c.html"), "cannot be written"),
     ],

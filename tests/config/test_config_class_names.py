@@ -23,6 +23,7 @@ def test_a_list_a_file_and_numbers_are_names(tmp_path):
     assert recipe.teacher.refs[0].classes == Path("names.txt")
     assert teacher("model={init: old.pt, init_classes: [a, b]}", tmp_path=tmp_path).model.init_classes == ("a", "b")
     assert FileClasses(None, "--classes").names() is None
+    assert FileClasses(("cat", "dog"), "--classes").names() == ("cat", "dog")
 
 
 def test_an_option_takes_a_list_or_a_file(tmp_path, monkeypatch):
@@ -39,7 +40,7 @@ def test_an_option_takes_a_list_or_a_file(tmp_path, monkeypatch):
     [
         (("cat",), "--classes lists 1 class names, or an empty one: list two or more"),
         (("cat", ""), "or an empty one"),
-        (("cat", "dog", "cat"), "--classes lists the class 'cat' twice"),
+        (("owl", "cat", "dog", "cat"), "--classes lists the class 'cat' twice"),
         (Path("absent.txt"), r"There is no file absent\.txt: give the path of a file of class names, one a line"),
     ],
 )

@@ -72,7 +72,9 @@ def test_the_catalog_lists_every_data_set_with_a_line() -> None:
 
 
 def test_an_unknown_data_set_names_those_that_exist_closest_first() -> None:
-    with pytest.raises(PctError, match=r"Unknown dataset 'fashion-mnist': choose one of fashion_mnist, .*image_list\."):
+    with pytest.raises(
+        PctError, match=r"Unknown data set 'fashion-mnist': choose one of fashion_mnist, .*image_list\."
+    ):
         load_data(DataConfig(name="fashion-mnist"), 0)
 
 

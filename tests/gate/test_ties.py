@@ -68,7 +68,11 @@ def test_a_policy_may_demand_more(comparison, candidate, baseline, tied, recompu
     for policy, enough in ((TIED, tied), (RECOMPUTED, recomputed)):
         decision = decide(policy, comparison, ties=ties)
         assert (decision.verdict is Verdict.PASS) is enough
-        assert enough or decision.verdict is Verdict.ERROR
+        if not enough:
+            assert decision.verdict is Verdict.ERROR
+            title = "pets/22" if candidate is Tie.NOT_TIED else "pets/1"
+            advice = "add --recompute" if policy is RECOMPUTED else f"make it with 'pct score {title}'"
+            assert decision.sentence.endswith(f"{advice}.")
 
 
 def test_files_and_unknown_ties_never_satisfy_a_demand(comparison):

@@ -266,7 +266,7 @@ def test_unknown_names_offer_what_is_installed(install):
     install("my-parts", OFFERED, parts_gap=PARTS)
     with pytest.raises(PctError, match="Unknown architecture 'one_conf': choose one of one_conv"):
         build_model(record("one_conf"))
-    with pytest.raises(PctError, match="Unknown dataset 'nois': choose one of noise"):
+    with pytest.raises(PctError, match="Unknown data set 'nois': choose one of noise"):
         load_data(DataConfig(name="nois"), 0)
     with pytest.raises(PctError, match="Unknown loss 'gapp': choose one of gap"):
         build_objective(ObjectiveConfig(loss="gapp"))

@@ -88,6 +88,14 @@ def test_the_order_of_before_still_works(tmp_path):
     before.save(tmp_path / "t.parquet").verify()
 
 
+def test_a_softmax_that_rounds_above_one_is_a_probability():
+    shares = np.array([[np.nextafter(1, 2), 0.0], [0.0, 1.0]])
+    table = Predictions.from_arrays([0, 1], sample_ids=["a", "b"], probabilities=shares, class_names=CLASSES[:2])
+    assert table.accuracy() == 1
+    with pytest.raises(PctError, match="one is outside 0 to 1"):
+        Predictions.from_arrays([0, 1], sample_ids=["a", "b"], probabilities=shares + [[1e-4, -1e-4]] * 2)
+
+
 REFUSED = {
     "probabilities as logits": ({"logits": SHARES}, "give them as probabilities"),
     "one-hot logits": ({"logits": np.eye(3)}, "give them as probabilities"),

@@ -27,11 +27,11 @@ def table(arrays, request, tmp_path):
 
 def test_the_row_of_an_example(table, arrays):
     labels, logits, _ = arrays
-    found = single.answer(table, "id '7")
+    found = single.prediction_of(table, "id '7")
 
     assert (found.label, found.prediction) == (labels[7], logits[7].argmax())
     assert found.confidence >= found.label_confidence
-    assert single.answer(table, "nowhere") is None
+    assert single.prediction_of(table, "nowhere") is None
 
 
 def test_the_likeliest_classes_are_softmax_of_the_logits(table, arrays):

@@ -7,6 +7,7 @@ import http.client
 import socket
 import sqlite3
 import ssl
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -19,8 +20,10 @@ from pct_mlops.errors import (
     RegistryNotFoundError,
     RegistryUnavailableError,
 )
+from pct_mlops.registry.artifacts import ModelFiles
 from pct_mlops.registry.causes import CAUSES, Failure, StoreAddress, find_cause, plain_error, without_secrets
 from pct_mlops.registry.connection import said_plainly
+from pct_mlops.registry.probe import bare_address
 
 SERVER = StoreAddress("https://ada:secret@mlflow.example:5000")
 FILE = StoreAddress("sqlite:////data/mlflow.db")
@@ -307,6 +310,41 @@ def test_an_error_that_went_before_is_not_taken_for_the_cause():
     with pytest.raises(MlflowException) as caught:
         fails()
     assert find_cause(Failure.of(caught.value)) is None
+
+
+def test_an_error_of_ours_that_went_before_hides_its_causes():
+    ours = RegistryError("no")
+    ours.__cause__ = PermissionError(errno.EACCES, "Permission denied", "/data")
+    later = MlflowException("no", error_code=2)
+    later.__context__ = ours
+    assert Failure.of(later).links == (later,)
+
+
+def test_a_code_of_mlflow_says_more_than_the_status_of_its_reply():
+    error = status(404, body=b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "x"}')
+    made = plain_error(error, "reading the model pets", SERVER)
+    assert type(made) is RegistryNotFoundError
+    assert "refused reading the model pets" in str(made)
+
+
+def test_another_server_that_failed_is_named_without_secrets():
+    error = requests.ConnectionError(OSError(errno.ECONNREFUSED, "Connection refused"))
+    error.request = requests.Request("GET", "https://ada:secret@store.example:9000/bucket/file").prepare()
+    for place in (SERVER, FILE):
+        assert str(plain_error(error, "reading", place)).startswith("The server https://store.example:9000 does not")
+    error.request = requests.Request("GET", "https://mlflow.example:5000/api").prepare()
+    assert str(plain_error(error, "reading", SERVER)).startswith("The tracking server https://mlflow.example:5000")
+
+
+def test_a_server_that_lists_a_folder_in_itself_is_not_walked_for_ever(monkeypatch):
+    listed = [SimpleNamespace(path="a", is_dir=True), SimpleNamespace(path="a/MLmodel", is_dir=False)]
+    monkeypatch.setattr(ModelFiles, "_list", lambda self, folder: listed)
+    assert ModelFiles("pets", "s3://bucket/pets", "sqlite://").paths() == ["a/MLmodel", "a/MLmodel"]
+
+
+def test_doctor_prints_an_address_without_its_query():
+    address = "postgresql://ada:secret@db.example/mlflow?options=-c%20role%3Dada#x"
+    assert bare_address(address) == "postgresql://db.example/mlflow"
 
 
 def test_an_error_that_is_its_own_cause_ends():

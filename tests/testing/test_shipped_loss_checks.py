@@ -207,6 +207,8 @@ def test_what_is_no_distance_or_focus_is_said():
         check_distance(int)
     with pytest.raises(AssertionError, match=r"instance of pct_mlops\.losses\.Focus, and Squared gives Squared"):
         check_focus(Squared())
+    with pytest.raises(AssertionError, match=r"instance of pct_mlops\.losses\.Distance, and int gives int"):
+        parametrize_with_checks([3])
 
 
 @parametrize_with_checks([Squared(), Even(), "digits"])

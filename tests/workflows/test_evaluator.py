@@ -121,6 +121,18 @@ def test_a_data_frame_of_images_and_a_file_as_baseline(evaluate, images, test_sp
     assert found.metrics == pytest.approx(result.metrics, abs=1e-6)
 
 
+def test_a_model_that_gives_probabilities_is_compared_with_one_that_gives_logits(evaluate, images, test_split, result):
+    import mlflow
+
+    logits = np.asarray(mlflow.pyfunc.load_model(CANDIDATE).predict(images), np.float64)
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    flat, labels = images.reshape(len(images), -1), test_split.labels.numpy()
+    given = {"sample_ids": test_split.sample_ids, "batch_size": len(images)}
+    found = evaluate(flat, labels, model=lambda asked: shares[: len(asked)], **given)
+    assert found.metrics == pytest.approx(result.metrics, abs=1e-4)
+
+
 def test_a_table_of_pixels_keeps_its_index(evaluate, images, test_split, result):
     frame = pd.DataFrame(images.reshape(len(images), -1), index=test_split.sample_ids)
     frame.columns = [f"pixel{i}" for i in range(frame.shape[1])]

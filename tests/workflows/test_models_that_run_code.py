@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -149,12 +150,14 @@ def test_nothing_runs_unasked(store, tmp_path, data, capsys, make):
 
 
 @pytest.mark.parametrize("make", [sklearn, pyfunc, models_from_code, pytorch])
-def test_the_payloads_would_have_run(store, tmp_path, data, make):
-    """So that the test above is one: with the permission they do run."""
+def test_the_payloads_would_have_run(store, tmp_path, data, monkeypatch, make):
+    """So that the test above is one: with the permission they do run, and it ends with this one model."""
     mark, folder = tmp_path / "mark", tmp_path / "model"
     make(folder, mark)
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     store.pct("score", register(store, folder), "--data", data, "--allow-code")
     assert mark.read_text() == "ran"
+    assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
 
 
 class Trees:
@@ -215,6 +218,7 @@ def test_what_no_pyfunc_loads_is_said(tmp_path, flavors, says):
         {**function("mlflow.xgboost"), "xgboost": {"data": "model.pkl"}},
         {**function("mlflow.lightgbm"), "lightgbm": {"data": "model.lgb", "model_class": "evil.Booster"}},
         {**function("mlflow.onnx", code=["code"]), "onnx": {"data": "model.onnx"}},
+        {**function("mlflow.onnx"), "onnx": {"data": "model.onnx", "code": "code"}},
         {**function("mlflow.onnx"), "onnx": {"data": "/etc/model.onnx"}},
         function("os"),
         function("mlflow.onnx"),

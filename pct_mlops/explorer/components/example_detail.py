@@ -52,10 +52,8 @@ def draw_input(pair: Pair, row: FlipRow, titles: list[str], content: Content | N
     if png is not None or pair.images:
         alt = f"{titles[row.label]} ({row.sample_id})"
         st.html(f'{example_html.STYLE}<div class="pct-big">{image(png, alt)}</div>')
-    elif content is not None:
-        said = said if not said.startswith(example_images.NO_IMAGE) else ""
-    else:
-        said = example_contents.how_to_show(pair, said)
+    if png is None and content is None and not said:
+        said = example_contents.how_to_show(pair, example_images.NO_IMAGE)
     if content is not None:
         st.html(example_input.whole_input(content))
     st.html(f'<div style="overflow-wrap:anywhere"><b>{html_text(titles[row.label])}</b> is the target</div>')

@@ -69,6 +69,7 @@ class Tile:
         png: Image, None when none is stored.
         href: Address of the example.
         mark: A reviewer's mark in words, "" without one.
+        content: Text or row, which is shown where there is no image. None where none is known.
     """
 
     sample_id: str

@@ -10,7 +10,7 @@ import streamlit as st
 from pct_mlops.comparison import TextSearch, example_rows
 from pct_mlops.comparison.flips import MAX_NEEDLE
 from pct_mlops.errors import PctError
-from pct_mlops.explorer.queries import pairs
+from pct_mlops.explorer.queries import example_images, pairs
 from pct_mlops.explorer.queries.pairs import REFRESH, FileTable, Pair, VersionTable
 from pct_mlops.predictions.example_texts import TEXT_NAMES, Content, ExampleTexts, open_texts
 
@@ -37,11 +37,11 @@ def inputs(pair: Pair, sample_ids: Sequence[str], *, whole: bool = False) -> tup
     return known, problem
 
 
-def how_to_show(pair: Pair, said: str) -> str:
-    """Return a sentence on how to give inputs where none is known. `said` is the one about images."""
+def how_to_show(pair: Pair, missing: str) -> str:
+    """Return what to do where no input is known. `missing` says so of images, without a full stop at its end."""
     if isinstance(pair.new, VersionTable) or pair.images:
-        return f"{said} 'pct explore --texts FILE' shows texts, or the rows of a table."
-    missing = said.replace(";", ".").split(".")[0]
+        rows = "'pct explore --texts FILE' shows texts, or the rows of a table."
+        return f"{missing}. {example_images.what_to_do(pair)} {rows}"
     return (
         f"{missing}, and no texts: give 'pct explore' --images PATH, or --texts FILE for texts or the rows of a table."
     )

@@ -20,7 +20,7 @@ from pct_mlops.explorer.queries import flip_pages, pairs
 from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import REFRESH, Pair, Table, VersionTable
 from pct_mlops.predictions import Predictions
-from pct_mlops.predictions.single import ExamplePrediction, Neighbour, answer, nearest, top_classes
+from pct_mlops.predictions.single import ExamplePrediction, Neighbour, nearest, prediction_of, top_classes
 
 HISTORY = 12  # most versions of an example's history: the table of each must be read
 SMALL = 100_000  # examples; in larger tables the history is looked up only on request
@@ -104,7 +104,7 @@ def example_history(pair: Pair, sample_id: str, newest: tuple[int, ...]) -> list
 def _past(table: VersionTable, like: VersionTable, sample_id: str) -> ExamplePrediction | None:
     predictions = pairs.predictions(table)
     same = predictions.info.digest == pairs.predictions(like).info.digest
-    return answer(predictions, sample_id) if same else None
+    return prediction_of(predictions, sample_id) if same else None
 
 
 def versions_on_screen(pair: Pair) -> set[int]:

@@ -20,8 +20,7 @@ from pct_mlops.predictions import sql
 LARGEST_TILE, LARGEST_IMAGE = 256 * 1024, 8 * 1024**2  # bytes of a stored PNG in the gallery, and alone
 TILE, LARGE = 192, 1024  # pixels of the longer side of a file's image in the gallery, and alone
 FROM_FILES = "rgb-bilinear-centre"  # in the preprocessing of a table whose examples are image files
-NO_IMAGES = "No images are stored of these examples; the rest of each tile is complete."
-NO_IMAGE = "No image is stored of this example."
+NO_IMAGES, NO_IMAGE = "No images are stored of these examples", "No image is stored of this example"
 OTHER_IMAGE = (
     "The folder of --images has another image under this name: give the folder that this evaluation set was read from."
 )
@@ -33,10 +32,9 @@ def folder(pair: Pair) -> Path | None:
 
 
 def tiles(pair: Pair, sample_ids: Sequence[str]) -> tuple[dict[str, bytes], str]:
-    """Return id -> small PNG, and a sentence for the reader, which may be "".
+    """Return id -> small PNG, and the reason why stored images cannot be read, "" where they can.
 
-    Stored images come first, then those of the data set's folder. Examples without an image are left out. The sentence
-    says that stored images cannot be read, or that there is no image at all.
+    Stored images come first, then those of the data set's folder. Examples without an image are left out.
     """
     found, problem = _stored(pair, tuple(sample_ids))
     root = folder(pair)
@@ -44,11 +42,14 @@ def tiles(pair: Pair, sample_ids: Sequence[str]) -> tuple[dict[str, bytes], str]
         for sample_id in sample_ids:
             if sample_id not in found and (picture := _original(root, sample_id, TILE)[0]):
                 found[sample_id] = picture.png
-    return found, problem or ("" if found else f"{NO_IMAGES} {what_to_do(pair)}")
+    return found, problem
 
 
 def large(pair: Pair, sample_id: str) -> tuple[bytes | None, str]:
-    """Return the best image of an example as PNG, None without one, and a sentence about it for the reader."""
+    """Return the best image of an example as PNG, and a sentence about it for the reader.
+
+    Without an image, return None and the reason, or "" where there is just none.
+    """
     root = folder(pair)
     picture, problem = _original(root, sample_id, LARGE) if root else (None, "")
     kept, unread = _stored(pair, (sample_id,), LARGEST_IMAGE)
@@ -59,20 +60,18 @@ def large(pair: Pair, sample_id: str) -> tuple[bytes | None, str]:
         shown = "" if max(picture.width, picture.height) <= LARGE else f", shown with {count(LARGE)} on the longer side"
         return picture.png, f"The full image: {in_pixels(picture.width, picture.height)}{shown}."
     if png is None:
-        return None, problem or unread or f"{NO_IMAGE} {what_to_do(pair)}"
+        return None, problem or unread
     return png, " ".join(part for part in (problem, _said(pair, png)) if part)
 
 
 def what_to_do(pair: Pair) -> str:
-    """Return a sentence that says how to get images which are missing."""
+    """Return a sentence that says how to get images that are missing, of versions or where --images was given."""
     if folder(pair) is not None:
         return "Give --images the folder that their data was read from."
     if pair.images:
         return "The file of --images needs a row of sample_id and png for each."
-    file = "a Parquet file of sample_id and png"
-    if not isinstance(pair.new, VersionTable):
-        return f"'pct explore OLD NEW --images PATH' takes images from the data set's folder, or from {file}."
-    there = _where_the_data_lies(pair) or f"'pct explore --images FILE' takes images from {file}."
+    from_file = "'pct explore --images FILE' takes images from a Parquet file of sample_id and png."
+    there = _where_the_data_lies(pair) or from_file
     return f"The next training stores them for all versions, unless its data.thumbnail_size is 0. {there}"
 
 

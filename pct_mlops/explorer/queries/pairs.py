@@ -53,7 +53,17 @@ Table = FileTable | VersionTable
 
 @dataclass(frozen=True)
 class Pair:
-    """The two tables on screen with their titles, the file or folder of images, and the file of slice columns."""
+    """The two tables on screen with their titles.
+
+    Attributes:
+        old: Old table.
+        new: New table.
+        old_title: Title of the old table.
+        new_title: Title of the new one.
+        images: File or folder of images.
+        slices: File of slice columns, which a policy names.
+        texts: File with the text or the row of each example.
+    """
 
     old: Table
     new: Table

@@ -18,7 +18,11 @@ class Options:
         tracking_uri: MLflow tracking server or database, None for MLflow's own setting.
         policy: Policy file whose verdict is shown.
         images: Folder of the data set, or a Parquet file of sample_id and png.
+        texts: File with the text or the row of each example.
         read_only: Whether reviews are shown and cannot be written.
+        columns: What files of other programs call their columns, as PAIRS of --columns.
+        classes: Class names of such files, as NAMES of --classes.
+        split: Split that such files are predictions on.
     """
 
     old: str | None = None

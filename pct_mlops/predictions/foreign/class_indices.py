@@ -69,23 +69,18 @@ def settle_classes(
 
 def _observed(what: str, values: Mapping[str, Collection[str]]) -> tuple[str, ...]:
     """Return the names that occur, sorted. Where all are whole numbers, return "0" to the greatest."""
-    whole = {column: _are_whole(found) for column, found in values.items() if found}
-    if len(set(whole.values())) > 1 and not any(map(_WHOLE.fullmatch, _only(values, whole, False))):
-        numbers, texts = (
-            next(name for name, is_whole in whole.items() if is_whole is wanted) for wanted in (True, False)
-        )
+    numbered = [column for column, found in values.items() if found and _are_whole(found)]
+    # A column of names and numbers, such as "none" beside "1", names its classes with numbers too.
+    named = [column for column, found in values.items() if found and not any(map(_WHOLE.fullmatch, found))]
+    if numbered and named:
         raise TableError(
-            f"{what} holds each {texts} as a name and each {numbers} as a number: "
+            f"{what} holds each {named[0]} as a name and each {numbered[0]} as a number: "
             "give the names in the order of the numbers with --classes."
         )
     together = {value for found in values.values() for value in found}
-    if whole and all(whole.values()):
+    if together and all(map(_are_whole, values.values())):
         return _numbers(what, 1 + max(int(value.split(".")[0]) for value in together))
     return checked_names(sorted(together), what)
-
-
-def _only(values: Mapping[str, Collection[str]], whole: Mapping[str, bool], wanted: bool) -> Iterable[str]:
-    return (value for column, is_whole in whole.items() if is_whole is wanted for value in values[column])
 
 
 def _numbers(what: str, number: int) -> tuple[str, ...]:

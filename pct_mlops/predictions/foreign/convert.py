@@ -11,12 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
-from pct_mlops.predictions.arrow_numbers import as_column
+from pct_mlops.predictions.arrow_numbers import as_batch
 from pct_mlops.predictions.digest import digest_of
 from pct_mlops.predictions.foreign.class_indices import Classes, NoClassError, settle_classes
 from pct_mlops.predictions.foreign.columns import Layout, as_number, as_text, as_vector, find_columns, is_nested
@@ -54,7 +53,7 @@ def _convert(raw: Raw, options: ReadOptions, path: str, title: str) -> Temporary
     rows = _Rows(raw, layout)
     rows.check()
     classes = rows.classes(options)
-    check_class_names(classes.names, written=True)
+    check_class_names(classes.names, raw.what, written=True)
     slices = rows.slices()
     rows.join_classes(classes)
     reader = ScoreReader(layout.scores.kind, len(classes.names), raw.what) if layout.scores else None
@@ -200,11 +199,7 @@ class _Rows:
             columns: dict[str, Any] = {name: batch.column(name) for name in batch.schema.names}
             if reader is not None:
                 columns = {**reader.read(columns), **columns}
-            arrays = [
-                as_column(found, field.type) if isinstance(found, np.ndarray) else found.cast(field.type)
-                for field, found in ((field, columns[field.name]) for field in schema)
-            ]
-            yield pa.record_batch(arrays, schema=schema)
+            yield as_batch(columns, schema)
 
     def _class_columns(self) -> list[str]:
         return ["label"] if self.layout.prediction is None else ["label", "prediction"]

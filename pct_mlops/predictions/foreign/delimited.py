@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from pct_mlops.errors import TableError
+from pct_mlops.errors import TableError, reason_of
 
 SEPARATORS = (",", ";", "\t", "|")
 _HEAD = 1024**2  # bytes in which the first line ends
@@ -95,5 +95,4 @@ def _explained(path: Path, error: duckdb.Error) -> TableError:
         return TableError(f"{where}: the text is not UTF-8: save the file as UTF-8.")
     if "unterminated quote" in text:
         return TableError(f"{where}: a double quote is not closed: close it, or write it twice inside of quotes.")
-    first = text.strip().split("\n", 1)[0]
-    return TableError(f"{where}: this cannot be read ({first}): write one line for each example.")
+    return TableError(f"{where}: this cannot be read ({reason_of(error)}): write one line for each example.")

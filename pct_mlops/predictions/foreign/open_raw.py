@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pct_mlops.errors import TableError
+from pct_mlops.errors import TableError, reason_of
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.foreign.delimited import read_delimited
 from pct_mlops.predictions.schema import read_footer
@@ -129,8 +129,7 @@ def _read_lines(connection: duckdb.DuckDBPyConnection, parts: list[Path]) -> Non
     except duckdb.Error as error:
         for part in parts:
             _check_lines(part)
-        first = str(error).strip().split("\n", 1)[0]
-        raise TableError(f"{parts[0]} cannot be read ({first}): write one JSON object a line.") from error
+        raise TableError(f"{parts[0]} cannot be read ({reason_of(error)}): write one JSON object a line.") from error
 
 
 def _check_lines(path: Path) -> None:
@@ -197,8 +196,7 @@ def _to_arrow(frame: Any, what: str) -> pa.Table:
 
             return from_dataframe(frame)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        first = str(error).strip().split("\n", 1)[0]
-        raise TableError(f"{what} cannot be read ({first}): give each column values of one type.") from error
+        raise TableError(f"{what} cannot be read ({reason_of(error)}): give each column values of one type.") from error
     raise TableError(
         f"{what} is of type {type(frame).__name__}: give a pandas or polars DataFrame, an Arrow table, "
         "or a dictionary of columns."

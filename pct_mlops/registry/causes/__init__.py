@@ -14,7 +14,7 @@ from pct_mlops.registry.causes.cause import USER_VARIABLES, Cause, Situation, St
 from pct_mlops.registry.causes.databases import DATABASE, FILES, RUNS
 from pct_mlops.registry.causes.network import SERVER, TLS
 from pct_mlops.registry.causes.object_stores import OBJECT_STORE
-from pct_mlops.registry.causes.signs import Failure, first_line, without_secrets
+from pct_mlops.registry.causes.signs import Failure, first_line, set_variables, without_secrets
 
 __all__ = [
     "CAUSES",
@@ -24,6 +24,7 @@ __all__ = [
     "StoreAddress",
     "find_cause",
     "plain_error",
+    "set_variables",
     "without_secrets",
 ]
 

@@ -66,6 +66,6 @@ def evaluate_candidate(
         ('FAIL', 0.25)
     """
     files = files or ReportFiles()
-    run = GateRun(candidate, policy, baseline, promote, override, reason, into, recompute, pin, files, tracking_uri)
-    run.reading = reading
-    return run.run()
+    return GateRun(
+        candidate, policy, baseline, promote, override, reason, into, recompute, pin, files, tracking_uri, reading
+    ).run()

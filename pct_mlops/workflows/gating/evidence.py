@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pct_mlops.comparison import Comparison, compare
 from pct_mlops.comparison.copies import are_equal, have_same_predictions
 from pct_mlops.config import Policy
-from pct_mlops.errors import NotComparableError, PctError, RegistryNotFoundError
+from pct_mlops.errors import NotComparableError, PctError
 from pct_mlops.gate import ReviewState, Tie, Ties, apart_ids, review_state, tie_of
 from pct_mlops.predictions.foreign import is_foreign
 from pct_mlops.workflows.runtime.references import have_same_content, open_source, version_predictions
@@ -174,9 +174,9 @@ def _missing(registry: Registry, version: Version, old: Version | None, split: s
         if item is None:
             continue
         if registry.download(item, f"predictions/{split}.parquet") is None:
-            from pct_mlops.registry import how_to_give
+            from pct_mlops.registry import no_predictions
 
-            return RegistryNotFoundError(f"{item.uri} carries no predictions on {split}: {how_to_give(item, split)}.")
+            return no_predictions(item, split)
         try:
             tables.append(version_predictions(registry, item, split))
         except PctError as error:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pct_mlops.config.texts import read_text
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import Predictions, ReadOptions
-from pct_mlops.predictions.scores import are_probabilities
+from pct_mlops.workflows.runtime.model_outputs import kind_of_scores
 
 MAX_LINES_BYTES = 1024**3  # 10^7 ids of the length of a path
 
@@ -63,12 +63,11 @@ def import_result(
     sample_ids = (
         _lines(ids, num_examples, "sample_ids") if ids else [f"{split}/{row:06d}" for row in range(num_examples)]
     )
-    is_softmax = num_classes > 1 and bool(are_probabilities(result.outputs).all())
+    scores: dict[str, Any] = {kind_of_scores(result.outputs): result.outputs}
     return Predictions.from_arrays(
         result.labels,
         sample_ids=sample_ids,
-        probabilities=result.outputs if is_softmax else None,
-        logits=None if is_softmax else result.outputs,
+        **scores,
         class_names=names,
         model_name=path.stem if model_name is None else model_name,
         dataset=dataset,

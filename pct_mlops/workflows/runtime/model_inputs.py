@@ -45,8 +45,7 @@ def input_names(inputs: ModelInputs, *, texts: bool = False) -> list[str]:
 def _frame(frame: pd.DataFrame, columns: Sequence[InputColumn], title: str) -> pd.DataFrame:
     import pandas as pd
 
-    unnamed = [column for column in columns if not column.name]
-    if unnamed:
+    if not all(column.name for column in columns):
         return _only_column(frame, columns[0], title)
     missing = [column.name for column in columns if column.is_required and column.name not in frame.columns]
     if missing:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.predictions import Predictions
+from pct_mlops.predictions.scores import are_probabilities
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,7 +98,7 @@ def table_of_outputs(
             f"{title} gives scores of {said.scores.shape[1]} classes, and {len(names)} names were given: correct "
             "--classes."
         )
-    kind = kind or ("probabilities" if _are_probabilities(said.scores) else "logits")
+    kind = kind or kind_of_scores(said.scores)
     return Predictions.from_arrays(labels=labels, class_names=names, **{kind: said.scores}, **common)  # type: ignore[arg-type]
 
 
@@ -111,10 +112,9 @@ def _numbers(labels: Sequence[str], number: int, title: str) -> tuple[str, ...]:
     )
 
 
-def _are_probabilities(scores: NDArray[np.floating[Any]]) -> bool:
-    import numpy as np
-
-    return bool((scores >= 0).all() and (scores <= 1 + 1e-6).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3))
+def kind_of_scores(scores: NDArray[np.floating[Any]]) -> str:
+    """Return "probabilities" where every row of scores [N, C] lies in [0, 1] and sums to 1, else "logits"."""
+    return "probabilities" if scores.shape[1] > 1 and bool(are_probabilities(scores).all()) else "logits"
 
 
 def _are_whole(values: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from pct_mlops.workflows.runtime.model_weights import FILES
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Predictor:
         inputs: What the model takes; None without a signature.
         classes: Their names in the order of the scores; None where the model does not say.
         ask: The function of the model that is called.
-        is_own: Whether it was rebuilt from our own files, and takes images in [0, 1] and gives logits.
+        is_own: The model was rebuilt from our own files. It takes images in [0, 1] and gives logits.
     """
 
     title: str
@@ -74,22 +76,17 @@ def _own(folder: Path, title: str) -> Predictor:
     model = classifier_from_bytes(record, weights, title)
     architecture = model.architecture
     inputs = ModelInputs(shape=tuple(architecture.image_shape), kind=np.dtype(np.float32))
-    return Predictor(
-        title, inputs, tuple(architecture.class_names), _Own(LogitsOnly(model).eval()).predict, is_own=True
-    )
+    ask = partial(_logits, LogitsOnly(model).eval())
+    return Predictor(title, inputs, tuple(architecture.class_names), ask, is_own=True)
 
 
-@dataclass(frozen=True)
-class _Own:
-    network: Any
+def _logits(network: nn.Module, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return logits [N, C] of images [N, C_in, H, W] in [0, 1]."""
+    import torch
 
-    def predict(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return logits [N, C] of images [N, C_in, H, W] in [0, 1]."""
-        import torch
-
-        with torch.inference_mode():
-            logits: NDArray[np.float32] = self.network(torch.from_numpy(images)).numpy()
-        return logits
+    with torch.inference_mode():
+        logits: NDArray[np.float32] = network(torch.from_numpy(images)).numpy()
+    return logits
 
 
 def _raw(model: Any) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.errors import DataError
+from pct_mlops.registry import WEIGHTS_TAG
 from pct_mlops.workflows.runtime.model_weights import FILES
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ _BLOCK = 1 << 20
 
 def version_digest(registry: Registry, version: Version) -> str:
     """Return the digest of a version's weights. Raise PctError when it is not the one that was recorded."""
-    from pct_mlops.registry import WEIGHTS_TAG
-
     recorded, digest = version.tags.get(WEIGHTS_TAG, ""), weights_digest(registry.files(version))
     if recorded and recorded != digest:
         raise DataError(

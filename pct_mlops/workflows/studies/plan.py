@@ -207,13 +207,12 @@ def _is_focal(focus: object) -> TypeGuard[MaskFocus]:
 
 def _controls(loss: str, config: ObjectiveConfig, focus: MaskFocus) -> list[Method]:
     """Return the controls of a focus: its mask shuffled within each class, and for `old_correct` also equal weights."""
-    from pct_mlops.losses.distance import name_of
     from pct_mlops.losses.focuses import FOCUSES, OldCorrect
 
     weights = {"base": focus.base, "scale": focus.scale}
     # The shuffled focus takes base and scale itself. The other arguments belong to the focus that it permutes.
     rest = {f.name: getattr(focus, f.name) for f in dataclasses.fields(focus) if f.name not in weights}
-    shuffled = {"name": "shuffled", "of": {"name": name_of(FOCUSES, focus), **rest}, **weights}
+    shuffled = {"name": "shuffled", "of": {"name": FOCUSES.name_of(focus), **rest}, **weights}
     found = [Method(loss, config.model_copy(update={"focus": shuffled}), SHUFFLED)]
     if isinstance(focus, OldCorrect):
         # The total weight of any other condition is known only after training, so nothing can be made equal to it.

@@ -37,7 +37,7 @@ def prepared_thumbnails(path: Path, table: Predictions, target: Path) -> int:
     first = next((png.as_py() for png in rows["png"] if png.is_valid), b"")
     if not first.startswith(b"\x89PNG"):
         raise DataError(f"{path} holds no PNG in its column png: give --thumbnails {wanted}.")
-    return _write_matching(rows, table, target, path, "pictures")
+    return _write_matching(rows, table, target, path)
 
 
 def prepared_texts(path: Path, table: Predictions, target: Path) -> int:
@@ -63,19 +63,18 @@ def prepared_texts(path: Path, table: Predictions, target: Path) -> int:
     return num
 
 
-def _write_matching(rows: pa.Table, table: Predictions, target: Path, path: Path, what: str) -> int:
-    """Keep one row for each example of the table."""
+def _write_matching(rows: pa.Table, table: Predictions, target: Path, path: Path) -> int:
+    """Write one picture for each example of the table that has one, and return their number."""
     with sql.connect() as connection, sql.reading(str(path)):
         table.attach(connection, "examples")
         sql.view_arrow(connection, "given", rows)
-        column = rows.column_names[1]
-        query = f"""SELECT sample_id, any_value({column}) AS {column} FROM given
-                    SEMI JOIN examples USING (sample_id) WHERE {column} IS NOT NULL GROUP BY sample_id"""
+        query = """SELECT sample_id, any_value(png) AS png FROM given
+                   SEMI JOIN examples USING (sample_id) WHERE png IS NOT NULL GROUP BY sample_id"""
         try:
             kept = connection.sql(query).to_arrow_table().cast(rows.schema)
         except duckdb.Error as error:
             raise DataError(f"{path} cannot be joined with the table: write its sample_ids as text.") from error
     if not len(kept):
-        raise DataError(f"{path} has {what} of none of the table's examples: use the same sample_ids in both.")
+        raise DataError(f"{path} has pictures of none of the table's examples: use the same sample_ids in both.")
     write_aside(target, lambda aside: pq.write_table(kept, aside, row_group_size=1000, compression="none"))
     return len(kept)

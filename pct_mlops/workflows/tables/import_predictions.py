@@ -29,6 +29,7 @@ def import_predictions(
             "joined by id."
         )
     table = open_table(file, options)
+    # A second handle with another info would not do: a temporary table is removed with its first handle.
     table.info = replace(
         table.info,
         model_name=file.stem if model_name is None else model_name,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pct_mlops.comparison import compare
 from pct_mlops.errors import PctError
 from pct_mlops.predictions import Predictions
-from pct_mlops.predictions.scores import are_probabilities
 from pct_mlops.predictions.with_info import with_info
 from pct_mlops.registry import PRODUCTION, WEIGHTS_TAG, Registry, TrainingRun, Version
+from pct_mlops.workflows.runtime.model_outputs import kind_of_scores
 from pct_mlops.workflows.runtime.model_weights import FILES
 from pct_mlops.workflows.runtime.weights_digest import digest_of_files
 from pct_mlops.workflows.training.job import Trained
@@ -31,11 +31,10 @@ def predictions_table(
 ) -> Predictions:
     """Build the table of one model on one split, from `logits` [N, C] in the order of the split."""
     # A network that ends in a softmax gives probabilities. Its training is not lost for that.
-    is_softmax = logits.shape[1] > 1 and bool(are_probabilities(logits).all())
+    scores: dict[str, Any] = {kind_of_scores(logits): logits}
     return Predictions.from_arrays(
         split.labels.numpy(),
-        logits=None if is_softmax else logits,
-        probabilities=logits if is_softmax else None,
+        **scores,
         sample_ids=split.sample_ids,
         class_names=splits.class_names,
         model_name=model_name,

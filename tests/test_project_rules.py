@@ -53,6 +53,14 @@ def test_judging_files_needs_neither_torch_nor_mlflow(tmp_path):
     assert lines[-1].split() == ["gate"], "the gate over files imported more than its parts"
 
 
+def test_help_loads_no_table_library():
+    """`pct --help` and wrong words are what people type most."""
+    heavy = (*HEAVY, "numpy", "pyarrow", "duckdb", "scipy", "plotly")
+    code = f"import sys; import pct_mlops.cli.main; print([word for word in {heavy!r} if word in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_modules_and_functions_are_short(path):
     text = path.read_text(encoding="utf-8")

@@ -11,7 +11,6 @@ from pct_mlops.cli.options import ReportFile, empty_is_none, reading_options, tr
 from pct_mlops.cli.streams import keep_stdout_free, show
 from pct_mlops.config import Policy
 from pct_mlops.errors import ConfigError, PctError
-from pct_mlops.predictions import ReadOptions
 
 if TYPE_CHECKING:
     from pct_mlops.workflows.gating.outcome import Outcome
@@ -79,6 +78,7 @@ def gate(
       pct gate new.parquet --baseline old.parquet
       pct gate new.csv --baseline old.jsonl --columns label=gold,prediction=said
     """
+    from pct_mlops.predictions import ReadOptions
     from pct_mlops.reports import checked_explorer
     from pct_mlops.workflows.gating.evaluate import evaluate_candidate
     from pct_mlops.workflows.gating.pinned_examples import pinned_file

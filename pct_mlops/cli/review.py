@@ -10,10 +10,14 @@ import click
 from pct_mlops.cli.options import empty_is_none, tracking_uri
 from pct_mlops.cli.streams import show as print_table
 from pct_mlops.errors import ConfigError
-from pct_mlops.gate.reviews import Mark, Review, ReviewKind
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from pct_mlops.gate.reviews import Mark, Review, ReviewKind
+
+# The values of gate.reviews.Mark, whose import costs more time than `pct --help` takes.
+MARKS = ("label_error", "accepted_loss", "blocker")
 
 
 @click.command()
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--mark",
     callback=empty_is_none,
-    metavar="|".join(str(mark) for mark in Mark),
+    metavar="|".join(MARKS),
     help="Mark for these examples. Without it: accepted_loss with --accept, blocker with --reject.",
 )
 @click.option("--baseline", callback=empty_is_none, metavar="REF", help="What it was compared with, if not production.")
@@ -99,6 +103,8 @@ def review(
 
 
 def _decision(accept: bool, reject: bool) -> ReviewKind | None:
+    from pct_mlops.gate.reviews import ReviewKind
+
     if accept and reject:
         raise ConfigError("--accept and --reject exclude each other: leave one of them out.")
     return ReviewKind.ACCEPT if accept else ReviewKind.REJECT if reject else None
@@ -112,12 +118,12 @@ def _check(decision: ReviewKind | None, samples: str | None, mark: str | None) -
 
 
 def _mark(text: str) -> Mark:
+    from pct_mlops.gate.reviews import Mark
+
     try:
         return Mark(text)
     except ValueError as error:
-        raise ConfigError(
-            f"--mark {text} is none of {', '.join(str(mark) for mark in Mark)}: use one of these."
-        ) from error
+        raise ConfigError(f"--mark {text} is none of {', '.join(MARKS)}: use one of these.") from error
 
 
 def _user() -> str:
@@ -154,9 +160,9 @@ def _show(model: str, tracking_uri: str | None) -> None:
 
 
 def _what(review: Review) -> str:
-    if review.kind is ReviewKind.MARK:
+    if review.mark is not None:
         return f"{review.mark} on {len(review.samples):,} examples"
-    return f"undo {review.undoes}" if review.kind is ReviewKind.UNDO else str(review.kind)
+    return f"undo {review.undoes}" if review.undoes else str(review.kind)
 
 
 def _against(review: Review) -> str:

@@ -9,7 +9,6 @@ import click
 from pct_mlops.cli.options import ReportFile, reading_options, tracking_uri
 from pct_mlops.cli.streams import keep_stdout_free, show
 from pct_mlops.errors import ConfigError
-from pct_mlops.predictions import ReadOptions
 
 
 @click.command()
@@ -42,6 +41,7 @@ def compare(
       pct compare old.parquet new.parquet --json - | jq .metrics.nfr
       pct compare old.csv new.jsonl --columns label=gold,prediction=said
     """
+    from pct_mlops.predictions import ReadOptions
     from pct_mlops.reports import comparison_to_json, render_metrics
     from pct_mlops.workflows.runtime.atomic_files import is_stdout, keep_off, write_json
     from pct_mlops.workflows.tables.compare_sources import compare_sources
@@ -83,6 +83,7 @@ def ensemble(
         raise ConfigError(
             f"OUTPUT comes first and is a .parquet file, and {output} is not: name it, for example, mean.parquet."
         )
+    from pct_mlops.predictions import ReadOptions
     from pct_mlops.workflows.runtime.atomic_files import keep_off
     from pct_mlops.workflows.tables.compare_sources import mean_of
 

@@ -139,3 +139,10 @@ def test_what_cannot_be_meant_is_said_and_nothing_is_recorded(store, capsys):
     for words, says in cases:
         assert says in refused(store, capsys, *words)
     assert store.state() == before
+
+
+def test_the_marks_of_the_option_are_those_of_the_gate():
+    from pct_mlops.cli.review import MARKS
+    from pct_mlops.gate.reviews import Mark
+
+    assert MARKS == tuple(str(mark) for mark in Mark)

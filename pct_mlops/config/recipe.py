@@ -15,6 +15,14 @@ from pct_mlops.config.plugins import code_in, refuse_code
 from pct_mlops.config.teacher_section import TeacherConfig
 
 
+def is_same(value: str) -> bool:
+    """Tell whether `init_mode` has its default.
+
+    It is left out of a recipe then, so that older recipes keep their digest.
+    """
+    return value == "same"
+
+
 class AugmentConfig(Config):
     """Random changes to training images.
 
@@ -64,6 +72,10 @@ class ModelConfig(Config):
     `weights` names published weights of torchvision: "DEFAULT", "IMAGENET1K_V1". `init` names another model to start
     from, written as in teacher.ref, and `init_classes` the classes of such a file, as in teacher.classes. `new_head`
     gives that start a head with new random weights. `train: head` freezes all else.
+
+    `init_mode` says how to start from `init`. "same" needs the same architecture. "grow" gives a larger model the
+    function of a smaller one: wider or deeper, of one family of ResNets. "partial" takes over the layers that fit.
+    "auto" is "same" where that is possible, else "grow", else a fresh start.
     """
 
     name: str = "small_resnet14"
@@ -76,6 +88,7 @@ class ModelConfig(Config):
     weights: str | None = None
     init: str | None = None
     init_classes: GivenClasses | None = Field(default=None, exclude_if=is_none)
+    init_mode: Literal["same", "grow", "partial", "auto"] = Field(default="same", exclude_if=is_same)
     new_head: bool = False
     train: Literal["all", "head"] = "all"
 
@@ -85,6 +98,10 @@ class ModelConfig(Config):
             raise ValueError("give either 'weights' or 'init', not both: the second would overwrite the first")
         if self.init_classes is not None and (not self.init or self.new_head):
             raise ValueError("'init_classes' goes with 'init' and its head: give both, and no 'new_head'")
+        if self.init_mode != "same" and not self.init:
+            raise ValueError("'init_mode' says how to start from 'init': give both, or neither")
+        if self.init_mode == "partial" and self.train == "head":
+            raise ValueError("train 'head' would freeze the layers that init_mode 'partial' leaves untrained")
         if self.train == "head" and not (self.weights or self.init):
             raise ValueError("train 'head' freezes all other weights: give them with 'init' or 'weights'")
         if self.weights and self.train == "head" and self.embedding_dim:

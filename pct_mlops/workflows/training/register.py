@@ -52,6 +52,7 @@ def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None =
     from pct_mlops.models import LogitsOnly, save_classifier
 
     recipe, splits, model, step = trained.recipe, trained.splits, trained.model, trained.step
+    start = trained.start
     plugins = "; ".join(f"{part}: {origin}" for part, origin in plugins_of(recipe).items())
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "version"
@@ -81,6 +82,7 @@ def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None =
                 "pct.dataset": splits.name,
                 WEIGHTS_TAG: weights,
                 **({"pct.plugins": plugins} if plugins else {}),
+                **({"pct.init": start.uri, "pct.init_mode": start.mode} if start.mode else {}),
                 **{f"pct.{key}": f"{value:.6f}" for key, value in accuracy.items()},
                 **(tags or {}),
             },

@@ -12,7 +12,7 @@ from pct_mlops.models.classifier import Classifier
 from pct_mlops.models.files import note_normalisation
 from pct_mlops.models.growth.channels import Layout, channel_map, spread
 from pct_mlops.models.growth.heads import grow_heads
-from pct_mlops.models.growth.trunk import Block, Trunk, layout_of, read_trunk
+from pct_mlops.models.growth.trunk import Block, Trunk, read_trunk
 from pct_mlops.models.growth.writer import Writer
 
 
@@ -84,7 +84,7 @@ def _grow_trunk(writer: Writer, old: Trunk, new: Trunk) -> list[Tensor]:
     if images != wanted:
         raise ValueError(f"its images have {wanted} channel(s) instead of {images}")
     writer.place = "the stem"
-    stream = writer.draw(layout_of(old.stem), layout_of(new.stem))
+    stream = writer.draw(old.stem, new.stem)
     writer.grow_unit(old.stem, new.stem, torch.arange(images), stream)
     maps = []
     for number, (before, after) in enumerate(zip(old.stages, new.stages, strict=True), 1):
@@ -106,7 +106,7 @@ def _grow_stage(writer: Writer, old: tuple[Block, ...], new: tuple[Block, ...], 
         raise ValueError(f"{writer.place} has {len(new)} block(s) instead of {len(old)}")
     leaving = entering
     if old[0].shortcut is not None:
-        leaving = writer.draw(layout_of(old[0].units[-1]), layout_of(new[0].units[-1]))
+        leaving = writer.draw(old[0].units[-1], new[0].units[-1])
     for before, after in zip(old, new, strict=False):
         _grow_block(writer, before, after, entering, leaving)
         entering = leaving
@@ -127,7 +127,7 @@ def _grow_block(writer: Writer, old: Block, new: Block, entering: Tensor, leavin
     for place, (before, after) in enumerate(zip(old.units, new.units, strict=True), 1):
         outputs = leaving
         if place < len(old.units):
-            outputs = writer.draw(layout_of(before, old_groups), layout_of(after, new_groups))
+            outputs = writer.draw(before, after, old_groups, new_groups)
         writer.grow_unit(before, after, inputs, outputs)
         inputs = outputs
     if old.shortcut is not None and new.shortcut is not None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from pct_mlops.models.growth.channels import Layout, channel_map, spread
-from pct_mlops.models.growth.trunk import Unit, norm_of
+from pct_mlops.models.growth.channels import channel_map, spread
+from pct_mlops.models.growth.trunk import Unit, layout_of, norm_of
 
 FORM = ("kernel_size", "stride", "padding", "dilation")
 
@@ -32,10 +32,14 @@ class Writer:
             raise ValueError(f"a tensor has the shape {tuple(target.shape)} instead of {tuple(values.shape)}")
         self.written.append((target, values.detach()))
 
-    def draw(self, old: Layout, new: Layout) -> Tensor:
-        """Draw the channel map [C_new] of a layer, or raise ValueError with the place."""
+    def draw(self, old: Unit, new: Unit, old_groups: int = 1, new_groups: int = 1) -> Tensor:
+        """Draw the channel map [C_new] of the outputs of a unit.
+
+        The groups are those of a grouped convolution that makes or takes these channels.
+        """
+        self._check_norm(old, new)
         try:
-            return channel_map(old, new, self.generator)
+            return channel_map(layout_of(old, old_groups), layout_of(new, new_groups), self.generator)
         except ValueError as error:
             raise ValueError(f"in {self.place}, {error}") from error
 
@@ -51,18 +55,22 @@ class Writer:
             self.write(targets[key], values.cpu()[outputs] if values.dim() else values)
 
     def _check_form(self, old: Unit, new: Unit) -> None:
-        where = self.place
         for name in FORM:
             before, after = getattr(old.conv, name), getattr(new.conv, name)
             if before != after:
-                raise ValueError(f"{where} has a convolution with {name} {_short(after)} instead of {_short(before)}")
+                raise ValueError(
+                    f"{self.place} has a convolution with {name} {_short(after)} instead of {_short(before)}"
+                )
         if (old.conv.bias is None) != (new.conv.bias is None):
-            raise ValueError(f"{where} has a convolution with another kind of bias")
+            raise ValueError(f"{self.place} has a convolution with another kind of bias")
+        self._check_norm(old, new)
+
+    def _check_norm(self, old: Unit, new: Unit) -> None:
         (kind, eps), (wanted, other_eps) = norm_of(old.norm), norm_of(new.norm)
         if kind != wanted:
-            raise ValueError(f"{where} has {wanted} instead of {kind}")
+            raise ValueError(f"{self.place} has {wanted} instead of {kind}")
         if eps != other_eps or old.norm.state_dict().keys() != new.norm.state_dict().keys():
-            raise ValueError(f"{where} has a {kind} with other settings")
+            raise ValueError(f"{self.place} has a {kind} with other settings")
 
 
 def _short(size: object) -> object:

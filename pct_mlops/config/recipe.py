@@ -70,8 +70,9 @@ class ModelConfig(Config):
     `name` is one of `pct list models`, or a builder of your own such as my_pkg.models:build.
 
     `weights` names published weights of torchvision: "DEFAULT", "IMAGENET1K_V1". `init` names another model to start
-    from, written as in teacher.ref, and `init_classes` the classes of such a file, as in teacher.classes. `new_head`
-    gives that start a head with new random weights. `train: head` freezes all else.
+    from, written as in teacher.ref. Of a file of weights, `init_classes` names the classes, as in teacher.classes, and
+    `init_arch` the architecture, where it is another one than `name`. `new_head` gives that start a head with new
+    random weights. `train: head` freezes all else.
 
     `init_mode` says how to start from `init`. "same" needs the same architecture. "grow" gives a larger model the
     function of a smaller one: wider or deeper, of one family of ResNets. "partial" takes over the layers that fit.
@@ -88,6 +89,7 @@ class ModelConfig(Config):
     weights: str | None = None
     init: str | None = None
     init_classes: GivenClasses | None = Field(default=None, exclude_if=is_none)
+    init_arch: str | None = Field(default=None, exclude_if=is_none)
     init_mode: Literal["same", "grow", "partial", "auto"] = Field(default="same", exclude_if=is_same)
     new_head: bool = False
     train: Literal["all", "head"] = "all"
@@ -98,6 +100,8 @@ class ModelConfig(Config):
             raise ValueError("give either 'weights' or 'init', not both: the second would overwrite the first")
         if self.init_classes is not None and (not self.init or self.new_head):
             raise ValueError("'init_classes' goes with 'init' and its head: give both, and no 'new_head'")
+        if self.init_arch is not None and self.init_mode == "same":
+            raise ValueError("'init_arch' names another architecture: say with 'init_mode' how to start from it")
         if self.init_mode != "same" and not self.init:
             raise ValueError("'init_mode' says how to start from 'init': give both, or neither")
         if self.init_mode == "partial" and self.train == "head":

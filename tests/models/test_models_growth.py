@@ -14,7 +14,7 @@ from torchvision.ops import StochasticDepth
 
 from pct_mlops.config import PctError
 from pct_mlops.models import Architecture, Classifier, build_model, grow_classifier, model_names, save_classifier
-from pct_mlops.models.growth.channels import Layout, channel_map, spread
+from pct_mlops.models.growth.channels import ChannelGroups, channel_map, spread_weight
 from pct_mlops.models.small_resnet import DEPTHS
 from pct_mlops.models.torchvision_zoo import torchvision_residual_names
 
@@ -336,7 +336,7 @@ def test_growth_is_the_same_for_the_same_generator_and_leaves_torch_s_own_alone(
     seed=st.integers(0, 9),
 )
 def test_a_channel_map_covers_every_group_evenly(size, groups, more, seed) -> None:
-    old, new = Layout(size * groups[0], groups[0]), Layout((size + more) * sum(groups), sum(groups))
+    old, new = ChannelGroups(size * groups[0], groups[0]), ChannelGroups((size + more) * sum(groups), sum(groups))
     found = channel_map(old, new, torch.Generator().manual_seed(seed)).view(new.num_groups, -1)
     for group, sources in enumerate(found):
         counts = torch.bincount(sources, minlength=old.num_channels)
@@ -349,9 +349,9 @@ def test_a_channel_map_covers_every_group_evenly(size, groups, more, seed) -> No
 @given(seed=st.integers(0, 50))
 def test_shares_of_a_channel_add_up_to_its_weight_and_differ(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    inputs, outputs = (channel_map(Layout(3), Layout(8), generator) for _ in range(2))
+    inputs, outputs = (channel_map(ChannelGroups(3), ChannelGroups(8), generator) for _ in range(2))
     weight = torch.randn(3, 3, 2, generator=generator)
-    wide = spread(weight, outputs, inputs, 1, generator)
+    wide = spread_weight(weight, outputs, inputs, 1, generator)
     totals = torch.zeros(8, 3, 2).index_add_(1, inputs, wide)
     torch.testing.assert_close(totals, weight[outputs])
     shares = wide / weight[outputs][:, inputs]

@@ -20,7 +20,7 @@ from torch import Tensor
 LEAST, MOST = 0.5, 1.5  # bounds of a share before the shares of a channel are divided by their sum
 
 
-class Layout(NamedTuple):
+class ChannelGroups(NamedTuple):
     """Channels of one layer, and their groups.
 
     Attributes:
@@ -39,7 +39,7 @@ class Layout(NamedTuple):
         return self.num_channels // self.num_groups
 
 
-def channel_map(old: Layout, new: Layout, generator: torch.Generator) -> Tensor:
+def channel_map(old: ChannelGroups, new: ChannelGroups, generator: torch.Generator) -> Tensor:
     """Return for each channel of the new layer the channel of the old one that it replicates, int64 [C_new].
 
     Group j of the new layer replicates group j modulo the number of old groups. Within a group every old channel comes
@@ -68,7 +68,9 @@ def channel_map(old: Layout, new: Layout, generator: torch.Generator) -> Tensor:
     return torch.cat(groups)
 
 
-def spread(weight: Tensor, outputs: Tensor, inputs: Tensor, new_groups: int, generator: torch.Generator) -> Tensor:
+def spread_weight(
+    weight: Tensor, outputs: Tensor, inputs: Tensor, new_groups: int, generator: torch.Generator
+) -> Tensor:
     """Spread the weight of a convolution or a linear layer over the channels of a wider one.
 
     Args:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pct_mlops.errors import ConfigError
 from pct_mlops.models.classifier import Classifier
 from pct_mlops.models.files import note_normalisation
-from pct_mlops.models.growth.channels import Layout, channel_map, spread
+from pct_mlops.models.growth.channels import ChannelGroups, channel_map, spread_weight
 from pct_mlops.models.growth.heads import grow_heads
 from pct_mlops.models.growth.trunk import Block, Trunk, read_trunk
 from pct_mlops.models.growth.writer import Writer
@@ -148,9 +148,9 @@ def _grow_embedding(writer: Writer, source: Classifier, model: Classifier, featu
     if isinstance(old, nn.Linear):
         weight, bias = old.weight, old.bias
     try:
-        outputs = channel_map(Layout(len(weight)), Layout(new.out_features), writer.generator)
+        outputs = channel_map(ChannelGroups(len(weight)), ChannelGroups(new.out_features), writer.generator)
     except ValueError:
         raise ValueError(f"model.embedding_dim should be {len(weight)} or more") from None
-    writer.write(new.weight, spread(weight, outputs, features, 1, writer.generator))
+    writer.write(new.weight, spread_weight(weight, outputs, features, 1, writer.generator))
     writer.write(new.bias, bias.detach().cpu()[outputs])
     return outputs

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pct_mlops.models.classifier import Classifier
-from pct_mlops.models.growth.channels import spread
+from pct_mlops.models.growth.channels import spread_weight
 from pct_mlops.models.growth.trunk import Unit
 from pct_mlops.models.growth.writer import Writer
 from pct_mlops.models.heads import CosineHead
@@ -66,7 +66,7 @@ def grow_head(writer: Writer, old: nn.Module, new: nn.Module, features: Tensor, 
         if key not in values:  # a head without bias adds nothing
             grown[own] = 0
         elif values[key].dim() > 1:
-            grown[own] = spread(values[key], given, features, 1, writer.generator).to(grown)
+            grown[own] = spread_weight(values[key], given, features, 1, writer.generator).to(grown)
         else:
             grown[own] = values[key][given].to(grown)
         writer.write(target, grown)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pct_mlops.models.growth.channels import Layout
+from pct_mlops.models.growth.channels import ChannelGroups
 from pct_mlops.models.small_resnet import SmallResNet
 
 
@@ -92,14 +92,14 @@ def norm_of(norm: nn.Module) -> tuple[str, float | None]:
     return ("group norm" if isinstance(norm, nn.GroupNorm) else type(norm).__name__), getattr(norm, "eps", None)
 
 
-def layout_of(unit: Unit, num_groups: int = 1) -> Layout:
+def groups_of(unit: Unit, num_groups: int = 1) -> ChannelGroups:
     """Return how the outputs of a unit are grouped: by its norm, or as a grouped convolution next to them wants it.
 
     Raise ValueError where both group them.
     """
     channels = unit.conv.out_channels
     if not isinstance(unit.norm, nn.GroupNorm):
-        return Layout(channels, num_groups)
+        return ChannelGroups(channels, num_groups)
     if num_groups > 1:
         raise ValueError("its channels are grouped by convolutions and by group norm")
-    return Layout(channels, unit.norm.num_groups, is_normalised=True)
+    return ChannelGroups(channels, unit.norm.num_groups, is_normalised=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from pct_mlops.models.growth.channels import channel_map, spread
-from pct_mlops.models.growth.trunk import Unit, layout_of, norm_of
+from pct_mlops.models.growth.channels import channel_map, spread_weight
+from pct_mlops.models.growth.trunk import Unit, groups_of, norm_of
 
 FORM = ("kernel_size", "stride", "padding", "dilation")
 
@@ -39,14 +39,14 @@ class Writer:
         """
         self._check_norm(old, new)
         try:
-            return channel_map(layout_of(old, old_groups), layout_of(new, new_groups), self.generator)
+            return channel_map(groups_of(old, old_groups), groups_of(new, new_groups), self.generator)
         except ValueError as error:
             raise ValueError(f"in {self.place}, {error}") from error
 
     def grow_unit(self, old: Unit, new: Unit, inputs: Tensor, outputs: Tensor) -> None:
         """Grow a convolution and its norm, from the channel map of its inputs to that of its outputs."""
         self._check_form(old, new)
-        weight = spread(old.conv.weight, outputs, inputs, new.conv.groups, self.generator)
+        weight = spread_weight(old.conv.weight, outputs, inputs, new.conv.groups, self.generator)
         self.write(new.conv.weight, weight)
         if old.conv.bias is not None and new.conv.bias is not None:
             self.write(new.conv.bias, old.conv.bias.cpu()[outputs])

@@ -81,7 +81,7 @@ def _models(recipe: Recipe, splits: Splits, session: Session) -> str:
     named = [
         (teacher.ref, None, FileClasses(teacher.classes, "teacher.classes")),
         *((part.ref, part.arch, FileClasses(part.classes, "classes in teacher.refs")) for part in teacher.refs),
-        (recipe.model.init, None, FileClasses(recipe.model.init_classes, "model.init_classes")),
+        (recipe.model.init, recipe.model.init_arch, FileClasses(recipe.model.init_classes, "model.init_classes")),
     ]
     for reference, arch, classes in named:
         if reference and (os.path.exists(reference) or not reference.rpartition("/")[2].isdigit()):

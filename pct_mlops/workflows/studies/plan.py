@@ -141,7 +141,8 @@ def plan_members(
             one = _with(recipe, seed={"model": seed, "sampler": seed})
             one = one.model_copy(update={"objective": method.objective, "teacher": teacher})
             if method.warm_start:
-                one = _with(one, model={"init": teacher_uri or old_uri, "init_classes": None, "weights": None})
+                start = {"init": teacher_uri or old_uri, "init_classes": None, "init_arch": None, "weights": None}
+                one = _with(one, model=start)
             members.append(Member(method, seed, one, digest(one, purpose, old_uri)))
     return members
 

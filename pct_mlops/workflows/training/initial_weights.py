@@ -60,7 +60,9 @@ def set_start(
         reference = config.init
         if reference == "production":
             reference = production_of(model_name, "model.init=production starts from", session)
-        plain, with_heads = architecture_of(config, splits), not config.new_head
+        if config.init_arch and not is_weights_file(reference):
+            raise ConfigError(f"{reference} records its own architecture: leave out model.init_arch.")
+        plain, with_heads = architecture_of(config, splits, config.init_arch), not config.new_head
         classes = FileClasses(config.init_classes, "model.init_classes")
         source = fetch_weights(reference, model_name, session, plain, with_heads=with_heads, classes=classes)
         given = source.build()

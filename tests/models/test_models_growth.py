@@ -41,7 +41,7 @@ def images(model: Classifier, num: int = 6) -> torch.Tensor:
 
 
 def trained(architecture: Architecture, seed: int = 0) -> Classifier:
-    """A model whose norms have weights, biases and statistics of their own, as after a training."""
+    """Build a model whose norms have weights, biases and statistics of their own, as after a training."""
     torch.manual_seed(seed)
     model = build_model(architecture).train()
     with torch.no_grad():
@@ -209,7 +209,7 @@ def test_every_small_resnet_grows_from_a_narrow_one(base: str) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("base", torchvision_residual_names())
 def test_every_residual_network_of_torchvision_grows(base: str) -> None:
-    """A network that torchvision adds fails here until it has a source, or is known to have none."""
+    """Fail for a network that torchvision adds, until it has a source or is known to have none."""
     source = trained(record(SMALLEST[base], 32))
     for name in (base, f"mb_{base}", f"{base}_stodepth"):
         assert difference(source, grown(source, record(name, 32)), training=False) < TOLERANCE, name
@@ -279,7 +279,7 @@ def test_a_dense_network_does_not_become_a_grouped_one() -> None:
 
 
 def test_replicas_part_with_the_first_step() -> None:
-    """With equal shares they would have equal gradients, and the wide model would stay a narrow one."""
+    """Show that shares are unequal: equal ones give equal gradients, and the wide model stays a narrow one."""
     source = trained(record("small_resnet8", width=4))
     model = grown(source, record("small_resnet14", width=8)).train()
     weights = {key: value for key, value in model.named_parameters() if key.endswith("conv1.weight")}

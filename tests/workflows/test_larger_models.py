@@ -44,7 +44,7 @@ def session_of(store):
 
 
 def started(store, *overrides):
-    """The model of a recipe with its first weights, and how it got them."""
+    """Build the model of a recipe with its first weights. Return it, and how it got them."""
     recipe = Recipe.read(store.recipe, list(overrides))
     session = session_of(store)
     inputs = read_inputs(recipe, session.accelerator)

@@ -230,6 +230,23 @@ def test_a_file_of_weights_grows_when_its_architecture_is_named(shared_store, tm
         started(shared_store, INIT, "model.init_arch=small_resnet8")
 
 
+def test_a_sweep_grows_too_and_trains_again_only_when_the_first_weights_changed(store):
+    from pct_mlops.models import save_classifier
+    from pct_mlops.workflows.studies.sweep import sweep
+
+    folder = store.folder / "old"
+    recipe = Recipe.read(store.recipe, [*GROW, f"model.init={folder}", "optim.epochs=1", "data.train_fraction=0.2"])
+    client, numbers = store.registry.client, []
+    for version in (1, 1, 2):
+        save_classifier(model_of(store, f"digits/{version}"), folder)
+        sweep(recipe, "none", tracking_uri=store.uri, seeds=1, show=lambda table: None)
+        places = [item.experiment_id for item in client.search_experiments()]
+        runs = client.search_runs(places, "tags.`pct.method` = 'none'")
+        assert {run.data.params["cfg.init.mode"] for run in runs} == {"grow"}
+        numbers.append(len(runs))
+    assert numbers == [1, 1, 2]
+
+
 @pytest.mark.slow
 def test_a_training_that_grew_and_was_killed_ends_where_another_one_does(store, tmp_path):
     recipe = [*GROW, "optim.epochs=6"]

@@ -54,6 +54,7 @@ def train(
       pct train --loss cna                        against the production version
       pct train my/recipe.yaml --loss ldi --set optim.lr=0.05 --set seed.model=3
       pct train --loss elodi --teachers 8         eight models first, then one that keeps to their mean
+      pct train --arch small_resnet20 --set model.init=production --set model.init_mode=grow
       pct train --loss cna --num-processes 2      two processes on this machine
       torchrun --nproc_per_node 8 -m pct_mlops train my/recipe.yaml --loss cna
     """

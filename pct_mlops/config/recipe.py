@@ -17,6 +17,14 @@ from pct_mlops.config.teacher_section import TeacherConfig
 RANDOM_START = "random"  # what model.init says of a start from new random weights
 
 
+def is_same(value: str) -> bool:
+    """Tell whether `init_mode` has its default.
+
+    It is left out of a recipe then, so that older recipes keep their digest.
+    """
+    return value == "same"
+
+
 class AugmentConfig(Config):
     """Random changes to training images.
 
@@ -64,9 +72,14 @@ class ModelConfig(Config):
     `name` is one of `pct list models`, or a builder of your own such as my_pkg.models:build.
 
     `weights` names published weights of torchvision: "DEFAULT", "IMAGENET1K_V1". `init` names another model to start
-    from, written as in teacher.ref, and `init_classes` the classes of such a file, as in teacher.classes. With
-    `init: random` the weights are new random ones also where the loss brings a start of its own. `new_head` gives the
-    start a head with new random weights. `train: head` freezes all else.
+    from, written as in teacher.ref. Of a file of weights, `init_classes` names the classes, as in teacher.classes, and
+    `init_arch` the architecture, where it is another one than `name`. With `init: random` the weights are new random
+    ones also where the loss brings a start of its own. `new_head` gives the start a head with new random weights.
+    `train: head` freezes all else.
+
+    `init_mode` says how to start from `init`. "same" needs the same architecture. "grow" gives a larger model the
+    function of a smaller one: wider or deeper, of one family of ResNets. "partial" takes over the layers that fit.
+    "auto" is "same" where that is possible, else "grow", else a fresh start.
     """
 
     name: str = "small_resnet14"
@@ -79,6 +92,8 @@ class ModelConfig(Config):
     weights: str | None = None
     init: str | None = None
     init_classes: GivenClasses | None = Field(default=None, exclude_if=is_none)
+    init_arch: str | None = Field(default=None, exclude_if=is_none)
+    init_mode: Literal["same", "grow", "partial", "auto"] = Field(default="same", exclude_if=is_same)
     new_head: bool = False
     train: Literal["all", "head"] = "all"
 
@@ -93,6 +108,12 @@ class ModelConfig(Config):
             raise ValueError("give either 'weights' or 'init', not both: the second would overwrite the first")
         if self.init_classes is not None and (not self.starts_from or self.new_head):
             raise ValueError("'init_classes' goes with 'init' and its head: give both, and no 'new_head'")
+        if self.init_arch is not None and self.init_mode == "same":
+            raise ValueError("'init_arch' names another architecture: say with 'init_mode' how to start from it")
+        if self.init_mode != "same" and not self.starts_from:
+            raise ValueError("'init_mode' says how to start from 'init': give both, or neither")
+        if self.init_mode == "partial" and self.train == "head":
+            raise ValueError("train 'head' would freeze the layers that init_mode 'partial' leaves untrained")
         if self.train == "head" and not (self.weights or self.starts_from):
             raise ValueError("train 'head' freezes all other weights: give them with 'init' or 'weights'")
         if self.weights and self.train == "head" and self.embedding_dim:

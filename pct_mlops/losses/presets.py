@@ -16,7 +16,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "distance": {"name": "kl", "temperature": 2.0},
         "focus": {"name": "all", "base": 1.0},
         "mix": 0.15,
-        "model": {"init": "production"},
+        "model": {"init": "production", "init_mode": "auto"},
     },
     "update+mixture": {
         "summary": "The same against the mean of production and one newly trained plain model.",
@@ -24,7 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "focus": {"name": "all", "base": 1.0},
         "mix": 0.5,
         "teacher": {"refs": [{"ref": "production"}], "num_members": 1},
-        "model": {"init": "production"},
+        "model": {"init": "production", "init_mode": "auto"},
     },
     "naive": {
         "summary": "Weighs cross-entropy more where the old model is right: re-weighting without distillation.",

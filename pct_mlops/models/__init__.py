@@ -6,6 +6,7 @@ from pct_mlops.models.ensemble import Ensemble, common_classes
 from pct_mlops.models.factory import build_model
 from pct_mlops.models.families import model_names, summary
 from pct_mlops.models.files import classifier_from_bytes, load_classifier, load_weights_into, save_classifier
+from pct_mlops.models.growth import copy_fitting_layers, grow_classifier, grown_weights
 from pct_mlops.models.legacy import read_checkpoint
 from pct_mlops.models.output import ModelOutput
 from pct_mlops.models.own import ARCHITECTURES
@@ -33,8 +34,11 @@ __all__ = [
     "build_model",
     "classifier_from_bytes",
     "common_classes",
+    "copy_fitting_layers",
     "fold_old_head",
     "freeze_backbone",
+    "grow_classifier",
+    "grown_weights",
     "interpolate_weights",
     "load_classifier",
     "load_pretrained",

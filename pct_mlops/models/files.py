@@ -101,10 +101,10 @@ def load_weights_into(
     # Some of torchvision's networks convert weights of their older versions. These have the names of today's version.
     complete._metadata = own._metadata  # type: ignore[attr-defined]
     model.load_state_dict(complete)
-    _note_normalisation(model)
+    note_normalisation(model)
 
 
-def _note_normalisation(model: Classifier) -> None:
+def note_normalisation(model: Classifier) -> None:
     """Copy the mean and standard deviation that came with the weights into the record."""
     for name in ("mean", "std"):
         held = getattr(model, name).flatten()

@@ -80,15 +80,20 @@ def _models(recipe: Recipe, splits: Splits, session: Session) -> str:
     Registered versions are left out: they keep their weights, and the recipe holds their numbers.
     """
     teacher, found = recipe.teacher, hashlib.sha256()
+    model = recipe.model
     named = [
         (teacher.ref, None, FileClasses(teacher.classes, "teacher.classes")),
         *((part.ref, part.arch, FileClasses(part.classes, "classes in teacher.refs")) for part in teacher.refs),
-        (recipe.model.starts_from, None, FileClasses(recipe.model.init_classes, "model.init_classes")),
+        (
+            recipe.model.starts_from,
+            recipe.model.init_arch,
+            FileClasses(recipe.model.init_classes, "model.init_classes"),
+        ),
     ]
     for reference, arch, classes in named:
         if reference and (os.path.exists(reference) or not reference.rpartition("/")[2].isdigit()):
             plain = architecture_of(recipe.model, splits, arch)
-            with_heads = not (reference == recipe.model.starts_from and recipe.model.new_head)
+            with_heads = not (reference == model.starts_from and model.new_head)
             weights = fetch_weights(
                 reference, recipe.model_name, session, plain, with_heads=with_heads, classes=classes
             )

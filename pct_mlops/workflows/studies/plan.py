@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FIRST_SEED = 1001  # members of an ensemble teacher count from 1, so no training of a sweep shares a seed with one
 MAX_SEEDS = 1000
 SAME_WEIGHT, SHUFFLED = "no focus", "shuffled focus"
+OF_ITS_FILE = {"init_classes": None, "init_arch": None}  # what a recipe says of a file that it starts from
 WARM, COLD = "warm start", "cold start"
 LONGER = 1.5  # a warm start has production's training inside it, so more epochs of an ordinary update stand beside it
 
@@ -252,9 +253,9 @@ def _brings_start(loss: str) -> bool:
 def _start(model: ModelConfig, method: Method, production: str) -> ModelConfig:
     """Return the model section of a method, with production written by its number."""
     if method.start == COLD:
-        return model.model_copy(update={"init": RANDOM_START, "init_classes": None})
+        return model.model_copy(update={"init": RANDOM_START, **OF_ITS_FILE, "init_mode": "same"})
     if method.start == WARM:
-        return model.model_copy(update={"init": production, "init_classes": None, "weights": None})
+        return model.model_copy(update={"init": production, **OF_ITS_FILE, "weights": None})
     own = preset_start(model, method.loss)
     return own.model_copy(update={"init": production}) if own.init == PRODUCTION else own
 

@@ -55,7 +55,8 @@ def build_parts(inputs: Inputs, session: Session, teacher: Teacher | None, *, re
 
     from pct_mlops.losses import Binding
 
-    start = set_start(inputs.model, inputs.recipe.model, inputs.recipe.model_name, inputs.splits, session)
+    recipe = inputs.recipe
+    start = set_start(inputs.model, recipe.model, recipe.model_name, inputs.splits, session, seed=recipe.seed.model)
     learnt, known = _learnt(inputs, teacher)
     head = teacher.head(inputs.splits.class_names) if teacher else None
     old_width = teacher.model.num_features if teacher else None

@@ -26,7 +26,8 @@ def member_recipe(recipe: Recipe, number: int) -> Recipe:
     data = recipe.data.model_copy(update={"views": None})
     seed = recipe.seed.model_copy(update={"model": number, "sampler": number})
     engine = recipe.engine.model_copy(update={"save_init": False})
-    model = recipe.model.model_copy(update={"init": None, "init_classes": None, "new_head": False})
+    start = {"init": None, "init_classes": None, "init_arch": None, "init_mode": "same", "new_head": False}
+    model = recipe.model.model_copy(update=start)
     parts = {
         "objective": objective,
         "model": model,

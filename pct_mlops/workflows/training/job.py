@@ -18,6 +18,7 @@ from pct_mlops.registry import TrainingRun
 from pct_mlops.workflows.runtime.atomic_files import recover_folder, replace_folder
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.predict_split import logits_of
+from pct_mlops.workflows.training.initial_weights import Start
 from pct_mlops.workflows.training.inputs import RECIPE_HOW
 from pct_mlops.workflows.training.nfr_target import check_target, meet_target, metrics_of
 from pct_mlops.workflows.training.old_accuracy import accuracy_of_old_models
@@ -41,8 +42,8 @@ class Trained:
     """A classifier and its logits on val and test: split name -> float32 [N, C].
 
     After a training it is the best epoch on val. `step` counts optimizer steps up to the end of that epoch. `folder`
-    holds the checkpoints. `num_epochs` says how many epochs were trained now: 0 where all were there before.
-    `teacher_uri` and `start_uri` name the models that it learnt and started from, and are empty where there are none.
+    holds the checkpoints. `num_epochs` says how many epochs were trained now: 0 where all were there before. `start`
+    is the model that the training started from.
     """
 
     recipe: Recipe
@@ -51,9 +52,9 @@ class Trained:
     logits: dict[str, NDArray[np.float32]]
     step: int = 0
     teacher_uri: str = ""
-    start_uri: str = ""
     folder: Path = Path()
     num_epochs: int = 0
+    start: Start = field(default_factory=Start)
 
 
 @dataclass
@@ -87,19 +88,19 @@ class Training:
     def _find_start(self) -> None:
         """Keep the weights of before the first step, and read production. Raise ConfigError where one is missing."""
         self._old_right = on_main(self.accelerator, self._production_right)
-        check_target(self.recipe, bool(self.parts.start.uri), self._old_right is not None)
+        check_target(self.recipe, self.parts.start.mode in ("same", "grow"), self._old_right is not None)
         self._start = copy.deepcopy(self.inputs.model)
 
     def complete(self, run: TrainingRun | None) -> Trained:
         """Train, then score the best epoch. Call it on all processes, with a run on the main one at most."""
         with ExitStack() as held:
-            on_main(self.accelerator, lambda: self._begin(held))
+            on_main(self.accelerator, lambda: self._begin(held, run))
             num_epochs = self._fit(run)
             model, logits, step = self._score_best()
             if self._start is not None:
                 model, logits = self._meet_target(model, run, step)
-        uris = self.parts.uri, self.parts.start.uri
-        return Trained(self.recipe, self.splits, model, logits, step, *uris, self.folder, num_epochs)
+        uri, start = self.parts.uri, self.parts.start
+        return Trained(self.recipe, self.splits, model, logits, step, uri, self.folder, num_epochs, start)
 
     def _meet_target(
         self, best: Classifier, run: TrainingRun | None, step: int
@@ -113,8 +114,11 @@ class Training:
         logits = {split.name: self._predict(met.model, split, f"score {split.name}") for split in splits}
         return met.model.cpu().eval(), logits
 
-    def _begin(self, held: ExitStack) -> None:
-        """Keep other programs out of the folder. Two trainings of one recipe would write over each other's files."""
+    def _begin(self, held: ExitStack, run: TrainingRun | None) -> None:
+        """Log the start, and keep other programs out of the folder.
+
+        Two trainings of one recipe would write over each other's files.
+        """
         from pct_mlops.data.locking import one_process_at_a_time
 
         try:
@@ -125,6 +129,9 @@ class Training:
                 f"{self.folder} cannot be written ({error.strerror or error}): set engine.checkpoint_dir to a folder "
                 "that can."
             ) from error
+        start = self.parts.start
+        if run is not None and start.mode:
+            run.log_params({"init.mode": start.mode, "init.uri": start.uri})
 
     def _fit(self, run: TrainingRun | None) -> int:
         """Train, keep the best epoch by accuracy on val, and log each epoch. Return the number of epochs trained."""
@@ -215,6 +222,8 @@ class Training:
 
     def _announce(self) -> None:
         recipe, device = self.recipe, self.accelerator.device
+        if self.parts.start.note:
+            logger.info(self.parts.start.note)
         against = f" against {self.parts.uri}" if self.parts.uri else ""
         logger.info(
             f"Training {recipe.model.name} on {len(self.splits.train):,} images of {self.splits.name}, "

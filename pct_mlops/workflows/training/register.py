@@ -51,6 +51,7 @@ def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None =
     from pct_mlops.models import LogitsOnly, save_classifier
 
     recipe, splits, model, step = trained.recipe, trained.splits, trained.model, trained.step
+    start = trained.start
     plugins = "; ".join(f"{part}: {origin}" for part, origin in plugins_of(recipe).items())
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "version"
@@ -77,10 +78,10 @@ def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None =
                 "pct.loss": recipe.objective.loss,
                 "pct.arch": recipe.model.name,
                 "pct.teacher": trained.teacher_uri,
-                **({"pct.init": trained.start_uri} if trained.start_uri else {}),
                 "pct.dataset": splits.name,
                 WEIGHTS_TAG: weights,
                 **({"pct.plugins": plugins} if plugins else {}),
+                **({"pct.init": start.uri, "pct.init_mode": start.mode} if start.mode else {}),
                 **{f"pct.{key}": f"{value:.6f}" for key, value in accuracy.items()},
                 **(tags or {}),
             },

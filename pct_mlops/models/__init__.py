@@ -7,6 +7,7 @@ from pct_mlops.models.factory import build_model
 from pct_mlops.models.families import model_names, summary
 from pct_mlops.models.files import classifier_from_bytes, load_classifier, load_weights_into, save_classifier
 from pct_mlops.models.legacy import read_checkpoint
+from pct_mlops.models.logit_mean import LOGIT_MEAN, LogitMean, Part, flattened, mean_of_models
 from pct_mlops.models.output import ModelOutput
 from pct_mlops.models.own import ARCHITECTURES
 from pct_mlops.models.published import load_pretrained
@@ -23,22 +24,27 @@ from pct_mlops.models.surgery import (
 
 __all__ = [
     "ARCHITECTURES",
+    "LOGIT_MEAN",
     "Architecture",
     "Body",
     "Classifier",
     "Ensemble",
+    "LogitMean",
     "LogitsOnly",
     "ModelOutput",
+    "Part",
     "batchnorm_layers",
     "build_model",
     "classifier_from_bytes",
     "common_classes",
+    "flattened",
     "fold_old_head",
     "freeze_backbone",
     "interpolate_weights",
     "load_classifier",
     "load_pretrained",
     "load_weights_into",
+    "mean_of_models",
     "model_names",
     "read_checkpoint",
     "reorder_classes",

@@ -69,8 +69,14 @@ def warm_start(model: Classifier, source: Classifier, uri: str, *, with_heads: b
     """
     import torch
 
-    from pct_mlops.models import load_weights_into
+    from pct_mlops.models import LogitMean, load_weights_into
 
+    if isinstance(source, LogitMean):
+        members = " or ".join(part.source for part in source.parts)
+        raise ConfigError(
+            f"{uri} is the mean of {len(source.parts)} models, and a training starts from the weights of one: set "
+            f"model.init to a member ({members})."
+        )
     mine, theirs = model.architecture.class_names, source.architecture.class_names
     ours, other = (f"{part.name} {part.kwargs or ''}".strip() for part in (model.architecture, source.architecture))
     if with_heads and type(model.head) is not type(source.head):

@@ -96,8 +96,7 @@ def ensemble(
 
     \b
     Examples:
-      pct ensemble mean.parquet old.parquet new.parquet
-      pct ensemble mean.parquet fashion-mnist/1 fashion-mnist/2
+      pct ensemble mean.parquet old.parquet fashion-mnist/2
       pct ensemble mean.parquet forest.csv boosting.npz --classes classes.txt
       pct ensemble --register fashion-mnist@production fashion-mnist@candidate
       pct ensemble --register --weights 2,1 fashion-mnist/1 fashion-mnist/2

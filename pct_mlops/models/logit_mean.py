@@ -62,7 +62,8 @@ class LogitMean(Classifier):
         _check_fit(architecture, [(record.source, member) for record, member in zip(records, members, strict=True)])
         self.backbone = Ensemble(members, [record.weight for record in records], architecture.class_names)
         self.num_features = self.backbone.num_features  # type: ignore[assignment]
-        self.embedding, self.dropout, self.head = nn.Identity(), nn.Identity(), nn.Identity()
+        self.embedding, self.dropout = nn.Identity(), nn.Identity()
+        self.head = nn.Identity()  # type: ignore[assignment]
         self.aux_heads = nn.ModuleList()
         self.names = {}
         self.backbone_frozen = True
@@ -71,11 +72,9 @@ class LogitMean(Classifier):
     @property
     def parts(self) -> tuple[Part, ...]:
         """The members with their weights and sources."""
-        records, members = member_records(self.architecture), self.backbone.members
-        return tuple(
-            Part(record.source, record.weight, member)  # type: ignore[arg-type]
-            for record, member in zip(records, members, strict=True)  # type: ignore[arg-type]
-        )
+        members: Sequence[Classifier] = self.backbone.members  # type: ignore[assignment]
+        pairs = zip(member_records(self.architecture), members, strict=True)
+        return tuple(Part(record.source, record.weight, member) for record, member in pairs)
 
     def forward(self, images: Tensor) -> ModelOutput:
         """Return logits [N, C] and features for images [N, C_in, H, W] in [0, 1]."""

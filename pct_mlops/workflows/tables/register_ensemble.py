@@ -58,14 +58,23 @@ class RegisteredEnsemble:
 
 @dataclass(frozen=True)
 class _Named:
-    """What was named: versions with their weights, the recipe of the mean, and the data behind both."""
+    """The versions that were named, with their weights and files, and the recipe of their mean.
+
+    Attributes:
+        versions: In the order in which they were named.
+        weights: One for each version.
+        files: What each version is rebuilt from.
+        recipe: The recipe of the mean.
+        donor: Place of the version that the recipe comes from.
+        same_data: Whether the recipe still names the data that this version was scored on.
+    """
 
     versions: tuple[Version, ...]
     weights: tuple[float, ...]
     files: tuple[Weights, ...]
     recipe: Recipe
-    donor: int  # the place of the version that the recipe is of
-    same_data: bool  # whether the recipe's data are those that the version itself was scored on
+    donor: int
+    same_data: bool
 
 
 def register_ensemble(

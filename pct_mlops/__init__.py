@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pct_mlops.workflows.gating.evaluate import evaluate_candidate
     from pct_mlops.workflows.tables.attach import attach
     from pct_mlops.workflows.tables.log_predictions import log_predictions
+    from pct_mlops.workflows.tables.register_ensemble import register_ensemble
 
     __version__: str
 
@@ -106,6 +107,7 @@ __all__ = [
     "log_predictions",
     "negative_flip_rate",
     "positive_flip_rate",
+    "register_ensemble",
 ]
 
 _LOSSES = (
@@ -127,6 +129,7 @@ _MODULES = {
     "pct_mlops.workflows.gating.evaluate": "evaluate_candidate",
     "pct_mlops.workflows.tables.attach": "attach",
     "pct_mlops.workflows.tables.log_predictions": "log_predictions",
+    "pct_mlops.workflows.tables.register_ensemble": "register_ensemble",
 }
 _HOME = {entry.partition(":")[0]: (module, entry) for module, names in _MODULES.items() for entry in names.split()}
 

@@ -8,6 +8,7 @@ from pct_mlops.models.families import model_names, summary
 from pct_mlops.models.files import classifier_from_bytes, load_classifier, load_weights_into, save_classifier
 from pct_mlops.models.growth import copy_fitting_layers, grow_classifier, grown_weights
 from pct_mlops.models.legacy import read_checkpoint
+from pct_mlops.models.logit_mean import LOGIT_MEAN, LogitMean, Part, flattened, mean_of_models
 from pct_mlops.models.output import ModelOutput
 from pct_mlops.models.own import ARCHITECTURES
 from pct_mlops.models.published import load_pretrained
@@ -24,17 +25,21 @@ from pct_mlops.models.surgery import (
 
 __all__ = [
     "ARCHITECTURES",
+    "LOGIT_MEAN",
     "Architecture",
     "Body",
     "Classifier",
     "Ensemble",
+    "LogitMean",
     "LogitsOnly",
     "ModelOutput",
+    "Part",
     "batchnorm_layers",
     "build_model",
     "classifier_from_bytes",
     "common_classes",
     "copy_fitting_layers",
+    "flattened",
     "fold_old_head",
     "freeze_backbone",
     "grow_classifier",
@@ -43,6 +48,7 @@ __all__ = [
     "load_classifier",
     "load_pretrained",
     "load_weights_into",
+    "mean_of_models",
     "model_names",
     "read_checkpoint",
     "reorder_classes",

@@ -25,7 +25,8 @@ class Ensemble(nn.Module):
     def __init__(self, members: Sequence[Classifier], weights: Sequence[float], class_names: Sequence[str]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
-        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
+        # Not saved: the record of an ensemble holds its weights.
+        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
         self.known_classes = common_classes([member.architecture.class_names for member in members], class_names)
         names = [class_names[index] for index in self.known_classes]
         self._columns: list[list[int] | None] = []

@@ -18,6 +18,7 @@ from pct_mlops.errors import DataError
 from pct_mlops.models.architecture import Architecture
 from pct_mlops.models.classifier import Classifier
 from pct_mlops.models.factory import build_model
+from pct_mlops.models.logit_mean import names_in
 
 SHOWN = 3
 HOW_NAMED = "name it yourself, as model.name or as arch beside ref in teacher.refs, in your recipe or with --set"
@@ -63,7 +64,8 @@ def classifier_from_bytes(record: bytes, weights: bytes, source: str, named: Col
         architecture = validate(Architecture, json.loads(record), f"The architecture record of {source}")
     except ValueError as error:
         raise DataError(f"The architecture record of {source} is not JSON: {error}.") from error
-    refuse_code([architecture.name] if is_code(architecture.name) else [], named, f"The record of {source}", HOW_NAMED)
+    code = [name for name in names_in(architecture) if is_code(name)]
+    refuse_code(code, named, f"The record of {source}", HOW_NAMED)
     model = build_model(architecture)
     try:
         state = load(weights)

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.models.classifier import Classifier
 from pct_mlops.models.heads import CosineHead
+from pct_mlops.models.logit_mean import LogitMean
 
 # These say how a model predicts or trains, not what its weights are. Normalisation is compared by its tensors.
 NOT_COMPARED = {"dropout", "aux_eval", "mean", "std"}
@@ -120,6 +121,12 @@ def interpolate_weights(old: Classifier, new: Classifier, a: float) -> Classifie
     """
     if not 0 <= a <= 1:
         raise ConfigError(f"The share of the old model's weights is {a}: choose one between 0 and 1.")
+    for which, model in (("old", old), ("new", new)):
+        if isinstance(model, LogitMean):
+            raise DataError(
+                f"The {which} model is the mean of {len(model.parts)} models, and only the weights of single ones can "
+                f"be mixed: name two of its members ({', '.join(part.source for part in model.parts)})."
+            )
     differ = _differences(old, new)
     if differ:
         raise DataError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from pct_mlops.predictions.table import Predictions
 
 
-def write_mean(left: Predictions, right: Predictions) -> TemporaryTable:
-    """Write the mean of the members' logits, every member weighing the same, however the sum is nested.
+def write_mean(left: Predictions, right: Predictions, shares: tuple[float, float] | None = None) -> TemporaryTable:
+    """Write the mean of the members' logits.
 
+    Without `shares` every member weighs the same, however the sum is nested. With them, the two tables weigh that much.
     The mean may be larger than memory, and is written to a temporary file.
     """
     for table in (left, right):
@@ -34,17 +35,29 @@ def write_mean(left: Predictions, right: Predictions) -> TemporaryTable:
     right.pairs(left, connection)
     left.attach(connection, "old_table", vectors=True)
     right.attach(connection, "new_table", vectors=True)
-    info, batches = _mean_logits(connection, left.info, right.info)
+    weights = shares or (left.info.num_members, right.info.num_members)
+    info, batches = _mean_logits(connection, left.info, right.info, weights)
     schema = arrow_schema(len(info.class_names), 0, info.slices, logits=True)
     with sql.reading(f"{left.what} or {right.what}"):
         return write_temporary(info, schema, batches)
 
 
+def weighted_mean(tables: Sequence[Predictions], weights: Sequence[float]) -> Predictions:
+    """Return the weighted mean of the logits of tables about the same examples and classes.
+
+    Raise PctError when a table holds no logits, or the tables do not compare.
+    """
+    mean, total = tables[0], weights[0]
+    for table, weight in zip(tables[1:], weights[1:], strict=True):
+        mean = table.temporary(write_mean(mean, table, (total, weight)))
+        total += weight
+    return mean
+
+
 def _mean_logits(
-    connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo
+    connection: duckdb.DuckDBPyConnection, old: TableInfo, new: TableInfo, shares: tuple[float, float]
 ) -> tuple[TableInfo, Iterator[pa.RecordBatch]]:
     """Return the ensemble of the views `old_table` and `new_table`: its info, and its rows in batches sorted by id."""
-    members = old.num_members + new.num_members
     schema = arrow_schema(len(new.class_names), 0, new.slices, logits=True)
     info = replace(
         new,
@@ -53,7 +66,7 @@ def _mean_logits(
         model_uri="",
         weights="",
         columns=tuple(schema.names),
-        num_members=members,
+        num_members=old.num_members + new.num_members,
         predictions_stated=False,
         preprocessing=" + ".join(dict.fromkeys((old.preprocessing, new.preprocessing))),
     )
@@ -66,7 +79,7 @@ def _mean_logits(
         for batch in connection.sql(query).to_arrow_reader(8_192):
             ids, labels, *logits = batch.columns[:4]
             parts = [numbers(part.flatten()).astype(np.float64).reshape(len(ids), -1) for part in logits]
-            mean = ((parts[0] * old.num_members + parts[1] * new.num_members) / members).astype(np.float32)
+            mean = ((parts[0] * shares[0] + parts[1] * shares[1]) / sum(shares)).astype(np.float32)
             columns = {"sample_id": ids, "label": labels, **reader.of_arrays(mean, numbers(labels), None, ids)}
             yield as_batch(columns | dict(zip(new.slices, batch.columns[4:], strict=True)), schema)
 

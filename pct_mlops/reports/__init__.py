@@ -25,6 +25,7 @@ from pct_mlops.reports.methods import (
     seeds_csv,
     summarise,
 )
+from pct_mlops.reports.serving_cost import ServingCost, render_cost
 from pct_mlops.reports.terminal import render_decision, render_metrics
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "MethodRow",
     "Promotion",
     "SeedResult",
+    "ServingCost",
     "Spread",
     "checked_explorer",
     "class_change_lines",
@@ -47,6 +49,7 @@ __all__ = [
     "read_methods_csv",
     "render_against",
     "render_candidates",
+    "render_cost",
     "render_curve",
     "render_decision",
     "render_floor",

@@ -69,6 +69,7 @@ evaluate_candidate function
 log_predictions function
 negative_flip_rate function
 positive_flip_rate function
+register_ensemble function
 """
 STREAMING = ("Churn", "NegativeFlipRate", "PositiveFlipRate")
 # Made by other functions, or of no parameters that a caller gives by name.

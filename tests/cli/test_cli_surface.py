@@ -35,9 +35,12 @@ doctor
   --json FILE
   --tracking-uri URI
 ensemble OUTPUT INPUTS...
+  --register
+  --weights LIST
   --split test|val
   --columns PAIRS
   --classes NAMES
+  --set KEY=VALUE repeatable
   --tracking-uri URI
 explore [OLD] [NEW]
   --model NAME

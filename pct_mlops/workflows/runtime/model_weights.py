@@ -121,8 +121,13 @@ def architecture_of(model: ModelConfig, splits: Splits, name: str | None = None)
 
     With `name`, return the architecture of that name without the section's settings.
     """
-    from pct_mlops.models import Architecture
+    from pct_mlops.models import LOGIT_MEAN, Architecture
 
+    if (name or model.name) == LOGIT_MEAN:
+        raise ConfigError(
+            f"{LOGIT_MEAN} is made of versions by 'pct ensemble --register' and is not trained: choose an architecture "
+            "of 'pct list models'."
+        )
     own = {} if name else model.model_dump(include=set(Architecture.model_fields) & set(ModelConfig.model_fields))
     data = {"class_names": splits.class_names, "image_shape": splits.image_shape}
     return Architecture(**{**own, "name": name or model.name, **data, "mean": splits.mean, "std": splits.std})

@@ -87,6 +87,7 @@ def warm_start(model: Classifier, source: Classifier, uri: str, *, with_heads: b
     auxiliary heads, keep their fresh weights. Without `with_heads` all heads keep them.
     """
     pair = _Pair(model, source, uri, with_heads)
+    _check_single(pair)
     ours, other = pair.names
     _check_classifier(pair)
     try:
@@ -119,28 +120,48 @@ class _Pair(NamedTuple):
 
 def _start_from(pair: _Pair, config: ModelConfig) -> Start:
     """Start as `init_mode` says. Return how, and what to tell the user."""
+    if config.init_mode == "auto":
+        return _start_automatically(pair, head_only=config.train == "head")
+    _check_single(pair)
     if config.init_mode == "partial":
         return Start(mode="partial", note=_partial(pair))
     if config.init_mode == "grow":
         _grow(pair)
         return Start(mode="grow", note=_grown(pair))
-    if config.init_mode == "same":
-        warm_start(pair.model, pair.source, pair.uri, with_heads=pair.with_heads)
-        return Start(mode="same")
+    warm_start(pair.model, pair.source, pair.uri, with_heads=pair.with_heads)
+    return Start(mode="same")
+
+
+def _start_automatically(pair: _Pair, *, head_only: bool) -> Start:
+    """Start from equal weights, else by growth, else fresh. Return how, and what to tell the user."""
     with contextlib.suppress(PctError):
+        _check_single(pair)
         _check_classifier(pair)
         _copy(pair)
         return Start(mode="same", note=f"The model starts from {pair.uri}, which has the same architecture.")
     try:
+        _check_single(pair)
         _grow(pair)
     except PctError as error:
-        if config.train == "head":
+        if head_only:
             raise error.reworded(
                 f"{str(error).removesuffix('.')}, and model.train=head would train nothing but the head of a fresh "
                 "model: leave it out."
             ) from error
         return Start(mode="fresh", note=f"The model starts fresh and not from {pair.uri}. {error}")
     return Start(mode="grow", note=_grown(pair))
+
+
+def _check_single(pair: _Pair) -> None:
+    """Raise ConfigError for a start from the mean of several models, whose weights are not those of one."""
+    from pct_mlops.models import LogitMean
+
+    if isinstance(pair.source, LogitMean):
+        members = " or ".join(part.source for part in pair.source.parts)
+        raise ConfigError(
+            f"{pair.uri} is the mean of {len(pair.source.parts)} models, and a training starts from the weights of "
+            f"one: set model.init to a member ({members})."
+        )
 
 
 def _check_classifier(pair: _Pair) -> None:

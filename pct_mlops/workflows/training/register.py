@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pct_mlops.comparison import compare
 from pct_mlops.errors import PctError
 from pct_mlops.predictions import Predictions
-from pct_mlops.predictions.with_info import with_info
+from pct_mlops.predictions.with_info import save_with_info
 from pct_mlops.registry import PRODUCTION, WEIGHTS_TAG, Registry, TrainingRun, Version
 from pct_mlops.workflows.runtime.model_outputs import kind_of_scores
 from pct_mlops.workflows.runtime.model_weights import FILES
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pct_mlops.config import Recipe
     from pct_mlops.data import Split, Splits
+    from pct_mlops.models import Classifier
 
 
 def predictions_table(
@@ -48,50 +50,77 @@ def predictions_table(
 
 def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None = None) -> Version:
     """Register a trained model with its predictions on val and test and `tags`. Call it on the main process only."""
+    recipe, splits, start = trained.recipe, trained.splits, trained.start
+    plugins = "; ".join(f"{part}: {origin}" for part, origin in plugins_of(recipe).items())
+    tables = {
+        split.name: predictions_table(trained.logits[split.name], split, splits, model_name=recipe.model_name)
+        for split in (splits.val, splits.test)
+    }
+    facts = {
+        "pct.loss": recipe.objective.loss,
+        "pct.arch": recipe.model.name,
+        "pct.teacher": trained.teacher_uri,
+        "pct.dataset": splits.name,
+        **({"pct.plugins": plugins} if plugins else {}),
+        **({"pct.init": start.uri, "pct.init_mode": start.mode} if start.mode else {}),
+        **(tags or {}),
+    }
+    example = (splits.test.images(range(2)).float() / 255).numpy()
+    version = register_classifier(trained.model, recipe, tables, run, example=example, step=trained.step, tags=facts)
+    store_thumbnails(recipe, splits, tables["test"].info.digest, run)
+    return version
+
+
+def register_classifier(
+    model: Classifier,
+    recipe: Recipe,
+    tables: Mapping[str, Predictions],
+    run: TrainingRun,
+    *,
+    example: NDArray[np.float32],
+    step: int = 0,
+    tags: Mapping[str, str],
+) -> Version:
+    """Register a classifier with its recipe and its tables. Call it on the main process only.
+
+    Args:
+        model: The classifier, which is moved to the CPU.
+        recipe: The file that says which registered model and which data it belongs to.
+        tables: Its predictions by split. "test" is among them.
+        run: The run that the version belongs to.
+        example: Images [2 or more, C_in, H, W] in [0, 1].
+        step: Optimizer step of the weights.
+        tags: Tags of the version. Accuracies and the digest of the weights are added.
+    """
     from pct_mlops.models import LogitsOnly, save_classifier
 
-    recipe, splits, model, step = trained.recipe, trained.splits, trained.model, trained.step
-    start = trained.start
-    plugins = "; ".join(f"{part}: {origin}" for part, origin in plugins_of(recipe).items())
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "version"
+        folder = Path(temporary)
         save_classifier(model, folder)
         weights = digest_of_files([folder / name for name in FILES])
         recipe.write(folder / "recipe.yaml")
-        tables = {}
-        for split in (splits.val, splits.test):
-            # The table names the run, because the version has no number before everything is in place.
-            table = predictions_table(
-                trained.logits[split.name], split, splits, model_name=recipe.model_name, uri=f"runs:/{run.run_id}"
-            )
-            file = folder / "predictions" / f"{split.name}.parquet"
-            tables[split.name] = with_info(table, weights=weights).save(file)
-        accuracy = {f"{name}/accuracy": table.accuracy() for name, table in tables.items()}
-        run.log_metrics({**accuracy, **_against_production(run.registry, recipe.model_name, tables["test"])}, step)
-        version = run.register(
-            recipe.model_name,
-            LogitsOnly(model).cpu().eval(),
-            (splits.test.images(range(2)).float() / 255).numpy(),
-            folder,
-            step=step,
-            tags={
-                "pct.loss": recipe.objective.loss,
-                "pct.arch": recipe.model.name,
-                "pct.teacher": trained.teacher_uri,
-                "pct.dataset": splits.name,
-                WEIGHTS_TAG: weights,
-                **({"pct.plugins": plugins} if plugins else {}),
-                **({"pct.init": start.uri, "pct.init_mode": start.mode} if start.mode else {}),
-                **{f"pct.{key}": f"{value:.6f}" for key, value in accuracy.items()},
-                **(tags or {}),
-            },
-        )
-        if recipe.data.thumbnail_size:
-            digest = tables["test"].info.digest
-            file = Path(temporary) / f"{digest[:16]}.parquet"
-            write_thumbnails(splits.test, recipe.data.thumbnail_size, file)
-            run.store_images(recipe.model_name, digest, file)
-    return version
+        # The tables name the run, because the version has no number before everything is in place.
+        words = {"model_name": recipe.model_name, "model_uri": f"runs:/{run.run_id}", "weights": weights}
+        # A version counts as one model, also where its table is the mean of several.
+        stored = {
+            name: save_with_info(table, folder / "predictions" / f"{name}.parquet", **words, num_members=1)
+            for name, table in tables.items()
+        }
+        accuracy = {f"{name}/accuracy": table.accuracy() for name, table in stored.items()}
+        run.log_metrics({**accuracy, **_against_production(run.registry, recipe.model_name, stored["test"])}, step)
+        facts = {WEIGHTS_TAG: weights, **{f"pct.{key}": f"{value:.6f}" for key, value in accuracy.items()}}
+        served = LogitsOnly(model).cpu().eval()
+        return run.register(recipe.model_name, served, example, folder, step=step, tags={**tags, **facts})
+
+
+def store_thumbnails(recipe: Recipe, splits: Splits, digest: str, run: TrainingRun) -> None:
+    """Keep thumbnails of the test split, whose table has this digest, if the recipe asks for them."""
+    if not recipe.data.thumbnail_size:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{digest[:16]}.parquet"
+        write_thumbnails(splits.test, recipe.data.thumbnail_size, file)
+        run.store_images(recipe.model_name, digest, file)
 
 
 def _against_production(registry: Registry, name: str, table: Predictions) -> dict[str, float]:

@@ -8,7 +8,14 @@ from dataclasses import replace
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any
 
-from pct_mlops.comparison.class_changes import PARTS, Aliases, ClassChange, KnownClasses, class_change_of
+from pct_mlops.comparison.class_changes import (
+    PARTS,
+    Aliases,
+    ClassChange,
+    KnownClasses,
+    class_change_of,
+    unknown_labels,
+)
 from pct_mlops.comparison.example_inputs import input_conditions
 from pct_mlops.comparison.flips import FLIP_MATRIX, ONE_EXAMPLE, OTHER_CONFIDENCES, FlipFilter, FlipRow, page_query
 from pct_mlops.comparison.intervals import mcnemar_exact
@@ -33,6 +40,7 @@ class Comparison:
         apart: ids of examples whose negative flips do not count in flip rates.
         costs: cost of a flip by class name; None where there are none.
         aliases: class -> its finer ones, whose predictions count as right; empty where there are none.
+        unknown_labels: labels that neither model knows, with their numbers of examples.
         slices_path: the joined file of slices, with its `joined_columns`; `num_without_slices` examples are not in it.
 
     Example:
@@ -68,6 +76,7 @@ class Comparison:
         self._pairs = pairs
         self._by_class = pairs.classes()
         self._overall = reduce(Totals.__add__, self._by_class.values(), Totals())
+        self.unknown_labels: dict[str, int] = {} if known is None else unknown_labels(self, known)
         self._known = known if known is not None and known.differ else None
         self._parts = {} if self._known is None else self._label_parts(self._known)
 

@@ -64,9 +64,9 @@ def test_a_pair_whose_classes_changed_opens(explore, changed, view):
     assert not app.exception
     assert [error.value for error in app.error] == []
     if view == "overview":
-        (warning,) = [item.value for item in app.warning if "old model knows" in item.value]
+        (warning,) = [item.value for item in app.warning if "old model predicts at least once" in item.value]
         assert "accuracy fell from 100" in warning
-        assert any("1 \\(dog\\) known to the new model only" in item.value for item in app.caption)
+        assert any("1 \\(dog\\) never predicted by the old model" in item.value for item in app.caption)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from pct_mlops.comparison.results import ClassCounts, Estimate, FlipCell, FlipCo
 from pct_mlops.comparison.slices import Joined, SliceExcess, excesses
 from pct_mlops.comparison.totals import Totals
 from pct_mlops.config import unknown
-from pct_mlops.errors import ConfigError
+from pct_mlops.errors import ConfigError, NotComparableError
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions, TableInfo
@@ -218,7 +218,7 @@ class Comparison:
         """Return one page of examples whose prediction changed. Kinds are negative, positive, both_wrong and all.
 
         `filters` are those of FlipFilter: target, old_prediction, new_prediction, slice, type_, confidence_range,
-        sample_ids, not_sample_ids, text.
+        sample_ids, not_sample_ids, text. Raises PctError for a filter on confidences that the tables do not hold.
         """
         where, values = self._condition(FlipFilter(kind, **filters))
         query, page = page_query(where, sort, limit, offset)
@@ -247,6 +247,9 @@ class Comparison:
 
     def _condition(self, wanted: FlipFilter) -> tuple[str, dict[str, Any]]:
         where, values = wanted.condition()
+        for name, needed in wanted.needs().items():
+            if reason := self.lacking(needed):
+                raise NotComparableError(f"Flips cannot be filtered by {name}, because {reason}: leave {name} out.")
         self._pairs.changed()
         for condition, more in input_conditions(self._pairs, wanted):
             where += f" AND {condition}"

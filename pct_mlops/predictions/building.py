@@ -113,8 +113,7 @@ def build_table(
         len(classes.names),
         columns["features"].shape[1] if "features" in columns else 0,
         slice_names,
-        # There is no logit for a class that the model does not know.
-        logits=keep_logits and "logits" in columns and not classes.known,
+        logits=keep_logits and "logits" in columns and not classes.known,  # none for a class that the model lacks
         confidence="confidence" in columns,
         label_confidence="label_confidence" in columns,
     )

@@ -37,6 +37,7 @@ class Predictions:
 
     Attributes:
         info: the description that the table carries of itself.
+        absent: meanings of columns that the caller named and a file of another program lacks. None for other tables.
 
     Example:
         >>> from pct_mlops import Predictions
@@ -53,6 +54,7 @@ class Predictions:
         self._hashes: pairing.RowHashes | None = None
         self._look: Future[bool] | None = None
         self._is_temporary = False
+        self.absent: tuple[str, ...] | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> Predictions:
@@ -103,7 +105,7 @@ class Predictions:
     def temporary(cls, made: TemporaryTable) -> Predictions:
         """Return the handle on a table whose folder goes with it."""
         table = cls(made.info, path=made.path)
-        table._is_temporary = True
+        table._is_temporary, table.absent = True, made.absent
         weakref.finalize(table, shutil.rmtree, made.folder, ignore_errors=True)
         return table
 

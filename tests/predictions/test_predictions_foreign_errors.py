@@ -81,6 +81,11 @@ CASES = {
         {},
         "line 3: there are 4 values, and the first line names 3 columns",
     ),
+    "three values too many": (
+        HEAD + '1,a,a\n2,b,"b, c",d,e,f\n',
+        {},
+        "line 3: there are 6 values, and the first line names 3 columns",
+    ),
     "a value too few": (HEAD + "1,a\n", {}, "line 2: there are 2 values"),
     "an open quote": (HEAD + '1,"a,a\n', {}, "line 2: a double quote is not closed"),
     "a name twice": ("id,label,label,pred\n1,a,a,a\n", {}, "two columns 'label'"),

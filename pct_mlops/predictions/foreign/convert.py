@@ -50,7 +50,7 @@ def convert_frame(frame: Any, options: ReadOptions, title: str = "") -> Temporar
 
 
 def _convert(raw: Raw, options: ReadOptions, path: str, title: str) -> TemporaryTable:
-    layout = find_columns(raw.what, list(raw.types), options.columns)
+    layout = find_columns(raw.what, list(raw.types), options)
     rows = _Rows(raw, layout)
     rows.check()
     classes = rows.classes(options)
@@ -90,7 +90,8 @@ def _convert(raw: Raw, options: ReadOptions, path: str, title: str) -> Temporary
         return info if reader is None else replace(info, predictions_stated=reader.finish())
 
     with sql.reading(raw.what):
-        return write_temporary(info, schema, rows.batches(schema, slices, reader), finish)
+        made = write_temporary(info, schema, rows.batches(schema, slices, reader), finish)
+    return replace(made, absent=layout.absent)
 
 
 class _Rows:

@@ -94,8 +94,9 @@ def settle_classes(
     else:
         stated = _stated(what, values, given, num_scores, known)
     named = _named(values, stated)
-    further = {name for name in named.get("label", {}).values() if name not in stated.places}
-    names = checked_names((*stated.places, *sorted(further)), what)
+    own = stated.places
+    further = {name for name in named.get("label", {}).values() if name not in own}
+    names = checked_names((*own, *sorted(further)), what)
     place = {name: index for index, name in enumerate(names)}
     indices = {column: {value: place[name] for value, name in found.items()} for column, found in named.items()}
     return Classes(names, indices, from_data, stated.known if len(stated.known) < len(names) else ())

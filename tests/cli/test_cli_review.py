@@ -145,4 +145,4 @@ def test_the_marks_of_the_option_are_those_of_the_gate():
     from pct_mlops.cli.review import MARKS
     from pct_mlops.gate.reviews import Mark
 
-    assert MARKS == tuple(str(mark) for mark in Mark)
+    assert tuple(str(mark) for mark in Mark) == MARKS

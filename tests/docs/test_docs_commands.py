@@ -51,7 +51,7 @@ def here(trained, tmp_path, monkeypatch):  # noqa: F811
 
 @pytest.fixture
 def reader(here, monkeypatch, capsys):
-    """Makes somebody who follows a page in that folder."""
+    """Return a function that makes a reader of a page in that folder."""
 
     def read():
         captured = capsys.readouterr()
@@ -64,12 +64,12 @@ def reader(here, monkeypatch, capsys):
 
 
 def mine():
-    """The registry in the current folder. MLflow keeps connections, so its address is not a relative one."""
+    """Return the address of the registry in the current folder. MLflow keeps connections, so it is not a relative one."""
     return f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
 def table_of(version):
-    """Ids, labels and predictions of a version of shoes, by class name."""
+    """Return ids, labels and predictions of a version of shoes, by class name."""
     registry = Registry(mine())
     table = Predictions.load(registry.predictions(registry.resolve(version)))
     frame = pd.read_parquet(table.path, columns=["sample_id", "label", "prediction"])
@@ -99,7 +99,7 @@ def bare(here):
 
 
 def explored(words):
-    """`pct explore` checks what was typed and becomes the app; the app is then drawn with what it was given."""
+    """Run `pct explore` to the point where it becomes the app, and draw the app with the arguments that it is given."""
     started = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "execv", lambda program, command: started.append(command))
@@ -118,7 +118,7 @@ def test_predictions(reader, bare):
         pd.DataFrame({"id": ids, "text": "Dear all"}).to_json("mail.jsonl", orient="records", lines=True)
 
     def shoes():
-        """Versions of another program. The second is in production, with the predictions of old.csv."""
+        """Register three versions of another program. Version 2 is in production, with the predictions of old.csv."""
         Registry(mine()).client.delete_registered_model("shoes")
         versions("shoes", 3, bare)
         assert main(["attach", "shoes/2", "old.csv"]) == 0
@@ -143,7 +143,7 @@ class Stars(mlflow.pyfunc.PythonModel):
 
 
 def files_of_shoes():
-    """What the owners of shoes have on their disk."""
+    """Write the files that the page speaks of for shoes."""
     frame = table_of("shoes/1")
     frame.to_csv("predictions.csv", index=False)
     frame.rename(columns={"label": "gold", "prediction": "said"}).to_csv("others.csv", index=False)
@@ -162,6 +162,7 @@ def files_of_shoes():
 
 
 def files_of_reviews():
+    """Write those for reviews, and the model itself."""
     texts = ["I love them", "They fell apart", "My children love these", "Too small"] * 25
     frame = pd.DataFrame({"key": [f"review/{place}" for place in range(100)], "text": texts})
     frame["stars"] = ["good", "bad", "good", "bad"] * 25
@@ -255,7 +256,7 @@ def test_gate_in_ci(reader):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_whole_command_stands_in_a_block(page):
-    """What is only written in a sentence is not run."""
+    """Look for commands in sentences, which nobody runs."""
     assert len([line for block in blocks(page, written()[page], "sh", "bash") for line in lines(block.text)]) >= 3
     shown = [line for block in blocks(page, written()[page], "sh", "bash") for line in lines(block.text)]
     assert [text for text in inline_commands(page) if not any(line.startswith(text) for line in shown)] == []

@@ -97,7 +97,7 @@ class Reader:
 
 
 def lines(text: str) -> list[str]:
-    """The lines of a shell block, continued ones as one."""
+    """Return the lines of a shell block, with continued ones as one."""
     return text.replace("\\\n", " ").splitlines()
 
 

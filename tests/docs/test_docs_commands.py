@@ -33,7 +33,7 @@ LENIENT = json.dumps(POLICIES["lenient"])
 
 @pytest.fixture
 def here(trained, tmp_path, monkeypatch):  # noqa: F811
-    """A folder whose mlflow.db has `shoes`: version 1 is in production, version 2 the candidate. Both were trained."""
+    """Make a folder whose mlflow.db has two trained versions of `shoes`: 1 in production, and 2 as the candidate."""
     folder = tmp_path / "here"
     _copy(trained, folder)
     with _in_folder(folder):
@@ -64,7 +64,7 @@ def reader(here, monkeypatch, capsys):
 
 
 def mine():
-    """Return the address of the registry in the current folder. MLflow keeps connections, so it is not a relative one."""
+    """Return the address of the registry in the current folder. It is absolute, as MLflow keeps connections."""
     return f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
@@ -92,7 +92,7 @@ def versions(name, number, files):
 
 @pytest.fixture
 def bare(here):
-    """A model of another program, as far as attach is concerned."""
+    """Write as much of a model of another program as attach looks at."""
     (here / "bare").mkdir()
     (here / "bare" / "MLmodel").write_text("flavors: {}\n")
     return here / "bare"

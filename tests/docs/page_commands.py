@@ -41,7 +41,6 @@ class Reader:
     before: Mapping[str, Callable[[], None]] = field(default_factory=dict)
     stands_for: Mapping[str, str] = field(default_factory=dict)
     instead: Mapping[str, Callable[[list[str]], None]] = field(default_factory=dict)
-    ran: list[str] = field(default_factory=list)
 
     def follow(self) -> None:
         """Run every block of the page in order."""
@@ -79,7 +78,6 @@ class Reader:
             return ""
         command = shlex.join(words)
         self.before.get(command, lambda: None)()
-        self.ran.append(command)
         words = [self._here(word) for word in words]
         if words[0] == "export":
             self.setenv(*words[1].split("=", 1))

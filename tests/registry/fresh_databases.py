@@ -32,7 +32,7 @@ def template() -> bytes:
 
 def initialize_tables(engine) -> None:
     """Stand in for MLflow's function of this name."""
-    if engine.url.get_backend_name() != "sqlite":
+    if engine.url.get_backend_name() != "sqlite" or not database._is_empty_database(engine):
         migrate(engine)
         return
     with closing(sqlite3.connect(":memory:")) as source, closing(engine.raw_connection()) as target:

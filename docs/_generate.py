@@ -142,6 +142,10 @@ def table_page() -> str:
             ", ".join(md.code(key) for key in to_metadata(info)),
             "`pct.weights` is optional: the sha256 of the weights that made the table. It ties the table to a model "
             "version.",
+            "`pct.known_classes` is optional: a JSON list of the class names that the model can predict. It is written "
+            "where these are fewer than `pct.class_names`, because labels name classes that the model does not know. "
+            "A table without it knows all of them. The model is wrong on examples with such a label. Their "
+            "`label_confidence` is 0, and the table has no `logits`.",
             "## Digest",
             md.prose(digest_of.__doc__),
         )

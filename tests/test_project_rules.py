@@ -73,6 +73,8 @@ def test_modules_and_functions_are_short(path):
 def test_every_test_file_has_a_name_of_its_own():
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
     assert sorted(names) == sorted(set(names))
+    (longest,) = re.findall(r"^LONGEST = \((.*?)^\)", (ROOT / "tests" / "conftest.py").read_text(), re.M | re.S)
+    assert set(re.findall(r'"(.+)"', longest)) <= set(names)
 
 
 def test_the_lock_is_pinned_hashed_and_names_no_address():

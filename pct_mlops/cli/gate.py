@@ -60,7 +60,8 @@ def gate(
     the error says so.
 
     Classes are compared by name. Where CANDIDATE knows other classes than production, a rule's 'on' says which labels
-    it is about: all, shared or new.
+    it is about: all, shared or new. With --recompute, production is scored on the data of CANDIDATE, and is wrong on
+    labels that it does not know.
 
     In JUnit, FAIL and INCONCLUSIVE are failures of that type. --pin-fixed adds examples to the policy's pinned CSV:
     those that production gets wrong, CANDIDATE gets right, and reviewers marked as blocker on any version.

@@ -76,7 +76,7 @@ def reading_options(split: str = "") -> Callable[..., Any]:
             "--classes",
             callback=empty_is_none,
             metavar="NAMES",
-            help="Class names in their order: a list as cat,dog, or a file with one a line.  [default: the file's]",
+            help="Class names by class number: a list as cat,dog, or a file with one a line.  [default: the file's]",
         )(command)
         return click.option(
             "--columns",

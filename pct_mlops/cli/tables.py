@@ -33,7 +33,10 @@ def compare(
 
     The table holds accuracy, flips and every other metric with its bounds. A file may come from any program: .parquet,
     .csv, .tsv, .jsonl, .npz or a folder of parts. Its columns are id, label and prediction, or the probabilities of
-    every class. Classes are compared by name: where only one side knows a class, shared and new ones are told apart.
+    every class. In a file that lacks a column of --columns, the usual name is looked for.
+
+    Classes are compared by name. Where only one side knows a class, shared and new ones are told apart. A model is
+    wrong on labels that it does not know.
 
     \b
     Examples:

@@ -112,7 +112,7 @@ def score(
 
     MODEL is a registered version or a checkpoint: a folder, or a file of weights (.pth.tar, .pt, .safetensors) in
     torchvision's layout. The data are those of its own recipe. --set data.root=... points elsewhere. Of image files,
-    only those of the split need to be there.
+    only those of the split need to be there. The data may have classes that MODEL does not know: it is wrong on them.
 
     With --data, MODEL is a version of any flavour that has a signature. The file has a column for the id and the label
     of each example, and the columns that the model takes. An .npz file has arrays of these names and 'images'. Nothing

@@ -1,6 +1,6 @@
 """Compares two prediction tables: the 2x2 of flips, metrics with bounds, slices, and the flips themselves."""
 
-from pct_mlops.comparison.class_changes import PARTS, Aliases, ClassChange, shared_loss
+from pct_mlops.comparison.class_changes import PARTS, Aliases, ClassChange, shared_loss, unknown_labels_sentence
 from pct_mlops.comparison.compare import compare
 from pct_mlops.comparison.comparison import Comparison
 from pct_mlops.comparison.example_inputs import example_rows
@@ -37,4 +37,5 @@ __all__ = [
     "mcnemar_exact",
     "shared_loss",
     "tango",
+    "unknown_labels_sentence",
 ]

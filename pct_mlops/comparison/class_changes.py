@@ -23,10 +23,15 @@ Aliases = Mapping[str, str | Sequence[str]]
 
 @dataclass(frozen=True)
 class KnownClasses:
-    """Classes that the old and the new model can be right on."""
+    """Classes that the old and the new model can be right on.
+
+    `inferred` names the sides (old, new) whose tables do not state them. There, a label that the model never predicts
+    counts as a class that it does not know.
+    """
 
     old: frozenset[str]
     new: frozenset[str]
+    inferred: tuple[str, ...] = ()
 
     @property
     def differ(self) -> bool:
@@ -51,6 +56,8 @@ class ClassChange:
         num_shared: number of examples whose label the old model knows.
         num_new: number of examples whose label only the new model knows.
         num_gone: number of examples whose label only the old model knows; they are among `num_shared`.
+        inferred: sides ("old", "new") whose tables do not state what the model knows. There, a label that the model
+            never predicts counts as a class that it does not know.
 
     Example:
         >>> from pct_mlops import Predictions, compare
@@ -58,8 +65,8 @@ class ClassChange:
         >>> old = Predictions.from_arrays(sample_ids=ids, labels=labels, predictions=["zip", "zip", "zip"])
         >>> new = Predictions.from_arrays(sample_ids=ids, labels=labels, predictions=["zip", "npz", "npz"])
         >>> change = compare(old, new).class_change
-        >>> change.shared, change.new, change.num_new
-        (('zip',), ('npz',), 2)
+        >>> change.shared, change.new, change.num_new, change.inferred
+        (('zip',), ('npz',), 2, ('old', 'new'))
     """
 
     shared: tuple[str, ...]
@@ -68,6 +75,17 @@ class ClassChange:
     num_shared: int
     num_new: int
     num_gone: int
+    inferred: tuple[str, ...] = ()
+
+    @property
+    def shared_labels(self) -> str:
+        """Words that follow "labels": those of the shared examples."""
+        return "that the old model predicts at least once" if "old" in self.inferred else "that the old model knows"
+
+    @property
+    def new_labels(self) -> str:
+        """Words that follow "labels": those of the new examples."""
+        return "that the old model never predicts" if "old" in self.inferred else "that only the new model knows"
 
 
 def aligned_by_name(
@@ -86,7 +104,8 @@ def aligned_by_name(
     right = (right_by_alias(pairs, known[0]), right_by_alias(pairs, known[1]))
     aligned = align(old, new, names, right)
     reach = [side | {label for label, said in found if said in side} for side, found in zip(known, right, strict=True)]
-    return *aligned, KnownClasses(*reach)
+    inferred = tuple(side for side, table in (("old", old), ("new", new)) if table.info.classes_from_data)
+    return *aligned, KnownClasses(reach[0], reach[1], inferred)
 
 
 def alias_pairs(aliases: Aliases, names: Collection[str]) -> list[tuple[str, str]]:
@@ -124,12 +143,40 @@ def class_change_of(comparison: Comparison, known: KnownClasses) -> ClassChange:
         comparison.counts_on("shared").total,
         comparison.counts_on("new").total,
         sum(totals[name] for name in gone),
+        known.inferred,
+    )
+
+
+def unknown_labels(comparison: Comparison, known: KnownClasses) -> dict[str, int]:
+    """Return the labels that neither model knows, with their numbers of examples.
+
+    Return none where both sides are inferred: there, such a label is only one that neither model predicts.
+    """
+    if len(known.inferred) == len(("old", "new")):
+        return {}
+    either = known.old | known.new
+    counts = {part.name: part.counts.total for part in comparison.classes()}
+    return {name: number for name, number in counts.items() if number and name not in either}
+
+
+def unknown_labels_sentence(comparison: Comparison) -> str:
+    """Say how many examples have a label that neither model knows. Return "" where there are none."""
+    names = list(comparison.unknown_labels)
+    if not names:
+        return ""
+    number = sum(comparison.unknown_labels.values())
+    examples = f"{number:,} example" + ("" if number == 1 else "s")
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return (
+        f"Neither model knows the label of {examples} ({shown}), so both count as wrong on them: check the class names "
+        "if one should know it."
     )
 
 
 def shared_loss(comparison: Comparison) -> str:
     """Say that accuracy fell on the labels that the old model knows but rose over all. Return "" where it did not."""
-    if comparison.class_change is None:
+    change = comparison.class_change
+    if change is None:
         return ""
     shared, whole = comparison.counts_on("shared"), comparison.counts
     if shared.positive_flips >= shared.negative_flips or whole.positive_flips <= whole.negative_flips:
@@ -139,7 +186,7 @@ def shared_loss(comparison: Comparison) -> str:
         for part in ("shared", "all")
     )
     return (
-        f"On the labels that the old model knows, accuracy fell from {percent(on_shared[0])} to "
+        f"On the labels {change.shared_labels}, accuracy fell from {percent(on_shared[0])} to "
         f"{percent(on_shared[1])}, although over all examples it rose from {percent(over_all[0])} to "
         f"{percent(over_all[1])}."
     )

@@ -8,7 +8,14 @@ from dataclasses import replace
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any
 
-from pct_mlops.comparison.class_changes import PARTS, Aliases, ClassChange, KnownClasses, class_change_of
+from pct_mlops.comparison.class_changes import (
+    PARTS,
+    Aliases,
+    ClassChange,
+    KnownClasses,
+    class_change_of,
+    unknown_labels,
+)
 from pct_mlops.comparison.example_inputs import input_conditions
 from pct_mlops.comparison.flips import FLIP_MATRIX, ONE_EXAMPLE, OTHER_CONFIDENCES, FlipFilter, FlipRow, page_query
 from pct_mlops.comparison.intervals import mcnemar_exact
@@ -18,7 +25,7 @@ from pct_mlops.comparison.results import ClassCounts, Estimate, FlipCell, FlipCo
 from pct_mlops.comparison.slices import Joined, SliceExcess, excesses
 from pct_mlops.comparison.totals import Totals
 from pct_mlops.config import unknown
-from pct_mlops.errors import ConfigError
+from pct_mlops.errors import ConfigError, NotComparableError
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions, TableInfo
@@ -33,6 +40,7 @@ class Comparison:
         apart: ids of examples whose negative flips do not count in flip rates.
         costs: cost of a flip by class name; None where there are none.
         aliases: class -> its finer ones, whose predictions count as right; empty where there are none.
+        unknown_labels: labels that neither model knows, with their numbers of examples.
         slices_path: the joined file of slices, with its `joined_columns`; `num_without_slices` examples are not in it.
 
     Example:
@@ -68,6 +76,7 @@ class Comparison:
         self._pairs = pairs
         self._by_class = pairs.classes()
         self._overall = reduce(Totals.__add__, self._by_class.values(), Totals())
+        self.unknown_labels: dict[str, int] = {} if known is None else unknown_labels(self, known)
         self._known = known if known is not None and known.differ else None
         self._parts = {} if self._known is None else self._label_parts(self._known)
 
@@ -208,7 +217,7 @@ class Comparison:
         """Return one page of examples whose prediction changed. Kinds are negative, positive, both_wrong and all.
 
         `filters` are those of FlipFilter: target, old_prediction, new_prediction, slice, type_, confidence_range,
-        sample_ids, not_sample_ids, text.
+        sample_ids, not_sample_ids, text. Raises PctError for a filter on confidences that the tables do not hold.
         """
         where, values = self._condition(FlipFilter(kind, **filters))
         query, page = page_query(where, sort, limit, offset)
@@ -237,6 +246,9 @@ class Comparison:
 
     def _condition(self, wanted: FlipFilter) -> tuple[str, dict[str, Any]]:
         where, values = wanted.condition()
+        for name, needed in wanted.needs().items():
+            if reason := self.lacking(needed):
+                raise NotComparableError(f"Flips cannot be filtered by {name}, because {reason}: leave {name} out.")
         self._pairs.changed()
         for condition, more in input_conditions(self._pairs, wanted):
             where += f" AND {condition}"

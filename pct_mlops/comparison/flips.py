@@ -206,6 +206,11 @@ class FlipFilter:
             not_sample_ids=frozenset(marked) if reviewed == "no" else None,
         )
 
+    def needs(self) -> dict[str, str]:
+        """Return filter -> a metric that needs the same columns, for the filters on confidences that are set."""
+        found = {"type_": "type_1_flips"} if self.type_ is not None else {}
+        return found | ({"confidence_range": "ece_new"} if self.confidence_range is not None else {})
+
     def condition(self) -> tuple[str, dict[str, Any]]:
         """Return the WHERE clause, without slice and text, and its parameters.
 

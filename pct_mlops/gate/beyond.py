@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from pct_mlops.comparison import unknown_labels_sentence
 from pct_mlops.comparison.availability import unavailable_sentence
 from pct_mlops.config.numbers import probability
 from pct_mlops.errors import PctError
@@ -121,14 +122,17 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
 
 
 def class_notes(rules: Sequence[Rule], comparison: Comparison) -> tuple[str, ...]:
-    """Return sentences on classes that only one model knows, and on rules that do not say whether they mean those."""
+    """Return sentences on classes that not both models know, and on rules that do not say whether they mean those."""
     change = comparison.class_change
+    found = [sentence] if (sentence := unknown_labels_sentence(comparison)) else []
     if change is None:
-        return ()
-    found = [
-        f"The classes changed: {len(change.shared):,} shared, {len(change.new):,} only of the new model "
-        f"({change.num_new:,} examples), {len(change.gone):,} only of the old one ({change.num_gone:,} examples)."
-    ]
+        return tuple(found)
+    new = "never predicted by the old model" if "old" in change.inferred else "only of the new model"
+    gone = "never predicted by the new model" if "new" in change.inferred else "only of the old model"
+    found.append(
+        f"The classes changed: {len(change.shared):,} shared, {len(change.new):,} {new} ({change.num_new:,} examples), "
+        f"{len(change.gone):,} {gone} ({change.num_gone:,} examples)."
+    )
     silent = [str(number) for number, rule in enumerate(rules, start=1) if rule.on is None]
     if silent and change.num_new:
         numbers = "Rule" if len(silent) == 1 else "Rules"

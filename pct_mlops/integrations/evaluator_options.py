@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -16,7 +16,9 @@ class PctOptions:
 
     Attributes:
         baseline: models:/name@alias, any model that mlflow.pyfunc loads, or a predictions file of the same ids.
-        class_names: [C]. Default: those of the baseline's stored predictions, else 0 to C - 1.
+        class_names: [C], of the evaluated model. Default: those of the baseline's stored predictions, else 0 to C - 1.
+        columns: What a baseline file of another program calls its columns, for example {"label": "gold"}.
+        classes: Class names in such a file, in the order of its class numbers. Default: those of the file.
         sample_ids: A column of the data, or a list. Default: the data's index, or the position.
         scores: The kind of values that predict returns for each class: logits or probabilities. Default: what those of
             each of the two models look like.
@@ -41,6 +43,8 @@ class PctOptions:
     attach: bool | str = False
     split: str = "test"
     replace: bool = False
+    columns: Mapping[str, str] | None = None
+    classes: Sequence[str] | None = None
 
     @classmethod
     def read(cls, given: dict[str, Any]) -> PctOptions:
@@ -59,6 +63,16 @@ class PctOptions:
         for name in ("allow_code", "replace"):
             if not isinstance(getattr(config, name), bool):
                 raise ConfigError(f"{name} should be True or False, and it is {getattr(config, name)!r}.")
+        config._check_reading()
         if not isinstance(config.attach, bool | str) or config.attach == "":
             raise ConfigError(f"attach should be True or a version such as 'pets/3', and it is {config.attach!r}.")
         return config
+
+    def _check_reading(self) -> None:
+        """Raise ConfigError where `columns` or `classes` are of the wrong type."""
+        columns, classes = self.columns, self.classes
+        pairs = columns.items() if isinstance(columns, Mapping) else ()
+        if columns is not None and (not pairs or not all(isinstance(text, str) for pair in pairs for text in pair)):
+            raise ConfigError(f"columns should be pairs such as {{'label': 'gold'}}, and it is {columns!r}.")
+        if classes is not None and (isinstance(classes, str) or not isinstance(classes, Sequence)):
+            raise ConfigError(f"classes should be a list of class names, and it is {classes!r}.")

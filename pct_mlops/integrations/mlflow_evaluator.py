@@ -20,7 +20,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pct_mlops.errors import ConfigError, DataError, PctError
+from pct_mlops.errors import ConfigError, DataError
+from pct_mlops.integrations.evaluator_baseline import (
+    baseline_classes,
+    load_baseline,
+    names_of,
+    resolved_baseline,
+    stored_predictions,
+)
 from pct_mlops.integrations.evaluator_options import PctOptions
 
 if TYPE_CHECKING:
@@ -31,7 +38,6 @@ if TYPE_CHECKING:
 
     from pct_mlops.comparison import Comparison
     from pct_mlops.predictions import Predictions
-    from pct_mlops.workflows.runtime.predictors import Predictor
 
 logger = logging.getLogger(__name__)
 PAGE = 10_000
@@ -97,43 +103,30 @@ def _settings_kept() -> Iterator[None]:
 def _compare(model: Any, dataset: Any, config: PctOptions, registry: Any) -> tuple[Comparison, dict[str, Predictions]]:
     from pct_mlops.comparison import compare
     from pct_mlops.predictions import Predictions
-    from pct_mlops.workflows.runtime.references import is_file, open_source
 
-    from_file = is_file(config.baseline)
-    stored = open_source(config.baseline).predictions if from_file else None
+    stored = stored_predictions(config)
     features, ids = _split_ids(dataset.features_data, config)
-    uri, names = config.baseline, config.class_names
-    if stored is not None:
-        names = names or stored.info.class_names
-    else:
-        uri, known = _resolved(config.baseline, registry)
-        names = names or known
+    uri, info = (config.baseline, stored.info) if stored is not None else resolved_baseline(config.baseline, registry)
+    names = config.class_names or names_of(info)
 
-    def table(asked: Any, name: str, address: str, shape: tuple[int, ...] | None) -> Predictions:
+    def table(
+        asked: Any, name: str, address: str, shape: tuple[int, ...] | None, own: Sequence[str] | None = None
+    ) -> Predictions:
         scores = _scores(asked, features, config, shape)
         classes = tuple(str(item) for item in names or range(scores.shape[1]))
         labels = _labels(dataset.labels_data, classes)
-        title = {"class_names": classes, "model_name": name, "model_uri": address, "dataset": "evaluated data"}
-        return Predictions.from_arrays(ids, labels, scores, split="evaluated", **title)  # type: ignore[arg-type]
+        known = baseline_classes(scores.shape[1], classes, own)
+        together = tuple(dict.fromkeys((*classes, *(known or ()))))
+        title = {"class_names": together, "model_name": name, "model_uri": address, "dataset": "evaluated data"}
+        return Predictions.from_arrays(ids, labels, scores, split="evaluated", known_classes=known, **title)  # type: ignore[arg-type]
 
     new = table(model, "evaluated model", getattr(model, "model_id", None) or "", registry.input_shape(model))
     if stored is not None:
         return compare(stored, new), {"old": stored, "new": new}
-    baseline = _load_baseline(uri, config, registry)
-    old = table(baseline, "baseline", uri, baseline.inputs.shape if baseline.inputs else None)
+    baseline = load_baseline(uri, config, registry)
+    own = info.model_classes if info is not None else baseline.classes
+    old = table(baseline, "baseline", uri, baseline.inputs.shape if baseline.inputs else None, own)
     return compare(old, new), {"old": old, "new": new}
-
-
-def _load_baseline(uri: str, config: PctOptions, registry: Any) -> Predictor:
-    from pct_mlops.workflows.runtime.predictors import load_predictor
-
-    return load_predictor(
-        registry.fetch_model(uri),
-        uri,
-        allow_code=config.allow_code,
-        how_to_allow="set allow_code: True in evaluator_config['pct']",
-        instead="give a predictions file as the baseline",
-    )
 
 
 def _attach(model: Any, table: Predictions, config: PctOptions) -> None:
@@ -147,21 +140,6 @@ def _attach(model: Any, table: Predictions, config: PctOptions) -> None:
     # Its own split is "evaluated", which no policy decides on.
     stored = log_predictions(target, with_info(table, split=""), config.split, replace=config.replace)
     logger.info(f"{stored.model} carries {stored.path} now: {stored.table.info.num_examples:,} examples.")
-
-
-def _resolved(reference: str, registry: Any) -> tuple[str, tuple[str, ...] | None]:
-    """Return the address of one fixed version, which no alias can move, and the class names stored with it."""
-    from pct_mlops.workflows.runtime.references import version_predictions
-
-    if not registry.is_reference(reference):
-        return reference, None
-    store = registry.Registry()
-    version = store.resolve(reference)
-    try:
-        return version.uri, version_predictions(store, version, "test").info.class_names
-    except PctError:
-        # The version was registered by another program, so the caller must give the names.
-        return version.uri, None
 
 
 def _split_ids(data: Any, config: PctOptions) -> tuple[Any, list[str]]:

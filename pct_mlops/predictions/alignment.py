@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pct_mlops.predictions.table import Predictions
 
 _BATCH_NUMBERS = 4_000_000
+_PREDICTED = "SELECT DISTINCT prediction FROM mine"
 _NEVER_PREDICTED = "SELECT label FROM mine EXCEPT SELECT prediction FROM mine"
 
 # The (label, prediction) pairs of the old and of the new table that count as right.
@@ -57,17 +58,33 @@ def joined_class_order(old: TableInfo, new: TableInfo) -> tuple[str, ...] | None
 def known_classes(table: Predictions, other: TableInfo) -> frozenset[str]:
     """Return the classes that the model of a table can predict, as far as the table and the `other` one tell.
 
-    These are the table's classes. Where their names were only taken from the data, they are those of both tables
-    without the labels that the model never predicts: such a name may come from the labels alone.
+    These are the classes that the table states. Where their names were only taken from the data, they are those of
+    both tables without the labels that the model never predicts: such a name may come from the labels alone.
+
+    Raise PctError where a model predicts a class that it does not know.
     """
-    names = table.info.class_names
-    if not table.info.classes_from_data:
-        return frozenset(names)
+    info = table.info
+    if info.known_classes:
+        known = frozenset(info.known_classes)
+        wrong = sorted({info.class_names[index] for index in _found(table, _PREDICTED)} - known)
+        if wrong:
+            raise TableError(
+                f"{table.what} predicts '{wrong[0]}', which is none of the classes that its model knows: write the "
+                "table again."
+            )
+        return known
+    if not info.classes_from_data:
+        return frozenset(info.class_names)
+    never = {info.class_names[index] for index in _found(table, _NEVER_PREDICTED)}
+    return frozenset({*info.class_names, *other.class_names} - never)
+
+
+def _found(table: Predictions, query: str) -> list[int]:
+    """Return the class indices that a query over the table finds."""
     table.check_rows()
     with sql.connect() as connection, sql.reading(table.what):
         table.attach(connection, "mine")
-        never = {names[index] for (index,) in connection.execute(_NEVER_PREDICTED).fetchall()}
-    return frozenset({*names, *other.class_names} - never)
+        return [index for (index,) in connection.execute(query).fetchall()]
 
 
 def align(
@@ -118,7 +135,7 @@ def with_classes(table: Predictions, names: Sequence[str], right: Collection[tup
         confidence="confidence" in has,
         label_confidence="label_confidence" in has,
     )
-    changed = replace(info, class_names=tuple(names), columns=tuple(schema.names))
+    changed = replace(info, class_names=tuple(names), columns=tuple(schema.names), known_classes=_known_of(info, names))
     columns = ", ".join(sql.quoted(name) for name in schema.names)
     size = max(1, min(65_536, _BATCH_NUMBERS // len(names)))
 
@@ -133,6 +150,13 @@ def with_classes(table: Predictions, names: Sequence[str], right: Collection[tup
         made = write_temporary(changed, schema, batches())
         sql.view_parquet(connection, "moved", made.path)
         return replace(made, info=replace(changed, digest=digest_of_rows(connection, "moved", names)))
+
+
+def _known_of(info: TableInfo, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes that the model knows where these are fewer than `names`, else ()."""
+    if info.classes_from_data:
+        return info.known_classes
+    return info.model_classes if len(info.model_classes) < len(names) else ()
 
 
 def _check_digest(connection: duckdb.DuckDBPyConnection, table: Predictions) -> None:

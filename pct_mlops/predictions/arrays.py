@@ -68,7 +68,7 @@ def checked_labels(name: str, labels: npt.NDArray[Any], num_classes: int) -> npt
         raise TableError(f"{name}s should be whole numbers of shape [examples], but are {labels.dtype}.")
     if len(labels) and (labels.min() < 0 or labels.max() >= num_classes):
         wrong = labels.min() if labels.min() < 0 else labels.max()
-        raise TableError(f"{name} {wrong} is outside 0 to {num_classes - 1}: check the class names.")
+        raise TableError(f"{name} {wrong} is outside 0 to {num_classes - 1}: check the class names, or give names.")
     return labels.astype(np.int32)
 
 

@@ -11,18 +11,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pct_mlops.errors import TableError
-from pct_mlops.predictions.arrays import SLAB, checked_ids, checked_labels, checked_vectors, plain_array, to_arrow
-from pct_mlops.predictions.foreign.class_indices import Classes, NoClassError, settle_classes
+from pct_mlops.predictions.array_classes import WHAT, ClassIndices, ClassNames, class_indices
+from pct_mlops.predictions.arrays import SLAB, checked_ids, checked_vectors, plain_array, to_arrow
+from pct_mlops.predictions.arrow_numbers import numbers
+from pct_mlops.predictions.foreign.class_indices import log_unknown_labels
 from pct_mlops.predictions.schema import (
     SCHEMA_VERSION,
     TableInfo,
     arrow_schema,
-    check_class_names,
     check_slices,
 )
 from pct_mlops.predictions.scores import ScoreReader
-
-WHAT = "The table"
 
 
 class Given(NamedTuple):
@@ -49,6 +48,7 @@ def build_from_call(
     sample_ids: Sequence[Any] | None,
     class_names: Sequence[str] | None,
     *,
+    known_classes: Sequence[str] | None,
     slices: Mapping[str, Sequence[str | None]],
     keep_logits: bool,
     about: Mapping[str, Any],
@@ -66,15 +66,21 @@ def build_from_call(
     if sample_ids is None:
         raise TableError("There are no sample_ids: name every example, since tables are joined by id, never by order.")
     # Calls in the old order were allowed to make up logits for models of which only predictions are known.
-    made = build_table(sample_ids, given, class_names, slices, keep_logits=keep_logits, one_hot_logits=len(arrays) != 1)
-    named: dict[str, Any] = {name: str(about.get(name, "")) for name in _ABOUT}
-    return replace(made[0], **named), made[1]
+    names = ClassNames.of(class_names, known_classes)
+    info, table = build_table(
+        sample_ids, given, names, slices, keep_logits=keep_logits, one_hot_logits=len(arrays) != 1
+    )
+    words: dict[str, Any] = {name: str(about.get(name, "")) for name in _ABOUT}
+    info = replace(info, **words)
+    if info.known_classes:
+        _warn_of_unknown(info, table)
+    return info, table
 
 
 def build_table(
     sample_ids: Sequence[Any],
     given: Given,
-    class_names: Sequence[str] | None,
+    names: ClassNames,
     slices: Mapping[str, Sequence[str | None]],
     *,
     keep_logits: bool,
@@ -89,10 +95,10 @@ def build_table(
     kind = _kind_of(given)
     if kind is not None:
         arrays[kind] = checked_vectors(kind, arrays[kind], ids, keep=kind == "probabilities")
-    classes = _classes(arrays, class_names, arrays[kind].shape[1] if kind else None, ids)
+    classes = class_indices(arrays, names, arrays[kind].shape[1] if kind else None, ids)
     columns: dict[str, Any] = {"label": classes.label}
     if kind is not None:
-        reader = ScoreReader(kind, len(classes.names), WHAT)
+        reader = ScoreReader(kind, len(classes.known or classes.names), WHAT)
         columns |= _read_scores(reader, arrays[kind], classes, ids)
         is_one_hot = one_hot_logits and bool(np.isin(arrays[kind], (0, 1)).all())
         stated = reader.stated if is_one_hot else reader.finish()
@@ -102,16 +108,16 @@ def build_table(
             columns["confidence"] = _checked_scores(arrays["scores"], ids)
     if given.features is not None:
         columns["features"] = checked_vectors("features", arrays["features"], ids)
-    names = check_slices(slices, "the table")
+    slice_names = check_slices(slices, "the table")
     schema = arrow_schema(
         len(classes.names),
         columns["features"].shape[1] if "features" in columns else 0,
-        names,
-        logits=keep_logits and "logits" in columns,
+        slice_names,
+        logits=keep_logits and "logits" in columns and not classes.known,  # none for a class that the model lacks
         confidence="confidence" in columns,
         label_confidence="label_confidence" in columns,
     )
-    columns |= {name: list(slices[name]) for name in names}
+    columns |= {name: list(slices[name]) for name in slice_names}
     table = pa.table([ids] + [to_arrow(columns[f.name], f.type) for f in list(schema)[1:]], schema=schema)
     info = TableInfo(
         schema_version=SCHEMA_VERSION,
@@ -125,20 +131,18 @@ def build_table(
         digest="",
         num_examples=table.num_rows,
         columns=tuple(schema.names),
-        slices=names,
+        slices=slice_names,
         classes_from_data=classes.from_data,
         predictions_stated=stated,
+        known_classes=classes.known,
     )
     return info, table
 
 
-class _Indices(NamedTuple):
-    """Class names, and the class index of every label and, where they were given, every prediction."""
-
-    names: tuple[str, ...]
-    label: npt.NDArray[np.int32]
-    prediction: npt.NDArray[np.int32] | None
-    from_data: bool
+def _warn_of_unknown(info: TableInfo, table: pa.Table) -> None:
+    labels = numbers(table["label"].combine_chunks())
+    found, counts = np.unique(labels[labels >= len(info.known_classes)], return_counts=True)
+    log_unknown_labels(info.title, [info.class_names[label] for label in found], int(counts.sum()))
 
 
 def _check_lengths(sample_ids: Sequence[Any], arrays: Mapping[str, Any]) -> pa.Array:
@@ -162,74 +166,8 @@ def _kind_of(given: Given) -> str | None:
     return kinds[0] if kinds and kinds != ["scores"] else None
 
 
-def _classes(
-    arrays: Mapping[str, npt.NDArray[Any]], class_names: Sequence[str] | None, num_scores: int | None, ids: pa.Array
-) -> _Indices:
-    """Return class indices. Whole numbers are indices, and anything else is looked up among the class names."""
-    names = None if class_names is None else tuple(map(str, class_names))
-    if names is not None:
-        check_class_names(names, written=False)
-        if num_scores is not None and (not names or num_scores != len(names)):
-            kind = "logits" if "logits" in arrays else "probabilities"
-            raise TableError(f"{kind} have {num_scores} classes, but there are {len(names)} class names.")
-    columns = {"label": arrays["labels"]}
-    if "predictions" in arrays:
-        columns["prediction"] = arrays["predictions"]
-    if names is not None and "True" not in names:
-        columns = {name: value.astype(int) if value.dtype.kind == "b" else value for name, value in columns.items()}
-    texts = {name: value for name, value in columns.items() if value.dtype.kind not in "iuf"}
-    if names is None or texts:
-        settled, values = _settled(columns, names, num_scores, ids)
-        return _Indices(
-            settled.names,
-            _looked_up(values["label"], settled.indices["label"]),
-            _looked_up(values["prediction"], settled.indices["prediction"]) if "prediction" in values else None,
-            settled.from_data,
-        )
-    found = {name: checked_labels(name.capitalize(), value, len(names)) for name, value in columns.items()}
-    return _Indices(names, found["label"], found.get("prediction"), False)
-
-
-Split = tuple[npt.NDArray[Any], npt.NDArray[np.intp]]
-
-
-def _settled(
-    columns: Mapping[str, npt.NDArray[Any]], names: Sequence[str] | None, num_scores: int | None, ids: pa.Array
-) -> tuple[Classes, dict[str, Split]]:
-    """Return the classes of labels and predictions, and the different values of either with where each one stands."""
-    for name, value in columns.items():
-        if value.dtype.kind == "f":
-            checked_labels(name.capitalize(), value, 1)
-        if value.ndim != 1:
-            raise TableError(
-                f"The {name}s have shape {list(value.shape)}, and each example has one: for several labels an example, "
-                "build a table for each label."
-            )
-    values: dict[str, Split] = {}
-    for name, value in columns.items():
-        empty = [place for place, item in enumerate(value) if item is None] if value.dtype.kind == "O" else []
-        if empty:
-            raise TableError(f"The {name} of '{ids[empty[0]].as_py()}' is missing: give one, or leave the example out.")
-        values[name] = np.unique(value.astype(str), return_inverse=True)
-    try:
-        texts = {name: list(map(str, unique)) for name, (unique, _) in values.items()}
-        return settle_classes(WHAT, texts, names, num_scores), values
-    except NoClassError as error:
-        unique, places = values[error.column]
-        name = ids[int(np.argmax(unique[places] == error.value))].as_py()
-        raise TableError(
-            f"The {error.column} '{error.value}' of '{name}' is no class of {', '.join(error.names[:5])}: "
-            "list all classes in class_names, one for rejected examples too."
-        ) from None
-
-
-def _looked_up(split: Split, indices: Mapping[str, int]) -> npt.NDArray[np.int32]:
-    unique, places = split
-    return np.array([indices[str(value)] for value in unique], np.int32)[places]
-
-
 def _read_scores(
-    reader: ScoreReader, values: npt.NDArray[Any], classes: _Indices, ids: pa.Array
+    reader: ScoreReader, values: npt.NDArray[Any], classes: ClassIndices, ids: pa.Array
 ) -> dict[str, npt.NDArray[Any]]:
     """Read scores in slabs, so that float64 copies stay small."""
     step, parts = max(SLAB // values.shape[1], 1), []

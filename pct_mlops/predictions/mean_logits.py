@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pct_mlops.errors import TableError
+from pct_mlops.errors import NotComparableError, TableError
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.arrow_numbers import as_batch, numbers
 from pct_mlops.predictions.pairing import JOINED
@@ -28,9 +28,9 @@ def write_mean(left: Predictions, right: Predictions, shares: tuple[float, float
     Without `shares` every member weighs the same, however the sum is nested. With them, the two tables weigh that much.
     The mean may be larger than memory, and is written to a temporary file.
     """
-    for table in (left, right):
-        if "logits" not in table.info.columns:
-            raise TableError(f"{table.what} holds no logits, which an ensemble averages: score the model again.")
+    _check_logits(left.info, left.what)
+    _check_logits(right.info, right.what)
+    _check_classes(left, right)
     connection = sql.connect()
     right.pairs(left, connection)
     left.attach(connection, "old_table", vectors=True)
@@ -52,6 +52,33 @@ def weighted_mean(tables: Sequence[Predictions], weights: Sequence[float]) -> Pr
         mean = table.temporary(write_mean(mean, table, (total, weight)))
         total += weight
     return mean
+
+
+def _check_logits(info: TableInfo, what: str) -> None:
+    if info.known_classes:
+        raise TableError(
+            f"An ensemble averages the logits of every class, and the model of {what} does not know "
+            f"{_some(info.class_names, info.known_classes)}: give models that know the same classes."
+        )
+    if "logits" not in info.columns:
+        raise TableError(f"{what} holds no logits, which an ensemble averages: score the model again.")
+
+
+def _check_classes(left: Predictions, right: Predictions) -> None:
+    names = left.info.class_names, right.info.class_names
+    lone = [_some(*pair) for pair in (names, names[::-1])]
+    if any(lone):
+        raise NotComparableError(
+            f"An ensemble averages the logits of every class, and {left.what} and {right.what} have other classes "
+            f"(only in the first: {lone[0] or 'none'}; only in the second: {lone[1] or 'none'}): give models that know "
+            "the same classes."
+        )
+
+
+def _some(names: Sequence[str], without: Sequence[str]) -> str:
+    """Return the first of the names that are not among others."""
+    left = [name for name in names if name not in set(without)]
+    return ", ".join(left[:3]) + (f" and {len(left) - 3:,} more" if len(left) > 3 else "")
 
 
 def _mean_logits(

@@ -6,7 +6,7 @@ import json
 import re
 import stat
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,7 @@ _UNREADABLE = ("Cc", "Cs")
 _FLAGS = ("classes_from_data", "predictions_stated")  # written where they hold
 _TEXT_KEYS = ("model_name", "model_version", "model_uri", "dataset", "split", "preprocessing", "digest")
 _OPTIONAL_KEYS = ("weights",)  # came after the first tables, which are readable without
+_KNOWN = "known_classes"  # written where the model knows fewer classes than the labels name
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class TableInfo:
         classes_from_data: whether the class names are those that occur. Another table of these classes may hold more.
         predictions_stated: whether predictions are what the model said and not where its logits are largest.
         weights: sha256 of the weights or model files that made the predictions; empty where that is not known.
+        known_classes: names of the classes that the model can predict; empty where these are all `class_names`.
 
     Example:
         >>> from pct_mlops import Predictions
@@ -90,6 +92,12 @@ class TableInfo:
     classes_from_data: bool = False
     predictions_stated: bool = False
     weights: str = ""
+    known_classes: tuple[str, ...] = ()
+
+    @property
+    def model_classes(self) -> tuple[str, ...]:
+        """Names of the classes that the model can predict, as far as the table states them."""
+        return self.known_classes or self.class_names
 
     @property
     def title(self) -> str:
@@ -109,6 +117,7 @@ def to_metadata(info: TableInfo) -> dict[str, str]:
         _KEY + "num_members": str(info.num_members),
         **{_KEY + key: "true" for key in _FLAGS if getattr(info, key)},
         **{_KEY + key: getattr(info, key) for key in _OPTIONAL_KEYS if getattr(info, key)},
+        **({_KEY + _KNOWN: json.dumps(info.known_classes)} if info.known_classes else {}),
     }
 
 
@@ -161,8 +170,8 @@ def read_info(path: Path) -> TableInfo:
     missing = [key for key in (*_TEXT_KEYS, "class_names", "num_examples") if key not in meta]
     if missing:
         raise TableError(f"{path} lacks the metadata {', '.join(missing)}: write the table again.")
-    class_names = _class_names(meta["class_names"])
-    if class_names is None or not _DIGEST.fullmatch(meta["digest"]):
+    class_names, known = _class_names(meta["class_names"]), _known_classes(meta)
+    if class_names is None or known is None or not _DIGEST.fullmatch(meta["digest"]):
         raise TableError(f"{path} has damaged metadata (class names or digest): write the table again.")
     if num_rows == 0:
         raise TableError(f"{path} has no rows: score the model on at least one example.")
@@ -179,6 +188,7 @@ def read_info(path: Path) -> TableInfo:
         path=str(path),
         classes_from_data=meta.get("classes_from_data") == "true",
         predictions_stated=meta.get("predictions_stated") == "true",
+        known_classes=known,
         **{key: _shown(meta[key]) for key in _TEXT_KEYS},
         **{key: _shown(meta.get(key, "")) for key in _OPTIONAL_KEYS},
     )
@@ -245,6 +255,14 @@ def _class_names(text: str) -> tuple[str, ...] | None:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         return None
     return tuple(names) if all(map(_is_text, names)) else None
+
+
+def _known_classes(meta: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Return the classes that the metadata says the model knows. Return () for all, and None for what is damaged."""
+    if _KNOWN not in meta:
+        return ()
+    known, names = _class_names(meta[_KNOWN]), _class_names(meta["class_names"]) or ()
+    return known if known is not None and set(known) < set(names) and len(set(known)) == len(known) else None
 
 
 def check_class_names(names: Sequence[str], where: str = "", *, written: bool) -> None:

@@ -65,7 +65,10 @@ class ScoreReader:
         predictions: npt.NDArray[Any] | None,
         ids: pa.Array,
     ) -> dict[str, Any]:
-        """Return the same from scores [n, C], labels [n] and perhaps predictions [n]."""
+        """Return the same from scores [n, C], labels [n] and perhaps predictions [n].
+
+        A label from C up is a class that the model does not know. It gives such a class no probability.
+        """
         finite = np.isfinite(values).all(axis=1)
         if not finite.all():
             raise self._not_finite(ids[int(np.argmin(finite))])
@@ -86,10 +89,11 @@ class ScoreReader:
         rows = np.arange(len(values))
         self.stated |= bool((logits[rows, said] < logits.max(axis=1, initial=-np.inf)).any())
         shares = values if self.kind == "probabilities" else softmax(logits)
+        is_known = labels < self.num_classes
         return {
             "prediction": said,
             "confidence": shares[rows, said].astype(np.float32),
-            "label_confidence": shares[rows, labels].astype(np.float32),
+            "label_confidence": np.where(is_known, shares[rows, np.where(is_known, labels, 0)], 0).astype(np.float32),
             "logits": logits,
         }
 

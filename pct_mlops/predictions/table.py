@@ -33,6 +33,7 @@ class Predictions:
 
     Attributes:
         info: the description that the table carries of itself.
+        absent: meanings of columns that the caller named and a file of another program lacks. None for other tables.
 
     Example:
         >>> from pct_mlops import Predictions
@@ -49,6 +50,7 @@ class Predictions:
         self._hashes: pairing.RowHashes | None = None
         self._look: Future[bool] | None = None
         self._is_temporary = False
+        self.absent: tuple[str, ...] | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> Predictions:
@@ -107,7 +109,7 @@ class Predictions:
     def temporary(cls, made: TemporaryTable) -> Predictions:
         """Return the handle on a table whose folder goes with it."""
         table = cls(made.info, path=made.path)
-        table._is_temporary = True
+        table._is_temporary, table.absent = True, made.absent
         weakref.finalize(table, shutil.rmtree, made.folder, ignore_errors=True)
         return table
 
@@ -122,6 +124,7 @@ class Predictions:
         scores: Any = None,
         sample_ids: Sequence[Any] | None = None,
         class_names: Sequence[str] | None = None,
+        known_classes: Sequence[str] | None = None,
         features: Any = None,
         slices: Mapping[str, Sequence[str | None]] | None = None,
         keep_logits: bool = True,
@@ -138,6 +141,7 @@ class Predictions:
             scores: Confidences in the predictions [N], where nothing is known of the other classes.
             sample_ids: The name of each example [N].
             class_names: In the order of the class numbers [C], by default those that occur.
+            known_classes: Those that the model can predict, in the order of its scores, by default all class names.
             features: For the search of similar examples [N, D].
             slices: Texts by which examples can be told apart [N], by column.
             keep_logits: Whether the table holds the logits.
@@ -150,8 +154,9 @@ class Predictions:
             PctError: Arrays that do not fit each other, or probabilities given as logits.
         """
         given = Given(labels, predictions, probabilities, logits, scores, features)
+        names = {"class_names": class_names, "known_classes": known_classes}
         info, table = build_from_call(
-            arrays, given, sample_ids, class_names, slices=slices or {}, keep_logits=keep_logits, about=about
+            arrays, given, sample_ids, **names, slices=slices or {}, keep_logits=keep_logits, about=about
         )
         return cls(replace(info, digest=cls(info, table=table)._digest()), table=table)
 

@@ -164,11 +164,18 @@ def updated(
         num_members=1,
         path="",
         predictions_stated=False,
+        known_classes=_known_to_either(stored.info, new.info),
         preprocessing=" + ".join(dict.fromkeys((stored.info.preprocessing, new.info.preprocessing))),
     )
     with sql.reading(f"{stored.info.title} or {new.info.title}"):
         batches = _revised(connection, stored.info, schema, beliefs, rule)
         return Predictions.temporary(write_temporary(info, schema, batches))
+
+
+def _known_to_either(stored: TableInfo, new: TableInfo) -> tuple[str, ...]:
+    """Return the classes that an updated label can be where these are fewer than those of the table, else ()."""
+    known = tuple(dict.fromkeys((*stored.model_classes, *new.model_classes)))
+    return known if len(known) < len(stored.class_names) else ()
 
 
 def confusion_counts(table: Predictions) -> NDArray[np.int64]:

@@ -44,11 +44,16 @@ def write_table(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 
 @dataclass(frozen=True)
 class TemporaryTable:
-    """A table at `path` in a temporary `folder`, which goes with the handle on it. The file has no metadata."""
+    """A table at `path` in a temporary `folder`, which goes with the handle on it. The file has no metadata.
+
+    `absent` holds the meanings for which a person named columns that the file of another program does not have. It is
+    None for a table that was not read from such a file.
+    """
 
     info: TableInfo
     path: Path
     folder: str
+    absent: tuple[str, ...] | None = None
 
 
 def write_temporary(

@@ -23,17 +23,20 @@ def class_change_lines(comparison: Comparison, confidence: float = 0.95) -> list
         lines += [_part(comparison, part, confidence) for part in ("shared", "new")]
     if change.num_gone:
         lines.append(
-            f"The shared examples include {_examples(change.num_gone)} of classes that only the old model knows: their "
-            "flips are real losses."
+            f"The shared examples include {_examples(change.num_gone)} of classes {_gone(change)}: their flips are "
+            "real losses."
         )
     return lines
 
 
 def _names(change: ClassChange) -> str:
-    return (
-        f"Classes: {len(change.shared):,} shared; {_some(change.new)} known to the new model only; "
-        f"{_some(change.gone)} known to the old model only."
-    )
+    new = "never predicted by the old model" if "old" in change.inferred else "known to the new model only"
+    gone = "never predicted by the new model" if "new" in change.inferred else "known to the old model only"
+    return f"Classes: {len(change.shared):,} shared; {_some(change.new)} {new}; {_some(change.gone)} {gone}."
+
+
+def _gone(change: ClassChange) -> str:
+    return "that the new model never predicts" if "new" in change.inferred else "that only the old model knows"
 
 
 def _part(comparison: Comparison, part: str, confidence: float) -> str:
@@ -41,7 +44,9 @@ def _part(comparison: Comparison, part: str, confidence: float) -> str:
         comparison.estimate(name, confidence, on=part)
         for name in ("accuracy_old", "accuracy_new", "accuracy_change", "nfr")
     )
-    who = "that the old model knows" if part == "shared" else "that only the new model knows"
+    found = comparison.class_change
+    assert found is not None  # as the caller saw
+    who = found.shared_labels if part == "shared" else found.new_labels
     total = comparison.counts_on(part).total
     return (
         f"On {_examples(total)} with a label {who}: accuracy {percent(old.value)} before, {percent(new.value)} now "

@@ -106,6 +106,7 @@ def _evidence(comparison: Comparison, confidence: float, *, every: bool = False)
         "counts": _counts(comparison.counts),
         "metrics": {name: _estimate(comparison.estimate(name, confidence)) for name in overall},
         "class_change": _class_change(comparison, confidence),
+        "unknown_labels": comparison.unknown_labels,
         "not_available": unavailable_metrics(comparison),
         "classes": [
             {

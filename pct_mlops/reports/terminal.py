@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from pct_mlops.comparison import shared_loss
+from pct_mlops.comparison import shared_loss, unknown_labels_sentence
 from pct_mlops.config.numbers import percent, points
 from pct_mlops.gate.decision import WORST_FIRST
 from pct_mlops.reports.class_change import class_change_lines
@@ -93,7 +93,8 @@ def render_metrics(comparison: Comparison, confidence: float = 0.95) -> Renderab
     loss = shared_loss(comparison)
     head = [Text(loss, style="bold red")] if loss else []
     head.append(Text(clean(title), style="bold"))
-    head += [Text(clean(line)) for line in class_change_lines(comparison, confidence)]
+    lines = [*class_change_lines(comparison, confidence), unknown_labels_sentence(comparison)]
+    head += [Text(clean(line)) for line in lines if line]
     return Group(*head, Padding(table, (1, 0)), Text(note, style="dim"))
 
 

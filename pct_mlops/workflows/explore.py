@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,7 +13,7 @@ from pct_mlops.config import Policy
 from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.predictions import Predictions, ReadOptions, sql
 from pct_mlops.predictions.example_texts import open_texts
-from pct_mlops.workflows.runtime.references import is_file, no_source, open_table
+from pct_mlops.workflows.runtime.references import check_columns, is_file, no_source, open_table
 
 
 def start(
@@ -40,6 +41,7 @@ def start(
         )
     words = {flag: value for flag, value in (reading or {}).items() if value}
     options = ReadOptions.parse(*(words.get(flag) for flag in ("--columns", "--classes", "--split")))
+    options = replace(options, are_shared=True)
     tables = []
     for reference in filter(None, (old, new)):
         if is_file(reference):
@@ -47,6 +49,7 @@ def start(
         elif "@" not in reference and "/" not in reference:
             # The reference of a version holds one of these. The app asks the registry whether the version exists.
             raise no_source(reference)
+    check_columns(tables, options)
     if texts:
         _check_texts(texts, options, tables)
     del tables  # some lie in temporary files, and nothing is tidied up behind execv

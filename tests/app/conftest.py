@@ -21,6 +21,10 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.caching.cache_utils import CachedFunc
 from streamlit.testing.v1 import AppTest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "registry"))
+
+import fresh_databases
+
 from pct_mlops.explorer.components import figure_cache
 from pct_mlops.explorer.queries import pairs
 from pct_mlops.predictions import Predictions
@@ -29,6 +33,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+fresh_databases.install()
 
 MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 SETTINGS = MAIN.parent / ".streamlit" / "config.toml"
@@ -220,10 +226,8 @@ class Shelf:
 @pytest.fixture(scope="session")
 def empty_registry(tmp_path_factory) -> Path:
     """A database with MLflow's tables in it, which take seconds to make."""
-    from pct_mlops.registry import Registry
-
     file = tmp_path_factory.mktemp("empty") / "registry.db"
-    Registry(f"sqlite:///{file}", create=True)
+    file.write_bytes(fresh_databases.template())
     return file
 
 

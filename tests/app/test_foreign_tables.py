@@ -77,9 +77,9 @@ def test_a_pair_whose_classes_changed_opens(explore, changed, view):
     assert not app.exception
     assert [error.value for error in app.error] == []
     if view == "overview":
-        (warning,) = [item.value for item in app.warning if "old model knows" in item.value]
+        (warning,) = [item.value for item in app.warning if "old model predicts at least once" in item.value]
         assert "accuracy fell from 100" in warning
-        assert any("1 \\(dog\\) known to the new model only" in item.value for item in app.caption)
+        assert any("1 \\(dog\\) never predicted by the old model" in item.value for item in app.caption)
 
 
 @pytest.fixture
@@ -155,3 +155,29 @@ def test_the_overview_of_complete_tables_has_nothing_to_say_of_it(explore, files
     app = explore(*files, "--policy", folder / "strict.yaml")
     assert "not available" not in html_of(app)
     assert not any(text.startswith("Not available: ") for text in captions(app))
+
+
+def banner(app):
+    return " ".join(item.value.replace("\\", "") for box in (app.error, app.success, app.warning) for item in box)
+
+
+def test_a_copy_is_not_judged_here_either(explore, foreign, tmp_path):
+    """The verdict is that of `pct gate` on the same two files."""
+    import shutil
+
+    (tmp_path / "policy.yaml").write_text("rules: [{metric: nfr, max: 0.9}]")
+    old, new = foreign
+    frame = pd.read_csv(old)
+    copies = {"bytes": tmp_path / "same.csv", "another format": tmp_path / "same.jsonl"}
+    shutil.copy(old, copies["bytes"])
+    frame.to_json(copies["another format"], orient="records", lines=True)
+    words = ("--columns", "label=gold", "--policy", tmp_path / "policy.yaml")
+    for path in copies.values():
+        app = explore(old, path, *words)
+        assert not app.exception
+        assert f"{path} is the baseline itself or a copy of it: give the candidate's own predictions." in banner(app)
+    # Predictions that agree in all examples are judged, with the question that the gate asks.
+    frame.assign(site="z").to_csv(tmp_path / "other.csv", index=False)
+    app = explore(old, tmp_path / "other.csv", *words)
+    assert "Both tables hold the same predictions: is the candidate's file a copy" in banner(app)
+    assert "a copy" not in banner(explore(old, new, *words))

@@ -7,13 +7,11 @@ import ipaddress
 import socket
 import sqlite3
 import ssl
-import tempfile
 import threading
 from contextlib import closing, contextmanager
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
+import fresh_databases
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -117,20 +115,10 @@ def free_port():
         return listener.getsockname()[1]
 
 
-@cache
-def fresh_database():
-    """The bytes of a SQLite store of MLflow's, which takes seconds to make."""
-    from mlflow import MlflowClient
-
-    with tempfile.TemporaryDirectory() as folder:
-        MlflowClient(tracking_uri=f"sqlite:///{folder}/fresh.db").search_registered_models()
-        return Path(folder, "fresh.db").read_bytes()
-
-
 def database(folder, *statements):
     """A SQLite store of MLflow's, changed by SQL."""
     file = folder / "changed.db"
-    file.write_bytes(fresh_database())
+    file.write_bytes(fresh_databases.template())
     with closing(sqlite3.connect(file)) as connection:
         for statement in statements:
             connection.execute(statement)

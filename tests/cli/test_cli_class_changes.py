@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from xml.etree import ElementTree
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 from pct_mlops.cli import main
+from pct_mlops.reports import report_schema
 
 RANDOM = np.random.default_rng(1)
 LABEL = np.array(["gif"] * 400 + ["png"] * 400 + ["npz"] * 400)
@@ -19,7 +21,7 @@ KNOWN = LABEL != "npz"
 # On what the old model knows accuracy falls, and it rises over all, as npz is new.
 OLD = np.where(KNOWN & (RANDOM.random(1200) < 0.96), LABEL, "zip")
 NEW = np.where(RANDOM.random(1200) < 0.94, LABEL, "zip")
-LOSS = "On the labels that the old model knows, accuracy fell from"
+LOSS = "On the labels that the old model predicts at least once, accuracy fell from"
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def test_compare(folder, capsys):
     lines = [line for line in said.splitlines() if "taken as split" not in line]
     assert lines[0].startswith(LOSS)
     said = " ".join(" ".join(lines).split())
-    assert said.index("800 examples with a label that the old model knows") < said.index("accuracy_old")
+    assert said.index("800 examples with a label that the old model predicts") < said.index("accuracy_old")
     report = json.loads((folder / "report.json").read_text())
     change = report["class_change"]
     assert (change["shared"], change["new"], change["gone"]) == (["gif", "png", "zip"], ["npz"], [])
@@ -184,3 +186,80 @@ def test_versions_that_state_their_classes(store, folder, capsys):
     assert store.pct("gate", "stated/3", "--policy", given) == 2
     said = " ".join("".join(capsys.readouterr()).split())
     assert "5 examples with another label (0000: gif became png" in said
+
+
+def shares_of(said, names):
+    """Probabilities whose greatest is at the prediction."""
+    shares = np.full((len(said), len(names)), 0.1 / (len(names) - 1))
+    shares[np.arange(len(said)), [names.index(name) for name in said]] = 0.9
+    return shares
+
+
+@pytest.fixture
+def scored(folder):
+    """old.npz with 3 probabilities an example and new.npz with 4, each with the names of its own scores."""
+    for name, said, names in (("old", OLD, ["zip", "gif", "png"]), ("new", NEW, ["gif", "npz", "png", "zip"])):
+        shares = shares_of(np.where(np.isin(said, names), said, "zip"), names)
+        np.savez(f"{name}.npz", id=IDS, label=LABEL, probabilities=shares, class_names=names)
+    return folder
+
+
+def test_probabilities_of_other_classes_in_one_command(scored, capsys):
+    words = ["gate", "new.npz", "--baseline", "old.npz", "--policy", policy({"metric": "nfr", "max": 0.9})]
+    assert main([*words, "--json", "g.json"]) == 0
+    captured = capsys.readouterr()
+    assert "old.npz: the model does not know 1 of the labels (npz), so its predictions for 400 examples" in captured.err
+    report = json.loads((scored / "g.json").read_text())
+    jsonschema.validate(report, report_schema())
+    change = report["class_change"]
+    assert (change["shared"], change["new"], change["inferred"]) == (["gif", "png", "zip"], ["npz"], [])
+    assert change["on_shared"]["counts"] == counts(KNOWN)
+    assert change["on_new"]["counts"] == counts(~KNOWN)
+    assert "On the labels that the old model knows, accuracy fell" in " ".join(captured.out.split())
+    assert main(["import", "old.npz", "old.parquet"]) == 0
+    assert main(["compare", "old.parquet", "new.npz", "--json", "c.json"]) == 0
+    again = json.loads((scored / "c.json").read_text())
+    jsonschema.validate(again, report_schema())
+    assert again["class_change"]["on_shared"]["counts"] == counts(KNOWN)
+    # The confidence in a target that the model does not know is 0, which has no finite log loss.
+    assert again["metrics"]["nll_old"]["value"] is None
+    assert again["metrics"]["ece_old"]["value"] is not None
+
+
+def test_numbered_labels_need_the_names_of_the_scores(scored, capsys):
+    names = ["gif", "npz", "png", "zip"]
+    for name in ("old", "new"):
+        arrays = dict(np.load(f"{name}.npz"))
+        arrays["label"] = np.array([names.index(label) for label in LABEL])
+        np.savez(f"{name}.npz", **arrays)
+    # Each file numbers its own classes, so these are other labels.
+    assert main(["compare", "old.npz", "new.npz"]) == 2
+    assert "with another label" in capsys.readouterr().err
+    assert main(["compare", "old.npz", "new.npz", "--classes", ",".join(names), "--json", "c.json"]) == 0
+    found = json.loads((scored / "c.json").read_text())
+    assert found["class_change"]["new"] == ["npz"]
+    assert found["counts"] == counts(np.ones(1200, bool))
+    # Without them, nobody can say what a number means that has no score.
+    arrays.pop("class_names")
+    np.savez("new.npz", **{**arrays, "probabilities": shares_of(["a"] * 1200, ["a", "b"])})
+    assert main(["import", "new.npz", "t.parquet"]) == 2
+    assert "has the label '2', which is no class of 0, 1: list all classes with --classes" in capsys.readouterr().err
+
+
+def test_labels_that_neither_model_knows_are_in_every_report(scored, capsys):
+    for name in ("a", "b"):
+        arrays = dict(np.load("old.npz"))
+        arrays["probabilities"] = np.random.default_rng(len(name)).dirichlet(np.ones(3), 1200)
+        np.savez(f"{name}.npz", **arrays)
+        RANDOM.shuffle(arrays["probabilities"])
+    outputs = ["--json", "g.json", "--markdown", "g.md", "--junit", "g.xml"]
+    words = ["gate", "old.npz", "--baseline", "a.npz", "--policy", policy({"metric": "nfr", "max": 0.9})]
+    assert main([*words, *outputs]) == 0
+    says = "Neither model knows the label of 400 examples (npz)"
+    assert says in " ".join(capsys.readouterr().out.split())
+    report = json.loads((scored / "g.json").read_text())
+    assert (report["class_change"], report["unknown_labels"]) == (None, {"npz": 400})
+    assert any(note.startswith(says) for note in report["notes"])
+    assert says in (scored / "g.md").read_text().replace("\\", "")
+    assert main(["compare", "a.npz", "old.npz"]) == 0
+    assert says in " ".join(capsys.readouterr().out.split())

@@ -92,6 +92,31 @@ def test_formats_may_be_mixed(folder, truth, capfd, file):
     assert "taken as split 'test'" in captured.err, "what people read is not among what a program reads"
 
 
+def test_a_named_column_may_be_missing_in_one_of_the_files(folder, truth, capsys):
+    counts = expected(truth)
+    mixed = ["old/text.jsonl", "new/forest.csv", "--columns", "label=gold,prediction=said"]
+    assert main(["compare", *mixed, "--json", "c.json"]) == 0
+    found = json.loads(Path("c.json").read_text())["counts"]
+    assert {key: found[key] for key in counts} == counts
+    assert main(["gate", mixed[1], "--baseline", mixed[0], *mixed[2:]]) == 0
+    capsys.readouterr()
+    for words in (
+        ["compare", "old/forest.csv", "new/forest.csv"],
+        ["gate", "new/forest.csv", "--baseline", "old/forest.csv"],
+        ["explore", "old/forest.csv", "new/forest.csv"],
+        ["ensemble", "mean.parquet", "old/net.npz", "new/net.npz"],
+    ):
+        assert main([*words, "--columns", "label=glod"]) == 2, words
+        says = "None of the files has the column 'glod' that --columns names for the label: correct the name"
+        assert says in capsys.readouterr().err
+    # Neither the named column nor a usual one: the error is about the named one.
+    assert main(["compare", "old/forest.csv", "new/text.jsonl", "--columns", "label=y_true"]) == 2
+    assert "Unknown column of new/text.jsonl 'y_true'" in capsys.readouterr().err
+    # A single file has the columns that were named for it.
+    assert main(["import", "old/forest.csv", "t.parquet", "--columns", "label=gold"]) == 2
+    assert "Unknown column of old/forest.csv 'gold'" in capsys.readouterr().err
+
+
 def test_what_is_not_known_is_not_available(folder, capsys):
     assert main(["compare", "old/forest.csv", "new/forest.csv", "--json", "c.json"]) == 0
     assert "neither table has label_confidence" in " ".join(capsys.readouterr().out.split())

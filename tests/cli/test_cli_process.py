@@ -14,6 +14,7 @@ import pytest
 import torch
 from tiny_store import NAME
 
+from pct_mlops.cli import main
 from pct_mlops.cli.streams import output
 from pct_mlops.config import PctError
 from pct_mlops.losses import PRESETS
@@ -89,7 +90,9 @@ def test_a_verdict_that_cannot_be_printed_is_said_with_what_became_of_production
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".result"])
-def test_a_file_or_a_copy_of_it_is_no_candidate_against_itself(tmp_path, ending):
+def test_a_file_or_a_copy_of_it_is_no_candidate_against_itself(tmp_path, ending, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
     old, policy = tmp_path / f"old{ending}", tmp_path / "policy.yaml"
     policy.write_text("rules: [{metric: nfr, max: 0.5}]\n")
     labels = np.arange(60) % 3
@@ -102,14 +105,12 @@ def test_a_file_or_a_copy_of_it_is_no_candidate_against_itself(tmp_path, ending)
     shutil.copy(old, tmp_path / f"copy{ending}")
     (tmp_path / f"link{ending}").symlink_to(old)
     for name in ("old", "copy", "link"):
-        done = pct("gate", f"{name}{ending}", "--baseline", old.name, folder=tmp_path)
-        assert done.returncode == 2, name
-        assert f"{name}{ending} is the baseline itself or a copy of it" in " ".join(done.stdout.split())
+        assert main(["gate", f"{name}{ending}", "--baseline", old.name]) == 2, name
+        assert f"{name}{ending} is the baseline itself or a copy of it" in " ".join(capsys.readouterr().out.split())
     if ending == ".result":
-        assert pct("import", old.name, "imported.parquet", folder=tmp_path).returncode == 0
-        done = pct("gate", "imported.parquet", "--baseline", old.name, folder=tmp_path)
-        assert done.returncode == 2
-        assert "is the baseline itself or a copy of it" in " ".join(done.stdout.split())
+        assert main(["import", old.name, "imported.parquet"]) == 0
+        assert main(["gate", "imported.parquet", "--baseline", old.name]) == 2
+        assert "is the baseline itself or a copy of it" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("verb", ["gate", "compare"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from shadowing_modules import imported, write_modules
 from tiny_store import NAME
 
 from pct_mlops.config import Recipe
@@ -106,10 +108,15 @@ def test_what_is_registered_already_is_not_registered_again(store, capsys):
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_same_curve(shared_store, monkeypatch):
+def test_two_processes_make_the_same_curve_and_import_nothing_of_the_folder(shared_store, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.chdir(shared_store.folder)
+    write_modules(shared_store.folder)
     words = ("interpolate", "digits/1", "digits/2", "--grid", "0.8", "--tracking-uri", shared_store.uri, "--json")
     assert relaunch([*words, "two.json"], 2) == 0
+    assert imported(shared_store.folder) == []
+    for path in (*shared_store.folder.glob("*.py"), shared_store.folder / "app"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert shared_store.pct(*words, "one.json") == 0
     one, two = (json.loads((shared_store.folder / f"{name}.json").read_text()) for name in ("one", "two"))
     for key in ("curve", "chosen", "tolerance", "old_uri", "new_uri"):

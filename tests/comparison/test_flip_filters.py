@@ -76,3 +76,21 @@ def test_any_address_is_a_filter_that_can_be_asked_for(query):
 )
 def test_links_open_the_view_that_they_opened_before(query, wanted):
     assert FlipFilter.from_query(query, CLASSES, VALUES, marked=MARKED) == wanted
+
+
+def test_filters_on_confidences_that_no_table_holds_are_refused():
+    from pct_mlops import Predictions, compare
+    from pct_mlops.errors import NotComparableError
+
+    ids, labels = ["a", "b"], ["cat", "dog"]
+    old = Predictions.from_arrays(sample_ids=ids, labels=labels, predictions=["cat", "dog"])
+    plain = Predictions.from_arrays(sample_ids=ids, labels=labels, predictions=["dog", "dog"])
+    sure = Predictions.from_arrays(sample_ids=ids, labels=labels, predictions=["dog", "dog"], scores=[0.9, 0.8])
+    says = "Flips cannot be filtered by confidence_range, because the new table has no confidence: leave"
+    for ask in (compare(old, plain).flips, compare(old, plain).num_flips):
+        with pytest.raises(NotComparableError, match=says):
+            ask(confidence_range=(0.5, 1.0))
+        with pytest.raises(NotComparableError, match="by type_, because neither table has label_confidence"):
+            ask(type_=1)
+    assert [flip.sample_id for flip in compare(old, sure).flips(confidence_range=(0.5, 1.0))] == ["a"]
+    assert compare(old, sure).flips(confidence_range=(0.0, 0.5)) == []

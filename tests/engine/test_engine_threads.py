@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-CHILD = """
+import pytest
 import torch
+from accelerate.state import AcceleratorState
+
 from pct_mlops.config import EngineConfig
 from pct_mlops.engine import make_accelerator
 
-torch.set_num_threads(2)  # as where the machine has two
-make_accelerator(EngineConfig(cpu=True))
-print(torch.get_num_threads())
-"""
-
 
 def num_threads(**settings: str) -> int:
-    keep = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "LOCAL_WORLD_SIZE")}
-    environment = {**keep, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), **settings}
-    command = [sys.executable, "-c", CHILD]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=240)
-    return int(done.stdout.splitlines()[-1])
+    with pytest.MonkeyPatch.context() as environment:
+        for key in ("OMP_NUM_THREADS", "LOCAL_WORLD_SIZE", "LOKY_MAX_CPU_COUNT"):
+            environment.delenv(key, raising=False)
+        for key, value in settings.items():
+            environment.setenv(key, value)
+        AcceleratorState._reset_state(reset_partial_state=True)
+        torch.set_num_threads(2)  # as where the machine has two
+        make_accelerator(EngineConfig(cpu=True))
+        return torch.get_num_threads()
 
 
 def test_a_quota_limits_the_threads_and_a_wish_of_ones_own_does_not():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,21 @@ def needs(extra: str) -> None:
         pytest.importorskip(extra, reason=f'{extra} is not installed: pip install "pct-mlops[{extra}]"')
 
 
+def run_here(name: str, capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    """Run an example as the main program of this process, which has torch already; return the lines that it printed."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [name, *words])
+            runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    finally:
+        torch.set_num_threads(threads)
+    return capsys.readouterr().out.splitlines()
+
+
 def run(name: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(EXAMPLES / name), *words]
@@ -43,10 +59,8 @@ def test_two_tables_of_another_library_go_through_the_gate(tmp_path):
     assert len(report["checks"]) == 1
 
 
-def test_the_smallest_training_prints_both_updates(tmp_path):
-    done = run("minimal_training.py", tmp_path, "--epochs", "2", "--seeds", "1")
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+def test_the_smallest_training_prints_both_updates(capsys):
+    lines = run_here("minimal_training.py", capsys, "--epochs", "2", "--seeds", "1")
     assert [line.split(":")[0] for line in lines] == ["old", "none", "ldi"]
     assert all("accuracy" in line for line in lines)
     assert "NFR" in lines[1]
@@ -55,14 +69,13 @@ def test_the_smallest_training_prints_both_updates(tmp_path):
 @pytest.mark.parametrize(
     "name", [name if not extra else pytest.param(name, marks=pytest.mark.thorough) for name, extra in LOOPS.items()]
 )
-def test_the_objective_in_the_loop_of_others(tmp_path, name):
+def test_the_objective_in_the_loop_of_others(tmp_path, name, monkeypatch, capsys):
     """The tables that it writes are those of models that learnt, and the printed rates are theirs."""
     needs(LOOPS[name])
-    done = run(name, tmp_path)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    lines = run_here(name, capsys) if not LOOPS[name] else run(name, tmp_path).stdout.splitlines()
     tables = {path.stem: Predictions.load(path) for path in tmp_path.glob("*.parquet")}
     assert tables.keys() == {"old", "plain", "new"}
-    lines = done.stdout.splitlines()
     for update in ("plain", "new"):
         accuracy, nfr = tables[update].accuracy(), tables[update].nfr(tables["old"])
         assert f"{update}: accuracy {accuracy:.2%}, NFR {nfr:.2%}" in lines
@@ -117,10 +130,9 @@ def test_gradient_accumulation_of_the_transformers_trainer_changes_nothing(tmp_p
     torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
 
 
-def test_flip_rates_of_a_stream(tmp_path):
-    done = run("torchmetrics_nfr.py", tmp_path)
-    assert done.returncode == 0, done.stderr
-    rates = {name: float(text.rstrip("%")) for name, text in (line.split(": ") for line in done.stdout.splitlines())}
+def test_flip_rates_of_a_stream(capsys):
+    lines = run_here("torchmetrics_nfr.py", capsys)
+    rates = {name: float(text.rstrip("%")) for name, text in (line.split(": ") for line in lines)}
     assert rates.keys() == {"nfr", "pfr", "churn"}
     assert rates["nfr"] + rates["pfr"] <= rates["churn"] + 0.02
 

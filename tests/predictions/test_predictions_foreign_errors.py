@@ -32,12 +32,26 @@ CASES = {
     "an id twice": (HEAD + "7,a,a\n7,b,b\n", {}, "holds the id '7' more than once"),
     "an empty label": (HEAD + "1,a,a\n2,,b\n", {}, "example 2 ('2') has no label"),
     "an empty prediction": (HEAD + "1,a,a\n2,b,\n", {}, "example 2 ('2') has no pred"),
-    "a label that is no class": (
-        HEAD + "1,a,a\n2,x,b\n",
+    "a prediction that is no class": (
+        HEAD + "1,a,a\n2,b,x\n",
         {"class_names": ("a", "b")},
-        "example 2 ('2') has the label 'x', which is no class of a, b: list all classes with --classes",
+        "example 2 ('2') has the prediction 'x', which is no class of a, b: list all classes with --classes",
     ),
-    "a number that is no class": (HEAD + "1,0,0\n2,5,1\n", {"class_names": ("a", "b")}, "has the label '5'"),
+    "no label that is a class": (
+        HEAD + "1,x,a\n2,y,b\n",
+        {"class_names": ("a", "b")},
+        "has the label 'x', which is no class of a, b, and no other label is one: correct the labels",
+    ),
+    "a number that is no class": (
+        HEAD + "1,0,0\n2,5,1\n",
+        {"class_names": ("a", "b")},
+        "has the label '5', which is no class of a, b: list all classes with --classes, or give labels as names",
+    ),
+    "a number without a score": (
+        'id,label,probabilities\n1,0,"[0.5, 0.5]"\n2,2,"[0.5, 0.5]"\n',
+        {},
+        "has the label '2', which is no class of 0, 1",
+    ),
     "names and numbers": (HEAD + "1,a,0\n2,b,1\n", {}, "each label as a name and each prediction as a number"),
     "a sure number": ("id,label,pred,score\n1,a,a,1.5\n", {}, "example 1 ('1') has a score that is no number from 0"),
     "a word for a number": ("id,label,pred,score\n1,a,a,sure\n", {}, "has a score that is no number"),
@@ -66,6 +80,11 @@ CASES = {
         HEAD + "1,a,a\n2,b,b,c\n",
         {},
         "line 3: there are 4 values, and the first line names 3 columns",
+    ),
+    "three values too many": (
+        HEAD + '1,a,a\n2,b,"b, c",d,e,f\n',
+        {},
+        "line 3: there are 6 values, and the first line names 3 columns",
     ),
     "a value too few": (HEAD + "1,a\n", {}, "line 2: there are 2 values"),
     "an open quote": (HEAD + '1,"a,a\n', {}, "line 2: a double quote is not closed"),

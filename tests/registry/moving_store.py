@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 from contextlib import contextmanager
 
+import fresh_databases
 import pytest
 
 from pct_mlops.registry import Registry, lock, promote
 from pct_mlops.registry.moves import State
+
+fresh_databases.install()
 
 MODEL = "shoes"
 WRITES = (

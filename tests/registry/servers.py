@@ -15,6 +15,7 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+import fresh_databases
 import pytest
 
 
@@ -28,6 +29,8 @@ def free_port():
 def mlflow_server(folder, backend=None, *, workers=1, options=(), **environment):
     """The address of a server whose files lie in `folder`; `backend` is SQLite there unless it is given."""
     port, log = free_port(), folder / "server.log"
+    if backend is None and not (folder / "server.db").exists():
+        (folder / "server.db").write_bytes(fresh_databases.template())
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
         *("--workers", str(workers), "--backend-store-uri", backend or f"sqlite:///{folder / 'server.db'}"),

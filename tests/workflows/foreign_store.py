@@ -1,10 +1,16 @@
-"""A server on which others registered classifiers with MLflow alone; one for all tests of a session."""
+"""A server on which others registered classifiers with MLflow alone.
+
+One worker lets them be made. The others serve copies of its files, in which no address names a folder.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,24 +85,36 @@ class ForeignStore:
         return f"{name}/{made.version}"
 
 
+def make_models(address, folder):
+    """Run the program of others against the server at `address`."""
+    folder.mkdir()
+    program = Path(__file__).with_name("foreign_models.py")
+    environment = {**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment.pop("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", None)
+    command = [sys.executable, str(program), address, str(folder / "made")]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 @pytest.fixture(scope="session")
 def foreign_server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("foreign")
-    (folder / "work").mkdir()
+    folder = tmp_path_factory.mktemp("foreign") / "server"
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    made = shared / "foreign"
     kept = {key: os.environ.pop(key, None) for key in SETTINGS}
-    with mlflow_server(folder) as address:
-        program = Path(__file__).with_name("foreign_models.py")
-        environment = {**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        environment.pop("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", None)
-        done = subprocess.run(
-            [sys.executable, str(program), address, str(folder / "work" / "made")],
-            cwd=folder / "work",
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+    with ExitStack() as servers:
+        with (shared / "foreign.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.is_dir():
+                folder.mkdir()
+                address = servers.enter_context(mlflow_server(folder))
+                make_models(address, folder / "work")
+                Path(shutil.copytree(folder, shared / "foreign.partial")).rename(made)
+        if not folder.is_dir():
+            shutil.copytree(made, folder)
+            address = servers.enter_context(mlflow_server(folder))
         yield address, folder / "work" / "made"
     os.environ.update({key: value for key, value in kept.items() if value is not None})
 

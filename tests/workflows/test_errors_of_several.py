@@ -50,7 +50,7 @@ def test_what_all_meet_is_the_outcome_of_one_training(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.thorough), 1])  # 0: as "slow main" below
 def test_what_one_process_meets_ends_all_and_is_said(tmp_path, rank):
     code, said, found = launch(f"alone {rank}", tmp_path)
     assert (code, said, found) == (2, [f"Error: It fails (alone {rank})."], [])

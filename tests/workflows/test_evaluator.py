@@ -133,6 +133,50 @@ def test_a_model_that_gives_probabilities_is_compared_with_one_that_gives_logits
     assert found.metrics == pytest.approx(result.metrics, abs=1e-4)
 
 
+@pytest.fixture
+def foreign_baseline(shared_store, test_split, tmp_path):
+    """Predictions of production as another program would write them: numbers, under names of its own."""
+    import pyarrow.parquet as pq
+
+    store = shared_store.registry
+    table = pq.read_table(store.predictions(store.resolve(f"{NAME}@production"), "test"))
+    columns = {"key": "sample_id", "gold": "label", "said": "prediction"}
+    frame = pd.DataFrame({name: table[column].to_pylist() for name, column in columns.items()})
+    frame.to_csv(tmp_path / "production.csv", index=False)
+    return {"baseline": str(tmp_path / "production.csv"), "sample_ids": test_split.sample_ids}
+
+
+def test_a_baseline_file_of_another_program(evaluate, images, test_split, foreign_baseline, result):
+    columns = {"sample_id": "key", "label": "gold", "prediction": "said"}
+    flat, labels = images.reshape(len(images), -1), test_split.labels.numpy()
+    found = evaluate(flat, labels, columns=columns, **foreign_baseline)
+    shared = {name: value for name, value in result.metrics.items() if name.startswith(("nfr", "accuracy_"))}
+    assert {name: found.metrics[name] for name in shared} == pytest.approx(shared)
+    # The names that numbers stand for are those of the file, and by default those of the evaluated model too.
+    names = [f"digit {number}" for number in range(10)]
+    named = evaluate(flat, labels, columns=columns, classes=names, **foreign_baseline)
+    assert {name: named.metrics[name] for name in shared} == pytest.approx(shared)
+    assert set(named.artifacts["flips"].content["label_name"]) <= set(names)
+    with pytest.raises(PctError, match="has no column sample_id"):
+        evaluate(flat, labels, **foreign_baseline)
+
+
+def test_a_baseline_that_knows_fewer_classes(evaluate, images, test_split, tmp_path):
+    from pct_mlops.predictions import Predictions
+
+    flat, labels = images.reshape(len(images), -1), test_split.labels.numpy()
+    shares = np.random.default_rng(0).dirichlet(np.ones(7), len(labels))
+    given = {"sample_ids": test_split.sample_ids, "class_names": [str(digit) for digit in range(10)]}
+    about = {**given, "known_classes": given["class_names"][:7], "probabilities": shares}
+    old = Predictions.from_arrays(labels, **about).save(tmp_path / "old.parquet")
+    with pytest.raises(PctError, match="set class_names to these, in the order of its scores"):
+        evaluate(flat, labels, baseline=str(old.path), sample_ids=given["sample_ids"])
+    found = evaluate(flat, labels, baseline=str(old.path), **given)
+    assert found.artifacts["comparison"].content["class_change"]["new"] == ["7", "8", "9"]
+    was = shares.argmax(axis=1) == labels
+    assert found.metrics["accuracy_old"] == pytest.approx(was.mean())
+
+
 def test_a_table_of_pixels_keeps_its_index(evaluate, images, test_split, result):
     frame = pd.DataFrame(images.reshape(len(images), -1), index=test_split.sample_ids)
     frame.columns = [f"pixel{i}" for i in range(frame.shape[1])]
@@ -156,6 +200,8 @@ def test_a_table_of_pixels_keeps_its_index(evaluate, images, test_split, result)
         ({"confidence": 95}, "between 0.5 and 1"),
         ({"allow_code": "yes"}, "allow_code should be True or False"),
         ({"attach": 3}, "attach should be True or a version"),
+        ({"columns": "label=gold"}, "columns should be pairs such as {'label': 'gold'}"),
+        ({"classes": "cat,dog"}, "classes should be a list of class names"),
         ({"class_names": ["a", "b"]}, "10 classes, but there are 2 class names"),
     ],
 )

@@ -73,8 +73,9 @@ def test_a_file_teaches_in_a_folder_without_registry(empty, old, capsys):
     assert "WARNING" not in text.out + text.err
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_two_processes_measure_it_together(empty, old, capfd, monkeypatch):
+    """That of a start from a file, which is measured by the same function, is a part of test_project_launch.py."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     words = ["objective.loss=ldi", "teacher.ref=old.pth.tar", "model.init=old.pth.tar", *SHORT]
     words = ["--num-processes", "2", *[part for word in words for part in ("--set", word)]]

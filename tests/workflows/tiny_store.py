@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,9 +18,15 @@ import pytest
 import torch
 import yaml
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "registry"))
+
+import fresh_databases
+
 from pct_mlops.cli import main
 from pct_mlops.config import Recipe
 from pct_mlops.registry import Registry, registry
+
+fresh_databases.install()
 
 NAME = "digits"
 RECIPE = {

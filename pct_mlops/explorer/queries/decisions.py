@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from pct_mlops.comparison import Comparison, compare
 from pct_mlops.explorer.queries import pairs, reviews
 from pct_mlops.explorer.queries.pairs import FileTable, Pair, VersionTable
 from pct_mlops.gate import Tie, Ties, apart_ids, decide, tie_of
+from pct_mlops.workflows.gating.evidence import copy_problem
 
 if TYPE_CHECKING:
     from pct_mlops.config import Policy
@@ -44,7 +46,15 @@ def _decided(
 ) -> Decision:
     # Streamlit does not hash `_given` and `_review`: the policy's digest and the ids of records stand for them.
     comparison = comparison_under(pair, _given, frozenset(apart_ids(_given, _review)))
-    return decide(_given, comparison, floor=floor, review=_review, ties=ties)
+    problem, remark = None, ""
+    if isinstance(pair.new, FileTable):
+        problem, remark = copy_problem(_address(pair.old), pair.new.path, comparison)
+    made = decide(_given, comparison, floor=floor, review=_review, ties=ties, problem=problem)
+    return replace(made, sentence=f"{made.sentence} {remark}") if remark else made
+
+
+def _address(table: pairs.Table) -> str:
+    return table.path if isinstance(table, FileTable) else f"models:/{table.name}/{table.version}"
 
 
 @st.cache_data(ttl=pairs.REFRESH, show_spinner=False)

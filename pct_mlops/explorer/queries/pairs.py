@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from pct_mlops.charts import ClassRates
-from pct_mlops.comparison import ClassCounts, Comparison, Estimate, FlipCell, FlipCounts, compare, shared_loss
+from pct_mlops.comparison import (
+    ClassCounts,
+    Comparison,
+    Estimate,
+    FlipCell,
+    FlipCounts,
+    compare,
+    shared_loss,
+    unknown_labels_sentence,
+)
 from pct_mlops.config import Policy
 from pct_mlops.errors import PctError, TableError
 from pct_mlops.explorer.queries import class_labels
@@ -216,12 +225,13 @@ def rates_of(joined: Comparison, row: ClassCounts, title: str, **part: Any) -> C
 
 @st.cache_data(max_entries=32)
 def class_change(pair: Pair) -> tuple[str, list[str]]:
-    """Return the loss on the classes that the old model knows, and sentences on classes that only one model knows.
+    """Return the loss on the classes that the old model knows, and sentences on classes that not both models know.
 
-    Both are empty where the models know the same classes.
+    Both are empty where both models know the class of every example and no other ones.
     """
     joined = comparison(pair)
-    return shared_loss(joined), class_change_lines(joined)
+    unknown = unknown_labels_sentence(joined)
+    return shared_loss(joined), [*class_change_lines(joined), *([unknown] if unknown else [])]
 
 
 @st.cache_data(max_entries=32)

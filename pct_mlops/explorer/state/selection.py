@@ -128,7 +128,8 @@ def _texts(options: Options) -> pairs.FileTable | None:
 
 
 def _given(options: Options) -> Pair:
-    reading = ReadOptions.parse(options.columns, options.classes, options.split)
+    # What no file has, 'pct explore' has refused.
+    reading = replace(ReadOptions.parse(options.columns, options.classes, options.split), are_shared=True)
     old, new = (_fixed(options.tracking_uri, text, reading) for text in (options.old or "", options.new or ""))
     if old == new:
         raise ConfigError("Old and new are the same table: give two different ones to 'pct explore OLD NEW'.")

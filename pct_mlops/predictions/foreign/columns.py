@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pct_mlops.config import unknown
 from pct_mlops.errors import TableError
-from pct_mlops.predictions.foreign.read_options import PREFIXES, USUAL_NAMES
+from pct_mlops.predictions.foreign.read_options import PREFIXES, USUAL_NAMES, ReadOptions
 from pct_mlops.predictions.sql import quoted
 
 _VECTORS = ("probabilities", "logits")
@@ -30,7 +30,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class Layout:
-    """The column of each meaning, None where there is none, and the columns that mean nothing known."""
+    """The column of each meaning, None where there is none, and the columns that mean nothing known.
+
+    `absent` holds the meanings for which a person named columns that this table does not have.
+    """
 
     sample_id: str
     label: str
@@ -39,11 +42,13 @@ class Layout:
     label_confidence: str | None
     scores: Scores | None
     others: tuple[str, ...]
+    absent: tuple[str, ...] = ()
 
 
-def find_columns(what: str, names: Sequence[str], mapping: Sequence[tuple[str, str]]) -> Layout:
+def find_columns(what: str, names: Sequence[str], options: ReadOptions) -> Layout:
     """Return the layout of a table. Raise PctError for two candidates for one meaning, or where one is missing."""
     by_name = {name.lower(): name for name in names}
+    mapping, absent = _of_this_table(by_name, options)
     found = {meaning: _single(what, meaning, by_name, mapping) for meaning in USUAL_NAMES}
     if found["sample_id"] is None:
         raise _missing(what, "sample_id", names, "examples are joined by id, never by their order")
@@ -67,7 +72,30 @@ def find_columns(what: str, names: Sequence[str], mapping: Sequence[tuple[str, s
         found["label_confidence"],
         either,
         tuple(name for name in names if name not in used),
+        absent,
     )
+
+
+def _of_this_table(by_name: dict[str, str], options: ReadOptions) -> tuple[Sequence[tuple[str, str]], tuple[str, ...]]:
+    """Return the pairs of meaning and column that are about this table, and the meanings that it leaves out.
+
+    Options of several files may name a column that only one of them has. The others are searched by usual names.
+    """
+    if not options.are_shared:
+        return options.columns, ()
+    found = {meaning for meaning, column in options.columns if _is_there(column, by_name)}
+    usual = {meaning for meaning, names in USUAL_NAMES.items() if any(name in by_name for name in names)}
+    usual |= {meaning for meaning, prefix in PREFIXES.items() if _is_there(f"{prefix}*", by_name)}
+    absent = {meaning for meaning, _ in options.columns} - found
+    # Where there is no usual name either, the error is about the one that was named.
+    kept = tuple(pair for pair in options.columns if pair[0] not in absent or pair[0] not in usual)
+    return kept, tuple(sorted(absent))
+
+
+def _is_there(column: str, by_name: dict[str, str]) -> bool:
+    if column.endswith("*"):
+        return any(name.startswith(column[:-1].lower()) for name in by_name)
+    return column.lower() in by_name
 
 
 def _single(what: str, meaning: str, by_name: dict[str, str], mapping: Sequence[tuple[str, str]]) -> str | None:

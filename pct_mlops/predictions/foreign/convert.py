@@ -17,7 +17,7 @@ from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.arrow_numbers import as_batch
 from pct_mlops.predictions.digest import digest_of
-from pct_mlops.predictions.foreign.class_indices import Classes, NoClassError, settle_classes
+from pct_mlops.predictions.foreign.class_indices import Classes, NoClassError, log_unknown_labels, settle_classes
 from pct_mlops.predictions.foreign.columns import Layout, as_number, as_text, as_vector, find_columns, is_nested
 from pct_mlops.predictions.foreign.open_raw import Raw, open_file, open_frame
 from pct_mlops.predictions.foreign.read_options import MAX_CLASSES, ReadOptions
@@ -49,19 +49,21 @@ def convert_frame(frame: Any, options: ReadOptions, title: str = "") -> Temporar
 
 
 def _convert(raw: Raw, options: ReadOptions, path: str, title: str) -> TemporaryTable:
-    layout = find_columns(raw.what, list(raw.types), options.columns)
+    layout = find_columns(raw.what, list(raw.types), options)
     rows = _Rows(raw, layout)
     rows.check()
     classes = rows.classes(options)
     check_class_names(classes.names, raw.what, written=True)
     slices = rows.slices()
     rows.join_classes(classes)
-    reader = ScoreReader(layout.scores.kind, len(classes.names), raw.what) if layout.scores else None
+    if classes.known:
+        rows.warn_of_unknown(classes)
+    reader = ScoreReader(layout.scores.kind, classes.num_scores, raw.what) if layout.scores else None
     schema = arrow_schema(
         len(classes.names),
         0,
         slices,
-        logits=reader is not None,
+        logits=reader is not None and not classes.known,  # there is none for a class that the model does not know
         confidence=reader is not None or layout.confidence is not None,
         label_confidence=reader is not None or layout.label_confidence is not None,
     )
@@ -80,13 +82,15 @@ def _convert(raw: Raw, options: ReadOptions, path: str, title: str) -> Temporary
         slices=slices,
         path=path,
         classes_from_data=classes.from_data,
+        known_classes=classes.known,
     )
 
     def finish(info: TableInfo) -> TableInfo:
         return info if reader is None else replace(info, predictions_stated=reader.finish())
 
     with sql.reading(raw.what):
-        return write_temporary(info, schema, rows.batches(schema, slices, reader), finish)
+        made = write_temporary(info, schema, rows.batches(schema, slices, reader), finish)
+    return replace(made, absent=layout.absent)
 
 
 class _Rows:
@@ -129,23 +133,23 @@ class _Rows:
 
     def classes(self, options: ReadOptions) -> Classes:
         """Return the class names, and which class every label and prediction is."""
-        scores, given = self.layout.scores, options.classes
+        scores = self.layout.scores
         num_scores = self._num_scores() if scores is not None else None
-        if given is None and scores is not None:
-            given = scores.class_names
+        own = self.raw.class_names if scores is None or scores.class_names is None else scores.class_names
+        given, known = options.classes, None
         if given is None:
-            given = self.raw.class_names
+            given = own
+        elif num_scores is not None and own is not None and set(own) <= set(given):
+            # The file names its scores, and the person numbers the classes.
+            known = own
         values = {column: self._distinct(column) for column in self._class_columns()}
         try:
-            return settle_classes(self.raw.what, values, given, num_scores)
+            return settle_classes(self.raw.what, values, given, num_scores, known)
         except NoClassError as error:
             condition = f"{self._text(error.column)} = $value"
             where = self._where(condition, {"value": error.value})
-            shown = ", ".join(error.names[:5]) + (", ..." if len(error.names) > 5 else "")
-            raise TableError(
-                f"{where} has the {error.column} '{error.value}', which is no class of {shown}: list all classes with "
-                "--classes, one for rejected examples too."
-            ) from None
+            end = error.sentence_end("list all classes with --classes")
+            raise TableError(f"{where} has the {error.column} '{error.value}', which {end}") from None
 
     def join_classes(self, classes: Classes) -> None:
         """Make the index of every label and prediction available to the queries that follow."""
@@ -153,6 +157,13 @@ class _Rows:
             given = {"values": list(indices), "places": list(indices.values())}
             rows = "unnest($values::VARCHAR[]) AS value, unnest($places::INT[]) AS place"
             self.raw.all(f"CREATE TABLE class_of_{column} AS SELECT {rows}", given)
+
+    def warn_of_unknown(self, classes: Classes) -> None:
+        """Warn of labels that the model does not know."""
+        counted = f"SELECT of_label.place AS place, count(*) FROM {self._joined()} GROUP BY 1 ORDER BY 1"
+        rows = [(place, number) for place, number in self.raw.all(counted) if place >= len(classes.known)]
+        names = [classes.names[place] for place, _ in rows]
+        log_unknown_labels(self.raw.what, names, sum(number for _, number in rows))
 
     def slices(self) -> tuple[str, ...]:
         """Return the further columns of few different values. A log line names those that are left out."""

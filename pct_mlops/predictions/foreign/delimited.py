@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import io
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from pct_mlops.errors import TableError, reason_of
 SEPARATORS = (",", ";", "\t", "|")
 _HEAD = 1024**2  # bytes in which the first line ends
 _LINE = re.compile(r"CSV Error on Line: (\d+)")
+_ORIGINAL = re.compile(r"Original Line: (.*)\nExpected Number of Columns", re.DOTALL)
 _WIDTH = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 
 
@@ -39,7 +41,7 @@ def read_delimited(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path])
                 escapechar='"',
             ).create(f"part_{number}")
         except duckdb.Error as error:
-            raise _explained(path, error) from error
+            raise _explained(path, error, separator) from error
         selects.append(f"SELECT * FROM part_{number}")
     return selects
 
@@ -80,13 +82,14 @@ def _lines(head: bytes) -> Iterator[bytes]:
     yield from re.split(rb"\r\n|\n|\r", head)
 
 
-def _explained(path: Path, error: duckdb.Error) -> TableError:
+def _explained(path: Path, error: duckdb.Error, separator: str) -> TableError:
     text = str(error)
     line, width = _LINE.search(text), _WIDTH.search(text)
     where = f"{path}, line {line[1]}" if line else str(path)
     if width:
+        number = _num_values(text, int(width[2]), separator)
         return TableError(
-            f"{where}: there are {width[2]} values, and the first line names {width[1]} columns: "
+            f"{where}: there are {number} values, and the first line names {width[1]} columns: "
             "put values that hold the separator into double quotes."
         )
     if "line size" in text.lower():
@@ -96,3 +99,16 @@ def _explained(path: Path, error: duckdb.Error) -> TableError:
     if "unterminated quote" in text:
         return TableError(f"{where}: a double quote is not closed: close it, or write it twice inside of quotes.")
     return TableError(f"{where}: this cannot be read ({reason_of(error)}): write one line for each example.")
+
+
+def _num_values(text: str, found: int, separator: str) -> int:
+    """Return the number of values in the line of DuckDB's error, which itself stops to count after the first too many.
+
+    `found` is how far it came.
+    """
+    line = _ORIGINAL.search(text)
+    try:
+        values = next(csv.reader(io.StringIO(line[1], newline=""), delimiter=separator)) if line else []
+    except csv.Error:
+        values = []
+    return max(found, len(values))

@@ -36,11 +36,14 @@ class ReadOptions:
         columns: (meaning, column) pairs. Several columns for one meaning serve files that spell it differently.
         classes: class names in the order of the class numbers. None takes them from the file.
         split: which part of the data set the examples are.
+        are_shared: the options are about several files. One of them may lack a column that is named here. Then its
+            usual name is looked for.
     """
 
     columns: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] | None = None
     split: str = "test"
+    are_shared: bool = False
 
     @classmethod
     def make(

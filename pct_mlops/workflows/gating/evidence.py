@@ -13,7 +13,7 @@ from pct_mlops.config import Policy
 from pct_mlops.errors import NotComparableError, PctError
 from pct_mlops.gate import ReviewState, Tie, Ties, apart_ids, review_state, tie_of
 from pct_mlops.predictions.foreign import is_foreign
-from pct_mlops.workflows.runtime.references import have_same_content, open_source, version_predictions
+from pct_mlops.workflows.runtime.references import have_same_content, open_sources, version_predictions
 
 if TYPE_CHECKING:
     from pct_mlops.predictions import Predictions, ReadOptions, TableInfo
@@ -54,20 +54,36 @@ class Evidence:
 
 def file_evidence(baseline: str, candidate: str, policy: Policy, reading: ReadOptions | None = None) -> Evidence:
     """Gather the evidence of two predictions files. `baseline` may also be a version."""
-    old, new = open_source(baseline, reading=reading), open_source(candidate, reading=reading)
+    old, new = open_sources((baseline, candidate), reading=reading)
     comparison, problem = None, None
     if not have_same_content(baseline, candidate):
         comparison, problem = _compare(old.predictions, new.predictions, policy)
-    same = comparison is not None and have_same_predictions(comparison)
-    # Only files are refused as copies: the same recipe trained again gives a version with the same predictions.
-    if problem is None and (
-        comparison is None or comparison.is_copy or (same and _are_one(baseline, candidate, comparison))
-    ):
-        problem = NotComparableError(
-            f"{candidate} is the baseline itself or a copy of it: give the candidate's own predictions."
-        )
-    remark = SAME_PREDICTIONS if same and problem is None else ""
+    remark = ""
+    if problem is None:
+        problem, remark = copy_problem(baseline, candidate, comparison)
     return Evidence(new.uri, old.uri, comparison, problem, new.predictions.info, remark=remark)
+
+
+def copy_problem(baseline: str, candidate: str, comparison: Comparison | None) -> tuple[NotComparableError | None, str]:
+    """Return the error for a file that is the baseline or a copy of it, and a remark where predictions are the same.
+
+    Only files are refused as copies: the same recipe trained again gives a version with the same predictions.
+
+    Args:
+        baseline: The file or version that the candidate is compared with.
+        candidate: A file.
+        comparison: Of both. None for files of the same bytes.
+    """
+    same = comparison is not None and have_same_predictions(comparison)
+    if (
+        comparison is None
+        or have_same_content(baseline, candidate)
+        or comparison.is_copy
+        or (same and _are_one(baseline, candidate, comparison))
+    ):
+        text = f"{candidate} is the baseline itself or a copy of it: give the candidate's own predictions."
+        return NotComparableError(text), ""
+    return None, SAME_PREDICTIONS if same else ""
 
 
 def _are_one(baseline: str, candidate: str, comparison: Comparison) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from pct_mlops.config import EngineConfig, Recipe
-from pct_mlops.errors import DataError, RegistryNotFoundError
+from pct_mlops.errors import DataError, NotComparableError, RegistryNotFoundError
 from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.with_info import with_info
 from pct_mlops.registry import Registry, Version, add_predictions, record_weights
 from pct_mlops.workflows.runtime.distributed import main_process_logger
-from pct_mlops.workflows.runtime.model_weights import Weights, classifier_files
+from pct_mlops.workflows.runtime.model_weights import Weights, classifier_files, other_classes
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.runtime.session import Session
 from pct_mlops.workflows.runtime.stored_tables import keep_former
@@ -24,9 +25,9 @@ def recompute(registry: Registry, old: Version | None, new: Version, *, split: s
     """Score `old` and `new` on the `split` of the data that `new`'s recipe names, and store both tables.
 
     Without a baseline `old` is None. The examples are the candidate's. Each model sees them as its own recipe says
-    (image size, ten crops). Models are rebuilt from safetensors and architecture record. A table that is replaced stays
-    with its version as predictions/SPLIT-DIGEST.parquet. Nothing is stored unless all models could be scored. Run it in
-    one process only.
+    (image size, ten crops). A model is wrong on examples whose class it does not know. Models are rebuilt from
+    safetensors and architecture record. A table that is replaced stays with its version as
+    predictions/SPLIT-DIGEST.parquet. Nothing is stored unless all models could be scored. Run it in one process only.
     """
     from pct_mlops.engine import make_accelerator
 
@@ -43,14 +44,25 @@ def recompute(registry: Registry, old: Version | None, new: Version, *, split: s
             table = _scored(session, version, recipe, split)
             folder = Path(temporary) / str(len(made))
             made.append((version, table.save(folder / f"{split}.parquet")))
-        if len({table.info.digest for _, table in made}) > 1:
-            raise DataError(f"The data of {new.uri} changed while it was read: try again when nothing writes to it.")
+        _check_same_examples([table for _, table in made], new)
         for version, table in made:
             keep_former(registry.files(version), split)
             assert table.path is not None
             add_predictions(registry, version, table.path)
             record_weights(registry, version, table.info.weights)
             logger.info(f"{version.uri}: {table.info.num_examples:,} examples of {split} scored again.")
+
+
+def _check_same_examples(tables: Sequence[Predictions], new: Version) -> None:
+    """Raise DataError where two tables are not about the same examples with the same labels, by name."""
+    if len({table.info.digest for table in tables}) == 1:
+        return
+    try:
+        tables[-1].nfr(tables[0])  # an error unless both hold the same examples
+    except NotComparableError as error:
+        raise DataError(
+            f"The data of {new.uri} changed while it was read: try again when nothing writes to it."
+        ) from error
 
 
 def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> Predictions:
@@ -64,8 +76,7 @@ def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> P
     weights = Weights(version.uri, *classifier_files(session.registry, version))
     model = weights.build()
     architecture = model.architecture
-    if architecture.class_names != splits.class_names:
-        raise DataError(f"{version.uri} knows other classes than {splits.name}: it cannot be judged on this set.")
+    known = other_classes(model, splits, version.uri)
     if architecture.image_shape != splits.image_shape:
         raise DataError(
             f"{version.uri} sees images of shape {architecture.image_shape}, and {splits.name} has "
@@ -75,9 +86,8 @@ def _scored(session: Session, version: Version, recipe: Recipe, split: str) -> P
     title = f"score {version.name}/{version.version}"
     batch_size = recipe.engine.eval_batch_size
     logits = logits_of(model, chosen, data, session.accelerator, batch_size=batch_size, title=title)
-    table = predictions_table(
-        logits, chosen, splits, model_name=version.name, version=str(version.version), uri=version.uri
-    )
+    about = {"model_name": version.name, "version": str(version.version), "uri": version.uri}
+    table = predictions_table(logits, chosen, splits, **about, known_classes=known)
     return with_info(table, weights=weights.digest)
 
 

@@ -91,6 +91,7 @@ def table_of_outputs(
     if said.scores is None:
         if kind is not None:
             raise ConfigError(f"{title} gives labels and no scores: leave --scores out.")
+        _check_names(labels, said, names, title)
         return Predictions.from_arrays(labels=labels, predictions=said.labels, class_names=names, **common)  # type: ignore[arg-type]
     names = names or _numbers(labels, said.scores.shape[1], title)
     if len(names) != said.scores.shape[1]:
@@ -98,8 +99,20 @@ def table_of_outputs(
             f"{title} gives scores of {said.scores.shape[1]} classes, and {len(names)} names were given: correct "
             "--classes."
         )
+    _check_names(labels, said, names, title)
     kind = kind or kind_of_scores(said.scores)
     return Predictions.from_arrays(labels=labels, class_names=names, **{kind: said.scores}, **common)  # type: ignore[arg-type]
+
+
+def _check_names(labels: Sequence[str], said: Said, names: Sequence[str] | None, title: str) -> None:
+    """Raise ConfigError for a label that is a class of the model and has no place among the `names` that were given."""
+    # A number may be a class number, which these names stand for.
+    lost = sorted(label for label in set(labels) & set(said.classes or ()) - set(names or ()) if not label.isdigit())
+    if lost:
+        raise ConfigError(
+            f"{title} knows the class '{lost[0]}', which --classes does not name: leave --classes out, or name all "
+            "classes in the order of its scores."
+        )
 
 
 def _numbers(labels: Sequence[str], number: int, title: str) -> tuple[str, ...]:

@@ -133,6 +133,21 @@ def architecture_of(model: ModelConfig, splits: Splits, name: str | None = None)
     return Architecture(**{**own, "name": name or model.name, **data, "mean": splits.mean, "std": splits.std})
 
 
+def other_classes(model: Classifier, splits: Splits, uri: str) -> tuple[str, ...] | None:
+    """Return the classes of a model in the order of its logits. Return None where they are those of the data.
+
+    Raise DataError where the model knows none of the data's classes.
+    """
+    known = model.architecture.class_names
+    if known == splits.class_names:
+        return None
+    if set(known).isdisjoint(splits.class_names):
+        raise DataError(
+            f"{uri} knows none of the classes of {splits.name}: score it on data with classes that it knows."
+        )
+    return known
+
+
 def production_of(model_name: str, why: str, session: Session) -> str:
     """Return the production version by its number, as `models:/name/3`.
 

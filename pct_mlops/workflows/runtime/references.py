@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,6 +83,35 @@ def open_source(
     registry = Registry(tracking_uri)
     version = registry.resolve(reference)
     return Source(version_predictions(registry, version, split), version.uri)
+
+
+def open_sources(
+    references: Sequence[str],
+    *,
+    split: str = "test",
+    tracking_uri: str | None = None,
+    reading: ReadOptions | None = None,
+) -> list[Source]:
+    """Return the predictions behind each reference, as `open_source` does.
+
+    A column that `reading` names may be missing in a file, where the usual name is looked for. Raise PctError if no
+    file has it.
+    """
+    shared = replace(reading or ReadOptions(split=split), are_shared=True)
+    found = [open_source(item, split=split, tracking_uri=tracking_uri, reading=shared) for item in references]
+    check_columns([source.predictions for source in found], shared)
+    return found
+
+
+def check_columns(tables: Sequence[Predictions], options: ReadOptions) -> None:
+    """Raise ConfigError for a named column that none of the files of other programs has."""
+    absent = [set(table.absent) for table in tables if table.absent is not None]
+    for meaning in sorted(set.intersection(*absent)) if absent else ():
+        names = " or ".join(f"'{column}'" for key, column in options.columns if key == meaning)
+        which = "None of the files has" if len(absent) > 1 else "The file does not have"
+        raise ConfigError(
+            f"{which} the column {names} that --columns names for the {meaning}: correct the name, or leave it out."
+        )
 
 
 def no_source(reference: str) -> ConfigError:

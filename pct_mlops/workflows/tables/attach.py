@@ -262,9 +262,10 @@ def _beside_production(production: tuple[Version | None, TableInfo | str], info:
 
 def _beside(old: TableInfo, new: TableInfo) -> str:
     """Return the beginning of a sentence that ends with the old version."""
-    if old.class_names != new.class_names:
-        gone = [name for name in old.class_names if name not in new.class_names]
-        added = [name for name in new.class_names if name not in old.class_names]
+    known = set(old.model_classes), set(new.model_classes)
+    gone = [name for name in old.model_classes if name not in known[1]]
+    added = [name for name in new.model_classes if name not in known[0]]
+    if gone or added:
         parts = [f"{word} {', '.join(names[:3])}" for word, names in (("without", gone), ("with", added)) if names]
         return f"Its classes ({' and '.join(parts)}) are not those of"
     if old.digest != new.digest:

@@ -7,7 +7,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import compare
-from pct_mlops.workflows.runtime.references import open_source
+from pct_mlops.workflows.runtime.references import open_sources
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison
@@ -23,7 +23,7 @@ def compare_sources(
     reading: ReadOptions | None = None,
 ) -> Comparison:
     """Compare the predictions of two references or files. `reading` is about files that another program wrote."""
-    sources = [open_source(item, split=split, tracking_uri=tracking_uri, reading=reading) for item in (old, new)]
+    sources = open_sources((old, new), split=split, tracking_uri=tracking_uri, reading=reading)
     return compare(sources[0].predictions, sources[1].predictions)
 
 
@@ -35,5 +35,5 @@ def mean_of(
     reading: ReadOptions | None = None,
 ) -> Predictions:
     """Average the logits of all references or files, each with the same weight."""
-    sources = [open_source(item, split=split, tracking_uri=tracking_uri, reading=reading) for item in references]
+    sources = open_sources(references, split=split, tracking_uri=tracking_uri, reading=reading)
     return reduce(lambda left, right: left + right, [source.predictions for source in sources])

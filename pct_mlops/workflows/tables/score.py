@@ -17,7 +17,13 @@ from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.with_info import with_info
 from pct_mlops.registry import Registry, Version, add_predictions, record_weights
 from pct_mlops.workflows.runtime.distributed import on_main
-from pct_mlops.workflows.runtime.model_weights import architecture_of, fetch_weights, is_checkpoint, is_weights_file
+from pct_mlops.workflows.runtime.model_weights import (
+    architecture_of,
+    fetch_weights,
+    is_checkpoint,
+    is_weights_file,
+    other_classes,
+)
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.runtime.session import Session, open_session
 from pct_mlops.workflows.runtime.stored_tables import keep_former
@@ -25,7 +31,10 @@ from pct_mlops.workflows.training.old_accuracy import warn_of_accuracy
 from pct_mlops.workflows.training.register import predictions_table
 
 if TYPE_CHECKING:
-    from pct_mlops.data import Splits
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pct_mlops.data import Split, Splits
     from pct_mlops.models import Classifier
     from pct_mlops.workflows.runtime.model_weights import Weights
 
@@ -44,7 +53,8 @@ def score(
 
     A checkpoint is a folder, or a file of another program, which needs `recipe_file` and takes `classes`: its class
     names in the order of its outputs, or a file that lists them. A checkpoint has no version to store its table with,
-    so it needs `output`. Of image files, only those of `split` need to be at hand.
+    so it needs `output`. Of image files, only those of `split` need to be at hand. The data may have classes that the
+    model does not know: it is wrong on their examples.
 
     Return the table on the main process, None on the others.
     """
@@ -73,16 +83,28 @@ def score(
     if not session.is_main:
         return None
     if is_weights_file(reference):
-        targets, count = chosen.labels.numpy(), len(splits.class_names)
-        warn_of_accuracy(f"The model in {weights.uri}", targets, logits.argmax(axis=1), num_classes=count, split=split)
+        _warn(weights.uri, model.architecture.class_names, logits, chosen, splits)
     name, number = (version.name, str(version.version)) if version else (recipe.model_name, "")
-    table = predictions_table(logits, chosen, splits, model_name=name, version=number, uri=weights.uri)
+    about = {"model_name": name, "version": number, "uri": weights.uri}
+    table = predictions_table(logits, chosen, splits, **about, known_classes=other_classes(model, splits, weights.uri))
     table = with_info(table, weights=weights.digest)
     if output is not None:
         return table.save(output)
     assert version is not None
     _store(session.registry, version, table, split)
     return table
+
+
+def _warn(uri: str, known: Sequence[str], logits: NDArray[np.float32], chosen: Split, splits: Splits) -> None:
+    """Warn of an accuracy that is next to chance on the examples whose class the model knows."""
+    import numpy as np
+
+    place = {name: index for index, name in enumerate(known)}
+    targets = np.array([place.get(name, -1) for name in splits.class_names])[chosen.labels.numpy()]
+    shared = targets >= 0
+    if shared.any():
+        predictions, title = logits[shared].argmax(axis=1), f"The model in {uri}"
+        warn_of_accuracy(title, targets[shared], predictions, num_classes=len(known), split=chosen.name)
 
 
 def _store(registry: Registry | None, version: Version, table: Predictions, split: str) -> None:
@@ -105,7 +127,7 @@ def _loaded(
     classes: tuple[str, ...] | Path | None,
     trusted: frozenset[str] | None,
 ) -> tuple[Classifier, Weights, Splits]:
-    """Return the model, its weights, and data with the model's classes. Raise PctError when it has other classes."""
+    """Return the model, its weights, and the data. Raise PctError when they share no class."""
     from pct_mlops.data import class_order, load_for_scoring
 
     given = FileClasses(classes, "--classes")
@@ -118,8 +140,7 @@ def _loaded(
     if known != splits.class_names and set(known) >= set(splits.class_names):
         # A test split alone may lack some of the classes.
         splits = load_for_scoring(recipe.data, recipe.seed.data, split, known)
-    if known != splits.class_names:
-        raise DataError(f"{weights.uri} knows other classes than {splits.name}: score it on data with its own classes.")
+    other_classes(model, splits, weights.uri)  # before the work begins
     return model, weights, splits
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pct_mlops.comparison import Comparison, compare
 from pct_mlops.errors import ConfigError
 from pct_mlops.predictions import Predictions, ReadOptions, UpdateRule, updated
-from pct_mlops.workflows.runtime.references import is_file, open_source
+from pct_mlops.workflows.runtime.references import check_columns, is_file, open_source
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,10 @@ def update_predictions(
     A version has val predictions of its own. Those of a file must be named with `stored_val` and `new_val`.
     """
     vals = [_val_of(stored, stored_val, "--stored-val"), _val_of(new, new_val, "--new-val")]
-    options = reading or ReadOptions()
+    options = replace(reading or ReadOptions(), are_shared=True)
     old_table, new_table = (_open(reference, split, tracking_uri, options) for reference in (stored, new))
     stored_table, answers = (_open(reference, "val", tracking_uri, options) for reference in vals)
+    check_columns([old_table, new_table, stored_table, answers], options)
     table = updated(
         old_table,
         new_table,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,16 +29,37 @@ if TYPE_CHECKING:
 
 
 def predictions_table(
-    logits: NDArray[np.float32], split: Split, splits: Splits, *, model_name: str, version: str = "", uri: str = ""
+    logits: NDArray[np.float32],
+    split: Split,
+    splits: Splits,
+    *,
+    model_name: str,
+    version: str = "",
+    uri: str = "",
+    known_classes: Sequence[str] | None = None,
 ) -> Predictions:
-    """Build the table of one model on one split, from `logits` [N, C] in the order of the split."""
+    """Build the table of one model on one split.
+
+    Args:
+        logits: Of the model [N, C], in the order of the split.
+        split: Its examples.
+        splits: The data set that it belongs to.
+        model_name: Name of the model.
+        version: Its version.
+        uri: Its address.
+        known_classes: Classes of the model, in the order of its logits. None means those of the data, in their order.
+
+    Returns:
+        The table, in memory. A label that the model does not know is a class without a probability.
+    """
     # A network that ends in a softmax gives probabilities. Its training is not lost for that.
     scores: dict[str, Any] = {kind_of_scores(logits): logits}
     return Predictions.from_arrays(
         split.labels.numpy(),
         **scores,
         sample_ids=split.sample_ids,
-        class_names=splits.class_names,
+        class_names=splits.class_names if known_classes is None else _together(splits.class_names, known_classes),
+        known_classes=known_classes,
         model_name=model_name,
         model_version=version,
         model_uri=uri,
@@ -46,6 +67,10 @@ def predictions_table(
         split=split.name,
         preprocessing=splits.preprocessing_id,
     )
+
+
+def _together(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*names, *known)))
 
 
 def publish(trained: Trained, run: TrainingRun, tags: Mapping[str, str] | None = None) -> Version:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,12 +18,16 @@ VAL, FRACTION = 1, 2  # separate random streams of one seed
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Examples of one split: `labels` is int64 [N], and `sample_ids` are the same for every seed and fraction."""
+    """Examples of one split: `labels` is int64 [N], and `sample_ids` are the same for every seed and fraction.
+
+    `slices` holds columns of text [N] by which examples can be told apart. They go into prediction tables.
+    """
 
     name: str
     sample_ids: list[str]
     labels: Tensor
     pixels: Pixels
+    slices: Mapping[str, list[str]] = field(default_factory=dict)
     _all: list[Tensor] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
@@ -31,6 +35,8 @@ class Split:
             raise ValueError(
                 f"{self.name}: {len(self.sample_ids)} ids, {len(self.labels)} labels, {len(self.pixels)} images"
             )
+        if any(len(values) != len(self) for values in self.slices.values()):
+            raise ValueError(f"{self.name}: a slice column has another length than the {len(self)} ids")
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -55,7 +61,8 @@ class Split:
         """Return a split of the given rows only, which keep their ids."""
         kept = torch.from_numpy(rows)
         ids = [self.sample_ids[row] for row in rows.tolist()]
-        return Split(name or self.name, ids, self.labels[kept], self.pixels.select(kept))
+        slices = {column: [values[row] for row in rows.tolist()] for column, values in self.slices.items()}
+        return Split(name or self.name, ids, self.labels[kept], self.pixels.select(kept), slices)
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,6 +38,7 @@ def predictions_table(
         probabilities=logits if is_softmax else None,
         sample_ids=split.sample_ids,
         class_names=splits.class_names,
+        slices=split.slices,
         model_name=model_name,
         model_version=version,
         model_uri=uri,

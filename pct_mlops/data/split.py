@@ -141,12 +141,15 @@ def check_labels(split: Split, num_classes: int) -> None:
 
 
 def check_splits(splits: Splits) -> None:
-    """Raise PctError for mistakes in a data set of a user's own: in ids, labels, names, shapes, mean or std."""
+    """Raise PctError for mistakes in a data set of a user's own: in ids, labels, names, shapes, slices, mean or std."""
+    from pct_mlops.predictions.schema import check_slices
+
     parts = {"train": splits.train, "val": splits.val, "test": splits.test}
     for name, split in parts.items():
         if split.name != name:
             raise DataError(f"The {name} split of {splits.name} is called '{split.name}': call it {name}.")
         check_labels(split, len(splits.class_names))
+        check_slices(split.slices, f"The {name} split of {splits.name}")
         if tuple(split.pixels.shape) != tuple(splits.image_shape):
             raise DataError(
                 f"The {name} images of {splits.name} are of shape {tuple(split.pixels.shape)} and image_shape says "

@@ -40,7 +40,7 @@ data:
 
 FONTS := pct_mlops/data/font_packages.txt
 glyphs:  ## Get the fonts of the data set glyphs: Debian packages, 240 MB
-	@while read name; do [ -f /var/lib/dpkg/info/$$name.list ] || exit 1; done < $(FONTS) \
+	@( while read name; do [ -f /var/lib/dpkg/info/$$name.list ] || exit 1; done < $(FONTS) ) \
 	  || { command -v apt-get > /dev/null && echo "Getting the fonts of the data set glyphs ..." \
 	       && { apt-cache show fonts-lato > /dev/null 2>&1 || $(ROOT) apt-get update -qq; } \
 	       && xargs -a $(FONTS) $(ROOT) apt-get install -qq -y --no-install-recommends > /dev/null; } \

@@ -1,7 +1,7 @@
 # One command a job; each sets up what it needs. `make` alone shows what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup data browser postgresql demo test thorough check docs explore ui lock clean
+.PHONY: help setup data glyphs browser postgresql demo test thorough check docs explore ui lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -38,6 +38,14 @@ data:
 	       && $(ROOT) apt-get install -qq -y dataset-fashion-mnist > /dev/null; } \
 	  || echo "Debian's dataset-fashion-mnist could not be installed here: torchvision's download is tried instead."
 
+FONTS := pct_mlops/data/font_packages.txt
+glyphs:  ## Get the fonts of the data set glyphs: Debian packages, 240 MB
+	@( while read name; do [ -f /var/lib/dpkg/info/$$name.list ] || exit 1; done < $(FONTS) ) \
+	  || { command -v apt-get > /dev/null && echo "Getting the fonts of the data set glyphs ..." \
+	       && { apt-cache show fonts-lato > /dev/null 2>&1 || $(ROOT) apt-get update -qq; } \
+	       && xargs -a $(FONTS) $(ROOT) apt-get install -qq -y --no-install-recommends > /dev/null; } \
+	  || echo "Debian's font packages could not be installed here: set PCT_GLYPHS to a folder of fonts."
+
 browser:
 	@command -v chromium > /dev/null || command -v google-chrome > /dev/null \
 	  || { command -v apt-get > /dev/null && echo "Getting Chromium for the tests ..." \
@@ -61,7 +69,7 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 test: setup data browser  ## Run the test suite
 	@$(PYTEST) $(ARGS)
 
-thorough: setup data browser postgresql  ## Run what takes too long for every day: servers under load, thousands of bad inputs
+thorough: setup data glyphs browser postgresql  ## Run what takes too long for every day: servers under load, thousands of bad inputs
 	@$(PYTEST) -m thorough --timeout 900 $(ARGS)
 
 docs: setup  ## Build the documentation into site/; a broken link is an error

@@ -19,6 +19,7 @@ def _texts(value: Any) -> Any:
     return tuple(str(item) for item in value) if isinstance(value, list) else value
 
 
+ClassNames = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 GivenClasses = Annotated[tuple[str, ...] | Path, BeforeValidator(_texts)]
 
 

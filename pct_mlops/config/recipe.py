@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from pct_mlops.config.base import Config, apply_overrides, read_yaml, validate
-from pct_mlops.config.class_names import GivenClasses, is_none
+from pct_mlops.config.class_names import ClassNames, GivenClasses, is_none
 from pct_mlops.config.plugins import code_in, refuse_code
 from pct_mlops.config.teacher_section import TeacherConfig
 
@@ -50,6 +50,10 @@ class DataConfig(Config):
     only for fixed views. Left empty, each epoch draws fresh ones.
 
     `ten_crop` evaluates by the mean logits of ten crops: four corners and the centre, each also mirrored.
+
+    `classes` lists the classes that are kept, in train, val and test: a model that knows fewer classes than the data
+    set. `label_noise` gives this share of the training examples a wrong label, drawn from the seed: a model from before
+    the labels were cleaned.
     """
 
     name: str = "fashion_mnist"
@@ -64,6 +68,14 @@ class DataConfig(Config):
     image_size: int | None = Field(default=None, ge=1)
     skip_corrupt: bool = False
     thumbnail_size: int = Field(default=64, ge=0, le=256)
+    classes: ClassNames | None = Field(default=None, exclude_if=is_none)
+    label_noise: float | None = Field(default=None, gt=0, lt=1, exclude_if=is_none)
+
+    @model_validator(mode="after")
+    def _two_classes(self) -> DataConfig:
+        if self.classes is not None and (len(self.classes) < 2 or len(set(self.classes)) < len(self.classes)):
+            raise ValueError("'classes' needs two or more class names, each named once")
+        return self
 
 
 class ModelConfig(Config):

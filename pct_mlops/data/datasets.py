@@ -18,10 +18,12 @@ import numpy as np
 from pct_mlops.config import Catalog, DataConfig
 from pct_mlops.data import folders
 from pct_mlops.data.arrays import ArrayData, Statistics, array_split, array_splits
+from pct_mlops.data.glyphs import read_glyphs
 from pct_mlops.data.idx import read_idx
 from pct_mlops.data.locking import one_process_at_a_time
 from pct_mlops.data.one_split import lacks_train, read_one_split
 from pct_mlops.data.split import Splits, check_splits, stratified
+from pct_mlops.data.subsets import changed
 from pct_mlops.errors import DataError, reason_of
 
 DATASETS: Catalog[Splits | ArrayData] = Catalog("data set", group="pct_mlops.datasets", produces=(Splits, ArrayData))
@@ -45,7 +47,7 @@ def load_data(config: DataConfig, seed: int) -> Splits:
         splits = made.splits(config, seed) if isinstance(made, ArrayData) else made
     if DATASETS.plugin(config.name) is not None:
         check_splits(splits)
-    return _cropped(splits, config)
+    return _cropped(changed(splits, config, seed), config)
 
 
 def load_for_scoring(config: DataConfig, seed: int, split: str, class_names: Sequence[str] | None = None) -> Splits:
@@ -64,7 +66,9 @@ def load_for_scoring(config: DataConfig, seed: int, split: str, class_names: Seq
     if not lacks_train(config, split):
         return load_data(config, seed)
     with _said_plainly(config):
-        return _cropped(read_one_split(config, split, class_names), config)
+        # The model knows the classes that are kept. The files may hold others.
+        found = read_one_split(config, split, None if config.classes else class_names)
+        return _cropped(changed(found, config, seed), config)
 
 
 @contextlib.contextmanager
@@ -221,6 +225,21 @@ def cifar100(config: DataConfig, seed: int) -> Splits:
     It is read from `data.root` if that is given, and otherwise downloaded into .data. Source: Krizhevsky, 2009.
     """
     return _cifar(config, seed, "CIFAR100", ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)))
+
+
+# Glyphs ------------------------------------------------------------------------------------------------------------
+
+
+@DATASETS.register("glyphs")
+def glyphs(config: DataConfig, seed: int) -> Splits:
+    """Load letters and digits of fonts: 62 classes, drawn in grey at 32x32, or at `data.image_size` (64).
+
+    The fonts are those of `data.root` if that is given, else those of the folder that the environment variable
+    PCT_GLYPHS names, else those of Debian's packages: `make glyphs` installs them. Drawing takes half a minute, once.
+    No family is in two splits, and `data.train_fraction` takes whole families. Tables have the slice columns `family`
+    and `style`.
+    """
+    return read_glyphs(config, seed, DOWNLOADS)
 
 
 # Files -------------------------------------------------------------------------------------------------------------

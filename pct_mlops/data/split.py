@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,12 +18,16 @@ VAL, FRACTION = 1, 2  # separate random streams of one seed
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Examples of one split: `labels` is int64 [N], and `sample_ids` are the same for every seed and fraction."""
+    """Examples of one split: `labels` is int64 [N], and `sample_ids` are the same for every seed and fraction.
+
+    `slices` holds columns of text [N] by which examples can be told apart. They go into prediction tables.
+    """
 
     name: str
     sample_ids: list[str]
     labels: Tensor
     pixels: Pixels
+    slices: Mapping[str, list[str]] = field(default_factory=dict)
     _all: list[Tensor] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
@@ -31,6 +35,8 @@ class Split:
             raise ValueError(
                 f"{self.name}: {len(self.sample_ids)} ids, {len(self.labels)} labels, {len(self.pixels)} images"
             )
+        if any(len(values) != len(self) for values in self.slices.values()):
+            raise ValueError(f"{self.name}: a slice column has another length than the {len(self)} ids")
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -55,7 +61,8 @@ class Split:
         """Return a split of the given rows only, which keep their ids."""
         kept = torch.from_numpy(rows)
         ids = [self.sample_ids[row] for row in rows.tolist()]
-        return Split(name or self.name, ids, self.labels[kept], self.pixels.select(kept))
+        slices = {column: [values[row] for row in rows.tolist()] for column, values in self.slices.items()}
+        return Split(name or self.name, ids, self.labels[kept], self.pixels.select(kept), slices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,12 +141,15 @@ def check_labels(split: Split, num_classes: int) -> None:
 
 
 def check_splits(splits: Splits) -> None:
-    """Raise PctError for mistakes in a data set of a user's own: in ids, labels, names, shapes, mean or std."""
+    """Raise PctError for mistakes in a data set of a user's own: in ids, labels, names, shapes, slices, mean or std."""
+    from pct_mlops.predictions.schema import check_slices
+
     parts = {"train": splits.train, "val": splits.val, "test": splits.test}
     for name, split in parts.items():
         if split.name != name:
             raise DataError(f"The {name} split of {splits.name} is called '{split.name}': call it {name}.")
         check_labels(split, len(splits.class_names))
+        check_slices(split.slices, f"The {name} split of {splits.name}")
         if tuple(split.pixels.shape) != tuple(splits.image_shape):
             raise DataError(
                 f"The {name} images of {splits.name} are of shape {tuple(split.pixels.shape)} and image_shape says "

@@ -66,7 +66,9 @@ def test_fashion_mnist_and_digits_keep_the_contract(places: SimpleNamespace) -> 
 
 
 def test_the_catalog_lists_every_data_set_with_a_line() -> None:
-    assert list(DATASETS) == ["cifar10", "cifar100", "digits", "fashion_mnist", "image_folder", "image_list"]
+    assert list(DATASETS) == [
+        "cifar10", "cifar100", "digits", "fashion_mnist", "glyphs", "image_folder", "image_list",
+    ]  # fmt: skip
     for name in DATASETS:
         assert len(DATASETS.summary(name)) > 20
 

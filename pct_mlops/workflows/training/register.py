@@ -60,6 +60,7 @@ def predictions_table(
         sample_ids=split.sample_ids,
         class_names=splits.class_names if known_classes is None else _together(splits.class_names, known_classes),
         known_classes=known_classes,
+        slices=split.slices,
         model_name=model_name,
         model_version=version,
         model_uri=uri,

@@ -7,8 +7,9 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pct_mlops.registry import Registry
 
 PROJECT = Path("projects", "fashion_mnist")
-LOSSES = ("none", "cna", "ldi")
+LOSSES = ("none", "update")
 
 
 @dataclass
@@ -38,6 +39,15 @@ class Stage:
     registry: Registry
     overrides: Sequence[str]
     show: Callable[[Any], None]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str, title: str) -> Iterator[None]:
+        """Show the heading of a part of the story, and count its time in `seconds`."""
+        self.show(Heading(title, style="dim"))
+        start = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - start
 
     def train(self, **parameters: str) -> None:
         """Run `mlflow run . --env-manager local -P name=value ...` in the checkout. Raise PctError when it fails."""
@@ -82,7 +92,7 @@ def tell(folder: str, show: Callable[[Any], None], overrides: Sequence[str] = ()
     """Tell the story: baseline, candidates, verdicts, promotion. Begin with the candidates where production exists."""
     from pct_mlops.registry import PRODUCTION, Registry, make_experiment
 
-    start, source, place = time.monotonic(), _source(), Path(os.path.realpath(folder))
+    source, place = _source(), Path(os.path.realpath(folder))
     # Check the overrides before anything is made.
     _, recipe = (Recipe.read(_recipe_file(source, part), overrides) for part in ("baseline", "recipe"))
     name = recipe.model_name
@@ -96,16 +106,16 @@ def tell(folder: str, show: Callable[[Any], None], overrides: Sequence[str] = ()
     stage = Stage(root, place, registry, overrides, show)
     make_experiment(registry, name, place / "mlruns")
     production = registry.find(name, PRODUCTION)
+    show(f"{len(LOSSES) + (production is None)} trainings, which take 1 to 6 minutes in all on two cores.")
     if production is None:
         _baseline(stage, policy)
     else:
         show(f"{folder} has a production version already, {production.uri}: new candidates are judged against it.")
     outcomes = {loss: _candidate(stage, policy, loss) for loss in LOSSES}
-    show(Heading("What the gate says", style="dim"))
-    show(render_candidates([(f"loss={loss}", item.decision, item.comparison) for loss, item in outcomes.items()]))
-    _promote_best(stage, policy, outcomes)
-    minutes, seconds = divmod(round(time.monotonic() - start), 60)
-    _farewell(stage, f"{minutes} min {seconds} s")
+    with stage.phase("verdict", "What the gate says"):
+        show(render_candidates([(f"loss={loss}", item.decision, item.comparison) for loss, item in outcomes.items()]))
+        _promote_best(stage, policy, outcomes)
+    _farewell(stage)
 
 
 def _command(words: Sequence[str]) -> Text:
@@ -139,17 +149,18 @@ def _copied(source: Path, target: Path, show: Callable[[Any], None]) -> Path:
 
 def _baseline(stage: Stage, policy: Policy) -> None:
     recipe = stage.recipe("baseline")
-    stage.show(Heading(f"A baseline: {recipe.model.name} on {recipe.data.train_fraction:.0%} of the data", style="dim"))
-    stage.train(loss="none", recipe=str(PROJECT / "baseline.yaml"))
-    _gate(stage, policy, f"{recipe.model_name}@candidate", promote=True)
+    title = f"A baseline: {recipe.model.name} on {recipe.data.train_fraction:.0%} of the data"
+    with stage.phase("baseline", title):
+        stage.train(loss="none", recipe=str(PROJECT / "baseline.yaml"))
+        _gate(stage, policy, f"{recipe.model_name}@candidate", promote=True)
 
 
 def _candidate(stage: Stage, policy: Policy, loss: str) -> Outcome:
     recipe = stage.recipe("recipe")
     plain = "plain cross-entropy" if loss == "none" else f"loss={loss} against production"
-    stage.show(Heading(f"A candidate: {recipe.model.name} on all of the data, {plain}", style="dim"))
-    stage.train(loss=loss)
-    return _gate(stage, policy, f"{recipe.model_name}@candidate")
+    with stage.phase(f"loss={loss}", f"A candidate: {recipe.model.name} on all of the data, {plain}"):
+        stage.train(loss=loss)
+        return _gate(stage, policy, f"{recipe.model_name}@candidate")
 
 
 def _gate(stage: Stage, policy: Policy, candidate: str, *, promote: bool = False, reason: str = "") -> Outcome:
@@ -182,12 +193,14 @@ def _nfr_on_val(stage: Stage, item: Outcome) -> float:
     return 1.0 if value is None else value
 
 
-def _farewell(stage: Stage, took: str) -> None:
+def _farewell(stage: Stage) -> None:
     uri = stage.registry.tracking_uri
     explore, ui = "make explore", "make ui"
     if stage.folder != stage.root / "demo":
         explore = f"pct explore --tracking-uri {uri} --policy {stage.policy_file}"
         ui = f"mlflow ui --backend-store-uri {uri}"
-    stage.show(Heading(f"Done in {took}", style="dim"))
+    minutes, seconds = divmod(round(sum(stage.seconds.values())), 60)
+    stage.show(Heading(f"Done in {minutes} min {seconds} s", style="dim"))
+    stage.show("Time: " + ", ".join(f"{name} {took:.0f} s" for name, took in stage.seconds.items()) + ".")
     stage.show(f"See which examples flip:    {explore}")
     stage.show(f"MLflow's runs and models:   {ui}")

@@ -59,9 +59,8 @@ def gate(
     --override it is 0 once production has moved, and the verdict stays as it was. With code 2 nothing has moved, unless
     the error says so.
 
-    Classes are compared by name. Where CANDIDATE knows other classes than production, a rule's 'on' says which labels
-    it is about: all, shared or new. With --recompute, production is scored on the data of CANDIDATE, and is wrong on
-    labels that it does not know.
+    Classes are compared by name. Where they differ, a rule's 'on' says which labels it is about: all, shared or new.
+    With --recompute, production is scored on CANDIDATE's data, and is wrong on labels that it does not know.
 
     In JUnit, FAIL and INCONCLUSIVE are failures of that type. --pin-fixed adds examples to the policy's pinned CSV:
     those that production gets wrong, CANDIDATE gets right, and reviewers marked as blocker on any version.

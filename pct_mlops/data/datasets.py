@@ -23,7 +23,7 @@ from pct_mlops.data.idx import read_idx
 from pct_mlops.data.locking import one_process_at_a_time
 from pct_mlops.data.one_split import lacks_train, read_one_split
 from pct_mlops.data.split import Splits, check_splits, stratified
-from pct_mlops.data.subsets import changed
+from pct_mlops.data.subsets import with_data_options
 from pct_mlops.errors import DataError, reason_of
 
 DATASETS: Catalog[Splits | ArrayData] = Catalog("data set", group="pct_mlops.datasets", produces=(Splits, ArrayData))
@@ -47,7 +47,7 @@ def load_data(config: DataConfig, seed: int) -> Splits:
         splits = made.splits(config, seed) if isinstance(made, ArrayData) else made
     if DATASETS.plugin(config.name) is not None:
         check_splits(splits)
-    return _cropped(changed(splits, config, seed), config)
+    return _cropped(with_data_options(splits, config, seed), config)
 
 
 def load_for_scoring(config: DataConfig, seed: int, split: str, class_names: Sequence[str] | None = None) -> Splits:
@@ -68,7 +68,7 @@ def load_for_scoring(config: DataConfig, seed: int, split: str, class_names: Seq
     with _said_plainly(config):
         # The model knows the classes that are kept. The files may hold others.
         found = read_one_split(config, split, None if config.classes else class_names)
-        return _cropped(changed(found, config, seed), config)
+        return _cropped(with_data_options(found, config, seed), config)
 
 
 @contextlib.contextmanager

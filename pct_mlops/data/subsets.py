@@ -14,7 +14,7 @@ from pct_mlops.data.split import Split, Splits
 from pct_mlops.errors import ConfigError, DataError
 
 
-def changed(splits: Splits, config: DataConfig, seed: int) -> Splits:
+def with_data_options(splits: Splits, config: DataConfig, seed: int) -> Splits:
     """Return the splits with `data.classes` alone, and with `data.label_noise` in the labels of train."""
     if config.classes is not None:
         splits = _with_classes(splits, config.classes)

@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from pct_mlops.cli import main
-from pct_mlops.config import Catalog, TeacherConfig
+from pct_mlops.config import Catalog, ModelConfig, TeacherConfig
 from pct_mlops.losses import DISTANCES, FOCUSES, PRESETS
 from pct_mlops.losses.build import _merged
 
@@ -43,6 +43,8 @@ FOCUS_PARAMETERS = {
 }
 PRESET_NAMES = {
     "none",
+    "update",
+    "update+mixture",
     "naive",
     "kl",
     "l2",
@@ -75,16 +77,17 @@ def test_every_mask_focus_has_its_parameters_and_defaults():
 def test_presets_are_data_that_build():
     assert set(PRESETS) == PRESET_NAMES
     for name, preset in PRESETS.items():
-        assert set(preset) <= {"summary", "distance", "focus", "weight", "mix", "teacher"}, name
+        assert set(preset) <= {"summary", "distance", "focus", "weight", "mix", "teacher", "model"}, name
         assert len({"weight", "mix"} & set(preset)) == (0 if name == "none" else 1), name
         TeacherConfig(**preset.get("teacher", {}))
+        ModelConfig(**preset.get("model", {}))
         if name != "none":
             DISTANCES.build(preset["distance"])
             FOCUSES.build(preset["focus"])
 
 
 def test_a_preset_is_named_after_its_distance_or_after_its_method():
-    methods = {"none", "naive", "elodi", "mixture", "ldi+cna"}
+    methods = {"none", "update", "update+mixture", "naive", "elodi", "mixture", "ldi+cna"}
     assert {name for name in PRESETS if PRESETS[name].get("distance", {}).get("name") != name} == methods
 
 
@@ -94,7 +97,7 @@ def test_elodi_and_mixture_differ_from_each_other_in_the_teacher_only():
     assert mixture["teacher"] == {"refs": [{"ref": "production"}], "num_members": 1}
     assert (elodi["distance"], elodi["mix"]) == ({"name": "ldi", "margin": 0.0, "p": 2.0}, 0.8)
     assert {key for key in elodi if elodi[key] != mixture[key]} == {"summary", "teacher"}
-    assert [name for name in PRESETS if "teacher" in PRESETS[name]] == ["elodi", "mixture"]
+    assert [name for name in PRESETS if "teacher" in PRESETS[name]] == ["update+mixture", "elodi", "mixture"]
 
 
 def test_list_shows_every_preset_with_its_summary(capsys):

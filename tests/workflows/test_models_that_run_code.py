@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from pct_mlops.errors import PctError
-from pct_mlops.integrations.mlflow_evaluator import PctOptions, _load_baseline
+from pct_mlops.integrations.evaluator_baseline import load_baseline
+from pct_mlops.integrations.mlflow_evaluator import PctOptions
 from pct_mlops.predictions import Predictions, sql
 from pct_mlops.registry.code_in_models import what_runs_code
 
@@ -139,7 +140,7 @@ def test_nothing_runs_unasked(store, tmp_path, data, capsys, make):
     assert "loading it runs whatever code its author put there, with your rights" in line
     assert "add --allow-code; otherwise score it where it was trained" in line
     with pytest.raises(PctError, match=r"set allow_code: True in evaluator_config\['pct'\]"):
-        _load_baseline("models:/evil/1", PctOptions("models:/evil/1"), _registry())
+        load_baseline("models:/evil/1", PctOptions("models:/evil/1"), _registry())
     assert not mark.exists()
     # The gate and everything else read tables alone.
     table = Predictions.from_arrays(["x", "y"], [0, 1], np.eye(2), class_names=["0", "1"], split="test")

@@ -20,18 +20,19 @@ def plugins_of(recipe: Recipe) -> dict[str, str]:
 
     objective = recipe.objective
     losses = [] if objective.loss in PRESETS else [objective.loss]
+    # The words are part of the digests of finished trainings, which are found again by them.
     named = (
-        (DATASETS, [recipe.data.name]),
-        (ARCHITECTURES, [recipe.model.name]),
-        (DISTANCES, [*losses, *_names(objective.distance)]),
-        (FOCUSES, [*_names(objective.focus)]),
+        ("dataset", DATASETS, [recipe.data.name]),
+        ("architecture", ARCHITECTURES, [recipe.model.name]),
+        ("distance", DISTANCES, [*losses, *_names(objective.distance)]),
+        ("focus", FOCUSES, [*_names(objective.focus)]),
     )
     found = {}
-    for catalog, names in named:
+    for kind, catalog, names in named:
         for name in names:
             plugin = catalog.plugin(name)
             if plugin is not None:
-                found[f"{plugin.kind} {name}"] = plugin.origin
+                found[f"{kind} {name}"] = plugin.origin
     return found
 
 

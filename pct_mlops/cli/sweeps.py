@@ -122,7 +122,7 @@ def tune(
     for the gate. The table, a picture of accuracy against NFR, and the chosen recipe are kept with one parent run.
 
     No version is registered. The same command continues a tuning that was stopped. 'pct train chosen.yaml' trains what
-    was chosen.
+    was chosen. Exit code 1: no setting meets the wish. 2: a training failed.
 
     \b
     Examples:
@@ -136,7 +136,7 @@ def tune(
     in_processes(click.get_current_context(), num_processes)
     from pct_mlops.workflows.studies.tune import tune as run
 
-    run(
+    found = run(
         recipe,
         grids,
         overrides=overrides,
@@ -146,6 +146,8 @@ def tune(
         tracking_uri=tracking_uri,
         show=show,
     )
+    if found is not None and found.chosen is None:
+        click.get_current_context().exit(1)
 
 
 @click.command()

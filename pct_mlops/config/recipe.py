@@ -122,8 +122,6 @@ class ModelConfig(Config):
             raise ValueError("'init_classes' goes with 'init' and its head: give both, and no 'new_head'")
         if self.init_arch is not None and self.init_mode == "same":
             raise ValueError("'init_arch' names another architecture: say with 'init_mode' how to start from it")
-        if self.init_mode != "same" and not self.starts_from:
-            raise ValueError("'init_mode' says how to start from 'init': give both, or neither")
         if self.init_mode == "partial" and self.train == "head":
             raise ValueError("train 'head' would freeze the layers that init_mode 'partial' leaves untrained")
         if self.train == "head" and not (self.weights or self.starts_from):
@@ -185,6 +183,11 @@ class ObjectiveConfig(Config):
     cross_entropy: Literal["softmax", "binary"] = "softmax"
     ce_weights: Path | None = None
     nfr_target: float | None = Field(default=None, gt=0, lt=1, exclude_if=is_none)
+
+    def of_loss(self, loss: str) -> ObjectiveConfig:
+        """Return the objective of another loss with its own numbers. Label smoothing and the like stay."""
+        own = dict.fromkeys(("distance", "focus", "weight", "mix", "nfr_target"))
+        return self.model_copy(update={**own, "loss": loss})
 
     @model_validator(mode="after")
     def _weight_or_mix(self) -> ObjectiveConfig:

@@ -35,10 +35,10 @@ def names_of(info: TableInfo | None) -> tuple[str, ...] | None:
 
 def baseline_classes(num_scores: int, classes: Sequence[str], own: Sequence[str] | None) -> Sequence[str] | None:
     """Return the classes of a baseline that knows others than the evaluated model. None: it knows the same ones."""
+    if own is not None and len(own) == num_scores and tuple(own) != tuple(classes):
+        return own
     if num_scores == len(classes):
         return None
-    if own is not None and len(own) == num_scores:
-        return own
     raise ConfigError(
         f"The model gives scores of {num_scores} classes, but there are {len(classes)} class names: set class_names to "
         "those of the evaluated model."

@@ -149,7 +149,7 @@ def test_what_cannot_start_is_said_in_one_line_before_a_run(store):
     before = store.state()
     narrower = "model.kwargs={width: 4}"
     for words, message in (
-        (("model.init_mode=grow",), "'init_mode' says how to start from 'init'"),
+        (("model.init_mode=grow",), "model.init_mode says how to start from model.init"),
         ((INIT, "model.init_mode=all"), "model.init_mode"),
         ((INIT, "model.init_mode=partial", "model.train=head"), "train 'head' would freeze"),
         ((INIT, "model.init_mode=grow", narrower), "A small_resnet8 {'width': 8} cannot grow into a small_resnet8"),

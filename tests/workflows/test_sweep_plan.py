@@ -249,3 +249,22 @@ def test_the_checkpoint_folder_is_left_as_given(tmp_path):
     recipe = with_parts(engine={"checkpoint_dir": tmp_path})
     assert {member.recipe.engine.checkpoint_dir for member in members("none", recipe, seeds=2)} == {tmp_path}
     assert members("none")[0].recipe.engine.checkpoint_dir is None
+
+
+def test_what_belongs_to_a_warm_start_does_not_reach_controls_and_teachers():
+    from pct_mlops.workflows.training.ensemble_members import member_recipe
+
+    recipe = with_parts(objective={"loss": "update", "nfr_target": 0.01}, model={"init": "digits/3", "train": "head"})
+    planned = members("none,update", recipe, controls=True)
+    targets = {member.method.name: member.recipe.objective.nfr_target for member in planned}
+    assert targets == {"none": None, "none, 1.5 x epochs": None, "update": 0.01, "update, cold start": None}
+    cold = planned[-1].recipe.model
+    assert (cold.starts_from, cold.train) == (None, "all")
+    assert member_recipe(recipe, 1).objective.nfr_target is None
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(None, "auto"), ("same", "same"), ("grow", "grow")])
+def test_a_mode_that_the_recipe_names_stays(mode, expected):
+    model = {"name": "small_resnet8", **({"init_mode": mode} if mode else {})}
+    recipe = Recipe.model_validate({"model_name": "digits", "objective": {"loss": "update"}, "model": model})
+    assert (with_preset(recipe).model.init, with_preset(recipe).model.init_mode) == ("production", expected)

@@ -48,10 +48,13 @@ def test_a_tuning_and_its_second_start(store, tmp_path):
 
 
 def test_a_wish_that_no_setting_meets_is_said(store, tmp_path):
+    (tmp_path / "chosen.yaml").write_text("model_name: of an earlier tuning")
     found, _ = start(store, "objective.mix=0.1", wish=(None, "0%"), output=tmp_path)
     assert (found.chosen, found.recipe) == (None, "")
-    assert found.sentence == "No setting gives the best accuracy at an NFR of at most 0%: try others with --try."
+    assert found.sentence.startswith("No setting of these gives the best accuracy at an NFR of at most 0%: try others")
     assert not (tmp_path / "chosen.yaml").exists()
+    words = [word for pair in QUICK for word in ("--set", pair)]
+    assert store.pct("tune", store.recipe, *words, "--try", "objective.mix=0.1", "--nfr-target", "0%") == 1
 
 
 @pytest.mark.parametrize(
@@ -62,6 +65,7 @@ def test_a_wish_that_no_setting_meets_is_said(store, tmp_path):
         ("seed.model=1,2", "changes what is measured"),
         ("data.val_fraction=0.1,0.2", "changes what is measured"),
         ("model.name=small_resnet9", "Unknown architecture"),
+        ("optim.gradient_accumulation=1,7", "do not divide into"),
     ],
 )
 def test_settings_that_cannot_be_are_said_before_a_run_starts(shared_store, grid, says):
@@ -69,3 +73,15 @@ def test_settings_that_cannot_be_are_said_before_a_run_starts(shared_store, grid
     with pytest.raises(PctError, match=says):
         start(shared_store, grid)
     assert shared_store.state() == before
+
+
+def test_another_val_than_productions_is_said_before_a_run_starts(shared_store):
+    before = shared_store.state()
+    with pytest.raises(PctError, match="val examples are not those that models:/digits/1 was scored on"):
+        start(shared_store, "objective.mix=0.1", overrides=[*QUICK, "data.val_fraction=0.3"])
+    assert shared_store.state() == before
+
+
+def test_a_target_of_the_recipe_is_not_one_of_the_untreated_update(store):
+    found, _ = start(store, "objective.mix=0.1", overrides=[*QUICK, "objective.nfr_target=0.9"])
+    assert [row.num_failed for row in found.rows] == [0, 0, 0]

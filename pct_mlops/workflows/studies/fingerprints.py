@@ -24,7 +24,7 @@ from pct_mlops.workflows.training.inputs import Inputs, read_inputs
 from pct_mlops.workflows.training.sample_weights import tables_of
 
 if TYPE_CHECKING:
-    from pct_mlops.data import Splits
+    from pct_mlops.data import Split, Splits
 
 
 def first_inputs(members: Sequence[Member], old: Old, session: Session) -> list[Member]:
@@ -39,7 +39,8 @@ def first_inputs(members: Sequence[Member], old: Old, session: Session) -> list[
     for member in members:
         recipe = member.recipe
         # Start and seeds change nothing that is read here.
-        parts = recipe.data, recipe.model.model_copy(update={"init": None}), tables_of(recipe.objective)
+        model = recipe.model.model_copy(update={"init": None})
+        parts = recipe.data, model, recipe.optim, tables_of(recipe.objective)
         if repr(parts) not in read:
             read[repr(parts)] = on_all(session.accelerator, partial(_checked, recipe, old, session))
         inputs = read[repr(parts)]
@@ -51,21 +52,26 @@ def first_inputs(members: Sequence[Member], old: Old, session: Session) -> list[
 
 
 def check_examples(splits: Splits, old: Old) -> None:
-    """Raise NotComparableError unless test holds the examples that the old model was scored on.
+    """Raise NotComparableError unless the splits that are measured hold the examples that the old model was scored on.
 
     Call it before the first training, because it would otherwise fail hours later.
     """
+    for split, digest in ((splits.test, old.digest), (splits.val, old.val_digest)):
+        if digest and _digest(split, splits.class_names) != digest:
+            raise NotComparableError(
+                f"The recipe's {split.name} examples are not those that {old.uri} was scored on: "
+                f"choose the data of that version, or score it on these with 'pct score --split {split.name}'."
+            )
+
+
+def _digest(split: Split, class_names: Sequence[str]) -> str:
     import numpy as np
     import pyarrow as pa
 
-    ids, labels = splits.test.sample_ids, splits.test.labels.numpy()
+    ids, labels = split.sample_ids, split.labels.numpy()
     order = sorted(range(len(ids)), key=lambda row: ids[row].encode())
     columns = [pa.array([ids[row] for row in order], pa.string()), pa.array(labels[np.array(order)], pa.int32())]
-    if digest_of([pa.record_batch(columns, ["sample_id", "label"])], splits.class_names) != old.digest:
-        raise NotComparableError(
-            f"The recipe's test examples are not those that {old.uri} was scored on: "
-            f"choose the data of that version, or score it on these with 'pct score'."
-        )
+    return digest_of([pa.record_batch(columns, ["sample_id", "label"])], class_names)
 
 
 def _checked(recipe: Recipe, old: Old, session: Session) -> Inputs:

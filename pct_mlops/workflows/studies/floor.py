@@ -87,6 +87,10 @@ def read_recipe(reference: str | None, overrides: Sequence[str], tracking_uri: s
     file = registry.download(version, "recipe.yaml")
     if file is None:
         raise RegistryNotFoundError(f"{version.uri} carries no recipe: give the recipe file that it was trained with.")
+    if version.tags.get("pct.loss") == "ensemble":
+        raise ConfigError(
+            f"{version.uri} is the mean of several models, which no recipe trains: measure the floor of a member."
+        )
     recipe = Recipe.read_stored(file, [f"model_name={version.name}", *overrides], version.uri, whole=True)
     then = production_then(recipe, version.tags)
     if recipe.model.init == PRODUCTION and not then:

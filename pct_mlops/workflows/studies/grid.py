@@ -33,7 +33,8 @@ class Wish:
         if self.nfr_target is None:
             return f"the fewest flips at {100 * (self.max_accuracy_loss or 0):.4g} points of accuracy less at the most"
         share = f"{100 * self.nfr_target:.4g}%"
-        return f"the best accuracy at an NFR of at most {share}{' of the untreated update' if self.relative else ''}"
+        of_what = " of that of the untreated update" if self.relative else ""
+        return f"the best accuracy at an NFR of at most {share}{of_what}"
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ def read_wish(max_accuracy_loss: str | None, nfr_target: str | None) -> Wish:
     text = nfr_target.strip()
     value = _number(text.removesuffix("%"), "--nfr-target", "a rate such as 0.015 or 1.5%, or a change such as -50%")
     value = value / 100 if text.endswith("%") else value
-    relative = value < 0
+    relative = text.startswith("-")
     value = 1 + value if relative else value
-    if (relative and not text.endswith("%")) or not 0 <= value < 1:
+    if (relative and not text.endswith("%")) or not 0 <= value < 1 + relative * 1e-9:
         raise ConfigError(
             f"--nfr-target is '{nfr_target}': give a rate such as 0.015 or 1.5%, or a change such as -50%."
         )

@@ -106,7 +106,8 @@ def plan_methods(recipe: Recipe, losses: Sequence[str], *, warm_start: bool, con
         if controls and _is_focal(objective.focus):
             methods += _controls(loss, config, objective.focus)
         if controls and _brings_start(loss):
-            methods.append(Method(loss, config, start=COLD))
+            # A target is met by going back to the start, and random weights are none to go back to.
+            methods.append(Method(loss, config.model_copy(update={"nfr_target": None}), start=COLD))
         if controls and warm and loss == "none":
             methods.append(Method(loss, config, length=LONGER))
         if warm_start and not _brings_start(loss):
@@ -182,8 +183,7 @@ def _objective(recipe: Recipe, loss: str) -> ObjectiveConfig:
     """Return the objective of a loss: the recipe's own where the recipe names this loss, else the preset's numbers."""
     if loss == recipe.objective.loss:
         return recipe.objective
-    plain = {"loss": loss, "distance": None, "focus": None, "weight": None, "mix": None}
-    return recipe.objective.model_copy(update=plain)
+    return recipe.objective.of_loss(loss)
 
 
 def _planned(config: ObjectiveConfig) -> Objective:
@@ -253,7 +253,9 @@ def _brings_start(loss: str) -> bool:
 def _start(model: ModelConfig, method: Method, production: str) -> ModelConfig:
     """Return the model section of a method, with production written by its number."""
     if method.start == COLD:
-        return model.model_copy(update={"init": RANDOM_START, **OF_ITS_FILE, "init_mode": "same"})
+        # Random features below a trained head would be no update at all.
+        whole = {} if model.weights else {"train": "all", "new_head": False}
+        return model.model_copy(update={"init": RANDOM_START, **OF_ITS_FILE, "init_mode": "same", **whole})
     if method.start == WARM:
         return model.model_copy(update={"init": production, **OF_ITS_FILE, "weights": None})
     own = preset_start(model, method.loss)

@@ -42,7 +42,11 @@ Metrics = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Old:
-    """Version that all trainings are measured against. `share` is its accuracy on val, None where it is not needed."""
+    """Version that all trainings are measured against.
+
+    `share` is its accuracy on val, None where it is not needed. `val_digest` is that of its table on val, "" where
+    trainings are not measured on it.
+    """
 
     uri: str
     version: int
@@ -50,6 +54,7 @@ class Old:
     num_examples: int
     accuracy: float
     share: float | None
+    val_digest: str = ""
 
 
 @dataclass(frozen=True)

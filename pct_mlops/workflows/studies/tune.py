@@ -5,6 +5,7 @@ An untreated update (cross-entropy from random weights) is trained beside them, 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def tune(
     old = on_main(accelerator, lambda: _read_old(recipe, bench))
     plan = _plan(recipe, recipes, number, old)
     members = first_inputs(plan.members, old, session)
-    on_main(accelerator, lambda: make_folder(output))
+    on_main(accelerator, lambda: _clear(output))
     logger.info(
         f"{len(members)} training(s): {len(tried)} setting(s) and the untreated update with {number} seed(s), measured "
         f"on val against {old.uri}."
@@ -125,7 +126,15 @@ def _read_old(recipe: Recipe, bench: Bench) -> Old:
             f"'pct score {version.name}/{version.version} --split val'."
         )
     test = bench.old["test"].info
-    return Old(version.uri, version.version, test.digest, test.num_examples, bench.old["val"].accuracy(), None)
+    val = bench.old["val"]
+    return Old(version.uri, version.version, test.digest, test.num_examples, val.accuracy(), None, val.info.digest)
+
+
+def _clear(output: Path | None) -> None:
+    """Make the folder, without the choice of an earlier tuning: this one may make none."""
+    make_folder(output)
+    if output is not None:
+        (output / CHOSEN).unlink(missing_ok=True)
 
 
 def _check_measure(recipe: Recipe, recipes: dict[str, Recipe]) -> None:
@@ -144,9 +153,7 @@ def _plan(recipe: Recipe, recipes: dict[str, Recipe], number: int, old: Old) -> 
 
     The untreated update has random weights and cross-entropy alone. Its other settings are the recipe's.
     """
-    none = recipe.objective.model_copy(
-        update={"loss": "none", "distance": None, "focus": None, "weight": None, "mix": None}
-    )
+    none = recipe.objective.of_loss("none")
     planned = plan_members(recipe, [Method("none", none, start=COLD)], number, purpose="tune", old_uri=old.uri)
     tried = [
         member
@@ -178,7 +185,7 @@ def _conclude(bench: Bench, outcomes: Sequence[TrialResult], plan: _Plan, wish: 
     names = {_title(one, name): name for name, one in plan.recipes.items()}
     chosen = choose_setting([one for one in measured if one.name in names], untreated, wish)
     if chosen is None:
-        return Tuning(rows, results, None, "", f"No setting gives {wish.sentence}: try others with --try.")
+        return Tuning(rows, results, None, "", f"No setting of these gives {wish.sentence}: try others with --try.")
     recipe = yaml.safe_dump(plan.recipes[names[chosen.name]].model_dump(mode="json"), sort_keys=False)
     change = points(chosen.accuracy - untreated.accuracy)
     flips = f", {1 - chosen.nfr / untreated.nfr:.0%} below it" if 0 < chosen.nfr < untreated.nfr else ""
@@ -199,8 +206,12 @@ def _keep(bench: Bench, found: Tuning, title: str, output: Path | None, show: Ca
     files = study_files(found.rows, found.results, title, notes)
     if found.recipe:
         files[CHOSEN] = found.recipe
-    keep_files(files, bench.parent, "tune", output)
+    # One parent holds all tunings of a recipe, each with files of its own.
+    number = hashlib.sha256(repr(([row.method for row in found.rows], found.sentence)).encode()).hexdigest()[:8]
+    keep_files(files, bench.parent, f"tune/{number}", output)
     show(render_methods(found.rows, title, notes))
+    if output and found.recipe:
+        show(f"Next: pct train {output / CHOSEN}")
 
 
 def _title(recipe: Recipe, name: str) -> str:

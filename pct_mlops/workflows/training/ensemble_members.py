@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pct_mlops.config import ObjectiveConfig, Recipe, TeacherConfig
+from pct_mlops.config import Recipe, TeacherConfig
 from pct_mlops.errors import PctError
 from pct_mlops.workflows.runtime.distributed import main_process_logger
 from pct_mlops.workflows.runtime.model_weights import Weights, weights_of
@@ -20,8 +20,6 @@ def member_recipe(recipe: Recipe, number: int) -> Recipe:
     Label smoothing and the like stay. `model.init` does not, because members that start from one model are not
     independent.
     """
-    plain = {"distance": None, "focus": None, "weight": None, "mix": None, "loss": "none"}
-    objective = ObjectiveConfig(**{**recipe.objective.model_dump(), **plain})
     # Draw fresh views in every epoch: a member is not distilled, so no teacher outputs are stored for it.
     data = recipe.data.model_copy(update={"views": None})
     seed = recipe.seed.model_copy(update={"model": number, "sampler": number})
@@ -29,7 +27,7 @@ def member_recipe(recipe: Recipe, number: int) -> Recipe:
     start = {"init": None, "init_classes": None, "init_arch": None, "init_mode": "same", "new_head": False}
     model = recipe.model.model_copy(update=start)
     parts = {
-        "objective": objective,
+        "objective": recipe.objective.of_loss("none"),
         "model": model,
         "data": data,
         "seed": seed,

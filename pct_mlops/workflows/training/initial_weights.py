@@ -120,9 +120,9 @@ class _Pair(NamedTuple):
 
 def _start_from(pair: _Pair, config: ModelConfig) -> Start:
     """Start as `init_mode` says. Return how, and what to tell the user."""
+    _check_single(pair)
     if config.init_mode == "auto":
         return _start_automatically(pair, head_only=config.train == "head")
-    _check_single(pair)
     if config.init_mode == "partial":
         return Start(mode="partial", note=_partial(pair))
     if config.init_mode == "grow":
@@ -135,12 +135,10 @@ def _start_from(pair: _Pair, config: ModelConfig) -> Start:
 def _start_automatically(pair: _Pair, *, head_only: bool) -> Start:
     """Start from equal weights, else by growth, else fresh. Return how, and what to tell the user."""
     with contextlib.suppress(PctError):
-        _check_single(pair)
         _check_classifier(pair)
         _copy(pair)
         return Start(mode="same", note=f"The model starts from {pair.uri}, which has the same architecture.")
     try:
-        _check_single(pair)
         _grow(pair)
     except PctError as error:
         if head_only:

@@ -181,7 +181,9 @@ class Training:
         return production_right(self.session.registry, self.recipe.model_name, self.splits.val)
 
     def _read_production(self) -> None:
-        self._old_right = self._production_right()
+        # A target is judged against the production that it was checked with.
+        if self._start is None:
+            self._old_right = self._production_right()
 
     def _score_best(self) -> tuple[Classifier, dict[str, NDArray[np.float32]], int]:
         """Return the best epoch's model, its logits on val and test (split name -> [N, C]), and its step."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pct_mlops.config import ModelConfig, Recipe, TeacherConfig
 from pct_mlops.config.base import validate
+from pct_mlops.errors import ConfigError
 
 
 def with_preset(recipe: Recipe) -> Recipe:
@@ -24,10 +25,18 @@ def preset_teacher(config: TeacherConfig, loss: str) -> TeacherConfig:
 
 
 def preset_start(config: ModelConfig, loss: str) -> ModelConfig:
-    """Fill in the start that a loss brings (update: production's weights), unless the section names its own."""
+    """Fill in the start that a loss brings (update: production's weights), unless the section names its own.
+
+    Raise ConfigError for an init_mode where neither of the two says what to start from.
+    """
     from pct_mlops.losses import PRESETS
 
-    brought = PRESETS.get(loss, {}).get("model", {})
-    names_its_own = config.init or config.weights
-    merged = {**({} if names_its_own else brought), **config.model_dump(exclude_defaults=True)}
-    return validate(ModelConfig, merged, "model")
+    brought = {} if config.init or config.weights else PRESETS.get(loss, {}).get("model", {})
+    said = {key: getattr(config, key) for key in config.model_fields_set}
+    merged = {**brought, **{key: value for key, value in said.items() if value is not None}}
+    found = validate(ModelConfig, merged, "model") if brought else config
+    if found.init_mode != "same" and not found.starts_from:
+        raise ConfigError(
+            "model.init_mode says how to start from model.init: give both, neither, or a loss that brings a start."
+        )
+    return found

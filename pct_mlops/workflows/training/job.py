@@ -178,7 +178,8 @@ class Training:
     def _production_right(self) -> NDArray[np.bool_] | None:
         if self.session.registry is None:
             return None
-        return production_right(self.session.registry, self.recipe.model_name, self.splits.val)
+        splits = self.splits
+        return production_right(self.session.registry, self.recipe.model_name, splits.val, splits.class_names)
 
     def _read_production(self) -> None:
         # A target is judged against the production that it was checked with.

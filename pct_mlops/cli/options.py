@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,19 @@ MAX_DIGITS = 9  # of a number of processes; Python refuses to read a number of t
 def empty_is_none(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Return None for an empty text, because MLflow Projects pass '' for what was not given."""
     return value or None
+
+
+def positive_number(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Read a number above zero. Return None for an empty text."""
+    if not value:
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise ConfigError(f"{parameter.opts[0]} should be a number above zero, and it is '{value}'.")
+    return number
 
 
 class ReportFile(click.Path):

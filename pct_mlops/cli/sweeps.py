@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pct_mlops.cli.options import empty_is_none, in_processes, overrides, split_overrides, tracking_uri
+from pct_mlops.cli.options import empty_is_none, in_processes, overrides, positive_number, split_overrides, tracking_uri
 from pct_mlops.cli.streams import show
 from pct_mlops.cli.training import DEFAULT_RECIPE
 from pct_mlops.config import Recipe
@@ -20,12 +20,24 @@ from pct_mlops.config import Recipe
     metavar="NAMES",
     help="Presets separated by commas, or all; see 'pct list losses'.",
 )
+@click.option(
+    "--methods",
+    callback=empty_is_none,
+    metavar="FILE",
+    help="YAML file of 'NAME: [KEY=VALUE, ...]': a row of the table for each, with these values set.",
+)
 @click.option("--seeds", default="3", show_default=True, metavar="N", help="Number of trainings of each method.")
 @click.option("--warm-start/--cold-start", help="Also train each loss from production's weights. Default: cold only.")
 @click.option(
     "--controls/--no-controls",
     default=True,
     help="Also train focal losses without focus at the same total weight, and with shuffled focus. Default: yes.",
+)
+@click.option(
+    "--minutes",
+    callback=positive_number,
+    metavar="N",
+    help="Begin no training that would end later than this. The same command continues.",
 )
 @click.option("--output", callback=empty_is_none, metavar="DIR", help="Also write the tables here.")
 @click.option("--num-processes", callback=empty_is_none, metavar="N", help="Processes on this machine (one a GPU).")
@@ -35,7 +47,9 @@ def sweep(
     *,
     recipe: str,
     losses: str | None,
+    methods: str | None,
     seeds: str,
+    minutes: float | None,
     warm_start: bool,
     controls: bool,
     output: str | None,
@@ -45,34 +59,46 @@ def sweep(
 ) -> None:
     """Compare losses against production over several seeds.
 
-    Every training becomes a run below one parent run. The parent holds a picture and the table: mean and standard
-    deviation of accuracy, NFR and PFR on test. Seeds change initial weights and order, never the data split.
+    Every training becomes a run below one parent run. The parent holds a picture and the tables: mean and standard
+    deviation of accuracy, NFR and PFR on test, and each method against the first one. Seeds change initial weights and
+    order, never the data split.
 
     No version is registered and nothing is tuned. Each preset keeps its own numbers, and the recipe's apply only to the
-    recipe's own loss. The same command continues a sweep that was stopped. Exit code 2: a training failed, and the
-    others are in the table.
+    recipe's own loss. In --methods you choose them yourself, and 'NAME: {mean_of: OTHER}' measures two models deployed:
+    production and OTHER.
+
+    The same command continues a sweep that was stopped. Exit code 2: a training failed, and the others are in the
+    table. 3: the time of --minutes was up before all were trained.
 
     \b
     Examples:
       pct sweep --losses none,kl,cna --seeds 3
       pct sweep my/recipe.yaml --losses none,ldi --seeds 5 --warm-start --no-controls --output results
       torchrun --nproc_per_node 8 -m pct_mlops sweep my/recipe.yaml --losses none,cna
+      pct sweep my/recipe.yaml --methods methods.yaml --seeds 5 --minutes 9
       mlflow run . -e sweep -P losses=none,kl -P seeds=3 -P start=warm-start -P controls=no-controls
     """
+    from pct_mlops.workflows.studies.methods_file import read_methods
+
     read = Recipe.read(recipe, overrides)
+    named = read_methods(methods, recipe, overrides) if methods else []
     in_processes(click.get_current_context(), num_processes)
     from pct_mlops.workflows.studies.sweep import sweep as run
 
-    run(
+    found = run(
         read,
         losses,
+        named=named,
         seeds=seeds,
+        minutes=minutes,
         warm_start=warm_start,
         controls=controls,
         output=Path(output) if output else None,
         tracking_uri=tracking_uri,
         show=show,
     )
+    if found is not None and found.num_left:
+        click.get_current_context().exit(3)
 
 
 @click.command()

@@ -4,7 +4,16 @@ from pct_mlops.registry.artifacts import ModelFiles
 from pct_mlops.registry.evaluation import input_shape, log_evaluation
 from pct_mlops.registry.logged_models import logged_model, logged_models
 from pct_mlops.registry.moves import Move, history, user
-from pct_mlops.registry.nested import ChildRun, ParentRun, close_child, find_child, open_child, parent_run, run_file
+from pct_mlops.registry.nested import (
+    ChildRun,
+    ParentRun,
+    close_child,
+    find_child,
+    open_child,
+    parent_run,
+    run_file,
+    run_metric,
+)
 from pct_mlops.registry.production import promote, rollback
 from pct_mlops.registry.record_decision import record_decision
 from pct_mlops.registry.registry import CANDIDATE, PREVIOUS, PRODUCTION, Registry, Version, is_reference, no_predictions
@@ -67,6 +76,7 @@ __all__ = [
     "reviews",
     "rollback",
     "run_file",
+    "run_metric",
     "store_floor",
     "training_run",
     "user",

@@ -152,6 +152,12 @@ def find_child(parent: ParentRun, key: str) -> str | None:
     return run_id
 
 
+def run_metric(registry: Registry, run_id: str, name: str) -> float | None:
+    """Return the newest value of a metric of a run, None where it has none."""
+    with said_plainly(f"reading {name}"):
+        return registry.client.get_run(run_id).data.metrics.get(name)
+
+
 def run_file(registry: Registry, run_id: str, path: str) -> Path | None:
     """Return an artifact of a run as a local file, None for none. Remote ones are copied once per process."""
     with said_plainly(f"reading {path}"):

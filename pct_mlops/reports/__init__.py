@@ -2,6 +2,13 @@
 
 from pct_mlops.reports.candidates import render_candidates
 from pct_mlops.reports.class_change import class_change_lines
+from pct_mlops.reports.contrasts import (
+    Contrast,
+    contrasts,
+    contrasts_csv,
+    contrasts_markdown,
+    render_contrasts,
+)
 from pct_mlops.reports.curve import (
     CurvePoint,
     interpolation_to_json,
@@ -33,6 +40,7 @@ __all__ = [
     "REPORT_VERSION",
     "STEP_SUMMARY",
     "ComparedPair",
+    "Contrast",
     "CurvePoint",
     "MethodRow",
     "Promotion",
@@ -42,6 +50,9 @@ __all__ = [
     "checked_explorer",
     "class_change_lines",
     "comparison_to_json",
+    "contrasts",
+    "contrasts_csv",
+    "contrasts_markdown",
     "interpolation_to_json",
     "methods_csv",
     "methods_markdown",
@@ -49,6 +60,7 @@ __all__ = [
     "read_methods_csv",
     "render_against",
     "render_candidates",
+    "render_contrasts",
     "render_cost",
     "render_curve",
     "render_decision",

@@ -35,13 +35,14 @@ class SeedResult:
     """One training.
 
     `metrics` maps a metric to its value on test, where None is undefined. For a failed training it is None, and `error`
-    is the reason.
+    is the reason. `seconds` is the time that the training took, None where it is unknown.
     """
 
     method: str
     seed: int
     metrics: Mapping[str, float | None] | None
     error: str = ""
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,9 @@ def render_methods(rows: Sequence[MethodRow], title: str, notes: Sequence[str] =
 def methods_markdown(rows: Sequence[MethodRow], title: str, notes: Sequence[str] = ()) -> str:
     """Return the table as a Markdown document."""
     names = ["method", "seeds", *(column[0] for column in COLUMNS.values())]
-    lines = [f"# {_cell(title)}", "", f"| {' | '.join(names)} |", "|---|" + "---:|" * (len(names) - 1)]
-    lines += [f"| {_cell(row.method)} | {' | '.join(_cells(row))} |" for row in rows]
-    lines += ["", *(f"{_cell(note)}\n" for note in notes)]
+    lines = [f"# {markdown_cell(title)}", "", f"| {' | '.join(names)} |", "|---|" + "---:|" * (len(names) - 1)]
+    lines += [f"| {markdown_cell(row.method)} | {' | '.join(_cells(row))} |" for row in rows]
+    lines += ["", *(f"{markdown_cell(note)}\n" for note in notes)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -110,7 +111,7 @@ def methods_csv(rows: Sequence[MethodRow]) -> str:
         + [part for key in COLUMNS for part in (row.spreads[key].mean, row.spreads[key].std)]
         for row in rows
     ]
-    return _csv([header, *body])
+    return csv_text([header, *body])
 
 
 def read_methods_csv(text: str) -> list[MethodRow]:
@@ -137,9 +138,9 @@ def read_methods_csv(text: str) -> list[MethodRow]:
 
 def seeds_csv(results: Sequence[SeedResult]) -> str:
     """Return every training as CSV, so that anyone can compute the table again."""
-    header = ["method", "seed", *COLUMNS, "error"]
-    body = [[r.method, r.seed, *((r.metrics or {}).get(key) for key in COLUMNS), r.error] for r in results]
-    return _csv([header, *body])
+    header = ["method", "seed", *COLUMNS, "seconds", "error"]
+    body = [[r.method, r.seed, *((r.metrics or {}).get(key) for key in COLUMNS), r.seconds, r.error] for r in results]
+    return csv_text([header, *body])
 
 
 def render_floor(report: Mapping[str, Any]) -> RenderableType:
@@ -180,11 +181,13 @@ def _spread(value: Spread, scale: float, digits: int) -> str:
     return f"{scale * value.mean:.{digits}f} ± {deviation}"
 
 
-def _cell(text: str) -> str:
+def markdown_cell(text: str) -> str:
+    """Return a text as a cell of a Markdown table."""
     return clean(text.replace("\n", " ")).replace("|", "\\|")
 
 
-def _csv(rows: Sequence[Sequence[Any]]) -> str:
+def csv_text(rows: Sequence[Sequence[Any]]) -> str:
+    """Return rows as CSV."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()

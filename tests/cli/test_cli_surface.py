@@ -126,9 +126,11 @@ score MODEL
   --tracking-uri URI
 sweep [RECIPE]
   --losses NAMES
+  --methods FILE
   --seeds N
   --warm-start
   --controls
+  --minutes N
   --output DIR
   --num-processes N
   --set KEY=VALUE repeatable

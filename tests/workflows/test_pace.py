@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from pct_mlops.workflows.studies import sweep_progress as module
-from pct_mlops.workflows.studies.sweep_progress import Pace, duration, pace
+from pct_mlops.workflows.studies.sweep_progress import Pace, TimeLimit, duration, pace
 
 
 @pytest.fixture
@@ -63,3 +63,32 @@ def test_a_bar_on_a_terminal_only_and_no_second_one_within(monkeypatch):
     with pace(2, visible=False) as steps:
         steps.begin("other")
     assert len(screen.getvalue()) == before
+
+
+def test_a_clock_leaves_room_for_the_longest_training(clock):
+    time_limit = TimeLimit(minutes=10)
+    assert not time_limit.is_up(), "the first training may begin, however long it takes"
+    with time_limit.training():
+        clock[0] += 240
+    with time_limit.training():
+        clock[0] += 60
+    assert not time_limit.is_up(), "300 s are gone, and another 240 s fit"
+    clock[0] += 61
+    assert time_limit.is_up()
+
+
+def test_a_clock_without_a_limit_is_never_up(clock):
+    with TimeLimit().training():
+        clock[0] += 1e9
+    assert not TimeLimit().is_up()
+
+
+def test_a_training_that_is_left_has_no_remaining_time(clock, caplog):
+    caplog.set_level(logging.INFO, "pct_mlops")
+    steps = Pace(3)
+    steps.begin("a")
+    clock[0] += 60
+    steps.end("ok", trained=True)
+    steps.begin("b")
+    steps.end("left", trained=False, goes_on=False)
+    assert caplog.messages == ["1/3 a: ok, 1 min (about 2 min left)", "2/3 b: left"]

@@ -17,6 +17,7 @@ from pct_mlops.config import PctError, Recipe
 from pct_mlops.data import load_data
 from pct_mlops.registry import run_file
 from pct_mlops.workflows.studies import trials
+from pct_mlops.workflows.studies.methods_file import read_methods
 from pct_mlops.workflows.studies.sweep import sweep
 
 QUICK = ["optim.epochs=1", "data.train_fraction=0.2"]
@@ -100,7 +101,7 @@ def test_a_sweep_and_its_second_start(store, tmp_path, monkeypatch):
             assert row.spreads[key].std == pytest.approx(numbers.std(ddof=1))
             assert float(rows[row.method][f"{key}_mean"]) == row.spreads[key].mean
             assert float(rows[row.method][f"{key}_std"]) == row.spreads[key].std
-    for name in ("methods.md", "methods.csv", "trainings.csv", "pareto.html"):
+    for name in ("methods.md", "methods.csv", "changes.csv", "trainings.csv", "pareto.html"):
         logged = run_file(store.registry, parent.info.run_id, f"sweep/{name}")
         assert logged.read_bytes() == (tmp_path / "out" / name).read_bytes()
     assert "2 seeds (1001 to 1002)" in (tmp_path / "out" / "methods.md").read_text()
@@ -122,11 +123,49 @@ def test_more_seeds_join_the_same_parent_and_a_lost_run_is_filled_from_the_check
     store.registry.client.delete_run(child)
     both, said = start(store, "none", seeds=2)
     assert [("complete before" in line) for line in said[1:]] == [True, False], "no epoch was trained again"
-    assert both.results[0] == first.results[0]
+    assert both.results[0] == replace(first.results[0], seconds=None), "how long all of it took is not known any more"
     assert both.rows[0].num_seeds == 2
     parents, children = runs_of(store)
     assert (len(parents), len(children)) == (1, 2)
     assert child not in children
+
+
+def test_methods_of_a_file_in_pieces(store, tmp_path):
+    """The first piece has time for one training. The second ends the rest, and measures two models deployed."""
+    file = tmp_path / "methods.yaml"
+    file.write_text("plain: [objective.loss=none]\nsoft: [objective.loss=kl]\nboth: {mean_of: plain}\n")
+    words = QUICK
+    named = read_methods(file, store.recipe, words)
+    found, said = start(store, None, named=named, seeds=1, minutes=1e-6)
+    assert [row.method for row in found.rows] == ["plain", "both"]
+    assert found.num_left == 1
+    assert "left for the next start" in said[-1]
+    assert found.notes[-1] == "1 of 2 trainings are left: the same command continues."
+    found, said = start(store, None, named=named, seeds=1, minutes=60)
+    assert ([row.method for row in found.rows], found.num_left) == (["plain", "soft", "both"], 0)
+    assert complete_before(said) == [True, False]
+
+    (run,) = [run for run in runs_of(store)[1].values() if run.data.tags["pct.method"] == "plain"]
+    new = logits_of(run_file(store.registry, run.info.run_id, "predictions/test.parquet"))
+    old = logits_of(store.registry.predictions(store.registry.resolve("digits/1")))
+    right = [label == np.argmax(new[key][1] + logits) for key, (label, logits) in old.items()]
+    both = {result.method: result for result in found.results}["both"]
+    assert both.metrics["accuracy"] == pytest.approx(np.mean(right))
+    assert run.data.metrics["time/training_seconds"] > 0
+
+
+def test_a_name_that_a_loss_has_too(store, tmp_path):
+    file = tmp_path / "methods.yaml"
+    file.write_text("none: [objective.loss=none]\n")
+    with pytest.raises(PctError, match="--losses makes a row 'none' as well"):
+        start(store, "none", named=read_methods(file, store.recipe, QUICK))
+
+
+def logits_of(path):
+    """id -> label and logits."""
+    table = pq.read_table(path)
+    rows = zip(*(table[name].to_pylist() for name in ("sample_id", "label", "logits")), strict=True)
+    return {key: (label, np.array(logits)) for key, label, logits in rows}
 
 
 def complete_before(said):

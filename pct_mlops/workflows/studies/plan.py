@@ -32,7 +32,7 @@ class Method:
     """A row of the sweep's table: a loss as it is, as a control, or from another start than its own.
 
     `start` is WARM (production's weights), COLD (new random ones) or "" for the loss's own. `length` multiplies the
-    epochs.
+    epochs. `title` is a name of the user's.
     """
 
     loss: str
@@ -40,10 +40,13 @@ class Method:
     control: str = ""
     start: str = ""
     length: float = 1.0
+    title: str = ""
 
     @property
     def name(self) -> str:
         """Name that people use: "kl", "kl, shuffled focus", "kl, warm start" or "none, 1.5 x epochs"."""
+        if self.title:
+            return self.title
         longer = f"{self.length:g} x epochs" if self.length != 1 else ""
         return ", ".join(part for part in (self.loss, self.control, self.start, longer) if part)
 

@@ -8,8 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.errors import OutputError
-from pct_mlops.reports import MethodRow, SeedResult, methods_csv, methods_markdown, seeds_csv
+from pct_mlops.reports import (
+    MethodRow,
+    SeedResult,
+    contrasts,
+    contrasts_csv,
+    contrasts_markdown,
+    methods_csv,
+    methods_markdown,
+    seeds_csv,
+)
 from pct_mlops.workflows.runtime.atomic_files import write_text
+from pct_mlops.workflows.studies.trials import SECONDS
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -37,7 +47,7 @@ def seed_result(outcome: TrialResult, split: str) -> SeedResult:
     if metrics is not None:
         prefix = f"{split}/"
         found = {key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)}
-    return SeedResult(member.method.name, member.seed, found, outcome.error)
+    return SeedResult(member.method.name, member.seed, found, outcome.error, (metrics or {}).get(SECONDS))
 
 
 def study_files(
@@ -46,9 +56,12 @@ def study_files(
     """Return the text of each file of a study, by its name: tables, every training, and a picture."""
     from pct_mlops.charts import page
 
+    changes = contrasts(results)
+    text = methods_markdown(rows, title, notes)
     return {
-        "methods.md": methods_markdown(rows, title, notes),
+        "methods.md": "\n".join(part for part in (text, contrasts_markdown(changes)) if part),
         "methods.csv": methods_csv(rows),
+        "changes.csv": contrasts_csv(changes),
         "trainings.csv": seeds_csv(results),
         "pareto.html": page(_picture(rows), title),
     }

@@ -30,6 +30,29 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
+class TimeLimit:
+    """Time that a piece of a study may take. Without `minutes` it is never up."""
+
+    def __init__(self, minutes: float | None = None) -> None:
+        self._end = None if minutes is None else time.monotonic() + 60 * minutes
+        self._longest = 0.0
+        self._trained = False
+
+    def is_up(self) -> bool:
+        """Tell whether another training, as long as the longest so far, would end too late. The first one may begin."""
+        return self._end is not None and self._trained and time.monotonic() + self._longest > self._end
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Measure a training."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._trained = True
+            self._longest = max(self._longest, time.monotonic() - start)
+
+
 class Pace:
     """Progress of a series of `total` trainings."""
 
@@ -60,16 +83,17 @@ class Pace:
         """Show a line of the training beside the bar."""
         self._show(description=f"{self._title}: {text}")
 
-    def end(self, result: str, *, trained: bool) -> None:
+    def end(self, result: str, *, trained: bool, goes_on: bool = True) -> None:
         """Finish the training and log its result.
 
-        One that was complete before (not `trained`) does not count in the estimate of the time that remains.
+        One that was complete before (not `trained`) does not count in the estimate of the time that remains. Without
+        `goes_on` there is no estimate.
         """
         took = time.monotonic() - self._start
         self._done += 1
         if trained:
             self._trained, self._seconds = self._trained + 1, self._seconds + took
-        left = self._left()
+        left = self._left() if goes_on else ""
         took_text = f", {duration(took)}" if trained else ""
         logger.info(f"{self._done}/{self._total} {self._title}: {result}{took_text}{left and f' ({left})'}")
         self._show(completed=self._done, left=left)

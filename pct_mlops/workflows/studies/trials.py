@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,12 +24,13 @@ from pct_mlops.registry import (
     find_child,
     open_child,
     run_file,
+    run_metric,
 )
 from pct_mlops.workflows.runtime.distributed import met_by_all, on_main
 from pct_mlops.workflows.runtime.model_weights import is_checkpoint
 from pct_mlops.workflows.runtime.references import version_predictions
 from pct_mlops.workflows.studies.plan import Member, settings
-from pct_mlops.workflows.studies.sweep_progress import Pace, pace
+from pct_mlops.workflows.studies.sweep_progress import Pace, TimeLimit, pace
 from pct_mlops.workflows.training.register import predictions_table
 from pct_mlops.workflows.training.train import flat, train_once
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from pct_mlops.workflows.training.job import Trained
 
 SPLITS = ("val", "test")
+SECONDS = "time/training_seconds"  # metric of a child that was trained without a break
 Metrics = dict[str, float | None]
 
 
@@ -61,7 +64,8 @@ class Old:
 class TrialResult:
     """Result of a training, the same on all processes: metrics as split/name (None: undefined), or an error.
 
-    `num_epochs` were trained now. `run_id` is the child run that carries the tables.
+    `num_epochs` were trained now. `run_id` is the child run that carries the tables. Without metrics and error, the
+    time was up before the training began.
     """
 
     member: Member
@@ -84,18 +88,20 @@ class Bench:
     parent: ParentRun | None = None
     old: dict[str, Predictions] = field(default_factory=dict)
 
-    def run(self, members: Sequence[Member]) -> list[TrialResult]:
+    def run(self, members: Sequence[Member], limit: TimeLimit | None = None) -> list[TrialResult]:
         """Complete all members on all processes. One that fails on all of them alike does not stop the others.
 
+        When no time is left, no further training begins. What was complete before is still found.
         A PctError that one process alone meets is raised there: the process ends, and the launcher ends the rest.
         """
         outcomes = []
         with pace(len(members), visible=self.session.is_main) as steps:
             for member in members:
                 steps.begin(member.title)
-                outcome = self._complete(member, steps)
+                outcome = self._complete(member, steps, limit or TimeLimit())
                 outcomes.append(outcome)
-                steps.end(_in_words(outcome, self.measured[-1]), trained=outcome.num_epochs > 0)
+                skipped = outcome.metrics is None and not outcome.error
+                steps.end(_in_words(outcome, self.measured[-1]), trained=outcome.num_epochs > 0, goes_on=not skipped)
         return outcomes
 
     def table(self, outcome: TrialResult) -> Predictions:
@@ -103,10 +109,16 @@ class Bench:
         assert self.parent is not None
         return _stored(self.parent.registry, outcome.run_id, "test")
 
-    def _complete(self, member: Member, steps: Pace) -> TrialResult:
+    def _complete(self, member: Member, steps: Pace, limit: TimeLimit) -> TrialResult:
         try:
             found = on_main(self.session.accelerator, lambda: self._find(member))
-            return TrialResult(member, *found) if found else self._train(member, steps)
+            if found:
+                return TrialResult(member, *found)
+            # Processes have clocks of their own, and all must agree.
+            if on_main(self.session.accelerator, limit.is_up):
+                return TrialResult(member)
+            with limit.training():
+                return self._train(member, steps)
         except PctError as error:
             if not met_by_all(error, self.session.accelerator, member.key):
                 raise
@@ -119,7 +131,8 @@ class Bench:
         if run_id is None:
             return None
         tables = {split: _stored(self.parent.registry, run_id, split) for split in SPLITS}
-        return self._measure(tables), run_id
+        seconds = run_metric(self.parent.registry, run_id, SECONDS)
+        return {**self._measure(tables), SECONDS: seconds}, run_id
 
     def _train(self, member: Member, steps: Pace) -> TrialResult:
         accelerator = self.session.accelerator
@@ -127,9 +140,13 @@ class Bench:
         try:
             on_main(accelerator, lambda: self._open(member, opened))
             child = opened[0] if opened else None
+            start = time.monotonic()
             with steps.training():
                 trained = train_once(member.recipe, self.session, run=child)
-            metrics, run_id = on_main(accelerator, lambda: self._record(member, trained, child))
+            # A training that continued from a checkpoint took longer than this.
+            whole = trained.num_epochs == member.recipe.optim.epochs
+            seconds = time.monotonic() - start if whole else None
+            metrics, run_id = on_main(accelerator, lambda: self._record(member, trained, child, seconds))
         except BaseException as error:
             for begun in opened:
                 close_child(begun, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", str(error))
@@ -146,7 +163,9 @@ class Bench:
         tags = {"method": method.name, "loss": method.loss, "control": method.control, "start": start}
         child.set_tags({f"pct.{key}": text for key, text in {**tags, "seed": str(member.seed)}.items()})
 
-    def _record(self, member: Member, trained: Trained, child: ChildRun | None) -> tuple[Metrics, str]:
+    def _record(
+        self, member: Member, trained: Trained, child: ChildRun | None, seconds: float | None
+    ) -> tuple[Metrics, str]:
         """Keep the tables and their metrics with the child, and close it."""
         assert child is not None
         splits = trained.splits
@@ -156,7 +175,7 @@ class Bench:
                 logits, uri = trained.logits[split.name], f"runs:/{child.run_id}"
                 table = predictions_table(logits, split, splits, model_name=member.title, uri=uri)
                 tables[split.name] = table.save(Path(folder) / f"{split.name}.parquet")
-            metrics = self._measure(tables)
+            metrics = {**self._measure(tables), SECONDS: seconds}
             child.log_files(Path(folder), "predictions")
         child.log_final(metrics, trained.step)
         close_child(child)
@@ -234,7 +253,7 @@ def _stored(registry: Registry, run_id: str, split: str) -> Predictions:
 
 def _in_words(outcome: TrialResult, split: str) -> str:
     if outcome.metrics is None:
-        return f"failed: {outcome.error}"
+        return f"failed: {outcome.error}" if outcome.error else "left for the next start, because the time is up"
     numbers = [f"accuracy {outcome.metrics[f'{split}/accuracy']:.2%}"]
     nfr = outcome.metrics.get(f"{split}/nfr")
     if nfr is not None:

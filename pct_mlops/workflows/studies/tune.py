@@ -16,13 +16,14 @@ import yaml
 
 from pct_mlops.config import Recipe
 from pct_mlops.config.numbers import percent, points
-from pct_mlops.errors import ConfigError, RegistryNotFoundError
+from pct_mlops.errors import RegistryNotFoundError
 from pct_mlops.registry import parent_run
 from pct_mlops.reports import MethodRow, SeedResult, render_methods, summarise
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.session import open_session
 from pct_mlops.workflows.studies.fingerprints import first_inputs
 from pct_mlops.workflows.studies.grid import Measured, Wish, choose_setting, settings_of
+from pct_mlops.workflows.studies.methods_file import check_same_measure
 from pct_mlops.workflows.studies.plan import COLD, LONGER, Member, Method, digest, num_seeds, plan_members
 from pct_mlops.workflows.studies.study_files import keep_files, make_folder, seed_result, study_files
 from pct_mlops.workflows.studies.trials import Bench, Old, TrialResult, failure_of, old_tables, old_version
@@ -138,14 +139,8 @@ def _clear(output: Path | None) -> None:
 
 
 def _check_measure(recipe: Recipe, recipes: dict[str, Recipe]) -> None:
-    """Raise ConfigError for a setting that changes what is measured, since its numbers would not compare."""
     for name, one in recipes.items():
-        same = (one.model_name, one.teacher.ref, one.seed) == (recipe.model_name, recipe.teacher.ref, recipe.seed)
-        if not same or one.data.name != recipe.data.name or one.data.val_fraction != recipe.data.val_fraction:
-            raise ConfigError(
-                f"The setting '{name}' changes what is measured (model_name, teacher.ref, seed, data.name or "
-                "data.val_fraction): give it with --set, for all settings alike."
-            )
+        check_same_measure(recipe, one, f"The setting '{name}'")
 
 
 def _plan(recipe: Recipe, recipes: dict[str, Recipe], number: int, old: Old) -> _Plan:

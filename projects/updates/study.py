@@ -1,7 +1,7 @@
-"""Trains every update of study.yaml with every method, in pieces, and writes the tables.
+"""Trains every update of study.yaml with every method, in pieces.
 
 Run it from this folder: `python study.py --minutes 9`. The same command continues until nothing is left, and then ends
-with exit code 0. Exit code 3 says that trainings are left.
+with exit code 0. Exit code 3 says that trainings are left. tables.py then writes the tables.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ def main() -> int:
         "--registry", type=Path, default=HERE / "registry", help="folder of the runs (default: registry)"
     )
     arguments = parser.parse_args()
-    for name in arguments.changes:
+    chosen = [name for name in arguments.changes if name] or list(study)  # a project passes '' for none
+    for name in chosen:
         if name not in study:
             parser.error(f"{name} is none of {', '.join(study)}")
     end = time.monotonic() + 60 * arguments.minutes if arguments.minutes else None
-    for name in arguments.changes or study:
+    for name in chosen:
         code = run_change(name, study[name], arguments, end)
         if code != DONE:
             return code

@@ -1,0 +1,95 @@
+"""Writes what the study found: the tables of ../RESULTS.md, its picture, and the evidence that `pct advise` prints.
+
+Run it in this folder after study.py: `python tables.py`. It reads results/*/changes.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE.parent / "RESULTS.md"
+EVIDENCE = HERE.parents[1] / "pct_mlops" / "workflows" / "advice" / "evidence.csv"
+HEADER = [
+    "| method | seeds | accuracy % | NFR % | accuracy, points | flips | time |",
+    "|---|---:|---:|---:|---:|---:|---:|",
+]
+Row = dict[str, str]
+
+
+def main() -> None:
+    """Write all files."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where a file would change")
+    given = parser.parse_args()
+    study = yaml.safe_load((HERE / "study.yaml").read_text())
+    found = {name: read(name) for name in study if (HERE / "results" / name / "changes.csv").exists()}
+    files = {EVIDENCE: evidence_csv(study, found), RESULTS: with_tables(RESULTS.read_text(), found)}
+    changed = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
+    if given.check:
+        raise SystemExit(f"Run tables.py: {', '.join(path.name for path in changed)}" if changed else 0)
+    for path in changed:
+        path.write_text(files[path])
+
+
+def read(name: str) -> list[Row]:
+    """Return the rows of a change, the untreated update first."""
+    with (HERE / "results" / name / "changes.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def evidence_csv(study: dict[str, Any], found: dict[str, list[Row]]) -> str:
+    """Return all changes as one table, each row with the --set words of its method."""
+    lines = []
+    for name, rows in found.items():
+        change = study[name]
+        for row in rows:
+            words = change["methods"][row["method"]]
+            about = {"change": change["change"], "data_set": change["data_set"], "method": row["method"]}
+            lines.append({**about, "words": " ".join(words) if isinstance(words, list) else "", **row})
+    if not lines:
+        return ""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def with_tables(text: str, found: dict[str, list[Row]]) -> str:
+    """Return the page with each table between its two marks."""
+    for name, rows in found.items():
+        table = "\n".join([HEADER, *map(line, rows)])
+        mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        if not mark.search(text):
+            raise SystemExit(f"{RESULTS.name} has no place for {name}: write <!-- {name} --> and <!-- end -->.")
+        text = mark.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text)
+    return text
+
+
+def line(row: Row) -> str:
+    """Return a method as a row of a Markdown table."""
+    change = between(row, "accuracy_change", lambda value: f"{100 * value:+.2f}")
+    flips = between(row, "nfr_ratio", lambda value: f"{100 * (value - 1):+.0f}%")
+    cost = f"{float(row['cost']):.1f} x" if row["cost"] else "-"
+    rates = [f"{100 * float(row[key]):.2f} ± {100 * float(row[f'{key}_std']):.2f}" for key in ("accuracy", "nfr")]
+    return f"| {' | '.join([row['method'], row['seeds'], *rates, change, flips, cost])} |"
+
+
+def between(row: Row, key: str, shown: Any) -> str:
+    """Return a value with its interval, where it has one."""
+    if not row[f"{key}_low"]:
+        return "reference" if float(row[key]) in (0.0, 1.0) else str(shown(float(row[key])))
+    low, high = (shown(float(row[f"{key}_{end}"])) for end in ("low", "high"))
+    return f"{shown(float(row[key]))} ({low} to {high})"
+
+
+if __name__ == "__main__":
+    main()

@@ -36,7 +36,7 @@ SMALL += ["--batch", "16", "--device", "cpu"]
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """A Fashion-MNIST of 100 and 40 images, whose class is seen from their brightness."""
+    """Write a Fashion-MNIST of 100 and 40 images, whose class is seen from their brightness. Return its folder."""
     folder = tmp_path / "fashion"
     folder.mkdir()
     for name, count in (("train", 100), ("t10k", 40)):

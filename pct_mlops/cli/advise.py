@@ -33,9 +33,9 @@ def advise(
     Without NAME, show what was measured for four changes: more data, a larger architecture, more classes, cleaned
     labels. Each update has its accuracy and NFR against an untreated update, and its training time.
 
-    With the registered model NAME, tell what the recipe would change against production, and give one line to type,
-    its price, and how earlier updates of this model went: what changed, loss, accuracy, NFR and verdict. Without
-    --recipe it is about the candidate. NAME may be left out beside --recipe, which names a model.
+    With the registered model NAME, tell what the recipe would change against production, and give one line to type
+    with its price. Then list how earlier updates of this model went: what changed, loss, accuracy, NFR and verdict.
+    Without --recipe it is about the candidate. NAME may be left out beside --recipe, which names a model.
 
     \b
     Examples:

@@ -26,7 +26,7 @@ NO_EVIDENCE = (
 
 @dataclass(frozen=True)
 class Advice:
-    """What is known about the updates of a model, or about updates of any model.
+    """Advice about the updates of a model, or about updates of any model.
 
     Attributes:
         evidence: The rows of the decision table.
@@ -54,7 +54,7 @@ class Advice:
 
 
 class _Subject(NamedTuple):
-    """What would replace production: its title, its recipe file for the line to type, and its changes."""
+    """Model that would replace production: its title, its recipe file for the line to type, and its changes."""
 
     title: str
     file: str

@@ -21,7 +21,7 @@ _MAX_NAMES = 3
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is recorded of a model, or what a recipe says of it. Empty or None is what is not known.
+    """Facts that are recorded of a model, or that a recipe says of it. Empty or None is what is not known.
 
     Attributes:
         classes: Names of the classes that it knows.

@@ -20,7 +20,7 @@ MAX_EXAMPLES = 5_000_000  # of a table whose labels are looked up one by one
 
 @dataclass(frozen=True)
 class RecipeChanges:
-    """What a recipe would change, and sentences on what could not be looked at."""
+    """Changes that a recipe would make, and sentences on what could not be looked at."""
 
     changes: tuple[Change, ...]
     notes: tuple[str, ...] = ()

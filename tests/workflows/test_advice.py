@@ -220,6 +220,12 @@ def test_labels_are_cleaned_where_noise_falls_or_stored_labels_differ():
     assert (change.kind, change.detail) == ("label cleaning", "1,234 examples have another label")
 
 
+def test_damaged_data_sections_are_as_if_they_said_nothing():
+    damaged = new(data={"train_fraction": "half", "label_noise": [1], "classes": 3})
+    assert [change.kind for change in changes_between(damaged, new())] == ["retraining"]
+    assert [change.kind for change in changes_between(OLD, damaged)] == ["data growth"]
+
+
 def test_a_recipe_that_keeps_all_classes_again_grows():
     old = new(data={"classes": ["a", "b"]})
     assert changes_between(old, new(classes=None))[0].detail == "all classes in place of 2"

@@ -39,6 +39,11 @@ class ModelFacts:
     num_val: int | None = None
     operation: str = ""
 
+    def number(self, key: str, otherwise: float) -> float:
+        """Return a number of the data section. A value that is none, as in a damaged file, counts as not given."""
+        value = self.data.get(key)
+        return value if isinstance(value, int | float) else otherwise
+
     @property
     def is_empty(self) -> bool:
         """True where neither an architecture nor a recipe is known, so that only classes and labels can differ."""
@@ -93,7 +98,7 @@ def _classes(old: ModelFacts, new: ModelFacts) -> str:
     if old.classes is not None and new.classes is not None:
         added = sorted(new.classes - old.classes)
         return f"{len(old.classes)} to {len(new.classes)} classes: {_some(added)}" if added else ""
-    if before and new.data and not after and _same_data(old, new):
+    if isinstance(before, list) and before and new.data and not after and _same_data(old, new):
         return f"all classes in place of {len(before)}"
     return ""
 
@@ -117,14 +122,14 @@ def _is_smaller(old: ModelFacts, new: ModelFacts) -> bool:
 def _cleaning(old: ModelFacts, new: ModelFacts, relabelled: int) -> str:
     if relabelled:
         return f"{relabelled:,} examples have another label"
-    before, after = (facts.data.get("label_noise") or 0 for facts in (old, new))
+    before, after = (facts.number("label_noise", 0) for facts in (old, new))
     return f"data.label_noise {before} to {after}" if old.data and new.data and after < before else ""
 
 
 def _more_data(old: ModelFacts, new: ModelFacts) -> str:
     if not (old.data and new.data) or old.data.get("name") != new.data.get("name"):
         return ""
-    before, after = (facts.data.get("train_fraction", 1.0) for facts in (old, new))
+    before, after = (facts.number("train_fraction", 1.0) for facts in (old, new))
     if after > before:
         return f"data.train_fraction {before} to {after}"
     # Val is held out of the training data, so it grows with them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -169,9 +170,10 @@ def _compared(reader: FactsReader, version: Version, old: Version | None) -> dic
 
 def _tag(version: Version | None, key: str) -> float | None:
     try:
-        return float(version.tags[key]) if version is not None else None
+        value = float(version.tags[key]) if version is not None else None
     except (KeyError, ValueError):
         return None
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _start(version: Version, recipe: Mapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ setup(
     packages=[*find_packages(include=["pct_mlops", "pct_mlops.*"]), *INSIDE],
     package_dir=INSIDE,
     package_data={
-        "pct_mlops": ["py.typed", "**/*.schema.json", "data/font_packages.txt"],
+        "pct_mlops": ["py.typed", "**/*.schema.json", "data/font_packages.txt", "workflows/advice/evidence.csv"],
         "pct_mlops.app": ["icon.png", ".streamlit/config.toml"],
         "pct_mlops.projects.fashion_mnist": ["*.yaml"],
     },

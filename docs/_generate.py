@@ -23,6 +23,7 @@ from _api import api_page  # noqa: E402
 from _keys import policy_page, recipe_page  # noqa: E402
 from _losses import data_page, losses_page  # noqa: E402
 from _metrics import metrics_page  # noqa: E402
+from _updates import with_updates  # noqa: E402
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -39,6 +40,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, name, content=text))
     files.append(File.generated(config, "assets/icon.png", abs_src_path=str(ROOT / "app" / "icon.png")))
     return files
+
+
+def on_page_markdown(markdown: str, **_about: object) -> str:
+    """Fill in what a written page takes from the code. Mkdocs calls it for each page."""
+    return with_updates(markdown)
 
 
 def pages() -> dict[str, str]:

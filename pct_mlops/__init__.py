@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from pct_mlops.models.output import ModelOutput
     from pct_mlops.predictions import Predictions, TableInfo
     from pct_mlops.registry import Registry, Version
+    from pct_mlops.workflows.advice.evidence_table import UpdateEvidence, read_evidence
+    from pct_mlops.workflows.advice.recommendation import recommend_update
     from pct_mlops.workflows.gating.evaluate import evaluate_candidate
     from pct_mlops.workflows.tables.attach import attach
     from pct_mlops.workflows.tables.log_predictions import log_predictions
@@ -93,6 +95,7 @@ __all__ = [
     "Renyi",
     "Rule",
     "TableInfo",
+    "UpdateEvidence",
     "Verdict",
     "Version",
     "__version__",
@@ -107,6 +110,8 @@ __all__ = [
     "log_predictions",
     "negative_flip_rate",
     "positive_flip_rate",
+    "read_evidence",
+    "recommend_update",
     "register_ensemble",
 ]
 
@@ -126,6 +131,8 @@ _MODULES = {
     "pct_mlops.predictions": "Predictions TableInfo",
     "pct_mlops.registry": "Registry Version",
     "pct_mlops.version": "__version__:version",
+    "pct_mlops.workflows.advice.evidence_table": "UpdateEvidence read_evidence",
+    "pct_mlops.workflows.advice.recommendation": "recommend_update",
     "pct_mlops.workflows.gating.evaluate": "evaluate_candidate",
     "pct_mlops.workflows.tables.attach": "attach",
     "pct_mlops.workflows.tables.log_predictions": "log_predictions",

@@ -65,6 +65,8 @@ def test_one_top_level_name_is_installed(installed):
     assert (installed / "pct_mlops" / "py.typed").is_file()
     fonts = "pct_mlops/data/font_packages.txt"
     assert (installed / fonts).read_text() == (ROOT / fonts).read_text()
+    updates = "pct_mlops/workflows/advice/evidence.csv"
+    assert (installed / updates).read_text() == (ROOT / updates).read_text()
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "pct_mlops").rglob("*.py")}
     assert modules <= {path.relative_to(installed).as_posix() for path in installed.rglob("*.py")}
 

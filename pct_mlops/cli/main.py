@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from pct_mlops.cli import (
+    advise,
     attach,
     doctor,
     explore,
@@ -42,11 +43,11 @@ from pct_mlops.workflows.runtime.distributed import (
 ERROR, INTERRUPTED = 2, 130
 # These verbs end within seconds. Garbage collection would take a third of that time: while mlflow is imported, and at
 # the end.
-SHORT_VERBS = {"attach", "compare", "gate", "history", "list", "policy", "review", "rollback", "verify"}
+SHORT_VERBS = {"advise", "attach", "compare", "gate", "history", "list", "policy", "review", "rollback", "verify"}
 
 # Title in the help -> verbs.
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Train": (training.train, sweeps.sweep, sweeps.tune, sweeps.floor, updates.interpolate),
+    "Train": (advise.advise, training.train, sweeps.sweep, sweeps.tune, sweeps.floor, updates.interpolate),
     "Predict": (training.score, attach.attach, updates.import_result, tables.ensemble, updates.update_predictions),
     "Decide": (tables.compare, gate.gate, policy.policy, review.review),
     "Production": (production.history, production.verify, production.rollback),

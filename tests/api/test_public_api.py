@@ -55,6 +55,7 @@ Registry class
 Renyi class
 Rule class
 TableInfo class
+UpdateEvidence class
 Verdict class
 Version class
 __version__ value
@@ -69,6 +70,8 @@ evaluate_candidate function
 log_predictions function
 negative_flip_rate function
 positive_flip_rate function
+read_evidence function
+recommend_update function
 register_ensemble function
 """
 STREAMING = ("Churn", "NegativeFlipRate", "PositiveFlipRate")

@@ -13,6 +13,13 @@ from pct_mlops.cli.main import SECTIONS, pct
 
 SURFACE = """
 pct --version --debug
+advise [NAME]
+  --recipe FILE
+  --all
+  --json FILE
+  --markdown FILE
+  --set KEY=VALUE repeatable
+  --tracking-uri URI
 attach MODEL FILE
   --columns PAIRS
   --classes NAMES

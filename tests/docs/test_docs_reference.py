@@ -173,6 +173,24 @@ def test_docstrings_become_what_they_say():
     ]  # fmt: skip
 
 
+def test_the_page_on_updates_has_the_packaged_table():
+    import _generate
+    import _updates
+
+    page = written()["how-to/choose-update.md"]
+    shown = _generate.on_page_markdown(page, page=None, config=None, files=None)
+    assert page.count(_updates.MARKER) == 1
+    assert shown == page.replace(_updates.MARKER, _updates.updates_section(pct_mlops.read_evidence()))
+    assert _generate.on_page_markdown("# Other", page=None) == "# Other"
+    rows = pct_mlops.read_evidence(ROOT / "tests" / "workflows" / "made_up_evidence.csv")
+    text = _updates.updates_section(rows)
+    assert text.count("\n| ") == len(rows) + 3, "a line for each row, and the heads of three tables"
+    assert "### Data growth\n\n| data growth | data set |" in text
+    assert "Recommended: `pct train FILE --set objective.loss=update --set objective.mix=0.3`" in text
+    assert "None is recommended." in text
+    assert _updates.updates_section([]) == "No evidence is packaged with this version."
+
+
 def test_generated_pages_are_not_in_the_folder():
     assert [name for name in generated() if os.path.exists(DOCS / name)] == []
 

@@ -1,0 +1,1 @@
+"""Advises which update to train for which change: a table of measured updates, and the history of a model."""

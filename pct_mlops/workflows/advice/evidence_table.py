@@ -22,7 +22,7 @@ CLASS_GROWTH, ARCHITECTURE_GROWTH, LABEL_CLEANING, DATA_GROWTH = (
 )
 CHANGES = (DATA_GROWTH, ARCHITECTURE_GROWTH, CLASS_GROWTH, LABEL_CLEANING)
 UNTREATED, TWO_MODELS = "untreated", "two models deployed"
-MAX_LOSS = 0.001  # of accuracy, that an update may lose and still be said to keep it
+MAX_LOSS = 0.002  # of accuracy, that an update may lose and still be said to keep it; as in the policy of the demo
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class UpdateEvidence:
 
     @property
     def keeps_accuracy(self) -> bool:
-        """True where accuracy falls by 0.1 points at most, or where the interval of its change reaches 0."""
-        if self.is_untreated:
-            return True
-        within = self.accuracy_change_high is not None and self.accuracy_change_high >= 0
-        return self.accuracy_change is not None and (self.accuracy_change >= -MAX_LOSS or within)
+        """True where mean accuracy falls by 0.2 points at most.
+
+        The interval plays no part: that of few seeds is wide, and would excuse any loss.
+        """
+        return self.is_untreated or (self.accuracy_change is not None and self.accuracy_change >= -MAX_LOSS)
 
 
 HEADER = tuple(field.name for field in fields(UpdateEvidence))

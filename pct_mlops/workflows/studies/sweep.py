@@ -38,7 +38,16 @@ from pct_mlops.workflows.studies.plan import (
     weighed,
 )
 from pct_mlops.workflows.studies.study_files import keep_files, make_folder, seed_result, study_files
-from pct_mlops.workflows.studies.trials import Bench, Old, TrialResult, failure_of, old_tables, old_version
+from pct_mlops.workflows.studies.trials import (
+    Bench,
+    Old,
+    TrialResult,
+    class_names_of,
+    failure_of,
+    old_tables,
+    old_version,
+    production_uri,
+)
 
 logger = main_process_logger(__name__)
 
@@ -92,7 +101,7 @@ def sweep(
     needs_share = any(method.control == SAME_WEIGHT for method in methods)
     old = on_main(accelerator, lambda: _read_old(recipe, bench, needs_share))
     methods = [weighed(method, old.share or 0.0) for method in methods]
-    planned = plan_members(recipe, methods, number, purpose="sweep", old_uri=old.uri)
+    planned = plan_members(recipe, methods, number, purpose="sweep", old_uri=old.uri, teacher_uri=old.production)
     members = first_inputs(planned, old, session)
     on_main(accelerator, lambda: make_folder(output))
     logger.info(
@@ -122,7 +131,16 @@ def _read_old(recipe: Recipe, bench: Bench, needs_share: bool) -> Old:
         )
     test: Predictions = bench.old["test"]
     share = bench.old["val"].accuracy() if needs_share else None
-    return Old(version.uri, version.version, test.info.digest, test.info.num_examples, test.accuracy(), share)
+    return Old(
+        version.uri,
+        version.version,
+        test.info.digest,
+        test.info.num_examples,
+        test.accuracy(),
+        share,
+        class_names=class_names_of(bench.old),
+        production=production_uri(registry, recipe.model_name),
+    )
 
 
 def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import compare
 from pct_mlops.config import Recipe
+from pct_mlops.config.commands import train_command
 from pct_mlops.errors import ConfigError, NotComparableError, PctError, RegistryNotFoundError, TrainingError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import (
@@ -205,7 +206,7 @@ def old_version(recipe: Recipe, registry: Registry, purpose: str) -> Version:
     if version is None:
         raise RegistryNotFoundError(
             f"{purpose} measures flips against the production version of {name}, and there is none: make a first "
-            f"baseline with 'mlflow run . -P loss=none' and then 'pct gate {name}@candidate --policy FILE --promote'."
+            f"baseline with {train_command()} and then 'pct gate {name}@candidate --policy FILE --promote'."
         )
     return version
 

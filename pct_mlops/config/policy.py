@@ -195,9 +195,14 @@ class Policy(Config):
 
     def __eq__(self, other: object) -> bool:
         """Compare the requirements, whatever file they were read from."""
-        return isinstance(other, Policy) and all(
-            getattr(self, key) == getattr(other, key) for key in Policy.model_fields
-        )
+        return isinstance(other, Policy) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        """Hash what `==` compares."""
+        return hash(self._values())
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, key) for key in Policy.model_fields)
 
     @property
     def file(self) -> str:

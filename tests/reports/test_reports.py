@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import datetime, timezone
 
 import jsonschema
 import pytest
@@ -109,7 +110,7 @@ def test_every_report_names_the_policy_file(tmp_path, comparison):
     report = to_json(decision)
     assert report["policy"]["file"] == str(path)
     jsonschema.validate(report, report_schema())
-    assert f'name="policy_file" value="{path}"' in to_junit(decision)
+    assert f'name="policy_file" value="{path}"' in to_junit(decision, datetime(2026, 1, 2, tzinfo=timezone.utc))
     plain = Policy.model_validate({"rules": [{"metric": "nfr", "max": 0.05}]})
     assert (plain.digest, plain) == (decision.policy_digest, decision.policy), "the same rules, whatever their file"
     assert hash(plain) == hash(Policy.model_validate({"rules": [{"metric": "nfr", "max": 0.05}]}))
@@ -122,7 +123,7 @@ def test_metrics_table_fits_80_columns(comparison):
     assert "…" not in text
     row = next(line for line in text.splitlines() if line.startswith("accuracy_change"))
     assert "+3.00 points" in row
-    assert row.endswith("new accuracy minus old accuracy"), "the explanation has room beside its numbers"
+    assert row.rstrip().endswith("new accuracy minus old accuracy"), "the explanation has room beside its numbers"
     for metric in comparison.metrics():
         assert (metric.name in text) is (not metric.per_class)
 

@@ -9,6 +9,7 @@ import click
 
 from pct_mlops.cli.options import empty_is_none, tracking_uri
 from pct_mlops.cli.streams import show
+from pct_mlops.config.numbers import percent
 from pct_mlops.errors import ConfigError
 
 
@@ -32,16 +33,22 @@ def rollback(name: str, reason: str, tracking_uri: str | None) -> None:
 
 @click.command()
 @click.argument("name")
+@click.option("--versions", is_flag=True, help="Show the registered versions instead: alias, loss, accuracy, date.")
 @tracking_uri
-def history(name: str, tracking_uri: str | None) -> None:
+def history(name: str, versions: bool, tracking_uri: str | None) -> None:
     """Show every move of production of the model NAME.
 
-    Each line holds from, to, verdict, who, when and why. No line is ever removed.
+    Each line holds from, to, verdict, who, when and why. No line is ever removed. With --versions, each line is a
+    registered version, the newest first.
 
     \b
-    Example:
+    Examples:
       pct history fashion-mnist
+      pct history fashion-mnist --versions
     """
+    if versions:
+        _show_versions(name, tracking_uri)
+        return
     from rich.table import Table
     from rich.text import Text
 
@@ -61,6 +68,41 @@ def history(name: str, tracking_uri: str | None) -> None:
         verdict = f"{move.verdict} (override)" if move.override else move.verdict
         table.add_row(*(Text(clean(cell)) for cell in (when, start, end, verdict, move.who, move.reason)))
     show(table)
+
+
+def _show_versions(name: str, tracking_uri: str | None) -> None:
+    """Show the registered versions of a model, with what their tags say of them."""
+    from datetime import datetime, timezone
+
+    from rich.table import Table
+    from rich.text import Text
+
+    from pct_mlops.registry import Registry
+    from pct_mlops.reports.terminal import clean
+
+    found = Registry(tracking_uri).versions(name)
+    if not found:
+        click.echo(f"{name} has no versions: 'pct train RECIPE --model-name {name}' makes one.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("version", "aliases", "loss", "val", "test", "made (UTC)"):
+        table.add_column(title, justify="right" if title in ("version", "val", "test") else "left", overflow="fold")
+    for version in found:
+        made = datetime.fromtimestamp(version.created / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M")
+        loss = version.tags.get("pct.loss") or "-"
+        accuracies = (_accuracy(version.tags.get(f"pct.{split}/accuracy")) for split in ("val", "test"))
+        cells = (str(version.version), ", ".join(version.aliases) or "-", loss, *accuracies, made)
+        table.add_row(*(Text(clean(cell)) for cell in cells))
+    show(table)
+    click.echo("val and test: accuracy when the version was registered.")
+
+
+def _accuracy(text: str | None) -> str:
+    """Return an accuracy of a tag as percent, "-" where there is none."""
+    try:
+        return percent(float(text)) if text else "-"
+    except ValueError:
+        return "-"
 
 
 @click.command()

@@ -142,7 +142,7 @@ def tune(
     overrides: list[str],
     tracking_uri: str | None,
 ) -> None:
-    """Try settings on val and name the one that meets a wish.
+    """Try settings on val and choose one by a wish.
 
     An untreated update is trained beside them. Everything is measured on val against production, and test stays unread
     for the gate. The table, a picture of accuracy against NFR, and the chosen recipe are kept with one parent run.

@@ -92,10 +92,11 @@ def ensemble(
     overrides: list[str],
     tracking_uri: str | None,
 ) -> None:
-    """Average the logits of INPUTS, and write the table OUTPUT, a .parquet file.
+    """Average the logits of INPUTS into one table.
 
-    With --register, OUTPUT and INPUTS are versions of one classifier. Their mean becomes a version of the first one's
-    model, with one exported graph. Every prediction runs all members, and what that costs is printed.
+    OUTPUT is the table, a .parquet file. With --register, OUTPUT and INPUTS are versions of one classifier. Their mean
+    becomes a version of the first one's model, with one exported graph. Every prediction runs all members, and what
+    that costs is printed.
 
     \b
     Examples:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
 UNDEFINED = "undefined"
 # The slice of the examples that have no value in a column.
 NO_VALUE = "(none)"
@@ -10,6 +14,14 @@ NO_VALUE = "(none)"
 def percent(rate: float | None, digits: int = 2) -> str:
     """Format a fraction as percent. None becomes 'undefined', never 0."""
     return UNDEFINED if rate is None else f"{rate:.{digits}%}"
+
+
+def as_fraction(value: Any) -> Any:
+    """Return a percentage such as '1.5%' as a fraction. Return any other value as it is."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        with contextlib.suppress(InvalidOperation):
+            return float(Decimal(value.strip().removesuffix("%").strip()) / 100)
+    return value
 
 
 def probability(value: float) -> str:

@@ -134,6 +134,8 @@ class Policy(Config):
         description="{tied: true}: the weights of both versions made their tables; recomputed: the gate made them",
     )
 
+    _file: str = PrivateAttr("")
+
     aliases: Annotated[dict[str, str | tuple[str, ...]] | None, BeforeValidator(checked_aliases)] = Field(
         default=None, description="class: finer class, or a list of them, whose predictions count as right"
     )
@@ -162,6 +164,7 @@ class Policy(Config):
             policy._check()
         except PctError as error:
             raise ConfigError(f"{path}: {error}.") from error
+        policy._file = str(path)
         return policy
 
     def _resolve(self, folder: Path) -> None:
@@ -189,6 +192,22 @@ class Policy(Config):
                 problem = "weighted_nfr needs costs: name the cost of a flip by class under 'costs'"
             if problem:
                 raise ConfigError(f"rules.{number}: {problem}")
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the requirements, whatever file they were read from."""
+        return isinstance(other, Policy) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        """Hash what `==` compares."""
+        return hash(self._values())
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, key) for key in Policy.model_fields)
+
+    @property
+    def file(self) -> str:
+        """Path of the file that the policy was read from, as it was named. It is "" for a policy made otherwise."""
+        return self._file
 
     @property
     def file_names(self) -> list[str]:

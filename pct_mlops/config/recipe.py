@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from pct_mlops.config.base import Config, apply_overrides, read_yaml, validate
 from pct_mlops.config.class_names import ClassNames, GivenClasses, is_none
+from pct_mlops.config.numbers import as_fraction
 from pct_mlops.config.plugins import code_in, refuse_code
 from pct_mlops.config.teacher_section import TeacherConfig
 
@@ -124,8 +125,6 @@ class ModelConfig(Config):
             raise ValueError("'init_arch' names another architecture: say with 'init_mode' how to start from it")
         if self.init_mode == "partial" and self.train == "head":
             raise ValueError("train 'head' would freeze the layers that init_mode 'partial' leaves untrained")
-        if self.train == "head" and not (self.weights or self.starts_from):
-            raise ValueError("train 'head' freezes all other weights: give them with 'init' or 'weights'")
         if self.weights and self.train == "head" and self.embedding_dim:
             raise ValueError("train 'head' would freeze an embedding that published weights do not have")
         return self
@@ -169,8 +168,8 @@ class ObjectiveConfig(Config):
     weight for each class, or "balanced": inverse to frequency, with mean 1. `ce_weights` is a table (CSV or Parquet) of
     sample_id and weight, for each example's cross-entropy.
 
-    `nfr_target` is the highest NFR against production on val, for example 0.015. A trained model that flips more is
-    moved back towards the weights that it started from, just as far as needed.
+    `nfr_target` is the highest NFR against production on val, for example 0.015 or 1.5%. A trained model that flips
+    more is moved back towards the weights that it started from, just as far as needed.
     """
 
     loss: str = "none"
@@ -182,7 +181,9 @@ class ObjectiveConfig(Config):
     class_weights: Literal["balanced"] | tuple[float, ...] | None = None
     cross_entropy: Literal["softmax", "binary"] = "softmax"
     ce_weights: Path | None = None
-    nfr_target: float | None = Field(default=None, gt=0, lt=1, exclude_if=is_none)
+    nfr_target: Annotated[float | None, BeforeValidator(as_fraction)] = Field(
+        default=None, gt=0, lt=1, exclude_if=is_none
+    )
 
     def of_loss(self, loss: str) -> ObjectiveConfig:
         """Return the objective of another loss with its own numbers. Label smoothing and the like stay."""

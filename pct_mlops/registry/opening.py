@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from pct_mlops.config.commands import train_command
 from pct_mlops.errors import RegistryUnavailableError
 from pct_mlops.registry.causes import StoreAddress, without_secrets
 from pct_mlops.registry.connection import MlflowClient, local_folder, mlflow, places, said_plainly
@@ -87,7 +88,7 @@ def _no_store(place: StoreAddress, tracking: StoreAddress, registry: StoreAddres
     if registry is tracking:
         return (
             f"There is no registry at {uri}: set MLFLOW_TRACKING_URI to yours, or train a first baseline with "
-            "'mlflow run . -P loss=none'."
+            f"{train_command()}."
         )
     if place is registry:
         return (

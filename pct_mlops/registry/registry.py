@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from pct_mlops.config.catalog import closest_first
 from pct_mlops.errors import ConfigError, PctError, RegistryError, RegistryNotFoundError
 from pct_mlops.registry.artifacts import ModelFiles, fetch, resolved
+from pct_mlops.registry.causes import without_secrets
 from pct_mlops.registry.connection import MlflowException, missing, places, said_plainly
 from pct_mlops.registry.downloads import downloads
 from pct_mlops.registry.model_version import Version
 from pct_mlops.registry.opening import open_store
-from pct_mlops.registry.unknown_models import REFERENCE, foreign_reply, unknown_model
+from pct_mlops.registry.unknown_models import REFERENCE, foreign_reply, no_version, unknown_model
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
@@ -145,9 +146,7 @@ class Registry:
         except PctError as error:
             if not missing(error):
                 raise
-            raise RegistryNotFoundError(
-                f"{name} has no version {version}: see its versions with 'pct history {name}'."
-            ) from error
+            raise no_version(name, version, self.versions(name), self._address) from error
 
     def resolve(self, reference: str) -> Version:
         """Return the version that a reference means now.
@@ -168,7 +167,8 @@ class Registry:
         if alias not in aliases:
             known = ", ".join(f"@{a}" for a in closest_first(alias, list(aliases))) or "none"
             raise RegistryNotFoundError(
-                f"{name} has no alias '{alias}' (it has {known}): write one of these, or name/VERSION."
+                f"{name} has no alias '{alias}' in {without_secrets(self.registry_uri)} (it has {known}): write one of "
+                "these, or name/VERSION."
             )
         return self._get(name, aliases[alias], aliases)
 

@@ -60,7 +60,7 @@ def to_json(
         "sentence": decision.sentence,
         "error_code": decision.error_code,
         "promotion": asdict(promotion) if promotion else None,
-        "policy": {"digest": decision.policy_digest, **decision.policy.model_dump(mode="json")},
+        "policy": {"digest": decision.policy_digest, **_file(decision), **decision.policy.model_dump(mode="json")},
         "candidate": _table(decision.candidate),
         "baseline": _table(decision.baseline),
         "num_examples": decision.num_examples,
@@ -72,6 +72,10 @@ def to_json(
         **found,
         "context": dict(context or {}),
     }
+
+
+def _file(decision: Decision) -> dict[str, str]:
+    return {"file": decision.policy.file} if decision.policy.file else {}
 
 
 @cache

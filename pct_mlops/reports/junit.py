@@ -63,6 +63,7 @@ def _properties(decision: Decision, more: Mapping[str, str]) -> dict[str, str]:
     return {
         "verdict": str(decision.verdict),
         "policy_digest": decision.policy_digest,
+        **({"policy_file": decision.policy.file} if decision.policy.file else {}),
         "candidate": decision.candidate.title if decision.candidate else "",
         "baseline": decision.baseline.title if decision.baseline else "",
         **({"classes.shared_loss": decision.shared_loss} if decision.shared_loss else {}),

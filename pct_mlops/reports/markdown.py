@@ -65,7 +65,8 @@ def to_markdown(
         counted = ", ".join(f"{count:,} {markdown_text(name)}" for name, count in decision.apart.items())
         parts.append(f"Counted apart, as reviewers marked them: {counted}.")
     parts += [markdown_text(note) for note in decision.notes]
-    parts.append(f"Policy {code(decision.policy_digest[:12])}, bounds at {100 * decision.confidence:.4g}% confidence.")
+    policy = ", ".join(code(part) for part in (decision.policy.file, decision.policy_digest[:12]) if part)
+    parts.append(f"Policy {policy}, bounds at {100 * decision.confidence:.4g}% confidence.")
     document = "\n\n".join(parts) + "\n"
     last = _TO_SAY_HOW_MANY if decision.not_judged else 0
     document += _checks(decision, limit - len(document.encode()) - last)

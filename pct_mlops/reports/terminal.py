@@ -18,7 +18,7 @@ from pct_mlops.gate.decision import WORST_FIRST
 from pct_mlops.reports.class_change import class_change_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from pct_mlops.comparison import Comparison, FlipCounts
     from pct_mlops.gate import Check, Decision
@@ -34,8 +34,11 @@ STYLES = {
 _MAX_ROWS = 20
 
 
-def render_decision(decision: Decision, comparison: Comparison | None = None) -> RenderableType:
-    """Render the verdict, what was compared, and every check with its sentence (at most 20, the worst first)."""
+def render_decision(decision: Decision, comparison: Comparison | None = None, *, brief: bool = False) -> RenderableType:
+    """Render the verdict, what was compared, and every check with its sentence (at most 20, the worst first).
+
+    With `brief`, the checks that hold are only counted.
+    """
     mark, style = STYLES[str(decision.verdict)]
     parts: list[RenderableType] = [
         Text.assemble((f"{mark} {decision.verdict}", f"bold {style}"), "  ", clean(decision.sentence))
@@ -49,12 +52,20 @@ def render_decision(decision: Decision, comparison: Comparison | None = None) ->
         parts.append(Text(flips_line(comparison.counts), style="dim"))
     if comparison is not None and comparison.class_change is not None:
         parts += [Text(clean(line), style="dim") for line in class_change_lines(comparison, decision.confidence)]
-    if decision.checks:
-        parts += [Text(""), _checks_table(decision)]
-    hidden = len(decision.checks) - _MAX_ROWS
+    shown = [check for check in worst_first(decision.checks) if not (brief and check.verdict == "PASS")]
+    if shown:
+        parts += [Text(""), _checks_table(shown)]
+    if held := len(decision.checks) - len(shown):
+        parts.append(Text(f"{held:,} checks hold.", style="dim"))
+    hidden = len(shown) - _MAX_ROWS
     if hidden > 0:
         parts.append(Text(f"{hidden:,} more checks, none worse than the last one shown: see the JSON report."))
-    return Group(*parts, *_remarks(decision))
+    return Group(*parts, *_remarks(decision), *_policy(decision))
+
+
+def _policy(decision: Decision) -> list[RenderableType]:
+    file = decision.policy.file
+    return [Text(clean(f"Policy: {file} ({decision.policy_digest[:12]})"), style="dim")] if file else []
 
 
 def _remarks(decision: Decision) -> list[RenderableType]:
@@ -82,7 +93,8 @@ def render_metrics(comparison: Comparison, confidence: float = 0.95) -> Renderab
         if metric.per_class:
             continue
         estimate = comparison.estimate(metric.name, confidence)
-        numbers = [metric_text(value, metric.unit) for value in (estimate.value, estimate.lower, estimate.upper)]
+        numbers = [metric_text(estimate.value, metric.unit)]
+        numbers += [_bound_text(bound, metric.unit) for bound in (estimate.lower, estimate.upper)]
         lacking = comparison.lacking(metric.name)
         said = f"not available: {lacking}" if lacking else metric.summary
         table.add_row(metric.name, *numbers, Text(said, style="dim"))
@@ -98,11 +110,11 @@ def render_metrics(comparison: Comparison, confidence: float = 0.95) -> Renderab
     return Group(*head, Padding(table, (1, 0)), Text(note, style="dim"))
 
 
-def _checks_table(decision: Decision) -> Table:
+def _checks_table(checks: Sequence[Check]) -> Table:
     table = Table(box=None, pad_edge=False, show_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for check in worst_first(decision.checks)[:_MAX_ROWS]:
+    for check in checks[:_MAX_ROWS]:
         table.add_row(*_row(check))
     return table
 
@@ -132,6 +144,11 @@ def metric_text(value: float | None, unit: str) -> str:
     if unit == "signed share":
         return points(value)
     return percent(value) if unit == "share" else f"{value:.4f}"
+
+
+def _bound_text(value: float | None, unit: str) -> str:
+    """Format a bound. The value beside it names the points, which would take the room of the explanation."""
+    return metric_text(value, unit).removesuffix(" points")
 
 
 def clean(text: str) -> str:

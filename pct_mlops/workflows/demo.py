@@ -40,6 +40,7 @@ class Stage:
     overrides: Sequence[str]
     show: Callable[[Any], None]
     seconds: dict[str, float] = field(default_factory=dict)
+    has_shown_checks: bool = False
 
     @contextmanager
     def phase(self, name: str, title: str) -> Iterator[None]:
@@ -164,12 +165,13 @@ def _candidate(stage: Stage, policy: Policy, loss: str) -> Outcome:
 
 
 def _gate(stage: Stage, policy: Policy, candidate: str, *, promote: bool = False, reason: str = "") -> Outcome:
-    """Do and print what `pct gate` does."""
+    """Do and print what `pct gate` does. Print the checks that hold only once, because the rules are the same."""
     words = ["pct", "gate", candidate, "--policy", stage.policy_file, *(["--promote"] if promote else [])]
     stage.show(_command(words))
     uri = stage.registry.tracking_uri
     outcome = evaluate_candidate(candidate, policy, promote=promote, reason=reason, tracking_uri=uri)
-    stage.show(render_decision(outcome.decision, outcome.comparison))
+    stage.show(render_decision(outcome.decision, outcome.comparison, brief=stage.has_shown_checks))
+    stage.has_shown_checks |= bool(outcome.decision.checks)
     if outcome.move is not None:
         stage.show(f"Promoted: {outcome.candidate} is production now.")
     return outcome

@@ -113,7 +113,7 @@ def test_options_of_train(empty, capsys, monkeypatch, words, says):
 def test_a_loss_that_needs_production_where_there_is_none(empty, capsys, loss):
     before = files_in(empty.folder)
     line = refused(capsys, "train", empty.recipe, "--loss", loss)
-    assert "mlflow run . -P loss=none" in line
+    assert "'pct train RECIPE --loss none'" in line
     assert files_in(empty.folder) == before, "not even an empty mlflow.db"
 
 

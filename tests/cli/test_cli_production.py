@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tiny_store import NAME
 
+from pct_mlops.config.commands import train_command
 from pct_mlops.registry import history, production, promote
 
 
@@ -69,3 +70,30 @@ def test_reasons_are_shown_as_text_and_blank_ones_are_none(store, capsys, monkey
 def test_options_that_do_not_go_together(shared_store, capsys, words):
     assert shared_store.pct("verify", NAME, *words) == 2
     assert "belong together, and --repair stands alone" in capsys.readouterr().err
+
+
+def test_versions_are_listed_with_aliases_and_accuracy(store, capsys):
+    lines = says(store, capsys, 0, "history", NAME, "--versions").splitlines()
+    tags = {version.version: version.tags for version in store.registry.versions(NAME)}
+    assert [line.split()[:3] for line in lines[1:3]] == [["2", "candidate", "ldi"], ["1", "production", "none"]]
+    for number, line in ((2, lines[1]), (1, lines[2])):
+        assert line.split()[3:5] == [f"{float(tags[number][f'pct.{split}/accuracy']):.2%}" for split in ("val", "test")]
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_missing_version_is_said_with_the_store_and_those_that_exist(store, capsys):
+    assert store.pct("history", NAME) == 0
+    assert store.pct("score", f"{NAME}/9") == 2
+    assert (
+        f"digits has no version 9 in {store.uri} (it has digits/2, digits/1): name one of these; "
+        "'pct history digits --versions' lists them."
+    ) in capsys.readouterr().err
+    assert store.pct("score", f"{NAME}@nobody") == 2
+    assert f"digits has no alias 'nobody' in {store.uri} (it has @candidate, @production)" in capsys.readouterr().err
+
+
+def test_errors_name_a_command_that_works_in_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert train_command() == "'pct train RECIPE --loss none'"
+    (tmp_path / "MLproject").write_text("name: pct")
+    assert train_command("cna") == "'mlflow run . -P loss=cna'"

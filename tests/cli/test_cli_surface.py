@@ -84,6 +84,7 @@ gate CANDIDATE
   --split NAME
   --tracking-uri URI
 history NAME
+  --versions
   --tracking-uri URI
 import FILE OUTPUT
   --ids FILE
@@ -262,3 +263,10 @@ def test_the_help_lists_every_verb_by_job_on_one_screen(capsys):
     assert places == sorted(places)
     assert all(re.search(rf"^  {name} +\w.*\.$", text, re.MULTILINE) for name in listed), "none is cut short"
     assert len(text.splitlines()) <= 55
+
+
+def test_no_summary_of_a_verb_is_cut_at_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.endswith("...") and "[ARGS]" not in line] == []

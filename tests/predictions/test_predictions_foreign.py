@@ -239,3 +239,14 @@ def test_a_converted_file_goes_with_its_handle(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv"]
     del table
     assert not held.parent.exists()
+
+
+def test_arrays_under_plural_names(tmp_path):
+    """They are looked for only where the file could not be read otherwise: elsewhere they may mean something else."""
+    arrays = {"sample_ids": ["1", "2"], "labels": [0, 1], "predictions": [0, 0]}
+    np.savez(tmp_path / "a.npz", **arrays)
+    plain = Predictions.from_file(tmp_path / "a.npz", class_names=["x", "y"])
+    assert (plain.accuracy(), plain.info.slices) == (0.5, ())
+    np.savez(tmp_path / "b.npz", **arrays, probabilities=[[0.9, 0.1], [0.2, 0.8]], label=[0, 1])
+    other = Predictions.from_file(tmp_path / "b.npz", class_names=["x", "y"])
+    assert other.accuracy() == 1, "the predictions of the probabilities, as before"

@@ -15,9 +15,14 @@ from pct_mlops.predictions.foreign import convert_file
 
 HEAD = "id,label,pred\n"
 CASES = {
-    "no ids": ("label,pred\na,a\n", {}, "no column sample_id | id | example_id (examples are joined by id"),
+    "no ids": (
+        "label,pred\na,a\n",
+        {},
+        "no column sample_id | id | example_id | sample_ids | ids | example_ids (exa",
+    ),
     "no labels": ("id,pred\n1,a\n", {}, "no column label | target | y_true | true_label"),
     "no predictions": ("id,label\n1,a\n", {}, "probabilities or logits do as well"),
+    "two plural labels": ("id,labels,targets,pred\n1,a,a,a\n", {}, "2 columns for the label ('labels', 'targets')"),
     "two labels": ("id,label,target,pred\n1,a,a,a\n", {}, "2 columns for the label ('label', 'target')"),
     "two ids": ("id,sample_id,label,pred\n1,1,a,a\n", {}, "--columns sample_id=sample_id"),
     "lists twice": ("id,label,probabilities,prob_a,prob_b\n1,a,[1],1,0\n", {}, "holds probabilities twice"),

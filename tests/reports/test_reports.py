@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import datetime, timezone
 
+import jsonschema
 import pytest
 from prediction_tables import pair_of_counts, table
 from rich.console import Console
@@ -10,7 +12,15 @@ from rich.console import Console
 from pct_mlops.comparison import compare
 from pct_mlops.config import Policy
 from pct_mlops.gate import decide
-from pct_mlops.reports import comparison_to_json, render_decision, render_metrics, to_json
+from pct_mlops.reports import (
+    comparison_to_json,
+    render_decision,
+    render_metrics,
+    report_schema,
+    to_json,
+    to_junit,
+    to_markdown,
+)
 
 
 def shown(renderable, width=80):
@@ -84,12 +94,36 @@ def test_terminal_fits_80_columns_and_says_everything(decision, comparison):
     assert text.index("fractional_nfr") < text.index("✗ FAIL") < text.index("✓ PASS")
 
 
+def test_a_brief_decision_counts_the_checks_that_hold(decision, comparison):
+    text = shown(render_decision(decision, comparison, brief=True))
+    assert "✓ PASS" not in text
+    assert "✗ FAIL" in text
+    assert "1 checks hold." in text
+
+
+def test_every_report_names_the_policy_file(tmp_path, comparison):
+    path = tmp_path / "a`b.yaml"
+    path.write_text("rules: [{metric: nfr, max: 0.05}]")
+    decision = decide(Policy.read(path), comparison)
+    assert f"Policy: {path} ({decision.policy_digest[:12]})" in shown(render_decision(decision), width=400)
+    assert f"Policy ``{path}``, `{decision.policy_digest[:12]}`, bounds at 95%" in to_markdown(decision)
+    report = to_json(decision)
+    assert report["policy"]["file"] == str(path)
+    jsonschema.validate(report, report_schema())
+    assert f'name="policy_file" value="{path}"' in to_junit(decision, datetime(2026, 1, 2, tzinfo=timezone.utc))
+    plain = Policy.model_validate({"rules": [{"metric": "nfr", "max": 0.05}]})
+    assert (plain.digest, plain) == (decision.policy_digest, decision.policy), "the same rules, whatever their file"
+    assert hash(plain) == hash(Policy.model_validate({"rules": [{"metric": "nfr", "max": 0.05}]}))
+    assert "file" not in to_json(decide(plain, comparison))["policy"]
+
+
 def test_metrics_table_fits_80_columns(comparison):
     text = shown(render_metrics(comparison))
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
     assert "…" not in text
     row = next(line for line in text.splitlines() if line.startswith("accuracy_change"))
     assert "+3.00 points" in row
+    assert row.rstrip().endswith("new accuracy minus old accuracy"), "the explanation has room beside its numbers"
     for metric in comparison.metrics():
         assert (metric.name in text) is (not metric.per_class)
 

@@ -100,6 +100,7 @@ def test_a_table_that_is_there_gives_way_only_when_told_to(foreign, capsys):
     said = capsys.readouterr().out
     digest = Predictions.load(first).info.digest[:8]
     assert f"Its former table is kept as predictions/test-{digest}.parquet" in said
+    assert said.count("former table") == 1, "said once"
     registry = foreign.registry
     files = registry.files(registry.resolve(version))
     former = Predictions.load(files.find(f"predictions/test-{digest}.parquet"))

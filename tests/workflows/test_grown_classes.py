@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from pct_mlops.data import load_data
 from pct_mlops.predictions import Predictions
 from pct_mlops.workflows.gating.rescore import recompute
 from pct_mlops.workflows.runtime.references import version_predictions
+from pct_mlops.workflows.studies.fingerprints import check_examples
+from pct_mlops.workflows.studies.trials import Bench, Old, class_names_of, old_tables
 from pct_mlops.workflows.training.production_reference import production_right
 from pct_mlops.workflows.training.train import train
 
@@ -91,6 +94,25 @@ def check_report(store, report: dict) -> None:
     assert report["counts"]["both_right"] == len(was & now)
 
 
+def check_studies(store, splits) -> None:
+    """Sweep, tune and floor find the same examples in the tables of shop/1, and count flips on both splits."""
+    first, second = (old_tables(store.registry, store.registry.get("shop", number)) for number in (1, 2))
+    test, val = first["test"].info, first["val"].info
+    old = Old("models:/shop/1", 1, test.digest, test.num_examples, 0.5, None, val.digest, class_names_of(first))
+    check_examples(splits, old)
+    for name in ("test", "val"):
+        labels = getattr(splits, name).labels.clone()
+        labels[0] = (labels[0] + 1) % 3
+        other = replace(splits, **{name: replace(getattr(splits, name), labels=labels)})
+        with pytest.raises(PctError, match=f"The recipe's {name} examples are not those that models:/shop/1"):
+            check_examples(other, old)
+    metrics = Bench(None, old=first)._measure(second)
+    for split in ("val", "test"):
+        was, now = said(first[split]), said(second[split])
+        flips = [was[key][0] == was[key][1] and now[key][0] != now[key][1] for key in was]
+        assert metrics[f"{split}/nfr"] == pytest.approx(np.mean(flips)), split
+
+
 def gate(store, *words, **policy) -> tuple[int, dict]:
     rules = [{"metric": "nfr", "max": 0.99, "on": "shared"}]
     (store.folder / "grown.yaml").write_text(yaml.safe_dump({"rules": rules, **policy}))
@@ -122,6 +144,7 @@ def test_score_recompute_and_gate(shop, capsys):
     expected = [label == prediction for label, prediction in map(by_name.get, splits.val.sample_ids)]
     assert right.tolist() == expected
     assert 0 < sum(expected) < len(expected)
+    check_studies(shop, splits)
     assert gate(shop, "--promote")[0] == 0
     capsys.readouterr()
     assert shop.pct("compare", "shop/1", "shop/2") == 0

@@ -38,6 +38,11 @@ def test_a_target_that_even_the_start_misses_ends_there():
     assert [point.share for point in found] == [0, 1]
 
 
+def test_a_target_may_be_a_percentage(shared_store):
+    for text, value in (("1.5%", 0.015), ("0.015", 0.015), ("' 50 % '", 0.5)):
+        assert Recipe.read(shared_store.recipe, [f"objective.nfr_target={text}"]).objective.nfr_target == value
+
+
 def by_hand(store, version):
     """NFR on val by numpy alone."""
 
@@ -79,7 +84,13 @@ def test_versions_meet_their_targets_and_share_one_training(store):
         (["model.init=null", "objective.nfr_target=0.01"], "start from production with --set model.init=production"),
         (["objective.nfr_target=0"], "greater than 0"),
         (["objective.nfr_target=1.5"], "less than 1"),
+        (["objective.nfr_target=150%"], "less than 1"),
+        (["objective.nfr_target=1.5 points"], "a valid number"),
         (["objective.nfr_target=0.01", "data.val_fraction=0.3"], "has no predictions on these examples"),
+        (
+            ["objective.nfr_target=0.1%", "model.init=digits/2"],
+            "is 0.10%, and even the weights that the training start",
+        ),
     ],
 )
 def test_targets_that_cannot_be_met_are_said_before_training(shared_store, words, says):

@@ -38,6 +38,14 @@ def with_parts(**sections):
     return Recipe.model_validate({**data, **{name: {**data[name], **keys} for name, keys in sections.items()}})
 
 
+def test_the_head_alone_is_trained_where_the_loss_brings_the_other_weights():
+    assert (
+        with_preset(with_parts(objective={"loss": "update"}, model={"train": "head"})).model.starts_from == "production"
+    )
+    with pytest.raises(PctError, match=r"model\.train=head freezes all other weights: give them with model\.init or"):
+        with_preset(with_parts(model={"train": "head"}))
+
+
 def test_names():
     assert chosen_losses(" none, kl,,none ", list(PRESETS)) == ("none", "kl")
     assert chosen_losses("all", list(PRESETS)) == tuple(PRESETS)

@@ -86,7 +86,7 @@ def test_without_production_it_says_how_to_make_one(store, loss):
     with pytest.raises(PctError) as caught:
         references_of(store, f"objective.loss={loss}")
     assert f"loss={loss}" in str(caught.value)
-    assert "mlflow run . -P loss=none" in str(caught.value)
+    assert "pct train RECIPE --loss none" in str(caught.value)
     assert "pct gate digits@candidate --policy FILE --promote" in str(caught.value)
 
 

@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_said_before_a_run_starts(store):
 
 
 def test_only_the_head_is_trained_when_asked(store):
-    trained = once(store, "model.init=production", "model.train=head")
+    trained = once(store, "objective.loss=update", "model.train=head")
     production = stored_model(store, 1)
     for key, value in trained.model.state_dict().items():
         assert torch.equal(value, production.state_dict()[key]) is not key.startswith("head."), key

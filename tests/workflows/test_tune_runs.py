@@ -85,3 +85,21 @@ def test_another_val_than_productions_is_said_before_a_run_starts(shared_store):
 def test_a_target_of_the_recipe_is_not_one_of_the_untreated_update(store):
     found, _ = start(store, "objective.mix=0.1", overrides=[*QUICK, "objective.nfr_target=0.9"])
     assert [row.num_failed for row in found.rows] == [0, 0, 0]
+
+
+def test_a_tuning_starts_from_production_also_against_another_version(store, monkeypatch):
+    """As 'pct train chosen.yaml' does. teacher.ref says only what flips are counted against."""
+    from pct_mlops.workflows.studies import trials
+
+    recipes = []
+
+    def record(recipe, session, *, run=None):
+        recipes.append(recipe)
+        raise PctError("Stop here.")
+
+    monkeypatch.setattr(trials, "train_once", record)
+    with pytest.raises(PctError, match="Stop here"):
+        start(store, "objective.mix=0.1", overrides=[*QUICK, "teacher.ref=digits/2"])
+    assert [(one.model.init, one.teacher.ref) for one in recipes if one.objective.loss == "update"] == [
+        ("models:/digits/1", "digits/2")
+    ]

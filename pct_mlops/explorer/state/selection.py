@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from pct_mlops.config.commands import train_command
 from pct_mlops.errors import ConfigError, PctError
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import pairs
@@ -175,7 +176,7 @@ def _picked(options: Options) -> Pair:
     names = pairs.models(options.tracking_uri)
     if not names:
         raise NothingToShow(
-            "The registry has no models yet: train a first one with 'mlflow run . -P loss=none', "
+            f"The registry has no models yet: train a first one with {train_command()}, "
             "or open two prediction files with 'pct explore OLD NEW'."
         )
     if options.model and options.model not in names:
@@ -208,7 +209,7 @@ def _pick_pair(options: Options, name: str, other: str | None, places: Sequence[
         remember(model=name, new_model=other)
         raise NothingToShow(
             f"Model {name} has {len(olds)} version{'' if len(olds) == 1 else 's'}: a comparison needs two, so train "
-            "another one with 'mlflow run . -P loss=cna'."
+            f"another one with {train_command('cna')}."
         )
     old_default, new_default = default_versions(olds) if not other else (_standing(olds), _newest(news))
     with places[0]:
@@ -257,7 +258,8 @@ def _pick_version(key: str, found: Sequence[Version], default: int, hint: str, o
     before = st.session_state.get(key)
     if before is not None and before not in titles and before == st.query_params.get(key):
         notice(f"Version {before} is not there any more: showing version {default} instead.")
-    restore(key, titles, str(default), is_sticky=True)
+    against = f" against version {st.session_state['old']}" if key == "new" else ""
+    restore(key, titles, str(default), is_sticky=True, instead=f"showing version {default}{against}")
     label = f"{key.capitalize()} version" + (f" of {plain(other)}" if other else "")
     return st.selectbox(label, list(titles), format_func=titles.__getitem__, key=key, help=hint)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pct_mlops.config import unknown
 from pct_mlops.errors import TableError
-from pct_mlops.predictions.foreign.read_options import PREFIXES, USUAL_NAMES, ReadOptions
+from pct_mlops.predictions.foreign.read_options import PLURAL_NAMES, PREFIXES, USUAL_NAMES, ReadOptions
 from pct_mlops.predictions.sql import quoted
 
 _VECTORS = ("probabilities", "logits")
@@ -50,6 +50,7 @@ def find_columns(what: str, names: Sequence[str], options: ReadOptions) -> Layou
     by_name = {name.lower(): name for name in names}
     mapping, absent = _of_this_table(by_name, options)
     found = {meaning: _single(what, meaning, by_name, mapping) for meaning in USUAL_NAMES}
+    found |= {key: found[key] or _plural(what, key, by_name) for key in ("sample_id", "label")}
     if found["sample_id"] is None:
         raise _missing(what, "sample_id", names, "examples are joined by id, never by their order")
     if found["label"] is None:
@@ -61,6 +62,8 @@ def find_columns(what: str, names: Sequence[str], options: ReadOptions) -> Layou
             f"{_shown(scores['logits'].columns[:1])}): leave one of them out of the file."
         )
     either = scores["probabilities"] or scores["logits"]
+    if either is None:
+        found["prediction"] = found["prediction"] or _plural(what, "prediction", by_name)
     if found["prediction"] is None and either is None:
         raise _missing(what, "prediction", names, "it is what the model said; probabilities or logits do as well")
     used = {found[meaning] for meaning in USUAL_NAMES} | set(either.columns if either else ())
@@ -85,6 +88,7 @@ def _of_this_table(by_name: dict[str, str], options: ReadOptions) -> tuple[Seque
         return options.columns, ()
     found = {meaning for meaning, column in options.columns if _is_there(column, by_name)}
     usual = {meaning for meaning, names in USUAL_NAMES.items() if any(name in by_name for name in names)}
+    usual |= {meaning for meaning, names in PLURAL_NAMES.items() if any(name in by_name for name in names)}
     usual |= {meaning for meaning, prefix in PREFIXES.items() if _is_there(f"{prefix}*", by_name)}
     absent = {meaning for meaning, _ in options.columns} - found
     # Where there is no usual name either, the error is about the one that was named.
@@ -107,6 +111,16 @@ def _single(what: str, meaning: str, by_name: dict[str, str], mapping: Sequence[
             raise unknown(f"column of {what}", named[0], list(by_name.values()))
     else:
         there = [by_name[name] for name in USUAL_NAMES[meaning] if name in by_name]
+    return _only(what, meaning, there)
+
+
+def _plural(what: str, meaning: str, by_name: dict[str, str]) -> str | None:
+    """Return the only column with a plural name. Where there is a usual name, a plural one may mean something else."""
+    return _only(what, meaning, [by_name[name] for name in PLURAL_NAMES[meaning] if name in by_name])
+
+
+def _only(what: str, meaning: str, there: list[str]) -> str | None:
+    """Return the only column of those that are there, None for none. Raise TableError for several."""
     if len(there) > 1:
         raise TableError(
             f"{what} has {len(there)} columns for the {meaning} ({_shown(there)}): "
@@ -138,7 +152,7 @@ def _scores(
 
 
 def _missing(what: str, meaning: str, names: Sequence[str], why: str) -> TableError:
-    usual = " | ".join(USUAL_NAMES[meaning])
+    usual = " | ".join((*USUAL_NAMES[meaning], *PLURAL_NAMES[meaning]))
     return TableError(
         f"{what} has no column {usual} ({why}): its columns are {_shown(names)}; name one with "
         f"--columns {meaning}=NAME."

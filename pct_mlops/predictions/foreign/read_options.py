@@ -21,6 +21,12 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "probabilities": ("probabilities",),
     "logits": ("logits",),
 }
+# Names of arrays of all examples. They are looked for where a table could not be read otherwise.
+PLURAL_NAMES: dict[str, tuple[str, ...]] = {
+    "sample_id": ("sample_ids", "ids", "example_ids"),
+    "label": ("labels", "targets", "true_labels"),
+    "prediction": ("predictions", "preds"),
+}
 # One column a class, named by the class: prob_cat, prob_dog.
 PREFIXES = {"probabilities": "prob_", "logits": "logit_"}
 MAX_CLASSES = 100_000

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.errors import DataError
-from pct_mlops.predictions.foreign.read_options import USUAL_NAMES
+from pct_mlops.predictions.foreign.read_options import PLURAL_NAMES, USUAL_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,13 +102,17 @@ def _find(path: Path, meaning: str, names: list[str], columns: Mapping[str, str]
             raise DataError(f"{path} has no column '{given}' (it has {_some(names)}): correct --columns.")
         return given
     found = [name for name in names if name.lower() in USUAL_NAMES[meaning] and name not in taken]
+    if not found and path.suffix.lower() == ".npz":
+        found = [name for name in names if name.lower() in PLURAL_NAMES[meaning]]
     if len(found) > 1:
         raise DataError(f"{path} has {_some(found)} for {meaning}: say which, with --columns {meaning}={found[0]}.")
     if found:
         return found[0]
     why = "examples of two models are joined by it" if meaning == "sample_id" else "predictions are held against it"
+    usual = " | ".join((*USUAL_NAMES[meaning], *(PLURAL_NAMES[meaning] if path.suffix.lower() == ".npz" else ())))
     raise DataError(
-        f"{path} has no column for {meaning} (it has {_some(names)}), and {why}: name it with --columns {meaning}=NAME."
+        f"{path} has no column for {meaning} (it has {_some(names)}), and {why}: call it {usual}, or name it with "
+        f"--columns {meaning}=NAME."
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.config import FileClasses, ModelConfig
+from pct_mlops.config.commands import train_command
 from pct_mlops.errors import ConfigError, DataError, RegistryNotFoundError
 from pct_mlops.registry import PRODUCTION, Registry, Version
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
@@ -159,7 +160,7 @@ def production_of(model_name: str, why: str, session: Session) -> str:
         if version is None:
             raise RegistryNotFoundError(
                 f"{why} the production version of {model_name}, and there is none: make a first baseline "
-                "with 'mlflow run . -P loss=none' and then "
+                f"with {train_command()} and then "
                 f"'pct gate {model_name}@candidate --policy FILE --promote'."
             )
         return version.uri

@@ -57,18 +57,28 @@ def check_examples(splits: Splits, old: Old) -> None:
     Call it before the first training, because it would otherwise fail hours later.
     """
     for split, digest in ((splits.test, old.digest), (splits.val, old.val_digest)):
-        if digest and _digest(split, splits.class_names) != digest:
+        if digest and _digest(split, splits.class_names, old.class_names.get(split.name)) != digest:
             raise NotComparableError(
                 f"The recipe's {split.name} examples are not those that {old.uri} was scored on: "
                 f"choose the data of that version, or score it on these with 'pct score --split {split.name}'."
             )
 
 
-def _digest(split: Split, class_names: Sequence[str]) -> str:
+def _digest(split: Split, class_names: Sequence[str], of_table: Sequence[str] | None) -> str:
+    """Return the digest of the split under the classes of a stored table, whose order may be another one.
+
+    Return "" where the table does not have the classes of the split.
+    """
     import numpy as np
     import pyarrow as pa
 
     ids, labels = split.sample_ids, split.labels.numpy()
+    if of_table and tuple(of_table) != tuple(class_names):
+        places = {name: place for place, name in enumerate(of_table)}
+        if len(places) < len(of_table) or not places.keys() >= set(class_names):
+            return ""
+        labels = np.array([places[name] for name in class_names], np.int32)[labels]
+        class_names = of_table
     order = sorted(range(len(ids)), key=lambda row: ids[row].encode())
     columns = [pa.array([ids[row] for row in order], pa.string()), pa.array(labels[np.array(order)], pa.int32())]
     return digest_of([pa.record_batch(columns, ["sample_id", "label"])], class_names)

@@ -24,7 +24,15 @@ from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.session import open_session
 from pct_mlops.workflows.studies.fingerprints import first_inputs
 from pct_mlops.workflows.studies.plan import Method, digest, num_seeds, plan_members
-from pct_mlops.workflows.studies.trials import Bench, Old, TrialResult, failure_of, old_tables, old_version
+from pct_mlops.workflows.studies.trials import (
+    Bench,
+    Old,
+    TrialResult,
+    class_names_of,
+    failure_of,
+    old_tables,
+    old_version,
+)
 from pct_mlops.workflows.training.preset_sections import preset_teacher, with_preset
 
 if TYPE_CHECKING:
@@ -146,7 +154,15 @@ def _read_old(recipe: Recipe, bench: Bench, origin: str) -> Old:
     version = old_version(plain, registry, "The floor")
     bench.old = old_tables(registry, version)
     test = bench.old["test"]
-    return Old(version.uri, version.version, test.info.digest, test.info.num_examples, test.accuracy(), None)
+    return Old(
+        version.uri,
+        version.version,
+        test.info.digest,
+        test.info.num_examples,
+        test.accuracy(),
+        None,
+        class_names=class_names_of(bench.old),
+    )
 
 
 def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> None:

@@ -151,7 +151,7 @@ def plan_members(
         seeds: The number of seeds for each method.
         purpose: Keeps the runs of a sweep and of a floor apart.
         old_uri: The version that all are measured against.
-        teacher_uri: The version that "production" means to a teacher. By default it is `old_uri`.
+        teacher_uri: The version that "production" means to a teacher and to a start. By default it is `old_uri`.
         ref_is_old: The recipe's teacher.ref names `old_uri`, so a loss that brings its own teachers keeps them.
     """
     members = []

@@ -46,7 +46,16 @@ from pct_mlops.workflows.studies.plan import (
 )
 from pct_mlops.workflows.studies.study_files import keep_files, make_folder, seed_result, study_files
 from pct_mlops.workflows.studies.sweep_progress import TimeLimit
-from pct_mlops.workflows.studies.trials import Bench, Old, TrialResult, failure_of, old_tables, old_version
+from pct_mlops.workflows.studies.trials import (
+    Bench,
+    Old,
+    TrialResult,
+    class_names_of,
+    failure_of,
+    old_tables,
+    old_version,
+    production_uri,
+)
 
 logger = main_process_logger(__name__)
 
@@ -105,8 +114,8 @@ def sweep(
     needs_share = any(method.control == SAME_WEIGHT for method in methods)
     old = on_main(accelerator, lambda: _read_old(recipe, bench, needs_share))
     methods = [weighed(method, old.share or 0.0) for method in methods]
-    planned = plan_members(recipe, methods, number, purpose="sweep", old_uri=old.uri)
-    members = first_inputs([*planned, *_of_names(named, number, old.uri)], old, session)
+    planned = plan_members(recipe, methods, number, purpose="sweep", old_uri=old.uri, teacher_uri=old.production)
+    members = first_inputs([*planned, *_of_names(named, number, old)], old, session)
     on_main(accelerator, lambda: make_folder(output))
     logger.info(
         f"{len(members)} training(s): {len(members) // number} method(s) with {number} seed(s), measured against "
@@ -140,7 +149,7 @@ def _of_losses(
     return methods
 
 
-def _of_names(named: Sequence[NamedMethod], number: int, old_uri: str) -> list[Member]:
+def _of_names(named: Sequence[NamedMethod], number: int, old: Old) -> list[Member]:
     return [
         member
         for one in named
@@ -150,7 +159,8 @@ def _of_names(named: Sequence[NamedMethod], number: int, old_uri: str) -> list[M
             [Method(one.recipe.objective.loss, one.recipe.objective, title=one.name)],
             number,
             purpose="sweep",
-            old_uri=old_uri,
+            old_uri=old.uri,
+            teacher_uri=old.production,
         )
     ]
 
@@ -167,7 +177,16 @@ def _read_old(recipe: Recipe, bench: Bench, needs_share: bool) -> Old:
         )
     test: Predictions = bench.old["test"]
     share = bench.old["val"].accuracy() if needs_share else None
-    return Old(version.uri, version.version, test.info.digest, test.info.num_examples, test.accuracy(), share)
+    return Old(
+        version.uri,
+        version.version,
+        test.info.digest,
+        test.info.num_examples,
+        test.accuracy(),
+        share,
+        class_names=class_names_of(bench.old),
+        production=production_uri(registry, recipe.model_name),
+    )
 
 
 def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import compare
 from pct_mlops.config import Recipe
-from pct_mlops.errors import ConfigError, PctError, RegistryNotFoundError, TrainingError
+from pct_mlops.config.commands import train_command
+from pct_mlops.errors import ConfigError, NotComparableError, PctError, RegistryNotFoundError, TrainingError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import (
     PRODUCTION,
@@ -48,7 +49,9 @@ class Old:
     """Version that all trainings are measured against.
 
     `share` is its accuracy on val, None where it is not needed. `val_digest` is that of its table on val, "" where
-    trainings are not measured on it.
+    trainings are not measured on it. `class_names` are those of its tables, by split: they say what the labels in the
+    digests mean. `production` is the version in production, "" where there is none. It is another one where the recipe
+    names a version in teacher.ref.
     """
 
     uri: str
@@ -58,6 +61,8 @@ class Old:
     accuracy: float
     share: float | None
     val_digest: str = ""
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    production: str = ""
 
 
 @dataclass(frozen=True)
@@ -182,13 +187,21 @@ class Bench:
         return metrics, child.run_id
 
     def _measure(self, tables: dict[str, Predictions]) -> Metrics:
-        """Return accuracy, and flips against the old model. Flips on val need the same examples in both tables."""
+        """Return accuracy, and flips against the old model. Flips on val need the same examples in both tables.
+
+        Classes are compared by name. An old model that was scored before a class came has them in its own order.
+        """
         tables = {name: tables[name] for name in self.measured}
         metrics: Metrics = {f"{name}/accuracy": table.accuracy() for name, table in tables.items()}
         for split, table in tables.items():
-            if split not in self.old or (split == "val" and self.old[split].info.digest != table.info.digest):
+            if split not in self.old:
                 continue
-            comparison = compare(self.old[split], table)
+            try:
+                comparison = compare(self.old[split], table)
+            except NotComparableError:
+                if split != "val":
+                    raise
+                continue
             for name in ("nfr", "pfr", "relative_nfr"):
                 metrics[f"{split}/{name}"] = comparison.estimate(name).value
         return metrics
@@ -212,7 +225,7 @@ def old_version(recipe: Recipe, registry: Registry, purpose: str) -> Version:
     if version is None:
         raise RegistryNotFoundError(
             f"{purpose} measures flips against the production version of {name}, and there is none: make a first "
-            f"baseline with 'mlflow run . -P loss=none' and then 'pct gate {name}@candidate --policy FILE --promote'."
+            f"baseline with {train_command()} and then 'pct gate {name}@candidate --policy FILE --promote'."
         )
     return version
 
@@ -224,6 +237,17 @@ def old_tables(registry: Registry, version: Version) -> dict[str, Predictions]:
     with contextlib.suppress(PctError):
         tables["val"] = version_predictions(registry, version, "val")
     return tables
+
+
+def class_names_of(tables: Mapping[str, Predictions]) -> dict[str, tuple[str, ...]]:
+    """Return the class names of each table by split, in the order of the class numbers in it."""
+    return {split: table.info.class_names for split, table in tables.items()}
+
+
+def production_uri(registry: Registry, name: str) -> str:
+    """Return the URI of the version in production, "" where there is none."""
+    version = registry.find(name, PRODUCTION)
+    return "" if version is None else version.uri
 
 
 def failure_of(outcomes: Sequence[TrialResult], again: str) -> PctError | None:

@@ -26,7 +26,16 @@ from pct_mlops.workflows.studies.grid import Measured, Wish, choose_setting, set
 from pct_mlops.workflows.studies.methods_file import check_same_measure
 from pct_mlops.workflows.studies.plan import COLD, LONGER, Member, Method, digest, num_seeds, plan_members
 from pct_mlops.workflows.studies.study_files import keep_files, make_folder, seed_result, study_files
-from pct_mlops.workflows.studies.trials import Bench, Old, TrialResult, failure_of, old_tables, old_version
+from pct_mlops.workflows.studies.trials import (
+    Bench,
+    Old,
+    TrialResult,
+    class_names_of,
+    failure_of,
+    old_tables,
+    old_version,
+    production_uri,
+)
 
 logger = main_process_logger(__name__)
 
@@ -111,7 +120,7 @@ def tune(
         problem = failure_of(outcomes, "the same command does these again and keeps the rest")
         if problem is not None:
             raise problem
-        found = on_main(accelerator, lambda: _conclude(bench, outcomes, plan, wish, old))
+        found = on_main(accelerator, lambda: _conclude(outcomes, plan, wish))
         on_main(accelerator, lambda: _keep(bench, found, f"{recipe.model_name}: settings on val", output, show))
     return found if session.is_main else None
 
@@ -128,7 +137,17 @@ def _read_old(recipe: Recipe, bench: Bench) -> Old:
         )
     test = bench.old["test"].info
     val = bench.old["val"]
-    return Old(version.uri, version.version, test.digest, test.num_examples, val.accuracy(), None, val.info.digest)
+    return Old(
+        version.uri,
+        version.version,
+        test.digest,
+        test.num_examples,
+        val.accuracy(),
+        None,
+        val.info.digest,
+        class_names_of(bench.old),
+        production_uri(registry, recipe.model_name),
+    )
 
 
 def _clear(output: Path | None) -> None:
@@ -149,17 +168,24 @@ def _plan(recipe: Recipe, recipes: dict[str, Recipe], number: int, old: Old) -> 
     The untreated update has random weights and cross-entropy alone. Its other settings are the recipe's.
     """
     none = recipe.objective.of_loss("none")
-    planned = plan_members(recipe, [Method("none", none, start=COLD)], number, purpose="tune", old_uri=old.uri)
+    planned = plan_members(
+        recipe, [Method("none", none, start=COLD)], number, purpose="tune", old_uri=old.uri, teacher_uri=old.production
+    )
     tried = [
         member
         for name, one in recipes.items()
         for member in plan_members(
-            one, [Method(one.objective.loss, one.objective, name)], number, purpose="tune", old_uri=old.uri
+            one,
+            [Method(one.objective.loss, one.objective, name)],
+            number,
+            purpose="tune",
+            old_uri=old.uri,
+            teacher_uri=old.production,
         )
     ]
     if any(member.recipe.model.starts_from for member in tried):
         longer = Method("none", none, start=COLD, length=LONGER)
-        planned += plan_members(recipe, [longer], number, purpose="tune", old_uri=old.uri)
+        planned += plan_members(recipe, [longer], number, purpose="tune", old_uri=old.uri, teacher_uri=old.production)
     return _Plan(recipes, planned + tried)
 
 
@@ -171,7 +197,7 @@ def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> No
     bench.parent.set_tags({"pct.baseline": old.uri})
 
 
-def _conclude(bench: Bench, outcomes: Sequence[TrialResult], plan: _Plan, wish: Wish, old: Old) -> Tuning:
+def _conclude(outcomes: Sequence[TrialResult], plan: _Plan, wish: Wish) -> Tuning:
     """Summarise the trainings on val and choose. Call it on the main process only."""
     results = [seed_result(outcome, "val") for outcome in outcomes]
     rows = summarise(results)

@@ -64,6 +64,20 @@ def check_target(recipe: Recipe, has_start: bool, has_production: bool) -> None:
         )
 
 
+def check_start(recipe: Recipe, nfr: float) -> None:
+    """Raise ConfigError where the start flips more than the target. No share of its weights meets the target then.
+
+    `nfr` is the start's own NFR against production on val.
+    """
+    target = recipe.objective.nfr_target
+    assert target is not None
+    if nfr > target:
+        raise ConfigError(
+            f"objective.nfr_target is {percent(target)}, and even the weights that the training starts from flip "
+            f"{percent(nfr)} on val: raise the target, or start from production itself."
+        )
+
+
 def meet_target(
     models: tuple[Classifier, Classifier],
     recipe: Recipe,
@@ -96,11 +110,7 @@ def meet_target(
 
     found = bisect(measured, target)
     chosen = found[-1]
-    if chosen.nfr > target:
-        raise ConfigError(
-            f"objective.nfr_target is {percent(target)}, and even the weights that the training started from flip "
-            f"{percent(chosen.nfr)} on val: raise the target, or start from production itself."
-        )
+    check_start(recipe, chosen.nfr)
     logger.info(
         f"objective.nfr_target {percent(target)}: {chosen.share:.1%} of the start's weights give NFR "
         f"{percent(chosen.nfr)} and accuracy {percent(chosen.accuracy)} on val, where training alone gave "

@@ -27,7 +27,7 @@ def preset_teacher(config: TeacherConfig, loss: str) -> TeacherConfig:
 def preset_start(config: ModelConfig, loss: str) -> ModelConfig:
     """Fill in the start that a loss brings (update: production's weights), unless the section names its own.
 
-    Raise ConfigError for an init_mode where neither of the two says what to start from.
+    Raise ConfigError for an init_mode, or a training of the head alone, where nothing says what to start from.
     """
     from pct_mlops.losses import PRESETS
 
@@ -38,5 +38,10 @@ def preset_start(config: ModelConfig, loss: str) -> ModelConfig:
     if found.init_mode != "same" and not found.starts_from:
         raise ConfigError(
             "model.init_mode says how to start from model.init: give both, neither, or a loss that brings a start."
+        )
+    if found.train == "head" and not (found.weights or found.starts_from):
+        raise ConfigError(
+            "model.train=head freezes all other weights: give them with model.init or model.weights, or choose a loss "
+            "that brings a start, such as update."
         )
     return found

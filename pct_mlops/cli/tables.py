@@ -59,7 +59,9 @@ def compare(
     comparison = compare_sources(old, new, split=split, tracking_uri=tracking_uri, reading=options)
     noise, lines = noise_beside(old, comparison, tracking_uri)
     if json_file is not None:
-        write_json(json_file, comparison_to_json(comparison, context={"flip_noise": noise.to_json()} if noise else None))
+        write_json(
+            json_file, comparison_to_json(comparison, context={"flip_noise": noise.to_json()} if noise else None)
+        )
     err = json_file is not None and is_stdout(json_file)
     show(render_metrics(comparison), err=err)
     for line in lines:

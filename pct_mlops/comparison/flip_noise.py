@@ -6,15 +6,14 @@ w(x) be the number of members that are wrong on x. A negative flip of a candidat
     noise        when w(x) >= 1
     systematic   when w(x) = 0
 
-Pure noise leaves systematic flips too, because K members do not find every example that retraining may flip. Each member
-in turn takes the place of the candidate, with the other K - 1 as members. Its flip on x is then systematic when it alone
-is wrong, w(x) = 1. Over all K turns:
+Pure noise leaves systematic flips too, because K members do not find every example that retraining may flip. So each
+member in turn takes the place of the candidate, with the other K - 1 as members. Its flip on x is then systematic when
+it alone is wrong, w(x) = 1. Over all K turns:
 
     reference share = sum over x of [w(x) = 1] / sum over x of w(x)
 
-Fewer members find less noise, so K - 1 of them call more flips systematic than K do. The reference share is therefore
-too high rather than too low. To compare like with like, the candidate's flips are also judged by K - 1 members, averaged
-over the choices of the member that is left out:
+Fewer members find less noise, so K - 1 of them call more flips systematic than K do. To compare like with like, the
+candidate's flips are also judged by K - 1 members, averaged over the choices of the member that is left out:
 
     share by K - 1 = sum over flips x of ([w(x) = 0] + [w(x) = 1] / K) / number of flips
 """
@@ -32,9 +31,9 @@ if TYPE_CHECKING:
     from pct_mlops.comparison.comparison import Comparison
     from pct_mlops.predictions.member_counts import MemberCounts
 
-NOISE, SYSTEMATIC = "noise", "systematic"
 _WRONG = """
-SELECT $num_members - num_correct, count(*) FILTER (WHERE old_right), count(*) FILTER (WHERE old_right AND NOT new_right)
+SELECT $num_members - num_correct,
+       count(*) FILTER (WHERE old_right), count(*) FILTER (WHERE old_right AND NOT new_right)
 FROM pairs JOIN {counts} USING (sample_id) GROUP BY 1
 """
 

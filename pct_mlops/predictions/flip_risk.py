@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -35,10 +34,9 @@ MEMBERS, MARGIN = "members", "margin"
 _BATCH_NUMBERS = 4_000_000
 _COLUMNS = ("sample_id", "label", "prediction", "confidence", "margin", "risk", "num_members")
 _ORDER = "risk DESC, margin, confidence, sample_id"
-# Ranks of equal risk, margin and confidence are equal, so that no order is made up.
+# Ranks of equals are equal, so that no order is made up.
 _RANKED = """
-SELECT dense_rank() OVER (ORDER BY risk, margin DESC, risks.confidence DESC) AS place,
-       n.prediction <> n.label AS is_flip
+SELECT {places}, n.prediction <> n.label AS is_flip
 FROM risks JOIN candidate AS n USING (sample_id) WHERE risks.is_right
 """
 _CREATE = """
@@ -61,15 +59,19 @@ class ClassRisk:
 
 @dataclass(frozen=True)
 class RankingQuality:
-    """How well the order by risk finds the negative flips of a candidate, among the examples that the model gets right.
+    """Quality of an order by risk: it should put the negative flips of a candidate first.
+
+    Only examples that the model gets right are ordered.
 
     Attributes:
+        order: what the examples are ordered by.
         num_flips: number of negative flips.
         num_right: number of examples that the model gets right.
         auroc: probability that a flip has a higher risk than an example that stays right; None without either.
-        top_share: share of the flips among the tenth of these examples with the highest risk.
+        top_share: share of the flips among the first tenth of these examples. Of equals at its end, a part counts.
     """
 
+    order: str
     num_flips: int
     num_right: int
     auroc: float | None
@@ -83,7 +85,7 @@ class FlipRisk:
         table: The model's predictions.
         by: The score, "members" or "margin".
         num_members: Number of retrainings; 0 for the margin.
-        has_margin: The margin of probabilities is known. Without it, the confidence takes its place.
+        own_score: "margin" of the model's probabilities, "confidence" where only that is known, else "".
     """
 
     def __init__(self, table: Predictions, counts: MemberCounts | None = None) -> None:
@@ -91,8 +93,9 @@ class FlipRisk:
         self.table = table
         self.by = MARGIN if counts is None else MEMBERS
         self.num_members = 0 if counts is None else counts.num_members
-        self.has_margin = "logits" in columns and len(table.info.class_names) > 1
-        if counts is None and not self.has_margin and "confidence" not in columns:
+        has_margin = "logits" in columns and len(table.info.class_names) > 1
+        self.own_score = MARGIN if has_margin else "confidence" if "confidence" in columns else ""
+        if counts is None and not self.own_score:
             raise TableError(
                 f"{table.what} holds no probabilities: measure 'pct floor', or give retrainings with --members."
             )
@@ -105,7 +108,8 @@ class FlipRisk:
         connection, joins = self._connection, ""
         has_confidence = "confidence" in table.info.columns
         table.attach(connection, "mine")
-        if self.has_margin:
+        has_margin = self.own_score == MARGIN
+        if has_margin:
             schema = pa.schema([("sample_id", pa.string()), ("margin", pa.float64())])
             reader = pa.RecordBatchReader.from_batches(schema, _margins(table, schema))
             connection.from_arrow(reader).create("margins")
@@ -113,13 +117,12 @@ class FlipRisk:
         if counts is not None:
             counts.attach(connection, "counts")
             joins += "JOIN counts USING (sample_id)"
-        own = "margin" if self.has_margin else "confidence"
         wrong = f"({self.num_members} - num_correct)" if counts is not None else "NULL::INT"
         connection.execute(
             _CREATE.format(
                 confidence="confidence" if has_confidence else "NULL::FLOAT",
-                margin="margin" if self.has_margin else "NULL::DOUBLE",
-                risk=f"{wrong} / {self.num_members}" if counts is not None else f"1 - {own}",
+                margin="margin" if has_margin else "NULL::DOUBLE",
+                risk=f"{wrong} / {self.num_members}" if counts is not None else f"1 - {self.own_score}",
                 number=self.num_members,
                 wrong=wrong,
                 joins=joins,
@@ -127,7 +130,7 @@ class FlipRisk:
             {"names": list(table.info.class_names)},
         )
         if self._one("SELECT count(*) FROM risks") != table.info.num_examples:
-            raise TableError(f"The retrainings are about other examples than {table.what}: score both on the same data.")
+            raise TableError(f"The retrainings lack examples of {table.what}: score both on the same data.")
 
     @property
     def expected_nfr(self) -> float | None:
@@ -158,15 +161,26 @@ class FlipRisk:
         query = "SELECT label, count(*), sum(risk) / count(*) AS rate FROM risks GROUP BY 1 ORDER BY rate DESC, label"
         return [ClassRisk(*row) for row in self._rows(query)]
 
-    def ranking(self, new: Predictions) -> RankingQuality:
-        """Tell how well the risks rank the negative flips of a candidate. Raise PctError for other examples."""
+    def rankings(self, new: Predictions) -> list[RankingQuality]:
+        """Tell how well the order by risk ranks the negative flips of a candidate, and beside it each score alone.
+
+        Raise PctError for a candidate on other examples.
+        """
         old, new = self.table.aligned(new)
         with sql.connect() as apart:
             new.pairs(old, apart)
         new.attach(self._connection, "candidate")
+        own = self.own_score
+        orders = {own: f"risks.{own} DESC"} if own else {}
+        if self.by == MEMBERS:
+            whole = {f"{MEMBERS}, then {own}": f"risk, risks.{own} DESC"} if own else {}
+            orders = {**whole, f"{MEMBERS} alone": "risk", **({f"{own} alone": orders[own]} if own else {})}
+        places = ", ".join(
+            f"dense_rank() OVER (ORDER BY {order}) AS place_{i}" for i, order in enumerate(orders.values())
+        )
         with sql.reading(new.what):
-            found = self._connection.execute(_RANKED).fetchnumpy()
-        return ranking_quality(found["place"], found["is_flip"])
+            found = self._connection.execute(_RANKED.format(places=places)).fetchnumpy()
+        return [ranking_quality(name, found[f"place_{i}"], found["is_flip"]) for i, name in enumerate(orders)]
 
     def save(self, path: Path) -> None:
         """Write all examples by falling risk, as Parquet or, where the name ends in .csv, as CSV."""
@@ -183,14 +197,14 @@ class FlipRisk:
         return self._rows(query)[0][0]
 
 
-def ranking_quality(place: np.ndarray, is_flip: np.ndarray) -> RankingQuality:
+def ranking_quality(order: str, place: np.ndarray, is_flip: np.ndarray) -> RankingQuality:
     """Return the quality of an order. `place` [n] rises with the risk, and `is_flip` [n] says what flipped.
 
     The AUROC is the Mann-Whitney statistic: examples of equal place count half.
 
     Example:
         >>> import numpy as np
-        >>> ranking_quality(np.array([1, 2, 2, 3]), np.array([False, False, True, True])).auroc
+        >>> ranking_quality("risk", np.array([1, 2, 2, 3]), np.array([False, False, True, True])).auroc
         0.875
     """
     from scipy.stats import rankdata
@@ -198,11 +212,14 @@ def ranking_quality(place: np.ndarray, is_flip: np.ndarray) -> RankingQuality:
     flips = np.asarray(is_flip, bool)
     num, num_flips = len(flips), int(flips.sum())
     if num_flips in (0, num):
-        return RankingQuality(num_flips, num, None, None)
+        return RankingQuality(order, num_flips, num, None, None)
     above = rankdata(place)[flips].sum() - num_flips * (num_flips + 1) / 2
     auroc = float(above / (num_flips * (num - num_flips)))
-    first = np.argsort(-np.asarray(place), kind="stable")[: max(num // 10, 1)]
-    return RankingQuality(num_flips, num, auroc, float(flips[first].sum() / num_flips))
+    place, size = np.asarray(place), max(num // 10, 1)
+    last = np.partition(place, num - size)[num - size]
+    above, equal = place > last, place == last
+    found = flips[above].sum() + flips[equal].mean() * (size - above.sum())
+    return RankingQuality(order, num_flips, num, auroc, float(found / num_flips))
 
 
 def top_margins(logits: np.ndarray) -> np.ndarray:

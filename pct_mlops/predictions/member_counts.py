@@ -7,13 +7,12 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
@@ -63,6 +62,11 @@ class MemberCounts:
         """Make the file visible to SQL on this connection as `name`."""
         with sql.reading(str(self.path)):
             sql.view_parquet(connection, name, self.path)
+
+    @property
+    def stamp(self) -> int:
+        """Modification time of the file in nanoseconds, 0 where it has gone."""
+        return self.path.stat().st_mtime_ns if self.path.exists() else 0
 
     def relation(self) -> str:
         """Return the file as a relation for SQL that binds its path as the parameter `counts_path`."""

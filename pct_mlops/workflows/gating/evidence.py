@@ -17,7 +17,7 @@ from pct_mlops.workflows.runtime.references import have_same_content, open_sourc
 from pct_mlops.workflows.runtime.retrainings import find_retrainings, noise_among_flips, noise_lines
 
 if TYPE_CHECKING:
-    from pct_mlops.comparison.flip_noise import FlipNoise
+    from pct_mlops.comparison import FlipNoise
     from pct_mlops.predictions import Predictions, ReadOptions, TableInfo
     from pct_mlops.registry import Floor, Registry, Version
 

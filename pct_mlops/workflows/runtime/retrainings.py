@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pct_mlops.comparison.flip_noise import FlipNoise, flip_noise
+from pct_mlops.comparison import FlipNoise, flip_noise
 from pct_mlops.errors import PctError
 from pct_mlops.predictions.member_counts import MemberCounts
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Retrainings:
-    """What the registry holds of the retrainings of a version's recipe.
+    """Facts that the registry holds on the retrainings of a version's recipe.
 
     Attributes:
         floor: What they flip between each other, None where it was not measured for this version and these examples.

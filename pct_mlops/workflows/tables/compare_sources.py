@@ -11,8 +11,7 @@ from pct_mlops.workflows.runtime.references import is_file, open_sources
 from pct_mlops.workflows.runtime.retrainings import find_retrainings, noise_among_flips, noise_lines
 
 if TYPE_CHECKING:
-    from pct_mlops.comparison import Comparison
-    from pct_mlops.comparison.flip_noise import FlipNoise
+    from pct_mlops.comparison import Comparison, FlipNoise
     from pct_mlops.predictions import Predictions, ReadOptions
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MEMBERS, MARGIN = "members", "margin"
 _BATCH_NUMBERS = 4_000_000
 _COLUMNS = ("sample_id", "label", "prediction", "confidence", "margin", "risk", "num_members")
-_ORDER = "risk DESC, margin, confidence, sample_id"
+_ORDER = "risk DESC, is_right DESC, margin, confidence, sample_id"
 # Ranks of equals are equal, so that no order is made up.
 _RANKED = """
 SELECT {places}, n.prediction <> n.label AS is_flip

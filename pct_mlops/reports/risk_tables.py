@@ -85,10 +85,10 @@ def _rankings(rankings: Sequence[RankingQuality], against: str) -> list[Renderab
     if not rankings:
         return []
     first = rankings[0]
-    what = f"{first.num_flips:,} negative flips of {against} among {first.num_right:,} examples that were right"
+    what = f"Negative flips of {against}: {first.num_flips:,} among {first.num_right:,} examples that were right"
     if first.auroc is None:
-        return [Text(clean(f"{what}: no order can be judged by them."))]
+        return [Text(clean(f"{what}. No order can be judged by them."))]
     table = _table("order", "AUROC", "flips in the first tenth")
     for found in rankings:
         table.add_row(found.order, metric_text(found.auroc, "ratio"), percent(found.top_share, 1))
-    return [Text(""), Text(clean(f"{what}:"), style="bold"), Padding(table, (1, 0, 0, 0))]
+    return [Text(""), Text(clean(f"{what}."), style="bold"), Padding(table, (1, 0, 0, 0))]

@@ -13,7 +13,7 @@ from pct_mlops.workflows.runtime.retrainings import Retrainings, find_retraining
 
 
 class CauseWords(NamedTuple):
-    """What the page says of noise among the flips: sentences, and what to do where nothing is known, or ""."""
+    """Sentences of the page on noise among the flips, and what to do where nothing is known, or ""."""
 
     sentences: tuple[str, ...]
     hint: str

@@ -11,7 +11,7 @@ from pct_mlops.errors import PctError
 from pct_mlops.explorer.components import example_html, verdict_banner, verdict_panel
 from pct_mlops.explorer.components.figure_cache import drawn
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import example_facts, known_confidences, pairs
+from pct_mlops.explorer.queries import example_facts, flip_causes, known_confidences, pairs
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.state import selection
 
@@ -25,6 +25,8 @@ HINTS = {
     "nfr": "Negative flip rate: share of all examples that the old model got right and the new one gets wrong.",
     "pfr": "Positive flip rate: share of all examples that the old model got wrong and the new one gets right.",
     "floor": "The floor is the NFR between retrainings of one recipe that differ only in their random seed.",
+    "noise": "Noise: at least one retraining of the old recipe is wrong here too. Systematic: all are right. "
+    "Retraining leaves some systematic flips as well, which the last number says.",
     "bounds": "Each bound alone holds with 95% confidence.",
     "areas": "Area is the number of examples. Left: the old model was right. Top: the new model is right. "
     "Click an area to see its examples, except where both are right.",
@@ -124,6 +126,11 @@ def draw_metrics(pair: Pair) -> None:
         )
     if floor := pairs.floor_of(pair):
         st.caption(f"For comparison: {plain(floor.sentence)}.", help=HINTS["floor"])
+    causes = flip_causes.cause_words(pair)
+    for sentence in causes.sentences:
+        st.caption(plain(sentence), help=HINTS["noise"])
+    if causes.hint:
+        st.caption(plain(causes.hint))
     if lacking := known_confidences.unavailable_words(pair):
         st.caption(plain(lacking))
 

@@ -25,6 +25,7 @@ from pct_mlops.cli import (
     policy,
     production,
     review,
+    risk,
     streams,
     sweeps,
     tables,
@@ -43,13 +44,25 @@ from pct_mlops.workflows.runtime.distributed import (
 ERROR, INTERRUPTED = 2, 130
 # These verbs end within seconds. Garbage collection would take a third of that time: while mlflow is imported, and at
 # the end.
-SHORT_VERBS = {"advise", "attach", "compare", "gate", "history", "list", "policy", "review", "rollback", "verify"}
+SHORT_VERBS = {
+    "advise",
+    "attach",
+    "compare",
+    "gate",
+    "history",
+    "list",
+    "policy",
+    "review",
+    "risk",
+    "rollback",
+    "verify",
+}
 
 # Title in the help -> verbs.
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Train": (advise.advise, training.train, sweeps.sweep, sweeps.tune, sweeps.floor, updates.interpolate),
     "Predict": (training.score, attach.attach, updates.import_result, tables.ensemble, updates.update_predictions),
-    "Decide": (tables.compare, gate.gate, policy.policy, review.review),
+    "Decide": (tables.compare, risk.risk, gate.gate, policy.policy, review.review),
     "Production": (production.history, production.verify, production.rollback),
     "Look": (explore.explore, listing.list_names, doctor.doctor, explore.demo),
 }

@@ -190,6 +190,9 @@ def floor(
     The recipe of the model in production is trained again with other seeds. Each pair of the retrained models is
     compared on test. The result is kept with the registered model, and 'pct gate' shows it beside a candidate's NFR.
 
+    For each example it keeps how many retrainings are right. By that, compare, gate and explore tell which negative
+    flips are noise, and 'pct risk' which examples are likely to flip. From 4 seeds on these numbers are of use.
+
     RECIPE is a file or a version (name@production). It may be left out if only one model is in production.
 
     \b

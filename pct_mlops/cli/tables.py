@@ -38,6 +38,8 @@ def compare(
     Classes are compared by name. Where only one side knows a class, shared and new ones are told apart. A model is
     wrong on labels that it does not know.
 
+    After 'pct floor' on the version OLD, a line tells how many negative flips are noise: retraining makes them too.
+
     \b
     Examples:
       pct compare fashion-mnist@production fashion-mnist@candidate
@@ -48,16 +50,22 @@ def compare(
     from pct_mlops.predictions import ReadOptions
     from pct_mlops.reports import comparison_to_json, render_metrics
     from pct_mlops.workflows.runtime.atomic_files import is_stdout, keep_off, write_json
-    from pct_mlops.workflows.tables.compare_sources import compare_sources
+    from pct_mlops.workflows.tables.compare_sources import compare_sources, noise_beside
 
     keep_off([json_file], [old, new])
     if json_file is not None and is_stdout(json_file):
         keep_stdout_free()
     options = ReadOptions.parse(columns, classes, split)
     comparison = compare_sources(old, new, split=split, tracking_uri=tracking_uri, reading=options)
+    noise, lines = noise_beside(old, comparison, tracking_uri)
     if json_file is not None:
-        write_json(json_file, comparison_to_json(comparison))
-    show(render_metrics(comparison), err=json_file is not None and is_stdout(json_file))
+        write_json(
+            json_file, comparison_to_json(comparison, context={"flip_noise": noise.to_json()} if noise else None)
+        )
+    err = json_file is not None and is_stdout(json_file)
+    show(render_metrics(comparison), err=err)
+    for line in lines:
+        click.echo(line, err=err)
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, value: str | None) -> list[float] | None:

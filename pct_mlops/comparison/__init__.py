@@ -3,8 +3,9 @@
 from pct_mlops.comparison.class_changes import PARTS, Aliases, ClassChange, shared_loss, unknown_labels_sentence
 from pct_mlops.comparison.compare import compare
 from pct_mlops.comparison.comparison import Comparison
-from pct_mlops.comparison.example_inputs import example_rows
-from pct_mlops.comparison.flips import KINDS, SORTS, FlipFilter, FlipRow, TextSearch
+from pct_mlops.comparison.example_inputs import CAUSES, example_rows
+from pct_mlops.comparison.flip_noise import FlipNoise, flip_noise
+from pct_mlops.comparison.flips import KINDS, SORTS, CauseSearch, FlipFilter, FlipRow, TextSearch
 from pct_mlops.comparison.intervals import clopper_pearson, fay_feuer, mcnemar_exact, tango
 from pct_mlops.comparison.metrics import METRICS, Metric
 from pct_mlops.comparison.results import ClassCounts, Estimate, FlipCell, FlipCounts, SliceCounts
@@ -12,12 +13,14 @@ from pct_mlops.comparison.slices import SliceExcess
 from pct_mlops.config.numbers import NO_VALUE
 
 __all__ = [
+    "CAUSES",
     "KINDS",
     "METRICS",
     "NO_VALUE",
     "PARTS",
     "SORTS",
     "Aliases",
+    "CauseSearch",
     "ClassChange",
     "ClassCounts",
     "Comparison",
@@ -25,6 +28,7 @@ __all__ = [
     "FlipCell",
     "FlipCounts",
     "FlipFilter",
+    "FlipNoise",
     "FlipRow",
     "Metric",
     "SliceCounts",
@@ -34,6 +38,7 @@ __all__ = [
     "compare",
     "example_rows",
     "fay_feuer",
+    "flip_noise",
     "mcnemar_exact",
     "shared_loss",
     "tango",

@@ -16,7 +16,7 @@ from pct_mlops.comparison.class_changes import (
     class_change_of,
     unknown_labels,
 )
-from pct_mlops.comparison.example_inputs import input_conditions
+from pct_mlops.comparison.example_inputs import counted_table, input_conditions
 from pct_mlops.comparison.flips import FLIP_MATRIX, ONE_EXAMPLE, OTHER_CONFIDENCES, FlipFilter, FlipRow, page_query
 from pct_mlops.comparison.intervals import mcnemar_exact
 from pct_mlops.comparison.joined_pairs import Pairs
@@ -217,10 +217,11 @@ class Comparison:
         """Return one page of examples whose prediction changed. Kinds are negative, positive, both_wrong and all.
 
         `filters` are those of FlipFilter: target, old_prediction, new_prediction, slice, type_, confidence_range,
-        sample_ids, not_sample_ids, text. Raises PctError for a filter on confidences that the tables do not hold.
+        sample_ids, not_sample_ids, text, cause. Raises PctError for a filter on confidences that the tables lack.
         """
         where, values = self._condition(FlipFilter(kind, **filters))
-        query, page = page_query(where, sort, limit, offset)
+        counted = counted_table(self._pairs, filters.get("cause"))
+        query, page = page_query(where, sort, limit, offset, counted)
         return [FlipRow(*row) for row in self._pairs.query(query, {**values, **page})]
 
     def num_flips(self, kind: str = "negative", **filters: Any) -> int:

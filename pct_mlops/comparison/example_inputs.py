@@ -7,18 +7,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pct_mlops.config import unknown
 from pct_mlops.errors import TableError
 from pct_mlops.predictions.sql import quoted
 
 if TYPE_CHECKING:
     from pct_mlops.comparison.comparison import Comparison
-    from pct_mlops.comparison.flips import FlipFilter
+    from pct_mlops.comparison.flips import CauseSearch, FlipFilter
     from pct_mlops.comparison.joined_pairs import Pairs
     from pct_mlops.predictions.example_texts import ExampleTexts
 
+# What must hold of the number of members that are right, against the number of members.
+CAUSES = {"noise": "<", "systematic": "="}
+
 
 def input_conditions(pairs: Pairs, wanted: FlipFilter) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the conditions of a filter on the slice and on the text of an example, each with its parameters."""
+    """Yield the conditions of a filter on slice, text and cause of an example, each with its parameters.
+
+    Raise PctError for a cause that does not exist.
+    """
     if wanted.slice is not None:
         column, value = wanted.slice
         table = pairs.changed_slices(column)
@@ -31,6 +38,22 @@ def input_conditions(pairs: Pairs, wanted: FlipFilter) -> Iterator[tuple[str, di
             table, text = pairs.changed_slices(wanted.text.column), "lower(slice_value)"
         condition = f"sample_id IN (SELECT sample_id FROM {table} WHERE contains({text}, lower($needle)))"
         yield condition, {"needle": wanted.text.needle}
+    if wanted.cause is not None and wanted.cause.cause:
+        if wanted.cause.cause not in CAUSES:
+            raise unknown("cause of flips", wanted.cause.cause, list(CAUSES))
+        table, test = counted_table(pairs, wanted.cause), CAUSES[wanted.cause.cause]
+        found = f"SELECT sample_id FROM {table} WHERE num_correct {test} $num_members"
+        yield f"kind = 'negative' AND sample_id IN ({found})", {"num_members": wanted.cause.counts.num_members}
+
+
+def counted_table(pairs: Pairs, search: CauseSearch | None) -> str:
+    """Return the name of a table (sample_id, num_correct) of the changed examples, "" without a search."""
+    if search is None:
+        return ""
+    counts = search.counts
+    name = f"changed_counts_{hashlib.sha256(f'{counts.path}{counts.stamp}'.encode()).hexdigest()[:16]}"
+    found = f"SELECT sample_id, num_correct FROM {counts.relation()} SEMI JOIN {pairs.changed()} USING (sample_id)"
+    return pairs.table(name, f"CREATE TABLE {name} AS {found}", {"counts_path": str(counts.path)})
 
 
 def _changed_texts(pairs: Pairs, texts: ExampleTexts) -> str:

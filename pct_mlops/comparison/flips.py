@@ -9,6 +9,7 @@ from typing import Any
 from pct_mlops.config import unknown
 from pct_mlops.errors import ConfigError
 from pct_mlops.predictions.example_texts import ExampleTexts
+from pct_mlops.predictions.member_counts import MemberCounts
 
 KINDS = {
     "negative": "kind = 'negative'",
@@ -25,6 +26,8 @@ SORTS = {
     "old_prediction": "old_prediction, sample_id",
     "new_prediction": "new_prediction, sample_id",
     "sample_id": "sample_id",
+    # Behind the number of retrainings that are right, where that is known.
+    "flip_risk": "old_confidence, sample_id",
 }
 MAX_PAGE = 10_000
 MAX_SLICE_VALUE = 1000  # characters of a slice's value in an address, at most
@@ -114,6 +117,17 @@ class TextSearch:
 
 
 @dataclass(frozen=True)
+class CauseSearch:
+    """A search for negative flips that retraining makes too ("noise") or does not make ("systematic").
+
+    With `cause` "", every example is found, and the counts only serve the order by flip risk.
+    """
+
+    cause: str
+    counts: MemberCounts
+
+
+@dataclass(frozen=True)
 class FlipFilter:
     """Filter of the examples whose prediction changed. None filters nothing.
 
@@ -128,6 +142,7 @@ class FlipFilter:
         sample_ids: ids of which the example must be one.
         not_sample_ids: ids of which the example must be none.
         text: a part of the example's text.
+        cause: what the retrainings of the old model's recipe say of a negative flip.
     """
 
     kind: str = "negative"
@@ -140,6 +155,7 @@ class FlipFilter:
     sample_ids: Collection[str] | None = None
     not_sample_ids: Collection[str] | None = None
     text: TextSearch | None = None
+    cause: CauseSearch | None = None
 
     def to_query(self, classes: Sequence[str], slice_values: Mapping[str, str] | None = None) -> dict[str, str]:
         """Write the filter as parameters of the explorer's address, without defaults. `from_query` reads them.
@@ -160,6 +176,8 @@ class FlipFilter:
             found["type"] = str(self.type_)
         if self.text is not None:
             found["text"] = self.text.needle
+        if self.cause is not None and self.cause.cause:
+            found["cause"] = self.cause.cause
         if self.confidence_range is not None:
             found["conf"] = "-".join(str(round(100 * value)) for value in self.confidence_range)
         if self.slice is not None:
@@ -254,11 +272,17 @@ def _confidence_range(text: str) -> tuple[float, float] | None:
     return None if found in (None, (0, 100)) else (found[0] / 100, found[1] / 100)
 
 
-def page_query(where: str, sort: str, limit: int, offset: int) -> tuple[str, dict[str, Any]]:
-    """Return the query of one page and its parameters, or raise PctError for an unknown order or an impossible page."""
+def page_query(where: str, sort: str, limit: int, offset: int, counted: str = "") -> tuple[str, dict[str, Any]]:
+    """Return the query of one page and its parameters, or raise PctError for an unknown order or an impossible page.
+
+    `counted` is a table of how many retrainings are right, for the order by flip risk.
+    """
     if sort not in SORTS:
         raise unknown("order of flips", sort, list(SORTS))
     if not (0 < limit <= MAX_PAGE and offset >= 0):
         raise ConfigError(f"A page has 1 to {MAX_PAGE:,} flips and starts at 0 or later: change limit or offset.")
-    query = f"SELECT * FROM changed WHERE {where} ORDER BY {SORTS[sort]} LIMIT $page_limit OFFSET $page_offset"
+    order = SORTS[sort]
+    if counted and sort == "flip_risk":
+        order = f"(SELECT num_correct FROM {counted} AS c WHERE c.sample_id = changed.sample_id), {order}"
+    query = f"SELECT * FROM changed WHERE {where} ORDER BY {order} LIMIT $page_limit OFFSET $page_offset"
     return query, {"page_limit": limit, "page_offset": offset}

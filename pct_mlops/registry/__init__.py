@@ -20,7 +20,7 @@ from pct_mlops.registry.registry import CANDIDATE, PREVIOUS, PRODUCTION, Registr
 from pct_mlops.registry.release import CANDIDATES, release
 from pct_mlops.registry.review_records import add_review, reviews
 from pct_mlops.registry.served_model import fetch_model
-from pct_mlops.registry.stored_floor import Floor, read_floor, store_floor
+from pct_mlops.registry.stored_floor import FLOOR_FOLDER, MEMBERS_FILE, Floor, floor_members, read_floor, store_floor
 from pct_mlops.registry.training_run import TrainingRun, add_predictions, make_experiment, training_run
 from pct_mlops.registry.verification import ProductionState, Verification, adopt, check_first, repair, verify
 from pct_mlops.registry.version_facts import (
@@ -34,6 +34,8 @@ from pct_mlops.registry.version_facts import (
 __all__ = [
     "CANDIDATE",
     "CANDIDATES",
+    "FLOOR_FOLDER",
+    "MEMBERS_FILE",
     "PREVIOUS",
     "PRODUCTION",
     "TEXTS",
@@ -57,6 +59,7 @@ __all__ = [
     "close_child",
     "fetch_model",
     "find_child",
+    "floor_members",
     "history",
     "input_shape",
     "is_reference",

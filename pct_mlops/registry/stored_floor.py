@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from pct_mlops.config.numbers import percent
 from pct_mlops.errors import PctError
 from pct_mlops.registry.connection import said_plainly
 from pct_mlops.registry.moves import MAX_RECORD
+from pct_mlops.registry.nested import run_file
 from pct_mlops.registry.registry import Registry
 
 FLOOR_TAG = "pct.floor"
+FLOOR_FOLDER, MEMBERS_FILE = "floor", "members.parquet"  # where the run of a floor keeps its files
 
 
 @dataclass(frozen=True)
@@ -71,4 +74,15 @@ def read_floor(registry: Registry, name: str, digest: str) -> Floor | None:
         return Floor(**{**data, "values": tuple(data["values"])})
     except (PctError, ValueError, KeyError, TypeError, AttributeError):
         # It is only a remark beside the verdict, so a floor that cannot be read must not stop a decision.
+        return None
+
+
+def floor_members(registry: Registry, floor: Floor) -> Path | None:
+    """Return the file that says how many retrainings are right on each example, None where the floor's run has none.
+
+    Floors that were measured before this file was kept have none.
+    """
+    try:
+        return run_file(registry, floor.run_id, f"{FLOOR_FOLDER}/{MEMBERS_FILE}")
+    except PctError:
         return None

@@ -32,6 +32,7 @@ from pct_mlops.reports.methods import (
     seeds_csv,
     summarise,
 )
+from pct_mlops.reports.risk_tables import render_risk
 from pct_mlops.reports.serving_cost import ServingCost, render_cost
 from pct_mlops.reports.terminal import render_decision, render_metrics
 
@@ -67,6 +68,7 @@ __all__ = [
     "render_floor",
     "render_methods",
     "render_metrics",
+    "render_risk",
     "report_schema",
     "seeds_csv",
     "summarise",

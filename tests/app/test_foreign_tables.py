@@ -102,8 +102,8 @@ def test_what_needs_confidences_is_off_and_says_why(explore, labels_only, truth,
     assert app.selectbox(key="type").disabled
     assert [text for text in captions(app) if text.startswith("Off: ")] == [
         "Off: sort by target confidence lost, type of negative flip (neither table has label_confidence); sort by new "
-        "confidence, range of new confidence (the new table has no confidence); sort by old confidence (the old table "
-        "has no confidence)."
+        "confidence, range of new confidence (the new table has no confidence); sort by old confidence, sort by flip "
+        "risk (the old table has no confidence)."
     ]
     assert html_of(app).count("<figure") == min(((truth.old == truth.labels) & (truth.new != truth.labels)).sum(), 24)
     assert "sort" not in app.query_params
@@ -135,7 +135,7 @@ def test_one_side_with_confidences_keeps_what_it_can(explore, foreign):
 
 def test_where_all_is_known_nothing_is_off(explore, files):
     app = explore(*files, view="examples")
-    assert len(app.selectbox(key="sort").options) == 4
+    assert len(app.selectbox(key="sort").options) == 5
     assert not app.slider(key="conf").disabled
     assert not any(text.startswith("Off: ") for text in captions(app))
 

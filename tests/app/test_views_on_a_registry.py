@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pct_mlops.explorer.queries import flip_causes, pairs
 from pct_mlops.predictions import Predictions
 
 
@@ -52,6 +53,56 @@ def test_what_retraining_alone_flips_stands_beside_the_rate(explore, shelf, file
 
     app = open_on(explore, shelf, model="pets")
     assert not any("retraining alone" in caption.value for caption in app.caption), "measured for another model"
+
+
+def keep_floor(shelf, folder, name, old, members):
+    """A floor of version 1 with a run of its own, and how many of its members are right on each example."""
+    from pct_mlops.predictions.member_counts import save_counts
+    from pct_mlops.registry import FLOOR_FOLDER, MEMBERS_FILE, Floor, Registry, store_floor
+
+    run = shelf.client.create_run(shelf.experiment).info.run_id
+    if members:
+        save_counts(old, members, folder / MEMBERS_FILE)
+        shelf.client.log_artifact(run, str(folder / MEMBERS_FILE), FLOOR_FOLDER)
+    floor = Floor(old.info.digest, 2, 0.01, None, 0.02, (0.01,), "recipe", True, 1, "2026-01-01T00:00:00+00:00", run)
+    store_floor(Registry(shelf.uri), name, floor)
+    # The page looks for a floor every few seconds only.
+    for cached in (flip_causes.retrainings_of, flip_causes.cause_words, pairs.floor_of):
+        cached.clear()
+
+
+def captions(app):
+    return " ".join(caption.value.replace("\\", "") for caption in app.caption)
+
+
+def test_noise_is_told_from_systematic_flips(explore, shelf, files, tmp_path, truth, make_table):
+    old, new = map(Predictions.load, files)
+    shelf.add("noisy", old, "production")
+    shelf.add("noisy", new, "candidate")
+    hint = "'pct floor noisy/1' tells which negative flips are noise"
+    assert hint in captions(open_on(explore, shelf, model="noisy"))
+    app = open_on(explore, shelf, view="examples", model="noisy", cause="noise")
+    assert "The link asks for cause" in app.warning[0].value.replace("\\", "")
+
+    flips = [i for i in range(len(truth.ids)) if truth.old[i] == truth.labels[i] != truth.new[i]]
+    wrong = truth.labels.copy()
+    wrong[flips[:7]] = truth.new[flips[:7]]
+    members = [make_table(truth.ids, truth.labels, answers, 5) for answers in (truth.labels, wrong)]
+    keep_floor(shelf, tmp_path, "noisy", old, members)
+    text = captions(open_on(explore, shelf, model="noisy"))
+    assert f"Of {len(flips)} negative flips 7 are noise (at least one of 2 retrainings is wrong there too)" in text
+    assert hint not in text
+
+    for cause, number in (("noise", 7), ("systematic", len(flips) - 7)):
+        app = open_on(explore, shelf, view="examples", model="noisy", cause=cause)
+        assert not app.exception
+        assert any(f"**{number}** found" in item.value for item in app.markdown)
+        assert app.query_params["cause"] == cause
+    app = open_on(explore, shelf, view="examples", model="noisy", sort="flip_risk")
+    assert not app.exception
+
+    keep_floor(shelf, tmp_path, "noisy", old, [])
+    assert "run 'pct floor' again" in captions(open_on(explore, shelf, model="noisy"))
 
 
 def test_choosing_another_model_starts_with_its_own_versions(explore, shelf):

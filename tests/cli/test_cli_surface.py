@@ -118,6 +118,15 @@ review MODEL
   --undo ID
   --list
   --tracking-uri URI
+risk MODEL
+  --members FILE repeatable
+  --by members|margin
+  --against NEW
+  --output FILE
+  --split test|val
+  --columns PAIRS
+  --classes NAMES
+  --tracking-uri URI
 rollback NAME
   --reason TEXT required
   --tracking-uri URI

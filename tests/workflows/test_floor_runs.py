@@ -9,8 +9,11 @@ import pytest
 import torch
 from tiny_store import NAME
 
+from pct_mlops.comparison import compare, flip_noise
 from pct_mlops.config import Recipe
 from pct_mlops.predictions import Predictions
+from pct_mlops.predictions.flip_risk import FlipRisk
+from pct_mlops.predictions.member_counts import count_correct
 from pct_mlops.registry import Floor, read_floor, run_file
 from pct_mlops.workflows.studies import trials
 from pct_mlops.workflows.studies.floor import production_then
@@ -69,10 +72,48 @@ def test_the_floor_is_measured_kept_and_shown(store, capsys, monkeypatch):
         "sentence": floor.sentence,
     }
 
+    check_single_examples(store, capsys, list(tables.values()), old, floor)
+
     monkeypatch.setattr(trials, "train_once", None)  # whoever trains now fails
     assert store.pct("floor", "digits@production", "--seeds", "2", *QUICK) == 0
     assert one_line(capsys).count("complete before") == 2
     assert read_floor(store.registry, NAME, old.info.digest).num_seeds == 2
+
+
+def check_single_examples(store, capsys, members, old, floor):
+    """What the floor knows of each example reaches compare, gate and risk. A floor without it says what to do."""
+    new = Predictions.load(store.registry.predictions(store.registry.resolve("digits/2")))
+    noise = flip_noise(compare(old, new), count_correct(old, members))
+    assert noise.num_members == 3
+    assert store.pct("compare", "digits/1", "digits/2", "--json", "metrics.json") == 0
+    assert f"{noise.sentence} The retrainings have another recipe than version 1." in one_line(capsys)
+    assert json.loads((store.folder / "metrics.json").read_text())["context"] == {"flip_noise": noise.to_json()}
+    gate = ("gate", "digits/2", "--policy", store.policy("lenient"), "--json", "report.json", "--markdown", "report.md")
+    assert store.pct(*gate) == 0
+    assert noise.sentence in one_line(capsys)
+    assert json.loads((store.folder / "report.json").read_text())["context"]["flip_noise"] == noise.to_json()
+    assert f"Of {noise.num_flips:,} negative flips" in (store.folder / "report.md").read_text()
+
+    risk = FlipRisk(old, count_correct(old, members))
+    assert store.pct("risk", "digits@production", "--output", "risk.parquet") == 0
+    text = one_line(capsys)
+    assert f"Expected NFR of one more retraining: {risk.expected_nfr:.2%}." in text
+    assert f"The floor between the 3 retrainings is {floor.mean:.2%}." in text
+
+    kept = run_file(store.registry, floor.run_id, "floor/members.parquet")
+    kept.rename(kept.with_name("gone"))
+    for words in (("compare", "digits/1", "digits/2"), gate, ("risk", "digits/1")):
+        assert store.pct(*words) == 0
+        assert "The floor of digits/1 has no counts for each example: run 'pct floor' again." in one_line(capsys)
+    kept.with_name("gone").rename(kept)
+    for words in (("compare", "digits/2", "digits/1"), ("compare", kept_copy(store, old), "digits/2")):
+        assert store.pct(*words) == 0
+        assert "noise" not in one_line(capsys), "no floor of this old model"
+
+
+def kept_copy(store, table):
+    table.save(store.folder / "copy.parquet")
+    return store.folder / "copy.parquet"
 
 
 def test_what_was_distilled_is_retrained_against_its_own_teacher(store, monkeypatch):

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import streamlit as st
 
-from pct_mlops.comparison import FlipFilter
+from pct_mlops.comparison import CAUSES, FlipFilter
 from pct_mlops.comparison.flips import MAX_NEEDLE, MAX_SLICE_VALUE
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import example_contents, flip_pages, known_confidences, pairs, reviews
+from pct_mlops.explorer.queries import example_contents, flip_causes, flip_pages, known_confidences, pairs, reviews
 from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.state import selection
@@ -32,15 +32,19 @@ SORTS = {
     "new_confidence": "new confidence",
     "old_confidence": "old confidence",
     "sample_id": "sample id",
+    "flip_risk": "flip risk",
 }
 TYPES = {"1": "type I: fell by 0.1 or less", "2": "type II: fell by 0.5 or more"}
 REVIEWED = {"yes": "reviewed", "no": "not reviewed"}
 WHOLE = (0, 100)  # percent
-NAMES = ("kind", "target", "answer", "text", "was", "type", "column", "value", "conf", "reviewed")
-MORE = ("was", "type", "column", "value", "conf", "reviewed")
+NAMES = ("kind", "target", "answer", "text", "was", "type", "column", "value", "conf", "reviewed", "cause")
+MORE = ("was", "type", "column", "value", "conf", "reviewed", "cause")
 HINTS = {
     "kind": "Negative flip: the old model was right, the new one is wrong. Positive flip: the reverse.",
-    "sort": "Target confidence lost: the old model's probability of the target minus the new model's.",
+    "sort": "Target confidence lost: the old model's probability of the target minus the new model's. Flip risk: "
+    "examples that most retrainings of the old recipe get wrong, then those that the old model was least sure of.",
+    "cause": "Noise: at least one retraining of the old recipe is wrong here too. Systematic: all retrainings are "
+    "right, so the update broke it. 'pct floor' measures this.",
     "type": "How far the probability of the target fell. Type I: hardly. The example lies near a border between "
     "classes. Type II: by 0.5 or more. The new model is sure of another class.",
     "conf": "The probability that the new model gives its prediction, in percent.",
@@ -60,6 +64,7 @@ def restore_filters(pair: Pair, titles: list[str]) -> Asked:
         selection.restore(name, titles, None)
     selection.restore("type", () if "type" in off else TYPES, None)
     selection.restore("reviewed", REVIEWED, None)
+    selection.restore("cause", CAUSES if flip_causes.cause_search(pair) else (), None)
     selection.restore_range("conf", WHOLE)
     if "conf" in off and st.session_state["conf"] != WHOLE:
         notice(f"The link asks for a range of confidences, but {off['conf']}: showing every example.")
@@ -103,7 +108,9 @@ def _asked(
     # Only a filter on reviews depends on the marks. With any other, the cache holds when somebody adds a mark.
     marked = reviews.marked(pair) if query.get("reviewed") in REVIEWED else frozenset()
     chosen = FlipFilter.from_query(query, titles, choices, marked=marked)
-    return Asked(replace(chosen, text=example_contents.search(pair, query.get("text", ""))), sort)
+    cause = query.get("cause")
+    search = flip_causes.cause_search(pair, cause) if cause in CAUSES else None
+    return Asked(replace(chosen, text=example_contents.search(pair, query.get("text", "")), cause=search), sort)
 
 
 def _shown() -> dict[str, str]:
@@ -114,7 +121,7 @@ def _shown() -> dict[str, str]:
         "kind": state["kind"] if state["kind"] != "negative" else None,
         "conf": f"{low}-{high}" if (low, high) != WHOLE else None,
         "value": state["value"] if state["column"] else None,
-        **{name: state[name] for name in ("target", "answer", "text", "was", "type", "column", "reviewed")},
+        **{name: state[name] for name in ("target", "answer", "text", "was", "type", "column", "reviewed", "cause")},
     }
     return {name: value for name, value in shown.items() if value}
 
@@ -180,6 +187,16 @@ def _draw_more(pair: Pair, titles: list[str], off: Collection[str]) -> None:
         args=("page",),
         help=HINTS["type"],
         disabled="type" in off,
+    )
+    st.segmented_control(
+        "Cause",
+        list(CAUSES),
+        format_func=str.capitalize,
+        key="cause",
+        on_change=selection.forget,
+        args=("page",),
+        help=HINTS["cause"],
+        disabled=flip_causes.cause_search(pair) is None,
     )
     if columns := pairs.slice_columns(pair):
         column = _pick("column", "Slice column", list(columns), HINTS["column"])
@@ -247,7 +264,7 @@ def clear_all() -> None:
 def num_active() -> int:
     """Count the filters behind the button that are set."""
     state = st.session_state
-    set_ones = [state["was"], state["type"], state["reviewed"], state["column"] and state["value"]]
+    set_ones = [state["was"], state["type"], state["reviewed"], state["cause"], state["column"] and state["value"]]
     return sum(map(bool, set_ones)) + (state["conf"] != WHOLE)
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 from pct_mlops.charts import EMPTY
 from pct_mlops.comparison import FlipFilter, FlipRow
 from pct_mlops.config import PctError
+from pct_mlops.explorer.queries.flip_causes import cause_search
 from pct_mlops.explorer.queries.pairs import Pair, comparison
 
 PER_PAGE = 24
@@ -60,7 +61,11 @@ def flips(pair: Pair, asked: Asked, page: int) -> list[FlipRow]:
 
 def some_flips(pair: Pair, asked: Asked, *, limit: int, offset: int) -> list[FlipRow]:
     """Return up to `limit` examples from `offset` on, without caching them."""
-    return comparison(pair).flips(**vars(asked.filter), sort=asked.sort, limit=limit, offset=offset)
+    filters = vars(asked.filter)
+    if asked.sort == "flip_risk" and asked.filter.cause is None:
+        # The order needs the retrainings, although nothing is filtered by them.
+        filters = {**filters, "cause": cause_search(pair)}
+    return comparison(pair).flips(**filters, sort=asked.sort, limit=limit, offset=offset)
 
 
 def around(pair: Pair, asked: Asked, page: int, sample_id: str) -> tuple[Place | None, int | None, Place | None]:

@@ -13,6 +13,7 @@ CONTROLS = {
     "new_confidence": ("sort by new confidence", "ece_new"),
     "conf": ("range of new confidence", "ece_new"),
     "old_confidence": ("sort by old confidence", "ece_old"),
+    "flip_risk": ("sort by flip risk", "ece_old"),
 }
 
 

@@ -14,8 +14,10 @@ from pct_mlops.errors import NotComparableError, PctError
 from pct_mlops.gate import ReviewState, Tie, Ties, apart_ids, review_state, tie_of
 from pct_mlops.predictions.foreign import is_foreign
 from pct_mlops.workflows.runtime.references import have_same_content, open_sources, version_predictions
+from pct_mlops.workflows.runtime.retrainings import find_retrainings, noise_among_flips, noise_lines
 
 if TYPE_CHECKING:
+    from pct_mlops.comparison import FlipNoise
     from pct_mlops.predictions import Predictions, ReadOptions, TableInfo
     from pct_mlops.registry import Floor, Registry, Version
 
@@ -38,6 +40,8 @@ class Evidence:
         floor: What retraining alone flips on the same examples.
         ties: Whether the weights of the versions made their tables.
         remark: What the verdict's sentence must say too.
+        noise: How many of the negative flips retraining makes too, None where that was not measured.
+        noise_lines: Sentences on it, which never change the verdict.
     """
 
     new_uri: str
@@ -50,6 +54,8 @@ class Evidence:
     floor: Floor | None = None
     ties: Ties | None = None
     remark: str = ""
+    noise: FlipNoise | None = None
+    noise_lines: tuple[str, ...] = ()
 
 
 def file_evidence(baseline: str, candidate: str, policy: Policy, reading: ReadOptions | None = None) -> Evidence:
@@ -118,7 +124,16 @@ def version_evidence(
     if old_table is None:
         return replace(found, problem=_flaw(new_table), baseline_exists=False)
     comparison, differing = _compare(old_table, new_table, policy, review)
-    return replace(found, comparison=comparison, problem=differing)
+    found = replace(found, comparison=comparison, problem=differing)
+    return found if comparison is None or old is None else _with_noise(found, registry, old, old_table.info.digest)
+
+
+def _with_noise(found: Evidence, registry: Registry, old: Version, digest: str) -> Evidence:
+    """Add what the retrainings of the baseline's recipe say of the negative flips."""
+    assert found.comparison is not None
+    stored = find_retrainings(registry, old.name, old.version, digest)
+    noise = noise_among_flips(found.comparison, stored)
+    return replace(found, noise=noise, noise_lines=tuple(noise_lines(stored, noise)))
 
 
 def _compare(

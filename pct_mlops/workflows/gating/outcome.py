@@ -33,6 +33,7 @@ class Outcome:
         move: What was done to production, None when nothing was.
         moved_to: What production is after the move (`models:/name/3`).
         floor: What retraining alone flips on the same examples, None where it was not measured.
+        noise_lines: Sentences on which of the flips retraining makes too.
         promotion: What was asked for, None when no move was.
         pinned: The number of examples that were added to the policy's pinned file.
         new_model: The name of the model to promote into, where the registry has no model of that name.
@@ -49,6 +50,7 @@ class Outcome:
     move: Move | None = None
     moved_to: str = ""
     floor: Floor | None = None
+    noise_lines: tuple[str, ...] = ()
     promotion: Promotion | None = None
     pinned: int | None = None
     new_model: str = ""
@@ -70,6 +72,8 @@ class Outcome:
         if floor is not None:
             keys = ("mean", "std", "max", "num_seeds", "version", "sentence")
             context = {**(context or {}), "floor": {key: getattr(floor, key) for key in keys}}
+        if evidence.noise is not None:
+            context = {**(context or {}), "flip_noise": evidence.noise.to_json()}
         return cls(
             decision,
             evidence.comparison,
@@ -78,6 +82,7 @@ class Outcome:
             evidence.old_uri,
             pair,
             floor=floor,
+            noise_lines=evidence.noise_lines,
             promotion=promotion,
             new_model=new_model,
             moves=promotion is not None and (promotion.override or decision.verdict in PROMOTING),
@@ -122,6 +127,7 @@ class Outcome:
     def remarks(self) -> list[str]:
         """Lines that say what became of the run."""
         lines = [f"For comparison: {self.floor.sentence}."] if self.floor is not None else []
+        lines += self.noise_lines
         if self.new_model:
             lines.append(f"There is no model {self.new_model} yet: promoting makes it.")
         if self.promotion is not None:

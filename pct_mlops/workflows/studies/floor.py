@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Any
 from pct_mlops.comparison import compare
 from pct_mlops.config import Recipe
 from pct_mlops.errors import ConfigError, RegistryNotFoundError
-from pct_mlops.registry import PRODUCTION, Floor, Registry, Version, is_reference, parent_run, store_floor
+from pct_mlops.predictions.member_counts import save_counts
+from pct_mlops.registry import (
+    FLOOR_FOLDER,
+    MEMBERS_FILE,
+    PRODUCTION,
+    Floor,
+    Registry,
+    Version,
+    is_reference,
+    parent_run,
+    store_floor,
+)
 from pct_mlops.reports import REPORT_VERSION, render_floor
 from pct_mlops.reports.methods import spread
 from pct_mlops.workflows.runtime.atomic_files import write_json
@@ -179,7 +190,8 @@ def _conclude(
     """Compare all pairs, store the floor and show it. Call it on the main process only."""
     parent = bench.parent
     assert parent is not None
-    pairs = between_equals({outcome.member.seed: bench.table(outcome) for outcome in outcomes})
+    tables = {outcome.member.seed: bench.table(outcome) for outcome in outcomes}
+    pairs = between_equals(tables)
     values = [pair["nfr"] for pair in pairs]
     over = spread(values)
     assert over.mean is not None  # test is never empty
@@ -199,7 +211,8 @@ def _conclude(
     report = _report(floor, outcomes, old, pairs)
     with tempfile.TemporaryDirectory() as folder:
         write_json(Path(folder) / "floor.json", report)
-        parent.log_files(Path(folder), "floor")
+        save_counts(bench.old["test"], list(tables.values()), Path(folder) / MEMBERS_FILE)
+        parent.log_files(Path(folder), FLOOR_FOLDER)
     parent.log_metrics({"test/floor_nfr": floor.mean, "test/floor_nfr_max": floor.max}, 0)
     store_floor(parent.registry, recipe.model_name, floor)
     show(render_floor(report))

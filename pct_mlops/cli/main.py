@@ -105,7 +105,7 @@ def pct(debug: bool) -> None:
     A first baseline, a candidate trained against it, and the decision:
       pct train projects/fashion_mnist/recipe.yaml --loss none
       pct gate fashion-mnist@candidate --policy projects/fashion_mnist/policy.yaml --promote
-      pct train projects/fashion_mnist/recipe.yaml --loss cna
+      pct train projects/fashion_mnist/recipe.yaml --loss update
       pct gate fashion-mnist@candidate --policy projects/fashion_mnist/policy.yaml --promote
 
     Write a model as name@alias, name/3 or models:/name@alias, or give a file of predictions. The registry is

@@ -26,6 +26,7 @@ from pct_mlops.cli import main
 from pct_mlops.cli.main import pct
 from pct_mlops.config import Policy, Recipe
 from pct_mlops.config.base import validate
+from pct_mlops.workflows.studies.methods_file import read_methods
 
 MAX_FRAGMENTS = 1
 # What README's example stands beside: two models' logits of the same examples, and a policy.
@@ -184,7 +185,7 @@ def test_there_are_diffs():
 
 
 YAML = [block for page, text in written().items() for block in blocks(page, text, "yaml")]
-SAYS = ("# recipe", "# part of a recipe", "# policy", "# part of a policy", "# kubernetes")
+SAYS = ("# recipe", "# part of a recipe", "# policy", "# part of a policy", "# methods", "# kubernetes")
 
 
 @pytest.mark.parametrize("block", YAML, ids=lambda block: block.place)
@@ -199,6 +200,10 @@ def test_yaml_is_what_its_first_line_says(block, tmp_path):
         assert {part["kind"] for part in yaml.safe_load_all(rest)} == {"Job", "Service"}
     elif says == "# recipe":
         assert Recipe.read(file).model_name
+    elif says == "# methods":
+        recipe = tmp_path / "recipe.yaml"
+        recipe.write_text("model_name: shoes")
+        assert read_methods(file, recipe)
     elif says == "# policy":
         assert Policy.read(file).rules
     elif says == "# part of a recipe":

@@ -156,7 +156,7 @@ def test_references(shared_store, reference):
 @pytest.mark.parametrize(
     ("reference", "says"),
     [
-        ("digits@produktion", "no alias 'produktion' (it has @production, @candidate)"),
+        ("digits@produktion", "(it has @production, @candidate): write one"),
         ("digits/7", "no version 7"),
         ("digist@production", "no model 'digist' (it has digits)"),
         ("digist/1", "no model 'digist'"),

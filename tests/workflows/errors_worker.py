@@ -74,7 +74,7 @@ def bench(case, accelerator):
     measured = trials.Bench(Session(accelerator, None))
     measured._find = lambda member: None
     measured._open = lambda member, opened: opened.append(Child())
-    measured._record = lambda member, trained, child: ({"test/accuracy": 1.0}, "run")
+    measured._record = lambda member, trained, child, seconds: ({"test/accuracy": 1.0}, "run")
     method = Method("none", RECIPE.objective)
     recipes = {seed: RECIPE.model_copy(update={"seed": SeedConfig(model=seed)}) for seed in range(len(kinds))}
     return measured.run([Member(method, seed, recipe, str(seed)) for seed, recipe in recipes.items()])

@@ -53,7 +53,7 @@ class UpdateEvidence:
     Example:
         >>> from pct_mlops import UpdateEvidence
         >>> words = ("objective.loss=update",)
-        >>> row = UpdateEvidence("data growth", "shoes", "update", words, 5, accuracy_change=-0.002)
+        >>> row = UpdateEvidence("data growth", "shoes", "update", words, 5, accuracy_change=-0.004)
         >>> row.keeps_accuracy
         False
     """

@@ -24,13 +24,13 @@ def stored_table(files: ModelFiles, split: str) -> Path | None:
     return files.find(f"{FOLDER}/{split}.parquet")
 
 
-def keep_former(files: ModelFiles, split: str, *, say: bool = True) -> str:
+def keep_former(files: ModelFiles, split: str, *, log: bool = True) -> str:
     """Store the table that is about to be replaced under another name.
 
     Args:
         files: Of the model.
         split: Of the table.
-        say: Log where it is kept. A caller that tells so itself sets it to False.
+        log: Log where it is kept. A caller that tells so itself sets it to False.
 
     Returns:
         Where it is kept, for example `predictions/test-1a2b3c4d.parquet`; empty when there was no table.
@@ -51,6 +51,6 @@ def keep_former(files: ModelFiles, split: str, *, say: bool = True) -> str:
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
         shutil.copyfile(former, Path(folder) / name)
         files.add(Path(folder) / name, FOLDER)
-    if say:
+    if log:
         logger.info(f"{files.title}: its former table is kept as {FOLDER}/{name}.")
     return f"{FOLDER}/{name}"

@@ -158,7 +158,7 @@ def store_table(
             f"{files.title} carries predictions on {split} already: replace them with --replace, which keeps the "
             "former table under another name."
         )
-    former = keep_former(files, split, say=False)
+    former = keep_former(files, split, log=False)
     files.add(new.path, FOLDER)
     found = stored_table(files, split)
     if found is None:

@@ -1,6 +1,7 @@
 """Writes what the study found: the tables of ../RESULTS.md, its picture, and the evidence that `pct advise` prints.
 
-Run it in this folder after study.py: `python tables.py`. It reads results/*/changes.csv.
+Run it in this folder after study.py: `python tables.py`. It reads results/*/changes.csv, and results/cost.csv: training
+times by that of the untreated update. They were measured apart, because other programs ran beside the study.
 """
 
 from __future__ import annotations
@@ -17,10 +18,7 @@ import yaml
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "RESULTS.md"
 EVIDENCE = HERE.parents[1] / "pct_mlops" / "workflows" / "advice" / "evidence.csv"
-HEADER = [
-    "| method | seeds | accuracy % | NFR % | accuracy, points | flips | time |",
-    "|---|---:|---:|---:|---:|---:|---:|",
-]
+HEADER = f"| method | seeds | accuracy % | NFR % | accuracy, points | flips | time |\n|---|{6 * '---:|'}"
 Row = dict[str, str]
 
 
@@ -41,7 +39,15 @@ def main() -> None:
 
 def read(name: str) -> list[Row]:
     """Return the rows of a change, the untreated update first."""
-    with (HERE / "results" / name / "changes.csv").open(newline="") as file:
+    costs = {row["method"]: row["cost"] for row in rows_of(HERE / "results" / "cost.csv")}
+    return [{**row, "cost": costs.get(row["method"], "")} for row in rows_of(HERE / "results" / name / "changes.csv")]
+
+
+def rows_of(path: Path) -> list[Row]:
+    """Return the rows of a CSV file, none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 

@@ -26,7 +26,8 @@ LOSSES = ("none", "update")
 
 
 def pct(folder: Path, *words: str) -> None:
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
     command = [sys.executable, "-m", "pct_mlops", *words]
     subprocess.run(command, cwd=folder, env=environment, check=True, stdout=sys.stderr)
 
@@ -42,9 +43,10 @@ def train(folder: Path, seeds: int) -> None:
     pct(folder, "sweep", recipe, "--losses", losses, "--seeds", str(seeds), "--no-controls")
 
 
-def tables(folder: Path) -> tuple[Predictions, dict[str, dict[int, Predictions]]]:
+def tables(folder: Path, seeds: int) -> tuple[Predictions, dict[str, dict[int, Predictions]]]:
     """Return the test predictions of the baseline, and of each candidate by loss and seed."""
     from pct_mlops.registry import Registry, run_file
+    from pct_mlops.workflows.studies.plan import FIRST_SEED
 
     registry = Registry(f"sqlite:///{folder / 'mlflow.db'}")
     old = registry.predictions(registry.resolve("fashion-mnist@production"))
@@ -53,8 +55,9 @@ def tables(folder: Path) -> tuple[Predictions, dict[str, dict[int, Predictions]]
     found: dict[str, dict[int, Predictions]] = defaultdict(dict)
     for run in client.search_runs(places, "tags.`pct.member` != ''", max_results=1000):
         path = run_file(registry, run.info.run_id, "predictions/test.parquet")
-        if path is not None and run.data.tags["pct.method"] in LOSSES:
-            found[run.data.tags["pct.method"]][int(run.data.tags["pct.seed"])] = Predictions.load(path)
+        seed = int(run.data.tags["pct.seed"])
+        if path is not None and run.data.tags["pct.method"] in LOSSES and seed < FIRST_SEED + seeds:
+            found[run.data.tags["pct.method"]][seed] = Predictions.load(path)
     return Predictions.load(old), found
 
 
@@ -79,11 +82,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=10)
     given = parser.parse_args()
+    if given.seeds < 2:
+        parser.error("--seeds should be 2 or more: one training has no deviation")
     folder = given.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     train(folder, given.seeds)
     policy = Policy.read(PROJECT / "policy.yaml")
-    old, candidates = tables(folder)
+    old, candidates = tables(folder, given.seeds)
     print("| candidate | rule | bound, mean | deviation | limit | distance in deviations |")
     print("|---|---|---:|---:|---:|---:|")
     for loss in LOSSES:
@@ -91,8 +96,8 @@ def main() -> None:
         limits = {check.metric: check.limit for check in decisions[0].checks}
         every = [deciding(decision) for decision in decisions]
         for metric in every[0]:
-            bounds, distances = zip(*(one[metric] for one in every), strict=True)
-            spread = statistics.stdev(bounds)
+            bounds, distances = zip(*(one[metric] for one in every if metric in one), strict=True)
+            spread = statistics.stdev(bounds) or float("nan")
             cells = [f"{100 * value:.2f}%" for value in (statistics.fmean(bounds), spread, limits[metric] or 0)]
             print(f"| {loss} | {metric} | {' | '.join(cells)} | {statistics.fmean(distances) / spread:+.1f} |")
         verdicts = Counter(decision.verdict.value for decision in decisions)

@@ -57,14 +57,14 @@ def percent(fractions: Sequence[float]) -> str:
 
 
 def welch(values: Sequence[float], others: Sequence[float]) -> tuple[float, float] | None:
-    """Return Welch's 95 % interval of mean(values) - mean(others). Return None with fewer than two of either."""
+    """Return Welch's 95 % interval of mean(values) - mean(others), None with fewer than two or without any spread."""
     if min(len(values), len(others)) < 2:
         return None
     parts = [(statistics.variance(found) / len(found), len(found) - 1) for found in (values, others)]
     total = sum(part for part, _ in parts)
     difference = statistics.mean(values) - statistics.mean(others)
     if total == 0:
-        return difference, difference
+        return None  # equal values say nothing of the spread
     degrees = total**2 / sum(part**2 / freedom for part, freedom in parts)
     reach = t_quantile(degrees) * math.sqrt(total)
     return difference - reach, difference + reach

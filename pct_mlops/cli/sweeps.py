@@ -37,7 +37,7 @@ from pct_mlops.config import Recipe
     "--minutes",
     callback=positive_number,
     metavar="N",
-    help="Begin no training that would end later than this. The same command continues.",
+    help="Begin no training that would end later, after the first one. The same command continues.",
 )
 @click.option("--output", callback=empty_is_none, metavar="DIR", help="Also write the tables here.")
 @click.option("--num-processes", callback=empty_is_none, metavar="N", help="Processes on this machine (one a GPU).")

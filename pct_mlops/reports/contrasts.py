@@ -115,8 +115,8 @@ def contrasts_markdown(found: Sequence[Contrast]) -> str:
 
 TITLES = ("accuracy, points", "flips", "time")
 NOTE = (
-    "In brackets: 95 % intervals over seeds (Welch), which leave out that another test set would differ too. Time is "
-    "that of a training."
+    "In brackets: 95 % intervals over seeds (Welch). They leave out that another old model or another test set would "
+    "differ too. Time is that of a training."
 )
 
 

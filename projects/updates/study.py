@@ -29,7 +29,6 @@ def main() -> int:
     parser.add_argument("changes", nargs="*", metavar="CHANGE", help=f"of {', '.join(study)}; default: all")
     parser.add_argument("--seeds", type=int, default=5, help="trainings of each method (default: 5)")
     parser.add_argument("--minutes", type=float, help="begin no training that would end later (default: no limit)")
-    parser.add_argument("--methods", help="names separated by ';' (default: all of the study)")
     parser.add_argument(
         "--registry", type=Path, default=HERE / "registry", help="folder of the runs (default: registry)"
     )
@@ -48,30 +47,41 @@ def main() -> int:
 
 def run_change(name: str, change: dict[str, Any], arguments: argparse.Namespace, end: float | None) -> int:
     """Train the old model, put it into production, and sweep the methods against it. Return the exit code."""
+    if end is not None and time.monotonic() >= end:
+        return LEFT
     folder = (arguments.registry / name).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     model = f"updates-{name}"
     recipe = [str(HERE / change["recipe"]), "--set", f"model_name={model}"]
-    promoted = folder / "promoted"
-    if not promoted.exists():
-        policy = folder / "first.yaml"
-        policy.write_text("rules: [{metric: nfr, max: 0.99, bound: point}]\n")  # a first version meets any policy
-        code = pct(folder, "train", *recipe, *words(OLD_SEEDS), *words(change["old"]))
-        code = code or pct(folder, "gate", f"{model}@candidate", "--policy", str(policy), "--promote")
-        if change["change"] == "class growth":  # the old model is wrong on what it does not know
-            for split in ("val", "test"):
-                code = code or pct(folder, "score", f"{model}/1", "--split", split, "--set", "data.classes=null")
-        if code:
-            return code
-        promoted.touch()
-    wanted = arguments.methods.split(";") if arguments.methods else list(change["methods"])
+    code = make_production(folder, change, model, recipe)
+    if code:
+        return code
     methods = folder / "methods.yaml"
-    chosen = {key: value for key, value in change["methods"].items() if key in wanted}
-    methods.write_text(yaml.safe_dump(chosen, sort_keys=False))
+    methods.write_text(yaml.safe_dump(change["methods"], sort_keys=False))
     limit = [] if end is None else ["--minutes", f"{max((end - time.monotonic()) / 60, 0.01):.2f}"]
     options = ["--seeds", str(arguments.seeds), "--methods", str(methods), *limit]
     output = ["--output", str(HERE / "results" / name)]
     return pct(folder, "sweep", *recipe, *words(change["new"]), *options, *output)
+
+
+def make_production(folder: Path, change: dict[str, Any], model: str, recipe: list[str]) -> int:
+    """Train the old model and promote it, where that is not done yet. Each step leaves a file, so none is repeated."""
+    policy = folder / "first.yaml"
+    policy.write_text("rules: [{metric: nfr, max: 0.99, bound: point}]\n")  # a first version meets any policy
+    steps = {
+        "trained": ["train", *recipe, *words(OLD_SEEDS), *words(change["old"])],
+        "promoted": ["gate", f"{model}/1", "--policy", str(policy), "--promote"],
+    }
+    if change["change"] == "class growth":  # the old model is wrong on what it does not know
+        for split in ("val", "test"):
+            steps[f"scored-{split}"] = ["score", f"{model}/1", "--split", split, "--set", "data.classes=null"]
+    for done, command in steps.items():
+        if not (folder / done).exists():
+            code = pct(folder, *command)
+            if code:
+                return code
+            (folder / done).touch()
+    return DONE
 
 
 def words(values: list[str]) -> list[str]:
@@ -81,7 +91,9 @@ def words(values: list[str]) -> list[str]:
 
 def pct(folder: Path, *arguments: str) -> int:
     """Run pct in a folder of its own, and return the exit code."""
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
+    # Inside `mlflow run` the launcher's run is in another store.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
     command = [sys.executable, "-m", "pct_mlops", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
 

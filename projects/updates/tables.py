@@ -61,7 +61,7 @@ def evidence_csv(study: dict[str, Any], found: dict[str, list[Row]]) -> str:
             about = {"change": change["change"], "data_set": change["data_set"], "method": row["method"]}
             lines.append({**about, "words": " ".join(words) if isinstance(words, list) else "", **row})
     if not lines:
-        return ""
+        raise SystemExit("There are no results yet: run study.py first.")
     text = io.StringIO()
     writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
     writer.writeheader()
@@ -72,6 +72,8 @@ def evidence_csv(study: dict[str, Any], found: dict[str, list[Row]]) -> str:
 def with_tables(text: str, found: dict[str, list[Row]]) -> str:
     """Return the page with each table between its two marks."""
     for name, rows in found.items():
+        if rows[0]["method"] != "untreated":
+            raise SystemExit(f"results/{name} does not begin with the untreated update, with which all is compared.")
         table = "\n".join([HEADER, *map(line, rows)])
         mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         if not mark.search(text):
@@ -82,17 +84,26 @@ def with_tables(text: str, found: dict[str, list[Row]]) -> str:
 
 def line(row: Row) -> str:
     """Return a method as a row of a Markdown table."""
-    change = between(row, "accuracy_change", lambda value: f"{100 * value:+.2f}")
-    flips = between(row, "nfr_ratio", lambda value: f"{100 * (value - 1):+.0f}%")
+    change, flips = "reference", "reference"
+    if row["method"] != "untreated":
+        change = between(row, "accuracy_change", lambda value: f"{100 * value:+.2f}")
+        flips = between(row, "nfr_ratio", lambda value: f"{100 * (value - 1):+.0f}%")
     cost = f"{float(row['cost']):.1f} x" if row["cost"] else "-"
-    rates = [f"{100 * float(row[key]):.2f} ± {100 * float(row[f'{key}_std']):.2f}" for key in ("accuracy", "nfr")]
+    rates = [rate(row[key], row[f"{key}_std"]) for key in ("accuracy", "nfr")]
     return f"| {' | '.join([row['method'], row['seeds'], *rates, change, flips, cost])} |"
+
+
+def rate(mean: str, std: str) -> str:
+    """Return a rate in percent, with its standard deviation where there is one."""
+    return f"{100 * float(mean):.2f}" + (f" ± {100 * float(std):.2f}" if std else "")
 
 
 def between(row: Row, key: str, shown: Any) -> str:
     """Return a value with its interval, where it has one."""
+    if not row[key]:
+        return "-"
     if not row[f"{key}_low"]:
-        return "reference" if float(row[key]) in (0.0, 1.0) else str(shown(float(row[key])))
+        return str(shown(float(row[key])))
     low, high = (shown(float(row[f"{key}_{end}"])) for end in ("low", "high"))
     return f"{shown(float(row[key]))} ({low} to {high})"
 

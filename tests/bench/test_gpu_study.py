@@ -145,7 +145,7 @@ def test_the_interval_is_that_of_scipy():
     expected = stats.ttest_ind(values, others, equal_var=False).confidence_interval()
     assert welch(values, others) == pytest.approx((expected.low, expected.high), rel=1e-4)
     assert welch(values, [2.0]) is None
-    assert welch([1.0, 1.0], [2.0, 2.0]) == (-1.0, -1.0)
+    assert welch([1.0, 1.0], [2.0, 2.0]) is None, "no spread says nothing of the spread"
 
 
 def test_the_table_compares_with_the_untreated_update():
@@ -159,7 +159,7 @@ def test_the_table_compares_with_the_untreated_update():
     assert lines[2].startswith(
         "| data growth | update | 2 | 91.15 ± 0.07 | 1.00 ± 0.00 | 3.00 ± 0.00 | +1.00 (+0.70 to "
     )
-    assert lines[2].endswith("| -1.00 (-1.00 to -1.00) | 0.50 |")
+    assert lines[2].endswith("| -1.00 | 0.50 |")
     assert len(lines) == 3
 
 

@@ -45,6 +45,7 @@ def test_rows_in_the_order_of_the_file(tmp_path):
         (f"{'x' * 61}: []", "cannot name a method"),
         ("a: []\nb: {mean_of: c}", "Unknown method in mean_of of 'b'"),
         ("a: []\nb: {mean_of: a}\nc: {mean_of: b}", "Unknown method in mean_of of 'c'"),
+        ("b: {mean_of: a}\na: []", "'b' stands first"),
         ("a: [seed.model=3]", "The method 'a' changes what is measured"),
         ("a: [data.name=cifar10]", "The method 'a' changes what is measured"),
         ("\n".join(f"m{i}: []" for i in range(101)), "100 are the most"),

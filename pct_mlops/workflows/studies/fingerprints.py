@@ -34,7 +34,7 @@ def first_inputs(members: Sequence[Member], old: Old, session: Session) -> list[
     is retrained, because it changes the keys.
     """
     read: dict[str, Inputs] = {}
-    weights: dict[tuple[str, str | None], str] = {}
+    weights: dict[tuple[str, str, str], str] = {}
     found = []
     for member in members:
         recipe = member.recipe
@@ -44,7 +44,7 @@ def first_inputs(members: Sequence[Member], old: Old, session: Session) -> list[
         if repr(parts) not in read:
             read[repr(parts)] = on_all(session.accelerator, partial(_checked, recipe, old, session))
         inputs = read[repr(parts)]
-        models = (recipe.teacher.model_dump_json(), recipe.model.starts_from)
+        models = (repr(parts), recipe.teacher.model_dump_json(), recipe.model.model_dump_json())
         if models not in weights:
             weights[models] = _models(recipe, inputs.splits, session)
         found.append(with_contents(member, inputs.digest, weights[models], old.digest))

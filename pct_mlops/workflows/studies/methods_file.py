@@ -53,6 +53,10 @@ def read_methods(file: str | Path, recipe: str | Path, overrides: Sequence[str] 
     for one in found:
         if one.mean_of and one.mean_of not in trained:
             raise unknown(f"method in mean_of of '{one.name}'", one.mean_of, trained)
+    if found[0].mean_of:
+        raise ConfigError(
+            f"{file}: '{found[0].name}' stands first, and the others are compared with it: begin with a training."
+        )
     _check_measure(Recipe.read(recipe, overrides), found)
     return found
 

@@ -210,7 +210,7 @@ def _conclude(job: _Job, outcomes: Sequence[TrialResult]) -> Sweep:
     results = deployed_pairs(job.bench, done, job.named, results)
     name = outcomes[0].member.recipe.model_name
     title = f"{name}: methods against {job.old.uri}"
-    notes = _notes(job, name)
+    notes = _notes(job, name, partial=bool(left))
     if left:
         notes.append(f"{left} of {len(outcomes)} trainings are left: the same command continues.")
     found = Sweep(title, summarise(results), results, notes, left)
@@ -220,13 +220,14 @@ def _conclude(job: _Job, outcomes: Sequence[TrialResult]) -> Sweep:
     return found
 
 
-def _notes(job: _Job, name: str) -> list[str]:
+def _notes(job: _Job, name: str, *, partial: bool) -> list[str]:
     registry, old, number = job.bench.session.registry, job.old, job.number
     assert registry is not None
     last = FIRST_SEED + number - 1
     seeds = (
         f"{number} seeds ({FIRST_SEED} to {last})" if number > 1 else f"1 seed ({last}), which says nothing about noise"
     )
+    seeds = f"up to {seeds}" if partial else seeds
     notes = [
         f"Mean ± standard deviation over {seeds}, on the {old.num_examples:,} test examples; {old.uri} has accuracy "
         f"{percent(old.accuracy)}. Test is read for this report only: no number of a loss was chosen on it."

@@ -20,7 +20,7 @@ from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.training.initial_weights import Start
 from pct_mlops.workflows.training.inputs import RECIPE_HOW
-from pct_mlops.workflows.training.nfr_target import check_start, check_target, meet_target, metrics_of
+from pct_mlops.workflows.training.nfr_target import check_target, meet_target, metrics_of, warn_of_start
 from pct_mlops.workflows.training.old_accuracy import accuracy_of_old_models
 from pct_mlops.workflows.training.production_reference import production_right
 
@@ -88,13 +88,13 @@ class Training:
     def _find_start(self) -> None:
         """Keep the weights of before the first step, and read production.
 
-        Raise ConfigError where one is missing, or where the start itself flips more than the target.
+        Raise ConfigError where one is missing. Warn where the start itself flips more than the target.
         """
         self._old_right = on_main(self.accelerator, self._production_right)
         check_target(self.recipe, self.parts.start.mode in ("same", "grow"), self._old_right is not None)
         self._start = copy.deepcopy(self.inputs.model)
         assert self._old_right is not None
-        check_start(self.recipe, float((self._old_right & ~self._right(self._start)).mean()))
+        warn_of_start(self.recipe, float((self._old_right & ~self._right(self._start)).mean()))
 
     def complete(self, run: TrainingRun | None) -> Trained:
         """Train, then score the best epoch. Call it on all processes, with a run on the main one at most."""

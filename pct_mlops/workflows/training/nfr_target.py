@@ -64,17 +64,17 @@ def check_target(recipe: Recipe, has_start: bool, has_production: bool) -> None:
         )
 
 
-def check_start(recipe: Recipe, nfr: float) -> None:
-    """Raise ConfigError where the start flips more than the target. No share of its weights meets the target then.
+def warn_of_start(recipe: Recipe, nfr: float) -> None:
+    """Log a warning where the start flips more than the target. Only the training itself can meet the target then.
 
     `nfr` is the start's own NFR against production on val.
     """
     target = recipe.objective.nfr_target
     assert target is not None
     if nfr > target:
-        raise ConfigError(
-            f"objective.nfr_target is {percent(target)}, and even the weights that the training starts from flip "
-            f"{percent(nfr)} on val: raise the target, or start from production itself."
+        logger.warning(
+            f"objective.nfr_target is {percent(target)}, and the weights that the training starts from flip "
+            f"{percent(nfr)} on val: going back to them will not help where the training misses the target."
         )
 
 
@@ -110,7 +110,11 @@ def meet_target(
 
     found = bisect(measured, target)
     chosen = found[-1]
-    check_start(recipe, chosen.nfr)
+    if chosen.nfr > target:
+        raise ConfigError(
+            f"objective.nfr_target is {percent(target)}, and even the weights that the training started from flip "
+            f"{percent(chosen.nfr)} on val: raise the target, or start from production itself."
+        )
     logger.info(
         f"objective.nfr_target {percent(target)}: {chosen.share:.1%} of the start's weights give NFR "
         f"{percent(chosen.nfr)} and accuracy {percent(chosen.accuracy)} on val, where training alone gave "

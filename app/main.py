@@ -19,6 +19,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 import streamlit as st
 
 from pct_mlops.errors import ConfigError, PctError
+from pct_mlops.explorer.components import missing_page
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import pairs
 from pct_mlops.explorer.state import selection, url
@@ -57,11 +58,13 @@ def main() -> None:
         st.Page(VIEWS / "gate.py", title="Gate", icon=":material/tune:"),
         st.Page(VIEWS / "review.py", title="Review", icon=":material/rate_review:"),
     ]
-    page = st.navigation(pages, position="hidden")
+    unknown = missing_page.unknown_page([page.url_path for page in pages])
+    page = st.navigation([*pages, *([unknown] if unknown else [])], position="hidden")
     menu = st.container(horizontal=True, key="menu", gap=None)
     url.open_notices()
     try:
-        selection.choose_pair(_options())
+        if page is not unknown:
+            selection.choose_pair(_options())
         _draw_menu(menu, pages)
         page.run()
     except PctError as error:

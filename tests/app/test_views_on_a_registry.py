@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from pct_mlops.predictions import Predictions
 
 
@@ -77,14 +75,6 @@ def test_references_on_the_command_line_fix_the_pair(explore, shelf):
     assert not app.exception
     assert not app.selectbox
     assert "pets version 2" in app.caption[0].value.replace("\\", "")
-
-
-@pytest.mark.parametrize("query", [{"model": "nothing"}, {"model": "pets", "old": "77"}, {"model": "pets", "new": "x"}])
-def test_an_address_of_what_is_gone_gives_a_notice(explore, shelf, query):
-    app = open_on(explore, shelf, **query)
-
-    assert not app.exception
-    assert "which is not here" in app.warning[0].value
 
 
 def test_one_version_says_that_two_are_needed(explore, shelf):

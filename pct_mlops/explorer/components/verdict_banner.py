@@ -35,6 +35,13 @@ _MEANINGS = {
     "INCONCLUSIVE": "not decided yet, so it must not go into production",
     "ERROR": "it could not be judged, so it must not go into production",
 }
+_STALE = "this says nothing about the version that the gate compares with now"
+_WOULD = {
+    "PASS": "would pass",
+    "FAIL": "would fail",
+    "INCONCLUSIVE": "would stay undecided",
+    "ERROR": "could not be judged",
+}
 _MARKS = {"PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?", "ERROR": "!", "BOOTSTRAP": "–"}
 
 SHOWN = 12  # checks in the table
@@ -60,12 +67,33 @@ KEY = (
 )
 
 
-def banner(verdict: str, sentence: str, source: str, reasons: Sequence[str] = ()) -> None:
-    """Draw the verdict with its sentence, a line for each of `reasons`, and `source`, which says who judged."""
+def banner(verdict: str, sentence: str, source: str, reasons: Sequence[str] = (), *, is_stale: bool = False) -> None:
+    """Draw the verdict with its sentence, a line for each of `reasons`, and `source`, which says who judged.
+
+    With `is_stale` the gate would compare with another old version: no green, and no word on production.
+    """
     box, icon = _BANNERS.get(verdict, _BANNERS["ERROR"])
-    meaning = _MEANINGS.get(verdict, _MEANINGS["ERROR"])
+    meaning = _STALE if is_stale else _MEANINGS.get(verdict, _MEANINGS["ERROR"])
+    if is_stale and box is st.success:
+        box, icon = st.info, ":material/history:"
     lines = [f"**{plain(verdict)}: {meaning}.** {plain(sentence)}", *map(plain, reasons), f":small[{plain(source)}]"]
     box("  \n".join(lines), icon=icon)
+
+
+def what_if(verdict: str, sentence: str, reasons: Sequence[str] = ()) -> None:
+    """Draw what the gate would say with the reader's limits, without colour, so that nobody takes it for a verdict."""
+    lines = [
+        f":material/science: **What if: with your limits it {would(verdict)}.** {plain(sentence)}",
+        *map(plain, reasons),
+        ":small[A trial, not a verdict. The gate judges by the policy.]",
+    ]
+    with st.container(border=True, key="what_if"):
+        st.markdown("  \n".join(lines))
+
+
+def would(verdict: str) -> str:
+    """Return what a verdict would be with other limits, in words."""
+    return _WOULD.get(verdict, _WOULD["ERROR"])
 
 
 def reasons(decision: Decision) -> list[str]:
@@ -135,7 +163,9 @@ def written(metric: str, value: float | None) -> str:
     return percent(value) if known.unit == "share" else number(value)
 
 
-def badge(verdict: str) -> str:
-    """Return the verdict as a small coloured Markdown label with its mark."""
+def badge(verdict: str, *, is_what_if: bool = False) -> str:
+    """Return the verdict as a small Markdown label: coloured with its mark, or grey in words where it is a trial."""
+    if is_what_if:
+        return f":gray-badge[{would(verdict)}]"
     colour = {"PASS": "green", "BOOTSTRAP": "green", "INCONCLUSIVE": "orange"}.get(verdict, "red")
     return f":{colour}-badge[{_MARKS[verdict]} {verdict}]"

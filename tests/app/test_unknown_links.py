@@ -12,9 +12,9 @@ from pct_mlops.explorer.queries import pairs
     ("query", "sentence", "menu"),
     [
         ({"model": "nope"}, "The registry has no model 'nope'", "model"),
-        ({"model": "settled", "old": "1", "new": "99"}, "new version asked for, '99', is none of model settled", "new"),
-        ({"model": "settled", "old": "77", "new": "x"}, "'77', is none of model settled. The new version", "old"),
-        ({"model": "settled", "new_model": "nope"}, "no model 'nope', of which the link asks", "new_model"),
+        ({"model": "pets", "old": "2", "new": "99"}, "new version asked for, '99', is none of model pets", "new"),
+        ({"model": "pets", "old": "77", "new": "x"}, "'77', is none of model pets. The new version", "old"),
+        ({"model": "pets", "new_model": "nope"}, "no model 'nope', of which the link asks", "new_model"),
     ],
 )
 def test_what_is_not_there_is_an_error_with_a_menu_and_no_verdict(explore, shelf, folder, query, sentence, menu):
@@ -26,12 +26,12 @@ def test_what_is_not_there_is_an_error_with_a_menu_and_no_verdict(explore, shelf
     assert app.selectbox(key=menu).options[0] == f"{query[menu]} · unknown"
     assert dict(app.query_params) == query, "the address still says what was asked for"
 
-    choice = {"model": "settled", "new": "2", "old": "1", "new_model": "settled"}[menu]
+    choice = {"model": "pets", "new": "3", "old": "2", "new_model": "pets"}[menu]
     app.selectbox(key=menu).select(choice).run()
     if query.get("new") == "x":
-        app.selectbox(key="new").select("2").run()
+        app.selectbox(key="new").select("3").run()
     assert not app.error
-    assert dict(app.query_params) == {"model": "settled", "old": "1", "new": "2"}
+    assert dict(app.query_params) == {"model": "pets", "old": "2", "new": "3"}
     assert "PASS" in app.success[0].value
     assert "unknown" not in str([box.options for box in app.selectbox])
 

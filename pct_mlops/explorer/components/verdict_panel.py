@@ -13,6 +13,7 @@ import streamlit as st
 
 from pct_mlops.errors import PctError
 from pct_mlops.explorer.components import verdict_banner
+from pct_mlops.explorer.components.rule_groups import rules_sentence
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import baselines, decisions, pairs
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
@@ -48,7 +49,7 @@ def draw_live(pair: Pair, decision: Decision | None, recorded: str | None) -> No
         note += f" The gate recorded {recorded} for these two versions." if recorded else ""
         verdict_banner.banner(
             str(decision.verdict),
-            decision.sentence,
+            rules_sentence(decision),
             f"Judged now under {Path(selection.policy_file() or '').name}.{note}",
             verdict_banner.reasons(decision),
             is_stale=is_stale,

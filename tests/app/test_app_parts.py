@@ -197,6 +197,7 @@ def test_a_rule_on_a_thousand_classes_is_one_row_below_the_rules_on_all_examples
     )
     html = rules_table(checks)
     assert "The worst 5 of 1,000 classes</summary>" in html
+    assert "those of the worst, class 1." in html
     assert [f"class {place} &lt;b" in html for place in (1, 0, 966, 965, 964, 963)] == [True] * 5 + [False]
     decision = decide(Policy(rules=(Rule(metric="nfr", max=0.02),)), None, problem="")
     failed = replace(decision, verdict=Verdict.FAIL, checks=tuple(checks), sentence="Outside: 2 of 1,002 checks.")

@@ -46,6 +46,12 @@ class RuleGroup:
         return "classes" if self.worst.slice is None else "classes of slices"
 
     @property
+    def name(self) -> str:
+        """Part that the worst check is about: a class, a slice or both."""
+        place = "=".join(self.worst.slice) if self.worst.slice is not None else ""
+        return " where ".join(part for part in (self.worst.class_name, place) if part)
+
+    @property
     def sentence(self) -> str:
         """The reason for the verdict in one line: that of the check, or how many of several have which verdict."""
         if len(self.checks) == 1:

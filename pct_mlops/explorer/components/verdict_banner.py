@@ -58,7 +58,7 @@ STYLE = """<style>
 .pct-rules details .pct-rules{background:color-mix(in srgb,currentColor 4%,transparent)}
 .pct-rules details .pct-rules tr:first-child{display:none}
 @media(min-width:641px) and (max-width:900px){.pct-rules .pct-wide{display:none}.pct-rules col.pct-wide{width:0}}
-@media(max-width:640px){.pct-rules summary{padding-left:0}}
+@media(max-width:640px){.pct-rules summary{padding-left:0}.pct-rules>tbody>.pct-open{border-bottom:0}}
 </style>"""
 ROOM = "9px 10px"
 COLUMNS = (
@@ -129,9 +129,9 @@ def left_out(checks: Sequence[Check]) -> int:
 
 
 def _rows(group: RuleGroup, unavailable: Collection[str]) -> str:
-    first = _row(group.worst, group.sentence, unavailable)
     if len(group.checks) == 1:
-        return first
+        return _row(group.worst, group.sentence, unavailable)
+    first = _row(group.worst, f"{group.sentence}. The numbers are those of the worst, {group.name}.", unavailable)
     inner = html_table(
         [column._replace(title="") for column in COLUMNS],
         (_row(check, check.sentence, unavailable) for check in group.checks[:WORST]),

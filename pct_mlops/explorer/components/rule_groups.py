@@ -33,7 +33,7 @@ class RuleGroup:
 
     @property
     def is_global(self) -> bool:
-        """Whether the rule is about all examples."""
+        """True where the rule is about all examples."""
         return self.worst.class_name is None and self.worst.slice is None
 
     @property
@@ -75,11 +75,11 @@ def by_rule(checks: Sequence[Check]) -> list[RuleGroup]:
         column = check.slice[0] if check.slice is not None else None
         key = (check.metric, check.on, check.bound, check.limit, check.class_name is not None, column)
         found.setdefault(key, []).append(check)
-    groups = [RuleGroup(tuple(sorted(group, key=closest_first))) for group in found.values()]
-    return sorted(groups, key=lambda group: (not group.is_global, closest_first(group.worst)))
+    groups = [RuleGroup(tuple(sorted(group, key=worst_check_first))) for group in found.values()]
+    return sorted(groups, key=lambda group: (not group.is_global, worst_check_first(group.worst)))
 
 
-def closest_first(check: Check) -> tuple[int, float]:
+def worst_check_first(check: Check) -> tuple[int, float]:
     """Return a sort key: the worst verdict first, then the farthest outside of a limit or the closest to it."""
     left = distance(check)
     return WORST_FIRST.index(check.verdict), float("-inf") if left is None else left

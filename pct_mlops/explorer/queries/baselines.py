@@ -56,8 +56,13 @@ def standing(pair: Pair, alias: str) -> Standing | None:
 
 def fresh_standing(pair: Pair, alias: str) -> Standing | None:
     """Return the standing as the registry has it at this moment."""
-    _version_at.clear()
+    forget_baselines()
     return standing(pair, alias)
+
+
+def forget_baselines() -> None:
+    """Clear what is known of the aliases, so that the registry is asked again."""
+    _version_at.clear()
 
 
 @st.cache_data(ttl=REFRESH, max_entries=50, show_spinner=False)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pct_mlops.errors import PctError
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import pairs
+from pct_mlops.explorer.queries import baselines, pairs
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 from pct_mlops.explorer.state.options import Options
 from pct_mlops.explorer.state.url import NOTICES, forget, notice, remember, restore_choice
@@ -145,8 +145,14 @@ def _watch(name: str, found: Sequence[Version]) -> None:
         return
     notice(f"While this page was open, {' and '.join(moved)}. It still shows the same versions.")
     st.session_state[NOTICES].button(
-        "Show the current versions", icon=":material/update:", on_click=forget, args=("old", "new", _ALIASES + name)
+        "Show the current versions", icon=":material/update:", on_click=_show_current, args=(name,)
     )
+
+
+def _show_current(name: str) -> None:
+    # What is known of the baseline may be some seconds older than what the notice says.
+    baselines.forget_baselines()
+    forget("old", "new", _ALIASES + name)
 
 
 def _standing(found: Sequence[Version]) -> int:

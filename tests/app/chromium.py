@@ -29,6 +29,7 @@ FLAGS = [
     "--disable-quic",
 ]
 SECONDS = 30
+expect.set_options(timeout=SECONDS * 1000)  # the default of 5 s is short for a machine that runs two tests at once
 
 
 @pytest.fixture

@@ -35,7 +35,9 @@ def updates_section(evidence: Sequence[UpdateEvidence]) -> str:
         if table:
             chosen = recommend_update(change, evidence)
             advised = (
-                f"Recommended: {md.code(command_line('FILE', chosen.words))}" if chosen else "None is recommended."
+                f"Recommended: {md.code(command_line('FILE', chosen.words))} {chosen.doubt}".strip()
+                if chosen
+                else "None is recommended."
             )
             parts += [f"### {change.capitalize()}", table, advised]
     return "\n\n".join(parts)

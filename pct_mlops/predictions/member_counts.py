@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -81,10 +81,11 @@ def count_correct(old: Predictions, members: Sequence[Predictions]) -> MemberCou
         members: Their tables about the same examples, at least 2.
 
     Raises:
-        PctError: There are too few members, or one is about other examples. The message says what differs.
+        PctError: There are too few members, one is there twice, or one is about other examples.
     """
     if len(members) < MIN_MEMBERS:
         raise TableError(f"{len(members)} retraining is too few to tell what is noise: give at least {MIN_MEMBERS}.")
+    _check_copies(old, members)
     folder = tempfile.mkdtemp(prefix="pct-mlops-")
     try:
         path = Path(folder) / "members.parquet"
@@ -121,6 +122,26 @@ def _attach_member(
         raise TableError(f"{member.what} is about other examples than {old.what}: score both on the same data.")
     second.attach(connection, f"member_{place}")
     return second
+
+
+def _check_copies(old: Predictions, members: Sequence[Predictions]) -> None:
+    """Raise PctError for a table that is there twice. Counted as a retraining of its own, it would hide flips.
+
+    Models that are right on every example may well agree on all of them.
+    """
+    known: dict[Any, Predictions] = {}
+    for table in (old, *members):
+        aligned = old.aligned(table)[1]
+        with sql.connect() as connection:
+            aligned.attach(connection, "copies")
+            query = "SELECT sum(hash(sample_id, prediction)::HUGEINT), bool_and(prediction = label) FROM copies"
+            digest, is_perfect = connection.sql(query).fetchall()[0]
+        if digest in known and not is_perfect:
+            raise TableError(
+                f"{table.what} has the same prediction as {known[digest].what} on every example: give each retraining "
+                "once, with a seed of its own."
+            )
+        known[digest] = table
 
 
 def _batches(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.RecordBatch]:

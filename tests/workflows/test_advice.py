@@ -161,6 +161,14 @@ def test_the_line_clears_the_numbers_of_another_loss_and_keeps_what_the_user_set
     )
 
 
+def test_the_line_leaves_no_number_of_another_loss_below_a_cleared_key():
+    own = ["objective.distance.temperature=4", "objective.mixup=1"]
+    line = command_line("a.yaml", ("objective.loss=update",), own=own, cleared=["objective.distance"])
+    assert line == (
+        "pct train a.yaml --set objective.loss=update --set objective.distance=null --set objective.mixup=1"
+    )
+
+
 # What changed ------------------------------------------------------------------------------------------------------
 
 DATA = {

@@ -9,7 +9,7 @@ import streamlit as st
 from pct_mlops.comparison import CauseSearch
 from pct_mlops.explorer.queries import pairs
 from pct_mlops.explorer.queries.pairs import REFRESH, Pair, VersionTable
-from pct_mlops.workflows.runtime.retrainings import Retrainings, find_retrainings, noise_among_flips, noise_lines
+from pct_mlops.workflows.runtime.retrainings import Retrainings, find_retrainings, noise_among_flips
 
 
 class CauseWords(NamedTuple):
@@ -33,7 +33,7 @@ def retrainings_of(old: pairs.Table) -> Retrainings:
 def cause_words(pair: Pair) -> CauseWords:
     """Return how many negative flips are noise, or which command tells it."""
     stored = retrainings_of(pair.old)
-    lines = noise_lines(stored, noise_among_flips(pairs.comparison(pair), stored))
+    _, lines = noise_among_flips(pairs.comparison(pair), stored)
     if lines or not isinstance(pair.old, VersionTable):
         return CauseWords(tuple(lines), "")
     reference = f"{pair.old.name}/{pair.old.version}"
@@ -43,4 +43,6 @@ def cause_words(pair: Pair) -> CauseWords:
 def cause_search(pair: Pair, cause: str = "") -> CauseSearch | None:
     """Return a search by cause, or None where no retrainings are known. Without a cause, every example is found."""
     counts = retrainings_of(pair.old).counts
-    return CauseSearch(cause, counts) if counts is not None else None
+    if counts is None or pairs.comparison(pair).aliases:
+        return None  # the retrainings are counted without aliases
+    return CauseSearch(cause, counts)

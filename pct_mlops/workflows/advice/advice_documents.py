@@ -37,6 +37,8 @@ def advice_to_json(advice: Advice) -> dict[str, Any]:
             "nfr_ratio": chosen.nfr_ratio,
             "cost": chosen.cost,
             "price": chosen.price,
+            "doubt": chosen.doubt or None,
+            "reference": None if chosen.reference is None else chosen.reference.method,
         },
         "from_history": advice.from_history or None,
         "updates": [] if updates is None else [asdict(row) for row in updates.rows],
@@ -54,6 +56,7 @@ def advice_markdown(advice: Advice) -> str:
         parts.append(f"Change: {markdown_text(change_text(advice.changes))}, {markdown_text(about)}.")
     if advice.recommendation is not None:
         parts += [f"Train: {code(advice.command)}", f"Price: {markdown_text(advice.recommendation.price)}"]
+        parts.append(markdown_text(advice.recommendation.doubt))
     if advice.from_history:
         parts.append(f"History: {markdown_text(advice.from_history)}")
     parts += [markdown_text(note) for note in advice.notes]

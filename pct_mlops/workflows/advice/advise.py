@@ -148,11 +148,14 @@ def _recommended(found: Advice, subject: _Subject, overrides: Sequence[str], fro
     notes, command = [*found.notes, *subject.notes], ""
     if chosen is not None:
         cleared = [key for key in LOSS_NUMBERS if _value(subject.recipe, key) is not None]
+        # A recipe takes either published weights or a start.
+        if any(word.startswith("model.init=") for word in chosen.words) and _value(subject.recipe, "model.weights"):
+            cleared.append("model.weights")
         command = command_line(
             subject.file, chosen.words, own=overrides, cleared=cleared, model_name=subject.model_name
         )
         notes += _other_start(subject)
-    elif found.evidence and main.is_measured:
+    elif main.is_measured and any(row.change == main.kind for row in found.evidence):
         notes.append(f"Nothing that was measured for {main.kind} keeps accuracy and flips less on each data set.")
     elif found.evidence:
         notes.append(f"The decision table has no rows on this ({main.kind}): --loss update is the update to try first.")

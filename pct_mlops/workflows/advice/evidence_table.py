@@ -100,7 +100,7 @@ def read_evidence(path: str | Path | None = None) -> list[UpdateEvidence]:
         path: A CSV file with the header of the packaged one. None reads the packaged one.
 
     Returns:
-        The rows in the order of the file. None, where no evidence is packaged.
+        The rows in the order of the file. The list is empty where no evidence is packaged.
 
     Raises:
         PctError: The file is not there, or a line of it is none of a decision table.

@@ -183,10 +183,15 @@ def command_line(
         model_name: The registered model, where the recipe names another one.
     """
     keys = {_key(word) for word in words}
-    kept = [word for word in own if _key(word) not in keys and _key(word) not in LOSS_NUMBERS]
+    kept = [word for word in own if not _below(_key(word), keys) and not _below(_key(word), LOSS_NUMBERS)]
     every = [*words, *(f"{key}=null" for key in cleared if key not in keys), *kept]
     parts = ["pct", "train", shlex.quote(file), *(part for word in every for part in ("--set", shlex.quote(word)))]
     return " ".join([*parts, *(["--model-name", shlex.quote(model_name)] if model_name else [])])
+
+
+def _below(key: str, others: Iterable[str]) -> bool:
+    """Tell whether a key is one of the others or lies below one, as a.b does below a."""
+    return any(key == other or key.startswith(f"{other}.") for other in others)
 
 
 def _key(word: str) -> str:

@@ -14,7 +14,7 @@ from pct_mlops.errors import NotComparableError, PctError
 from pct_mlops.gate import ReviewState, Tie, Ties, apart_ids, review_state, tie_of
 from pct_mlops.predictions.foreign import is_foreign
 from pct_mlops.workflows.runtime.references import have_same_content, open_sources, version_predictions
-from pct_mlops.workflows.runtime.retrainings import find_retrainings, noise_among_flips, noise_lines
+from pct_mlops.workflows.runtime.retrainings import find_retrainings, noise_among_flips
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import FlipNoise
@@ -132,8 +132,8 @@ def _with_noise(found: Evidence, registry: Registry, old: Version, digest: str) 
     """Add what the retrainings of the baseline's recipe say of the negative flips."""
     assert found.comparison is not None
     stored = find_retrainings(registry, old.name, old.version, digest)
-    noise = noise_among_flips(found.comparison, stored)
-    return replace(found, noise=noise, noise_lines=tuple(noise_lines(stored, noise)))
+    noise, lines = noise_among_flips(found.comparison, stored)
+    return replace(found, noise=noise, noise_lines=tuple(lines))
 
 
 def _compare(

@@ -57,18 +57,17 @@ def find_retrainings(registry: Registry, name: str, version: int, digest: str) -
     return Retrainings(floor, counts) if counts.digest == digest else Retrainings(floor, problem=again)
 
 
-def noise_among_flips(comparison: Comparison, stored: Retrainings) -> FlipNoise | None:
-    """Split the negative flips of a comparison by the retrainings of its old model, None where that cannot be done."""
+def noise_among_flips(comparison: Comparison, stored: Retrainings) -> tuple[FlipNoise | None, list[str]]:
+    """Split the negative flips of a comparison by the retrainings of its old model.
+
+    Returns:
+        The split, None where it cannot be made, and the sentences that stand beside the comparison. There are none
+        without a floor.
+    """
     if stored.counts is None:
-        return None
+        return None, [stored.problem] if stored.problem else []
     try:
-        return flip_noise(comparison, stored.counts)
-    except PctError:
-        return None
-
-
-def noise_lines(stored: Retrainings, noise: FlipNoise | None) -> list[str]:
-    """Return the sentences on noise that stand beside a comparison. There are none without a floor."""
-    if noise is None:
-        return [stored.problem] if stored.problem else []
-    return [noise.sentence, *([stored.of_other_recipe] if stored.of_other_recipe else [])]
+        noise = flip_noise(comparison, stored.counts)
+    except PctError as error:
+        return None, [f"Which flips are noise is not told here: {error}"]
+    return noise, [noise.sentence, *([stored.of_other_recipe] if stored.of_other_recipe else [])]

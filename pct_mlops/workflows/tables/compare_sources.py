@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import compare
 from pct_mlops.workflows.runtime.references import is_file, open_sources
-from pct_mlops.workflows.runtime.retrainings import find_retrainings, noise_among_flips, noise_lines
+from pct_mlops.workflows.runtime.retrainings import find_retrainings, noise_among_flips
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison, FlipNoise
@@ -43,8 +43,7 @@ def noise_beside(
     # The version that was compared, although an alias may have moved since.
     info = comparison.old
     stored = find_retrainings(Registry(tracking_uri), info.model_name, int(info.model_version), info.digest)
-    noise = noise_among_flips(comparison, stored)
-    return noise, noise_lines(stored, noise)
+    return noise_among_flips(comparison, stored)
 
 
 def mean_of(

@@ -116,7 +116,7 @@ def test_what_cannot_be_told_is_refused(tables, tmp_path):
     with pytest.raises(PctError, match="1 retraining is too few"):
         count_correct(old, members[:1])
     for twice in ([members[0], members[0]], [members[0], old]):
-        with pytest.raises(PctError, match="the same prediction as .* on every example"):
+        with pytest.raises(PctError, match=r"the same prediction as .* on every example"):
             count_correct(old, twice)
     other = table([0, 1, 2], [0, 1, 2])
     with pytest.raises(PctError, match="not comparable"):

@@ -86,7 +86,7 @@ def test_a_recipe_is_told_and_gets_a_line_to_type(shared_store):
     found = ask(shared_store, recipe_file=file, overrides=["data.classes=[zero, one]"])
     assert [change.kind for change in found.changes] == ["class growth"]
     assert found.command == (
-        f"pct train {file} --set objective.loss=update --set objective.weight=null --set 'data.classes=[zero, one]'"
+        f"pct train {file} --set 'data.classes=[zero, one]' --set objective.loss=update --set objective.weight=null"
     )
     larger = ask(shared_store, recipe_file=file, overrides=["model.name=small_resnet14"])
     (change,) = larger.changes

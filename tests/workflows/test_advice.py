@@ -245,7 +245,10 @@ def new(**changed):
             new(architecture="net width=16", num_weights=1200),
             [("architecture growth", "net width=8 to net width=16 (100 to 1,200)")],
         ),
-        (new(architecture="net width=16", num_weights=None), [("architecture growth", "net width=8 to net width=16")]),
+        (
+            new(architecture="mobilenet", num_weights=None),
+            [("retraining", "net width=8 to mobilenet, whose sizes are not both known")],
+        ),
         (
             new(architecture="slim", num_weights=90),
             [("retraining", "net width=8 to slim, which is no larger")],
@@ -253,7 +256,7 @@ def new(**changed):
         (new(data={"train_fraction": 1.0}), [("data growth", "data.train_fraction 0.5 to 1.0")]),
         (new(data={"train_fraction": 0.2}), [("retraining", "data.train_fraction 0.5 to 0.2")]),
         (new(num_val=1200), [("data growth", "60 to 1,200 examples on val")]),
-        (new(num_val=1200, data={"root": "/b"}), [("data growth", "60 to 1,200 examples on val")]),
+        (new(num_val=1200, data={"root": "/b"}), [("retraining", "data of folder in /a to folder in /b")]),
         (new(num_val=1200, data={"val_fraction": 0.2}), [("retraining", "")]),
         (new(data={"root": "/b"}), [("retraining", "data of folder in /a to folder in /b")]),
         (new(data={"name": "other"}, num_val=1200), [("retraining", "data of folder in /a to other in /a")]),

@@ -18,7 +18,7 @@ from pct_mlops.workflows.advice import advise as advising
 from pct_mlops.workflows.advice.advice_documents import advice_markdown, advice_to_json, evidence_markdown
 from pct_mlops.workflows.advice.advice_text import render_advice
 from pct_mlops.workflows.advice.advise import NO_EVIDENCE, Advice, advise
-from pct_mlops.workflows.advice.change_facts import ModelFacts, changes_between
+from pct_mlops.workflows.advice.change_facts import Change, ModelFacts, changes_between
 from pct_mlops.workflows.advice.evidence_table import CHANGES, HEADER, UpdateEvidence, read_evidence
 from pct_mlops.workflows.advice.recommendation import command_line, methods_of, recommend_update
 from pct_mlops.workflows.training.preset_sections import with_preset
@@ -332,6 +332,37 @@ def test_the_table_marks_what_is_recommended_and_what_loses_accuracy():
     assert "  cna ! " in text
     assert "data growth: pct train FILE --set objective.loss=update --set objective.mix=0.3" in text
     assert "architecture growth: pct train" not in text, "nothing keeps accuracy"
+
+
+def advised(kind, evidence=MADE_UP):
+    """Advice for one change, as a recipe gets it."""
+    subject = advising._Subject("a.yaml", "a.yaml", (Change(kind),))
+    return advising._recommended(Advice(tuple(evidence), "shoes", 1), subject, (), "")
+
+
+def test_a_doubt_and_what_flips_less_still_are_in_every_format():
+    found = advised("data growth")
+    doubt, besides = "On Made-up-B the interval does not show that it flips less.", "two models deployed: NFR 0.25 x."
+    content = advice_to_json(found)["recommendation"]
+    assert (content["doubt"], content["reference"]) == (doubt, "two models deployed")
+    text = " ".join(screen(found).split())
+    assert doubt in text
+    assert f"Besides {besides}" in text
+    document = advice_markdown(found).replace("\\", "")
+    assert f"\n\n{doubt}\n\nBesides: {besides}\n\n" in document
+    certain = advised("data growth", [UNTREATED, row("update", nfr_ratio_high=0.9)])
+    content = advice_to_json(certain)["recommendation"]
+    assert (content["doubt"], content["reference"]) == (None, None)
+    assert "Besides" not in advice_markdown(certain) + screen(certain)
+
+
+def test_what_was_not_measured_is_not_said_to_lose_accuracy():
+    assert advised("architecture growth").notes == (
+        "Nothing that was measured for architecture growth keeps accuracy and flips less on each data set.",
+    )
+    assert advised("label cleaning").notes == (
+        "The decision table has no rows on this (label cleaning): --loss update is the update to try first.",
+    )
 
 
 def test_documents_hold_what_is_shown():

@@ -90,6 +90,12 @@ class Recommendation:
         return f"{time}; accuracy {', '.join(changes)}; NFR {', '.join(ratios)} (against an untreated update)."
 
     @property
+    def besides(self) -> str:
+        """Sentence on what flips less still and is no training of one model. Empty for nothing."""
+        found = self.reference
+        return f"{found.method}: NFR {found.nfr_ratio or 0:.2f} x." if found is not None else ""
+
+    @property
     def doubt(self) -> str:
         """Sentence on data sets where its flips are not shown to be fewer. Empty where all show it."""
         weak = [row.data_set for row in self.evidence if row.nfr_ratio_high is None or row.nfr_ratio_high >= 1]

@@ -34,10 +34,11 @@ def updates_section(evidence: Sequence[UpdateEvidence]) -> str:
         table = evidence_markdown(evidence, change)
         if table:
             chosen = recommend_update(change, evidence)
-            advised = (
-                f"Recommended: {md.code(command_line('FILE', chosen.words))} {chosen.doubt}".strip()
-                if chosen
-                else "None is recommended."
-            )
-            parts += [f"### {change.capitalize()}", table, advised]
+            parts += [f"### {change.capitalize()}", table]
+            if chosen is None:
+                parts.append("None is recommended.")
+                continue
+            besides = f"Besides: {chosen.besides}" if chosen.besides else ""
+            said = [f"Recommended: {md.code(command_line('FILE', chosen.words))}", chosen.doubt, besides]
+            parts.append(" ".join(sentence for sentence in said if sentence))
     return "\n\n".join(parts)

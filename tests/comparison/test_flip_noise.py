@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ from prediction_tables import table
 from pct_mlops.comparison import CauseSearch, FlipNoise, compare, flip_noise
 from pct_mlops.errors import PctError
 from pct_mlops.predictions.member_counts import MemberCounts, count_correct, save_counts
+from pct_mlops.workflows.runtime.retrainings import Retrainings, noise_among_flips
 
 NUM, MEMBERS = 300, 4
 
@@ -116,7 +118,7 @@ def test_what_cannot_be_told_is_refused(tables, tmp_path):
     with pytest.raises(PctError, match="1 retraining is too few"):
         count_correct(old, members[:1])
     for twice in ([members[0], members[0]], [members[0], old]):
-        with pytest.raises(PctError, match="the same prediction as .* on every example"):
+        with pytest.raises(PctError, match=r"the same prediction as .* on every example"):
             count_correct(old, twice)
     other = table([0, 1, 2], [0, 1, 2])
     with pytest.raises(PctError, match="not comparable"):
@@ -129,6 +131,35 @@ def test_what_cannot_be_told_is_refused(tables, tmp_path):
     new.save(tmp_path / "table.parquet")
     with pytest.raises(PctError, match="holds no counts"):
         MemberCounts.load(tmp_path / "table.parquet")
+
+
+def test_a_comparison_with_aliases_says_why_noise_is_not_told(tables):
+    old, members, new = tables
+    stored = Retrainings(counts=count_correct(old, members))
+    noise, lines = noise_among_flips(compare(old, new, aliases={"cat": "owl"}), stored)
+    assert noise is None
+    assert lines == [
+        "Which flips are noise is not told here: Retrainings are counted without aliases: compare without them."
+    ]
+    noise, lines = noise_among_flips(compare(old, new), stored)
+    assert lines == [noise.sentence]
+
+
+@pytest.mark.parametrize(("aliases", "is_on"), [({}, True), ({"cat": "owl"}, False)])
+def test_the_filter_by_cause_is_off_where_there_are_aliases(tables, monkeypatch, aliases, is_on):
+    from pct_mlops.explorer.queries import flip_causes
+
+    old, members, new = tables
+    stored = Retrainings(counts=count_correct(old, members))
+    monkeypatch.setattr(flip_causes, "retrainings_of", lambda old: stored)
+    monkeypatch.setattr(flip_causes.pairs, "comparison", lambda pair: compare(old, new, aliases=aliases))
+    pair = SimpleNamespace(old=None)
+    assert (flip_causes.cause_search(pair, "noise") is not None) is is_on
+
+
+def test_models_that_are_all_right_are_no_copies():
+    perfect, *members = (table([0, 1, 2], [0, 1, 2]) for _ in range(3))
+    assert count_correct(perfect, members).num_members == 2
 
 
 def test_members_may_number_their_classes_in_another_order(tables):

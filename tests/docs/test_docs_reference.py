@@ -186,7 +186,10 @@ def test_the_page_on_updates_has_the_packaged_table():
     text = _updates.updates_section(rows)
     assert text.count("\n| ") == len(rows) + 3, "a line for each row, and the heads of three tables"
     assert "### Data growth\n\n| data growth | data set |" in text
-    assert "Recommended: `pct train FILE --set objective.loss=update --set objective.mix=0.3`" in text
+    assert (
+        "Recommended: `pct train FILE --set objective.loss=update --set objective.mix=0.3` On Made-up-B the interval "
+        "does not show that it flips less. Besides: two models deployed: NFR 0.25 x."
+    ) in text
     assert "None is recommended." in text
     assert _updates.updates_section([]) == "No evidence is packaged with this version."
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +11,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from pct_mlops.config import Recipe
+from pct_mlops.config.base import apply_overrides
 from pct_mlops.errors import ConfigError
+from pct_mlops.workflows.advice import advise as advising
 from pct_mlops.workflows.advice.advice_documents import advice_markdown, advice_to_json, evidence_markdown
 from pct_mlops.workflows.advice.advice_text import render_advice
 from pct_mlops.workflows.advice.advise import NO_EVIDENCE, Advice, advise
-from pct_mlops.workflows.advice.change_facts import ModelFacts, changes_between
+from pct_mlops.workflows.advice.change_facts import Change, ModelFacts, changes_between
 from pct_mlops.workflows.advice.evidence_table import CHANGES, HEADER, UpdateEvidence, read_evidence
 from pct_mlops.workflows.advice.recommendation import command_line, methods_of, recommend_update
+from pct_mlops.workflows.training.preset_sections import with_preset
 
 FILE = Path(__file__).parent / "made_up_evidence.csv"
 MADE_UP = read_evidence(FILE)
@@ -156,8 +162,8 @@ def test_the_line_clears_the_numbers_of_another_loss_and_keeps_what_the_user_set
     cleared = ["objective.distance", "objective.mix"]
     line = command_line("my recipe.yaml", words, own=own, cleared=cleared, model_name="shoes")
     assert line == (
-        "pct train 'my recipe.yaml' --set objective.loss=update --set objective.mix=0.3 --set objective.distance=null "
-        "--set 'data.classes=[a, b]' --model-name shoes"
+        "pct train 'my recipe.yaml' --set 'data.classes=[a, b]' --set objective.loss=update --set objective.mix=0.3 "
+        "--set objective.distance=null --model-name shoes"
     )
 
 
@@ -165,8 +171,49 @@ def test_the_line_leaves_no_number_of_another_loss_below_a_cleared_key():
     own = ["objective.distance.temperature=4", "objective.mixup=1"]
     line = command_line("a.yaml", ("objective.loss=update",), own=own, cleared=["objective.distance"])
     assert line == (
-        "pct train a.yaml --set objective.loss=update --set objective.distance=null --set objective.mixup=1"
+        "pct train a.yaml --set objective.mixup=1 --set objective.loss=update --set objective.distance=null"
     )
+
+
+START = ("objective.loss=none", "model.init=production")
+
+
+@pytest.mark.parametrize(
+    ("words", "own", "model", "objective"),
+    [
+        (START, ["model.weights=DEFAULT"], {"init": "production"}, {"loss": "none"}),
+        (("objective.loss=update",), ["model={weights: DEFAULT}"], {"init": "production"}, {"loss": "update"}),
+        (("objective.loss=kl",), ["model.weights=DEFAULT"], {"weights": "DEFAULT"}, {"loss": "kl"}),
+        (
+            ("objective.loss=update",),
+            ["model.weights=DEFAULT", "model.init=random"],
+            {"weights": "DEFAULT", "init": "random"},
+            {"loss": "update"},
+        ),
+        (
+            ("objective.loss=update",),
+            ["objective={loss: ldi, weight: 2, label_smoothing: 0.1}"],
+            {"init": "production"},
+            {"loss": "update", "label_smoothing": 0.1},
+        ),
+    ],
+)
+def test_the_line_trains_the_update_whatever_start_and_loss_the_user_sets(words, own, model, objective):
+    recipe = Recipe.model_validate({"model_name": "shoes", **apply_overrides({}, own)})
+    cleared = advising._cleared(recipe.model_dump(mode="json"), words)
+    line = shlex.split(command_line("a.yaml", words, own=own, cleared=cleared))
+    typed = apply_overrides({}, [after for word, after in itertools.pairwise(line) if word == "--set"])
+    trained = with_preset(Recipe.model_validate({"model_name": "shoes", **typed}))
+    assert trained.model.model_dump(include={"init", "weights"}, exclude_none=True) == model
+    shown = trained.objective.model_dump(exclude_defaults=True)
+    assert {"loss": "none", **shown} == objective
+
+
+def test_a_start_that_the_line_replaces_is_no_doubt():
+    subject = advising._Subject("", "", (), recipe={"model": {"init": "v3", "weights": "DEFAULT"}})
+    assert advising._other_start(subject, ["model.init", "model.weights"]) == []
+    (note,) = advising._other_start(subject, ["model.weights"])
+    assert note == "The recipe sets model.init=v3, and no such start was measured."
 
 
 # What changed ------------------------------------------------------------------------------------------------------
@@ -198,7 +245,10 @@ def new(**changed):
             new(architecture="net width=16", num_weights=1200),
             [("architecture growth", "net width=8 to net width=16 (100 to 1,200)")],
         ),
-        (new(architecture="net width=16", num_weights=None), [("architecture growth", "net width=8 to net width=16")]),
+        (
+            new(architecture="mobilenet", num_weights=None),
+            [("retraining", "net width=8 to mobilenet, whose sizes are not both known")],
+        ),
         (
             new(architecture="slim", num_weights=90),
             [("retraining", "net width=8 to slim, which is no larger")],
@@ -206,7 +256,7 @@ def new(**changed):
         (new(data={"train_fraction": 1.0}), [("data growth", "data.train_fraction 0.5 to 1.0")]),
         (new(data={"train_fraction": 0.2}), [("retraining", "data.train_fraction 0.5 to 0.2")]),
         (new(num_val=1200), [("data growth", "60 to 1,200 examples on val")]),
-        (new(num_val=1200, data={"root": "/b"}), [("data growth", "60 to 1,200 examples on val")]),
+        (new(num_val=1200, data={"root": "/b"}), [("retraining", "data of folder in /a to folder in /b")]),
         (new(num_val=1200, data={"val_fraction": 0.2}), [("retraining", "")]),
         (new(data={"root": "/b"}), [("retraining", "data of folder in /a to folder in /b")]),
         (new(data={"name": "other"}, num_val=1200), [("retraining", "data of folder in /a to other in /a")]),
@@ -282,6 +332,37 @@ def test_the_table_marks_what_is_recommended_and_what_loses_accuracy():
     assert "  cna ! " in text
     assert "data growth: pct train FILE --set objective.loss=update --set objective.mix=0.3" in text
     assert "architecture growth: pct train" not in text, "nothing keeps accuracy"
+
+
+def advised(kind, evidence=MADE_UP):
+    """Advice for one change, as a recipe gets it."""
+    subject = advising._Subject("a.yaml", "a.yaml", (Change(kind),))
+    return advising._recommended(Advice(tuple(evidence), "shoes", 1), subject, (), "")
+
+
+def test_a_doubt_and_what_flips_less_still_are_in_every_format():
+    found = advised("data growth")
+    doubt, besides = "On Made-up-B the interval does not show that it flips less.", "two models deployed: NFR 0.25 x."
+    content = advice_to_json(found)["recommendation"]
+    assert (content["doubt"], content["reference"]) == (doubt, "two models deployed")
+    text = " ".join(screen(found).split())
+    assert doubt in text
+    assert f"Besides {besides}" in text
+    document = advice_markdown(found).replace("\\", "")
+    assert f"\n\n{doubt}\n\nBesides: {besides}\n\n" in document
+    certain = advised("data growth", [UNTREATED, row("update", nfr_ratio_high=0.9)])
+    content = advice_to_json(certain)["recommendation"]
+    assert (content["doubt"], content["reference"]) == (None, None)
+    assert "Besides" not in advice_markdown(certain) + screen(certain)
+
+
+def test_what_was_not_measured_is_not_said_to_lose_accuracy():
+    assert advised("architecture growth").notes == (
+        "Nothing that was measured for architecture growth keeps accuracy and flips less on each data set.",
+    )
+    assert advised("label cleaning").notes == (
+        "The decision table has no rows on this (label cleaning): --loss update is the update to try first.",
+    )
 
 
 def test_documents_hold_what_is_shown():

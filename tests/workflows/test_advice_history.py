@@ -15,8 +15,10 @@ from tiny_store import NAME, RECIPE
 from pct_mlops.errors import RegistryNotFoundError, RegistryUnavailableError
 from pct_mlops.predictions import Predictions
 from pct_mlops.workflows.advice import advise as advising
+from pct_mlops.workflows.advice import recipe_facts
 from pct_mlops.workflows.advice.advise import advise
 from pct_mlops.workflows.advice.evidence_table import read_evidence
+from pct_mlops.workflows.advice.model_facts import FactsReader
 
 MADE_UP = read_evidence(Path(__file__).parent / "made_up_evidence.csv")
 
@@ -86,7 +88,7 @@ def test_a_recipe_is_told_and_gets_a_line_to_type(shared_store):
     found = ask(shared_store, recipe_file=file, overrides=["data.classes=[zero, one]"])
     assert [change.kind for change in found.changes] == ["class growth"]
     assert found.command == (
-        f"pct train {file} --set objective.loss=update --set objective.weight=null --set 'data.classes=[zero, one]'"
+        f"pct train {file} --set 'data.classes=[zero, one]' --set objective.loss=update --set objective.weight=null"
     )
     larger = ask(shared_store, recipe_file=file, overrides=["model.name=small_resnet14"])
     (change,) = larger.changes
@@ -97,6 +99,24 @@ def test_a_recipe_is_told_and_gets_a_line_to_type(shared_store):
     smaller = ask(shared_store, recipe_file=file, overrides=["model.kwargs={width: 4}"])
     assert smaller.changes[0].kind == "retraining"
     assert "which is no larger" in smaller.changes[0].detail
+
+
+def test_a_size_that_is_not_stored_here_is_counted_from_the_record(shared_store, monkeypatch):
+    words = {"recipe_file": recipe_of(shared_store), "overrides": ["model.kwargs={width: 16}"]}
+    (change,) = ask(shared_store, **words).changes
+    assert change.kind == "architecture growth"
+    monkeypatch.setattr(FactsReader, "_num_weights", lambda self, version: None)
+    assert ask(shared_store, **words).changes == (change,)
+    # The first layer depends on the channels of the images, which the record of production tells.
+    shapes = []
+    monkeypatch.setattr(recipe_facts, "_num_weights", lambda record, shape, old: shapes.append(shape))
+    (unknown,) = ask(shared_store, **words).changes
+    assert (unknown.kind, shapes) == ("retraining", [[1, 8, 8], [1, 8, 8]])
+    monkeypatch.setattr(
+        FactsReader, "record", lambda self, version: {"name": "evil.code:build", "image_shape": [1, 8, 8]}
+    )
+    ask(shared_store, **words)
+    assert len(shapes) == 3, "code that a record names is not run"
 
 
 def test_more_data_in_production_of_less(store):
@@ -116,7 +136,14 @@ def test_more_data_in_production_of_less(store):
 def test_own_data_are_read_for_what_the_recipe_does_not_say(store):
     registry = store.registry
     version = registry.get(NAME, 1)
-    files = {registry.download(version, name): name for name in ("recipe.yaml", "architecture.json")}
+    stored = registry.download(version, "recipe.yaml")
+    content = yaml.safe_load(stored.read_text())
+    content["data"]["root"] = str(store.folder)
+    (store.folder / "recipe.yaml").write_text(yaml.safe_dump(content))
+    files = {
+        store.folder / "recipe.yaml": "recipe.yaml",
+        registry.download(version, "architecture.json"): "architecture.json",
+    }
     fewer = other_labels(registry.predictions(version, "val"), store.folder / "val.parquet", 3, keep=50)
     number = make_version(store, {**files, fewer: "predictions/val.parquet"})
     registry.client.set_registered_model_alias(NAME, "production", str(number))

@@ -57,6 +57,7 @@ def advice_markdown(advice: Advice) -> str:
     if advice.recommendation is not None:
         parts += [f"Train: {code(advice.command)}", f"Price: {markdown_text(advice.recommendation.price)}"]
         parts.append(markdown_text(advice.recommendation.doubt))
+        parts += [f"Besides: {markdown_text(text)}" for text in [advice.recommendation.besides] if text]
     if advice.from_history:
         parts.append(f"History: {markdown_text(advice.from_history)}")
     parts += [markdown_text(note) for note in advice.notes]

@@ -144,18 +144,17 @@ def _advised(advice: Advice) -> list[Text]:
     if chosen is not None:
         lines += [("Train", _broken(advice.command)), ("Price", f"{chosen.price} {chosen.doubt}".strip())]
         if chosen.reference is not None:
-            lines.append(("Besides", _reference(chosen.reference, advice.name)))
+            lines.append(("Besides", f"{chosen.besides}{_how(chosen.reference, advice.name)}"))
     lines.append(("History", advice.from_history))
     return [_entry(title, text) for title, text in lines]
 
 
-def _reference(reference: MethodSummary, name: str) -> str:
-    """Say what flips less still and is no training of one model."""
-    text = f"{reference.method}: NFR {reference.nfr_ratio or 0:.2f} x"
+def _how(reference: MethodSummary, name: str) -> str:
+    """Say how two models are deployed. Return "" for anything else."""
     if reference.method != TWO_MODELS:
-        return f"{text}."
+        return ""
     how = f"pct ensemble --register {name}@production {name}@candidate"
-    return f"{text}, with an untreated update as the candidate.\n  {how}"
+    return f" The candidate is an untreated update.\n  {how}"
 
 
 def _broken(command: str) -> str:

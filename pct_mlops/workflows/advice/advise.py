@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -147,14 +147,11 @@ def _recommended(found: Advice, subject: _Subject, overrides: Sequence[str], fro
     chosen = recommend_update(main.kind, found.evidence) if main.is_measured else None
     notes, command = [*found.notes, *subject.notes], ""
     if chosen is not None:
-        cleared = [key for key in LOSS_NUMBERS if _value(subject.recipe, key) is not None]
-        # A recipe takes either published weights or a start.
-        if any(word.startswith("model.init=") for word in chosen.words) and _value(subject.recipe, "model.weights"):
-            cleared.append("model.weights")
+        cleared = _cleared(subject.recipe, chosen.words)
         command = command_line(
             subject.file, chosen.words, own=overrides, cleared=cleared, model_name=subject.model_name
         )
-        notes += _other_start(subject)
+        notes += _other_start(subject, {*cleared, *(word.partition("=")[0] for word in chosen.words)})
     elif main.is_measured and any(row.change == main.kind for row in found.evidence):
         notes.append(f"Nothing that was measured for {main.kind} keeps accuracy and flips less on each data set.")
     elif found.evidence:
@@ -170,9 +167,28 @@ def _recommended(found: Advice, subject: _Subject, overrides: Sequence[str], fro
     )
 
 
-def _other_start(subject: _Subject) -> list[str]:
+def _cleared(recipe: Mapping[str, Any], words: Sequence[str]) -> list[str]:
+    """Return the keys of a recipe that the update cannot stand beside: numbers of another loss, published weights."""
+    cleared = [key for key in LOSS_NUMBERS if _value(recipe, key) is not None]
+    # A recipe takes either published weights or a start.
+    if _value(recipe, "model.weights") and _set_start(recipe, words):
+        cleared.append("model.weights")
+    return cleared
+
+
+def _set_start(recipe: Mapping[str, Any], words: Sequence[str]) -> bool:
+    """Tell whether these words say what the recipe starts from, themselves or by the loss that they name."""
+    # torch takes seconds to import, and few recipes name published weights.
+    from pct_mlops.losses import PRESETS
+
+    said = dict(word.split("=", 1) for word in words)
+    brought = PRESETS.get(said.get("objective.loss", ""), {}).get("model", {})
+    return "model.init" in said or ("init" in brought and not _value(recipe, "model.init"))
+
+
+def _other_start(subject: _Subject, replaced: Collection[str]) -> list[str]:
     """Say that a recipe names a start of its own, so that the update would not start as it was measured."""
-    found = {key: _value(subject.recipe, key) for key in ("model.init", "model.weights")}
+    found = {key: _value(subject.recipe, key) for key in ("model.init", "model.weights") if key not in replaced}
     named = [f"{key}={value}" for key, value in found.items() if value and value != "production"]
     return [f"The recipe sets {' and '.join(named)}, and no such start was measured."] if named else []
 

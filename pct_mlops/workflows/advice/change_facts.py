@@ -104,19 +104,15 @@ def _classes(old: ModelFacts, new: ModelFacts) -> str:
 
 
 def _growth(old: ModelFacts, new: ModelFacts) -> str:
-    if not _other_architecture(old, new) or _is_smaller(old, new):
+    """Say which architecture the larger one replaces. Return "" for none, and where a size is not known."""
+    before, after = old.num_weights, new.num_weights
+    if not _other_architecture(old, new) or before is None or after is None or after <= before:
         return ""
-    sizes = "" if None in (old.num_weights, new.num_weights) else f" ({old.num_weights:,} to {new.num_weights:,})"
-    return f"{old.architecture} to {new.architecture}{sizes}"
+    return f"{old.architecture} to {new.architecture} ({before:,} to {after:,})"
 
 
 def _other_architecture(old: ModelFacts, new: ModelFacts) -> bool:
     return bool(old.architecture and new.architecture and old.architecture != new.architecture)
-
-
-def _is_smaller(old: ModelFacts, new: ModelFacts) -> bool:
-    """Tell whether the new model is known to have no more weights. One of unknown size may have."""
-    return old.num_weights is not None and new.num_weights is not None and new.num_weights <= old.num_weights
 
 
 def _cleaning(old: ModelFacts, new: ModelFacts, relabelled: int) -> str:
@@ -134,7 +130,8 @@ def _more_data(old: ModelFacts, new: ModelFacts) -> str:
         return f"data.train_fraction {before} to {after}"
     # Val is held out of the training data, so it grows with them.
     same_share = all(old.data.get(key) == new.data.get(key) for key in ("val_fraction", "classes"))
-    if not same_share or after < before or None in (old.num_val, new.num_val):
+    # In another place lie other data, of which more examples are no growth.
+    if not same_share or not _same_data(old, new) or after < before or None in (old.num_val, new.num_val):
         return ""
     grown = (new.num_val or 0) > (old.num_val or 0)
     return f"{old.num_val:,} to {new.num_val:,} examples on val" if grown else ""
@@ -148,7 +145,9 @@ def _other(old: ModelFacts, new: ModelFacts) -> str:
     elif old.data and new.data and old.data.get("train_fraction") != new.data.get("train_fraction"):
         parts.append(f"data.train_fraction {old.data.get('train_fraction')} to {new.data.get('train_fraction')}")
     if _other_architecture(old, new):
-        parts.append(f"{old.architecture} to {new.architecture}, which is no larger")
+        is_known = None not in (old.num_weights, new.num_weights)
+        size = "which is no larger" if is_known else "whose sizes are not both known"
+        parts.append(f"{old.architecture} to {new.architecture}, {size}")
     if old.classes is not None and new.classes is not None and old.classes - new.classes:
         parts.append(f"without {_some(sorted(old.classes - new.classes))}")
     return ", ".join(parts)

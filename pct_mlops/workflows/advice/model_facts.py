@@ -46,6 +46,10 @@ class FactsReader:
         """Return the recipe of a version as plain data. It is empty where the version carries none."""
         return self._file(version, "recipe.yaml", read_yaml) or {}
 
+    def record(self, version: Version) -> dict[str, Any]:
+        """Return the architecture record of a version as plain data. It is empty where the version carries none."""
+        return self._file(version, "architecture.json", _json) or {}
+
     def table(self, version: Version, split: str) -> Predictions | None:
         """Return the stored predictions of a version, None where it carries none that can be read."""
         return self._file(version, f"predictions/{split}.parquet", Predictions.load)
@@ -56,7 +60,7 @@ class FactsReader:
         return sum(relabelled_between(a, b) for a, b in pairs if a is not None and b is not None)
 
     def _read(self, version: Version) -> ModelFacts:
-        record = self._file(version, "architecture.json", _json) or {}
+        record = self.record(version)
         val, test = (self.table(version, split) for split in SPLITS)
         infos = [table.info for table in (test, val) if table is not None]
         data = self.recipe(version).get("data")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pct_mlops.config import Recipe
+from pct_mlops.config import ModelConfig, Recipe
 from pct_mlops.errors import PctError
 from pct_mlops.workflows.advice.change_facts import Change, ModelFacts, changes_between
 from pct_mlops.workflows.advice.model_facts import SPLITS, FactsReader, architecture_text
@@ -51,7 +52,15 @@ def recipe_changes(recipe: Recipe, production: Version, reader: FactsReader) -> 
     if old.is_empty:
         notes.append(f"{production.uri} carries no recipe, so only classes and labels can be compared.")
     elif old.architecture and new.architecture != old.architecture:
-        new = replace(new, num_weights=_num_weights(recipe, splits, old))
+        from pct_mlops.models.families import is_own
+
+        record = reader.record(production)
+        shape = splits.image_shape if splits is not None else record.get("image_shape")
+        own = recipe.model.model_dump(mode="json")
+        new = replace(new, num_weights=_num_weights(own, shape, old))
+        # A registry elsewhere keeps the weights, but the record tells their number. Its code is not run.
+        if old.num_weights is None and not is_own(str(record.get("name"))):
+            old = replace(old, num_weights=_num_weights(record, record.get("image_shape"), old))
     return RecipeChanges(tuple(changes_between(old, new, relabelled=relabelled)), tuple(notes))
 
 
@@ -84,22 +93,26 @@ def _relabelled(table: Predictions, splits: Splits) -> int:
     return count
 
 
-def _num_weights(recipe: Recipe, splits: Splits | None, old: ModelFacts) -> int | None:
-    """Count weights and buffers of the recipe's model with production's number of classes. None where it is no model.
+def _num_weights(record: Mapping[str, Any], shape: Any, old: ModelFacts) -> int | None:
+    """Count weights and buffers of a model with production's number of classes. Return None where it is no model.
 
     The numbers are not made, only their shapes.
+
+    Args:
+        record: Architecture, as a recipe or a version has it.
+        shape: Shape of its images.
+        old: Facts of production.
     """
     import torch
 
     from pct_mlops.models import Architecture, build_model
 
-    own = recipe.model.model_dump(include=set(Architecture.model_fields) & set(type(recipe.model).model_fields))
-    num_classes = max(2, len(old.classes or ()))
-    shape = splits.image_shape if splits is not None else (3, 32, 32)
-    about = {"image_shape": shape, "mean": (0.5,) * shape[0], "std": (0.5,) * shape[0]}
+    own = {key: record[key] for key in set(Architecture.model_fields) & set(ModelConfig.model_fields) & set(record)}
+    names = tuple(map(str, range(max(2, len(old.classes or ())))))
     try:
+        about = {"image_shape": shape, "mean": (0.5,) * shape[0], "std": (0.5,) * shape[0]}
         with torch.device("meta"):
-            model = build_model(Architecture(**own, class_names=tuple(map(str, range(num_classes))), **about))
+            model = build_model(Architecture(**own, class_names=names, **about))
     except (PctError, RuntimeError, TypeError, ValueError):
         return None
     return sum(values.numel() for values in model.state_dict().values())

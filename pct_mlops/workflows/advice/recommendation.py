@@ -90,6 +90,12 @@ class Recommendation:
         return f"{time}; accuracy {', '.join(changes)}; NFR {', '.join(ratios)} (against an untreated update)."
 
     @property
+    def besides(self) -> str:
+        """Sentence on what flips less still and is no training of one model. Empty for nothing."""
+        found = self.reference
+        return f"{found.method}: NFR {found.nfr_ratio or 0:.2f} x." if found is not None else ""
+
+    @property
     def doubt(self) -> str:
         """Sentence on data sets where its flips are not shown to be fewer. Empty where all show it."""
         weak = [row.data_set for row in self.evidence if row.nfr_ratio_high is None or row.nfr_ratio_high >= 1]
@@ -178,13 +184,15 @@ def command_line(
     Args:
         file: The recipe file.
         words: What the update sets.
-        own: What the user sets besides. What these words say of the objective gives way to the update.
-        cleared: Keys of the recipe that belong to another loss. They are set to null unless the update sets them.
+        own: What the user sets besides. It stands first, so that the update wins where it sets the same.
+        cleared: Keys of the recipe that belong to another loss or start. They are set to null unless the update sets
+            them.
         model_name: The registered model, where the recipe names another one.
     """
     keys = {_key(word) for word in words}
-    kept = [word for word in own if not _below(_key(word), keys) and not _below(_key(word), LOSS_NUMBERS)]
-    every = [*words, *(f"{key}=null" for key in cleared if key not in keys), *kept]
+    kept = [word for word in own if not _below(_key(word), (*keys, *cleared, *LOSS_NUMBERS))]
+    # A later word replaces an earlier one, also where it sets a part of it: own words may set a whole section.
+    every = [*kept, *words, *(f"{key}=null" for key in cleared if key not in keys)]
     parts = ["pct", "train", shlex.quote(file), *(part for word in every for part in ("--set", shlex.quote(word)))]
     return " ".join([*parts, *(["--model-name", shlex.quote(model_name)] if model_name else [])])
 

@@ -144,7 +144,7 @@ def test_a_floor_that_cannot_be_read_stops_no_decision(store):
 def test_the_recipe_of_production_is_known_by_all_but_its_seeds(store):
     from pct_mlops.config import Recipe
     from pct_mlops.workflows.studies.floor import _is_recipe_of
-    from pct_mlops.workflows.studies.trials import Old
+    from pct_mlops.workflows.studies.old_model import Old
 
     old = Old("models:/digits/1", 1, "", 0, 0.0, None)
     for overrides, same in (([], True), (["seed.model=9", "seed.sampler=8"], True), (["seed.data=1"], False)):

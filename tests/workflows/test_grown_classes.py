@@ -18,7 +18,8 @@ from pct_mlops.predictions import Predictions
 from pct_mlops.workflows.gating.rescore import recompute
 from pct_mlops.workflows.runtime.references import version_predictions
 from pct_mlops.workflows.studies.fingerprints import check_examples
-from pct_mlops.workflows.studies.trials import Bench, Old, class_names_of, old_tables
+from pct_mlops.workflows.studies.old_model import Old, old_tables
+from pct_mlops.workflows.studies.trials import Bench
 from pct_mlops.workflows.training.production_reference import production_right
 from pct_mlops.workflows.training.train import train
 
@@ -98,7 +99,8 @@ def check_studies(store, splits) -> None:
     """Sweep, tune and floor find the same examples in the tables of shop/1, and count flips on both splits."""
     first, second = (old_tables(store.registry, store.registry.get("shop", number)) for number in (1, 2))
     test, val = first["test"].info, first["val"].info
-    old = Old("models:/shop/1", 1, test.digest, test.num_examples, 0.5, None, val.digest, class_names_of(first))
+    names = {split: table.info.class_names for split, table in first.items()}
+    old = Old("models:/shop/1", 1, test.digest, test.num_examples, 0.5, None, val.digest, names)
     check_examples(splits, old)
     for name in ("test", "val"):
         labels = getattr(splits, name).labels.clone()

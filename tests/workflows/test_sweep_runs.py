@@ -18,6 +18,7 @@ from pct_mlops.data import load_data
 from pct_mlops.registry import run_file
 from pct_mlops.workflows.studies import trials
 from pct_mlops.workflows.studies.methods_file import read_methods
+from pct_mlops.workflows.studies.old_model import old_tables
 from pct_mlops.workflows.studies.sweep import sweep
 
 QUICK = ["optim.epochs=1", "data.train_fraction=0.2"]
@@ -105,7 +106,7 @@ def test_a_sweep_and_its_second_start(store, tmp_path, monkeypatch):
         logged = run_file(store.registry, parent.info.run_id, f"sweep/{name}")
         assert logged.read_bytes() == (tmp_path / "out" / name).read_bytes()
     assert "2 seeds (1001 to 1002)" in (tmp_path / "out" / "methods.md").read_text()
-    share = trials.old_tables(store.registry, store.registry.resolve("digits/1"))["val"].accuracy()
+    share = old_tables(store.registry, store.registry.resolve("digits/1"))["val"].accuracy()
     even = next(run for run in children.values() if run.data.tags["pct.method"] == "kl, no focus")
     assert even.data.params["cfg.objective.focus.base"] == str(1.0 + 5.0 * share)
 

@@ -18,8 +18,8 @@ from pct_mlops.predictions import digest_of
 from pct_mlops.workflows.runtime.distributed import on_all
 from pct_mlops.workflows.runtime.model_weights import architecture_of, fetch_weights
 from pct_mlops.workflows.runtime.session import Session
+from pct_mlops.workflows.studies.old_model import Old
 from pct_mlops.workflows.studies.plan import Member, with_contents
-from pct_mlops.workflows.studies.trials import Old
 from pct_mlops.workflows.training.inputs import Inputs, read_inputs
 from pct_mlops.workflows.training.sample_weights import tables_of
 

@@ -32,18 +32,10 @@ from pct_mlops.reports import REPORT_VERSION, render_floor
 from pct_mlops.reports.methods import spread
 from pct_mlops.workflows.runtime.atomic_files import write_json
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
-from pct_mlops.workflows.runtime.session import open_session
 from pct_mlops.workflows.studies.fingerprints import first_inputs
+from pct_mlops.workflows.studies.old_model import Old
 from pct_mlops.workflows.studies.plan import Method, digest, num_seeds, plan_members
-from pct_mlops.workflows.studies.trials import (
-    Bench,
-    Old,
-    TrialResult,
-    class_names_of,
-    failure_of,
-    old_tables,
-    old_version,
-)
+from pct_mlops.workflows.studies.trials import Bench, TrialResult, failure_of, open_bench
 from pct_mlops.workflows.training.preset_sections import preset_teacher, with_preset
 
 if TYPE_CHECKING:
@@ -68,13 +60,10 @@ def measure_floor(
     the whole registry. Trainings that an earlier start completed are kept. The floor is stored with the registered
     model, the report with a run.
     """
-    from pct_mlops.engine import make_accelerator
-
     number = num_seeds(seeds, least=2)
     recipe, origin, taught_by = read_recipe(reference, overrides, tracking_uri)
-    accelerator = make_accelerator(recipe.engine)
-    session = open_session(accelerator, tracking_uri, create=False)
-    bench = Bench(session)
+    bench = open_bench(recipe, tracking_uri)
+    session, accelerator = bench.session, bench.session.accelerator
     old = on_main(accelerator, lambda: _read_old(recipe, bench, origin))
     method = Method(recipe.objective.loss, recipe.objective)
     planned = plan_members(
@@ -159,21 +148,8 @@ def _only_production(registry: Registry) -> Version:
 
 
 def _read_old(recipe: Recipe, bench: Bench, origin: str) -> Old:
-    registry = bench.session.registry
-    assert registry is not None
     plain = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"ref": origin or None})})
-    version = old_version(plain, registry, "The floor")
-    bench.old = old_tables(registry, version)
-    test = bench.old["test"]
-    return Old(
-        version.uri,
-        version.version,
-        test.info.digest,
-        test.info.num_examples,
-        test.accuracy(),
-        None,
-        class_names=class_names_of(bench.old),
-    )
+    return bench.read_old(plain, "The floor")
 
 
 def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from rich.console import Group
 from pct_mlops.config import Recipe
 from pct_mlops.config.numbers import percent
 from pct_mlops.errors import ConfigError, RegistryNotFoundError
-from pct_mlops.predictions import Predictions
 from pct_mlops.registry import PRODUCTION, parent_run, read_floor
 from pct_mlops.reports import (
     MethodRow,
@@ -27,10 +26,10 @@ from pct_mlops.reports import (
     summarise,
 )
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
-from pct_mlops.workflows.runtime.session import open_session
 from pct_mlops.workflows.studies.deployed_pairs import deployed_pairs
 from pct_mlops.workflows.studies.fingerprints import first_inputs
 from pct_mlops.workflows.studies.methods_file import NamedMethod
+from pct_mlops.workflows.studies.old_model import Old
 from pct_mlops.workflows.studies.plan import (
     FIRST_SEED,
     SAME_WEIGHT,
@@ -46,16 +45,7 @@ from pct_mlops.workflows.studies.plan import (
 )
 from pct_mlops.workflows.studies.study_files import keep_files, make_folder, seed_result, study_files
 from pct_mlops.workflows.studies.sweep_progress import TimeLimit
-from pct_mlops.workflows.studies.trials import (
-    Bench,
-    Old,
-    TrialResult,
-    class_names_of,
-    failure_of,
-    old_tables,
-    old_version,
-    production_uri,
-)
+from pct_mlops.workflows.studies.trials import Bench, TrialResult, failure_of, open_bench
 
 logger = main_process_logger(__name__)
 
@@ -104,13 +94,10 @@ def sweep(
     version is registered and no alias moves. After `minutes` no further training begins, and the table holds what is
     complete. When a training fails, PctError names it after the others are done and the table is written.
     """
-    from pct_mlops.engine import make_accelerator
-
     number, limit = num_seeds(seeds), TimeLimit(minutes)
     methods = _of_losses(recipe, losses, named, warm_start=warm_start, controls=controls)
-    accelerator = make_accelerator(recipe.engine)
-    session = open_session(accelerator, tracking_uri, create=False)
-    bench = Bench(session)
+    bench = open_bench(recipe, tracking_uri)
+    session, accelerator = bench.session, bench.session.accelerator
     needs_share = any(method.control == SAME_WEIGHT for method in methods)
     old = on_main(accelerator, lambda: _read_old(recipe, bench, needs_share))
     methods = [weighed(method, old.share or 0.0) for method in methods]
@@ -166,27 +153,15 @@ def _of_names(named: Sequence[NamedMethod], number: int, old: Old) -> list[Membe
 
 
 def _read_old(recipe: Recipe, bench: Bench, needs_share: bool) -> Old:
-    registry = bench.session.registry
-    assert registry is not None
-    version = old_version(recipe, registry, "A sweep")
-    bench.old = old_tables(registry, version)
-    if needs_share and "val" not in bench.old:
+    old = bench.read_old(recipe, "A sweep")
+    if not needs_share:
+        return old
+    if "val" not in bench.old:
         raise RegistryNotFoundError(
-            f"{version.uri} carries no predictions on val, which the weights of the controls need: make them with "
-            f"'pct score {version.name}/{version.version} --split val', or sweep with --no-controls."
+            f"{old.uri} carries no predictions on val, which the weights of the controls need: make them with "
+            f"'pct score {old.uri.removeprefix('models:/')} --split val', or sweep with --no-controls."
         )
-    test: Predictions = bench.old["test"]
-    share = bench.old["val"].accuracy() if needs_share else None
-    return Old(
-        version.uri,
-        version.version,
-        test.info.digest,
-        test.info.num_examples,
-        test.accuracy(),
-        share,
-        class_names=class_names_of(bench.old),
-        production=production_uri(registry, recipe.model_name),
-    )
+    return replace(old, share=bench.old["val"].accuracy())
 
 
 def _open_parent(stack: ExitStack, bench: Bench, recipe: Recipe, old: Old) -> None:

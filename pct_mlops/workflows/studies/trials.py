@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import compare
 from pct_mlops.config import Recipe
-from pct_mlops.config.commands import train_command
-from pct_mlops.errors import ConfigError, NotComparableError, PctError, RegistryNotFoundError, TrainingError
+from pct_mlops.errors import NotComparableError, PctError, RegistryNotFoundError, TrainingError
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import (
     PRODUCTION,
     ChildRun,
     ParentRun,
     Registry,
-    Version,
     close_child,
     find_child,
     open_child,
@@ -28,41 +25,19 @@ from pct_mlops.registry import (
     run_metric,
 )
 from pct_mlops.workflows.runtime.distributed import met_by_all, on_main
-from pct_mlops.workflows.runtime.model_weights import is_checkpoint
-from pct_mlops.workflows.runtime.references import version_predictions
+from pct_mlops.workflows.runtime.session import Session, open_session
+from pct_mlops.workflows.studies.old_model import Old, old_tables, old_version
 from pct_mlops.workflows.studies.plan import Member, settings
 from pct_mlops.workflows.studies.sweep_progress import Pace, TimeLimit, pace
 from pct_mlops.workflows.training.register import predictions_table
 from pct_mlops.workflows.training.train import flat, train_once
 
 if TYPE_CHECKING:
-    from pct_mlops.workflows.runtime.session import Session
     from pct_mlops.workflows.training.job import Trained
 
 SPLITS = ("val", "test")
 SECONDS = "time/training_seconds"  # metric of a child that was trained without a break
 Metrics = dict[str, float | None]
-
-
-@dataclass(frozen=True)
-class Old:
-    """Version that all trainings are measured against.
-
-    `share` is its accuracy on val, None where it is not needed. `val_digest` is that of its table on val, "" where
-    trainings are not measured on it. `class_names` are those of its tables, by split: they say what the labels in the
-    digests mean. `production` is the version in production, "" where there is none. It is another one where the recipe
-    names a version in teacher.ref.
-    """
-
-    uri: str
-    version: int
-    digest: str
-    num_examples: int
-    accuracy: float
-    share: float | None
-    val_digest: str = ""
-    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    production: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +67,28 @@ class Bench:
     measured: Sequence[str] = SPLITS
     parent: ParentRun | None = None
     old: dict[str, Predictions] = field(default_factory=dict)
+
+    def read_old(self, recipe: Recipe, purpose: str) -> Old:
+        """Keep the tables of the model that all are measured against, and return what is known of it.
+
+        `purpose` begins the error where nothing is in production. Call it on the main process only.
+        """
+        registry = self.session.registry
+        assert registry is not None
+        version = old_version(recipe, registry, purpose)
+        self.old = old_tables(registry, version)
+        test = self.old["test"]
+        production = registry.find(recipe.model_name, PRODUCTION)
+        return Old(
+            version.uri,
+            version.version,
+            test.info.digest,
+            test.info.num_examples,
+            test.accuracy(),
+            None,
+            class_names={split: table.info.class_names for split, table in self.old.items()},
+            production="" if production is None else production.uri,
+        )
 
     def run(self, members: Sequence[Member], limit: TimeLimit | None = None) -> list[TrialResult]:
         """Complete all members on all processes. One that fails on all of them alike does not stop the others.
@@ -207,47 +204,11 @@ class Bench:
         return metrics
 
 
-def old_version(recipe: Recipe, registry: Registry, purpose: str) -> Version:
-    """Return the version that the recipe's teacher.ref names, else production.
+def open_bench(recipe: Recipe, tracking_uri: str | None, measured: Sequence[str] = SPLITS) -> Bench:
+    """Join the processes, and open the registry on the main one."""
+    from pct_mlops.engine import make_accelerator
 
-    A reference means what it means to a training, but a checkpoint is refused because it has no stored predictions.
-    Without production, the error says how to make a first baseline.
-    """
-    name, reference = recipe.model_name, recipe.teacher.ref or PRODUCTION
-    if is_checkpoint(reference):
-        raise ConfigError(
-            f"{purpose} measures flips against a registered version, and teacher.ref={reference} is a checkpoint: "
-            f"name a version, for example {name}/1, or leave it out for production."
-        )
-    if reference != PRODUCTION:
-        return registry.resolve(f"{name}@{reference}" if reference.isidentifier() else reference)
-    version = registry.find(name, PRODUCTION)
-    if version is None:
-        raise RegistryNotFoundError(
-            f"{purpose} measures flips against the production version of {name}, and there is none: make a first "
-            f"baseline with {train_command()} and then 'pct gate {name}@candidate --policy FILE --promote'."
-        )
-    return version
-
-
-def old_tables(registry: Registry, version: Version) -> dict[str, Predictions]:
-    """Return the stored predictions of the old model on test and, where it has them, on val."""
-    tables = {"test": version_predictions(registry, version, "test")}
-    # Only the controls need those on val. They raise an error of their own when the table is missing.
-    with contextlib.suppress(PctError):
-        tables["val"] = version_predictions(registry, version, "val")
-    return tables
-
-
-def class_names_of(tables: Mapping[str, Predictions]) -> dict[str, tuple[str, ...]]:
-    """Return the class names of each table by split, in the order of the class numbers in it."""
-    return {split: table.info.class_names for split, table in tables.items()}
-
-
-def production_uri(registry: Registry, name: str) -> str:
-    """Return the URI of the version in production, "" where there is none."""
-    version = registry.find(name, PRODUCTION)
-    return "" if version is None else version.uri
+    return Bench(open_session(make_accelerator(recipe.engine), tracking_uri, create=False), measured)
 
 
 def failure_of(outcomes: Sequence[TrialResult], again: str) -> PctError | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +20,13 @@ from pct_mlops.errors import RegistryNotFoundError
 from pct_mlops.registry import parent_run
 from pct_mlops.reports import MethodRow, SeedResult, render_methods, summarise
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
-from pct_mlops.workflows.runtime.session import open_session
 from pct_mlops.workflows.studies.fingerprints import first_inputs
 from pct_mlops.workflows.studies.grid import Measured, Wish, choose_setting, settings_of
 from pct_mlops.workflows.studies.methods_file import check_same_measure
+from pct_mlops.workflows.studies.old_model import Old
 from pct_mlops.workflows.studies.plan import COLD, LONGER, Member, Method, digest, num_seeds, plan_members
 from pct_mlops.workflows.studies.study_files import keep_files, make_folder, seed_result, study_files
-from pct_mlops.workflows.studies.trials import (
-    Bench,
-    Old,
-    TrialResult,
-    class_names_of,
-    failure_of,
-    old_tables,
-    old_version,
-    production_uri,
-)
+from pct_mlops.workflows.studies.trials import Bench, TrialResult, failure_of, open_bench
 
 logger = main_process_logger(__name__)
 
@@ -97,15 +88,12 @@ def tune(
     Raises:
         PctError: A setting is not possible, or a training failed.
     """
-    from pct_mlops.engine import make_accelerator
-
     number, tried = num_seeds(seeds), settings_of(grids)
     recipes = {one.name: Recipe.read(file, [*overrides, *one.words]) for one in tried}
     recipe = Recipe.read(file, overrides)
     _check_measure(recipe, recipes)
-    accelerator = make_accelerator(recipe.engine)
-    session = open_session(accelerator, tracking_uri, create=False)
-    bench = Bench(session, measured=("val",))
+    bench = open_bench(recipe, tracking_uri, measured=("val",))
+    session, accelerator = bench.session, bench.session.accelerator
     old = on_main(accelerator, lambda: _read_old(recipe, bench))
     plan = _plan(recipe, recipes, number, old)
     members = first_inputs(plan.members, old, session)
@@ -126,28 +114,13 @@ def tune(
 
 
 def _read_old(recipe: Recipe, bench: Bench) -> Old:
-    registry = bench.session.registry
-    assert registry is not None
-    version = old_version(recipe, registry, "A tuning")
-    bench.old = old_tables(registry, version)
+    old = bench.read_old(recipe, "A tuning")
     if "val" not in bench.old:
         raise RegistryNotFoundError(
-            f"{version.uri} carries no predictions on val, on which settings are chosen: make them with "
-            f"'pct score {version.name}/{version.version} --split val'."
+            f"{old.uri} carries no predictions on val, on which settings are chosen: make them with "
+            f"'pct score {old.uri.removeprefix('models:/')} --split val'."
         )
-    test = bench.old["test"].info
-    val = bench.old["val"]
-    return Old(
-        version.uri,
-        version.version,
-        test.digest,
-        test.num_examples,
-        val.accuracy(),
-        None,
-        val.info.digest,
-        class_names_of(bench.old),
-        production_uri(registry, recipe.model_name),
-    )
+    return replace(old, val_digest=bench.old["val"].info.digest)
 
 
 def _clear(output: Path | None) -> None:

@@ -69,6 +69,7 @@ def explore(
         texts=texts,
         read_only=read_only,
         reading={"--columns": columns, "--classes": classes, "--split": split},
+        show=click.echo,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -29,6 +29,7 @@ def start(
     texts: str | None = None,
     read_only: bool = False,
     reading: Mapping[str, str | None] | None = None,
+    show: Callable[[str], object] = print,
 ) -> NoReturn:
     """Check what was typed, then become the app. No process is left in between that would have to pass a SIGTERM on."""
     if bool(old) != bool(new):
@@ -70,8 +71,17 @@ def start(
     os.environ["STREAMLIT_SERVER_PORT"] = str(port)
     os.environ.setdefault("STREAMLIT_SERVER_ADDRESS", "127.0.0.1")
     os.environ["STREAMLIT_SERVER_HEADLESS"] = str(headless).lower()
+    # Streamlit's own welcome also shows every reviewer a card for those who write apps, over the version menus.
+    os.environ.setdefault("STREAMLIT_LOGGER_HIDE_WELCOME_MESSAGE", "true")
+    show(f"The explorer runs at {url_of(os.environ['STREAMLIT_SERVER_ADDRESS'], port)} (Ctrl+C ends it).")
     sys.stdout.flush()
     os.execv(sys.executable, command)
+
+
+def url_of(address: str, port: int) -> str:
+    """Return the URL to type for the address that a server listens on. One that means every address is this machine."""
+    host = "localhost" if address in ("0.0.0.0", "::", "") else f"[{address}]" if ":" in address else address
+    return f"http://{host}:{port}"
 
 
 def _check_texts(texts: str, options: ReadOptions, tables: Sequence[Predictions]) -> None:

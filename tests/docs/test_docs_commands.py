@@ -37,7 +37,12 @@ def here(trained, tmp_path, monkeypatch):  # noqa: F811
     folder = tmp_path / "here"
     _copy(trained, folder)
     with _in_folder(folder):
-        for key in ("STREAMLIT_SERVER_PORT", "STREAMLIT_SERVER_HEADLESS", "STREAMLIT_SERVER_ADDRESS"):
+        for key in (
+            "STREAMLIT_SERVER_PORT",
+            "STREAMLIT_SERVER_HEADLESS",
+            "STREAMLIT_SERVER_ADDRESS",
+            "STREAMLIT_LOGGER_HIDE_WELCOME_MESSAGE",
+        ):
             monkeypatch.setenv(key, "")  # so that they are put back
         registry = Registry(mine())
         registry.client.rename_registered_model(NAME, "shoes")

@@ -78,9 +78,7 @@ def draw_marks(pair: Pair) -> None:
     state = reviews.state(pair)
     st.subheader("Marked examples", anchor=False, help=HINTS["marks"])
     for place, (mark, label) in zip(st.columns(len(Mark)), reviews.MARKS.items(), strict=True):
-        place.metric(
-            label.capitalize(), count(len(state.samples(mark))), help=review_form.MARK_HINTS[mark], border=True
-        )
+        place.metric(label.capitalize(), count(len(state.samples(mark))), help=review_form.mark_hint(mark), border=True)
     marked = reviews.marked(pair)
     left = FlipFilter(not_sample_ids=marked)
     num_left = flip_pages.num_flips(pair, Asked(left))

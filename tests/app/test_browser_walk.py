@@ -83,6 +83,8 @@ def test_walk_from_the_link_of_the_gate_to_its_next_verdict(address, browser, de
     assert gate(desk, model) == 1
     assert "blocker" in capsys.readouterr().out
     page.get_by_role("link", name="Overview").click()
+    # The page of the example says FAIL too, and Chromium may not know of the new page yet when it goes back from it.
+    expect(page.get_by_role("heading", name="Did it get better everywhere?")).to_be_visible(timeout=SECONDS * 1000)
     expect(page.get_by_text("FAIL", exact=False).first).to_be_visible(timeout=SECONDS * 1000)
     settled(page)
 

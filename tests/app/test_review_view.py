@@ -66,6 +66,7 @@ def test_a_mark_needs_a_name_and_a_note_and_the_gate_counts_it(explore, desk, mo
     assert (record.kind, record.mark, record.samples, record.by) == (ReviewKind.MARK, Mark.BLOCKER, (flip,), "Ada")
     assert record.baseline == 1
     assert any("Blocker" in text.value and "breaks billing" in text.value for text in app.markdown)
+    assert any("Label error" in line.value and "left out of the flip rates" in line.value for line in app.caption)
     overview = open_on(explore, desk, model)
     assert "FAIL" in overview.error[0].value
 
@@ -143,7 +144,7 @@ def test_a_decision_against_another_baseline_does_not_stand_here(explore, desk, 
     desk.add(model, desk.tables[0])
     app = open_on(explore, desk, model, view="review", old="3", new="2")
     sign(app, ("decision_note", "for three only"))
-    press(app, "decide_accept")
+    press(app, "decide_reject")
 
     app = open_on(explore, desk, model, view="review", old="1", new="2")
 

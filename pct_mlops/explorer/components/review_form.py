@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from pct_mlops.charts import count
 from pct_mlops.errors import PctError
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import reviews
+from pct_mlops.explorer.queries import pairs, reviews
 from pct_mlops.explorer.queries.pairs import Pair
-from pct_mlops.explorer.state import reviewer
+from pct_mlops.explorer.state import reviewer, selection
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind
+
+if TYPE_CHECKING:
+    from pct_mlops.config import Policy
 
 SAID = "review_said"  # the error of the last click, shown once
 ICONS = {
@@ -20,11 +23,35 @@ ICONS = {
     Mark.ACCEPTED_LOSS: ":material/handshake:",
     Mark.BLOCKER: ":material/block:",
 }
-MARK_HINTS = {
-    Mark.LABEL_ERROR: "The label is wrong, not the new model. A policy can leave such flips out of the flip rates.",
-    Mark.ACCEPTED_LOSS: "A real loss that is acceptable. A policy can leave such flips out of the flip rates.",
-    Mark.BLOCKER: "This flip must not go into production. The gate fails the version while the mark stands.",
+MEANINGS = {
+    Mark.LABEL_ERROR: "The label is wrong, not the new model.",
+    Mark.ACCEPTED_LOSS: "A real loss that is acceptable.",
+    Mark.BLOCKER: "This flip must not go into production.",
 }
+
+
+def mark_effect(mark: Mark, policy: Policy | None) -> str:
+    """Return what a mark does to the verdict under this policy, None where none was given."""
+    if mark is Mark.BLOCKER:
+        return "The gate fails the version while this mark stands."
+    if policy is None:
+        return "No policy was given, and the policy of the gate decides whether such a flip still counts."
+    if mark.value in policy.reviews.count_apart:
+        return "Under this policy such a flip is left out of the flip rates."
+    return "Under this policy such a flip counts against the version as before."
+
+
+def mark_hint(mark: Mark) -> str:
+    """Return what a mark means, and what it does under the policy that the explorer was started with."""
+    return f"{MEANINGS[mark]} {mark_effect(mark, _policy())}"
+
+
+def _policy() -> Policy | None:
+    path = selection.policy_file()
+    try:
+        return pairs.read_policy(pairs.file_table(path)) if path else None
+    except PctError:  # the pages with a verdict show it
+        return None
 
 
 def signature() -> str:
@@ -75,12 +102,14 @@ def _draw_form(pair: Pair, sample_id: str, standing: Review | None) -> None:
                 label.capitalize(),
                 key=f"mark_{mark}",
                 icon=ICONS[mark],
-                help=MARK_HINTS[mark],
+                help=mark_hint(mark),
                 disabled=standing is not None and standing.mark is mark,
                 on_click=_mark,
                 args=(pair, sample_id, mark),
             )
     said()
+    for mark, label in reviews.MARKS.items():
+        st.caption(f"**{label.capitalize()}**: {plain(mark_hint(mark))}")
     if not (name and reason):
         st.caption("A mark needs your name and a note, so that others can ask you about it.")
 
@@ -89,6 +118,7 @@ def _draw_mark(pair: Pair, review: Review) -> None:
     assert review.mark is not None
     mark = reviews.MARKS[review.mark].capitalize()
     said = f"**{mark}** by {plain(review.by)}, {plain(when(review))}: {plain(review.reason)}"
+    said += f"  \n:small[{plain(mark_effect(review.mark, _policy()))}]"
     draw_record(pair, review, f"{ICONS[review.mark]} {said}", can_undo=reviewer.why_closed(pair) is None, room=0.33)
 
 

@@ -156,7 +156,9 @@ def walk(pair: Pair, sample_id: str, asked: Asked) -> None:
     page = selection.asked_number("page", flip_pages.num_pages(total))
     before, position, after = flip_pages.around(pair, asked, page, sample_id)
     with st.container(horizontal=True, vertical_alignment="center", key="walk"):
-        st.button("Gallery", icon=":material/grid_view:", shortcut="Esc", on_click=show, args=(None, page))
+        st.button(
+            "Gallery", icon=":material/grid_view:", shortcut="Esc", on_click=selection.open_example, args=(None, page)
+        )
         for label, icon, key, place in (
             ("Previous", ":material/chevron_left:", "Left", before),
             ("Next", ":material/chevron_right:", "Right", after),
@@ -166,19 +168,13 @@ def walk(pair: Pair, sample_id: str, asked: Asked) -> None:
                 icon=icon,
                 shortcut=key,
                 disabled=place is None,
-                on_click=show,
+                on_click=selection.open_example,
                 args=(place.sample_id, place.page) if place else (None, page),
             )
         if position is not None:
             st.caption(f"{count(position)} of {count(total)} {filter_bar.described(asked.filter)}")
         elif total:
             st.caption(f"This example is not among the {filter_bar.described(asked.filter)} of the gallery's page.")
-
-
-def show(sample_id: str | None, page: int) -> None:
-    """Open an example, or the gallery if None, at a page of the gallery. Streamlit calls this before it draws again."""
-    st.session_state["example"] = sample_id or ""
-    selection.remember("1", page=str(page))
 
 
 examples()

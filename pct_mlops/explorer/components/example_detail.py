@@ -8,7 +8,7 @@ import streamlit as st
 
 from pct_mlops.charts import count, printable
 from pct_mlops.comparison import FlipRow
-from pct_mlops.explorer.components import example_html, example_input, review_form
+from pct_mlops.explorer.components import example_html, example_input, mark_form
 from pct_mlops.explorer.components.gallery import Tile, TilePrediction, gallery, html_text, image
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import example_contents, example_facts, example_images, pairs
@@ -41,7 +41,7 @@ def draw_example(pair: Pair, row: FlipRow, titles: list[str]) -> None:
             st.subheader(
                 "Mark this example", anchor=False, help="Marks are kept with the new version. The gate reads them."
             )
-            review_form.mark_example(pair, row.sample_id)
+            mark_form.mark_example(pair, row.sample_id)
     draw_history(pair, row, titles)
     draw_neighbours(pair, row, titles)
 

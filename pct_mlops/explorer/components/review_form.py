@@ -9,7 +9,7 @@ import streamlit as st
 from pct_mlops.charts import count
 from pct_mlops.errors import PctError
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import pairs, reviews
+from pct_mlops.explorer.queries import pairs
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.state import reviewer, selection
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind
@@ -43,7 +43,12 @@ def mark_effect(mark: Mark, policy: Policy | None) -> str:
 
 def mark_hint(mark: Mark) -> str:
     """Return what a mark means, and what it does under the policy that the explorer was started with."""
-    return f"{MEANINGS[mark]} {mark_effect(mark, _policy())}"
+    return f"{MEANINGS[mark]} {effect_here(mark)}"
+
+
+def effect_here(mark: Mark) -> str:
+    """Return what a mark does to the verdict under the policy that the explorer was started with."""
+    return mark_effect(mark, _policy())
 
 
 def _policy() -> Policy | None:
@@ -75,57 +80,6 @@ def signature() -> str:
 def note(key: str, label: str = "Why", placeholder: str = "a few words, required") -> str:
     """Draw a field for a reason in one line, and return its text."""
     return st.text_input(label, key=key, max_chars=reviewer.MAX_REASON, placeholder=placeholder).strip()
-
-
-def mark_example(pair: Pair, sample_id: str) -> None:
-    """Draw the buttons that mark the example, or why nobody can, and the mark that stands."""
-    standing = reviews.state(pair).marks.get(sample_id)
-    if problem := reviewer.why_closed(pair):
-        st.caption(plain(problem))
-        said()
-    else:
-        _draw_form(pair, sample_id, standing)
-    # Below the buttons: they must not move under the pointer when another reviewer's mark arrives.
-    if standing is not None and standing.mark is not None:
-        _draw_mark(pair, standing)
-
-
-def _draw_form(pair: Pair, sample_id: str, standing: Review | None) -> None:
-    left, right = st.columns([1, 2])
-    with left:
-        name = signature()
-    with right:
-        reason = note("mark_note", "Note")
-    with st.container(horizontal=True):
-        for mark, label in reviews.MARKS.items():
-            st.button(
-                label.capitalize(),
-                key=f"mark_{mark}",
-                icon=ICONS[mark],
-                help=mark_hint(mark),
-                disabled=standing is not None and standing.mark is mark,
-                on_click=_mark,
-                args=(pair, sample_id, mark),
-            )
-    said()
-    for mark, label in reviews.MARKS.items():
-        st.caption(f"**{label.capitalize()}**: {plain(mark_hint(mark))}")
-    if not (name and reason):
-        st.caption("A mark needs your name and a note, so that others can ask you about it.")
-
-
-def _draw_mark(pair: Pair, review: Review) -> None:
-    assert review.mark is not None
-    mark = reviews.MARKS[review.mark].capitalize()
-    said = f"**{mark}** by {plain(review.by)}, {plain(when(review))}: {plain(review.reason)}"
-    said += f"  \n:small[{plain(mark_effect(review.mark, _policy()))}]"
-    draw_record(pair, review, f"{ICONS[review.mark]} {said}", can_undo=reviewer.why_closed(pair) is None, room=0.33)
-
-
-def _mark(pair: Pair, sample_id: str, mark: Mark) -> None:
-    reason = str(st.session_state.get("mark_note", "")).strip()
-    if attempt(pair, ReviewKind.MARK, reason, mark=mark, samples=(sample_id,)):
-        st.session_state["mark_note"] = ""
 
 
 def draw_record(pair: Pair, review: Review, sentence: str, *, can_undo: bool, room: float) -> None:

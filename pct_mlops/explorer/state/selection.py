@@ -42,6 +42,7 @@ __all__ = [
     "is_dark",
     "is_read_only",
     "link_params",
+    "open_example",
     "open_notices",
     "policy_file",
     "query",
@@ -90,6 +91,12 @@ def link_params(**extra: str | None) -> dict[str, str]:
 def query(**extra: str) -> str:
     """Return the part of the present address behind the question mark, with the values of `extra` set."""
     return urlencode({**st.query_params.to_dict(), **extra})
+
+
+def open_example(sample_id: str | None, page: int) -> None:
+    """Open an example, or the gallery if None, at a page of the gallery. Streamlit calls this before it draws again."""
+    st.session_state["example"] = sample_id or ""
+    remember("1", page=str(page))
 
 
 def choose_pair(options: Options) -> Pair:

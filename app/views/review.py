@@ -26,7 +26,7 @@ DEEDS = {ReviewKind.ACCEPT: "accepted", ReviewKind.REJECT: "rejected", ReviewKin
 HINTS = {
     "decide": "A rejection keeps the gate from passing this version. An acceptance counts where the policy asks for "
     "one. Both hold for this old version only, and can be undone.",
-    "marks": "To mark an example, open it in the view Examples.",
+    "marks": "To mark examples, open one in the view Examples, or tick several there.",
     "records": "Records are never changed or removed. An undo is a further record, which takes an earlier one back.",
 }
 

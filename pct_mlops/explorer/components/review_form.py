@@ -77,6 +77,11 @@ def signature() -> str:
     return typed.strip()
 
 
+def refuse(sentence: str) -> None:
+    """Have `said` show this sentence on the page that is drawn next."""
+    st.session_state[SAID] = sentence
+
+
 def note(key: str, label: str = "Why", placeholder: str = "a few words, required") -> str:
     """Draw a field for a reason in one line, and return its text."""
     return st.text_input(label, key=key, max_chars=reviewer.MAX_REASON, placeholder=placeholder).strip()
@@ -100,13 +105,14 @@ def draw_record(pair: Pair, review: Review, sentence: str, *, can_undo: bool, ro
             key=f"undo_{review.id}",
             icon=":material/undo:",
             help="Adds a record that takes this one back. Both stay readable.",
-            on_click=_undo,
+            on_click=take_back,
             args=(pair, review),
         )
 
 
-def _undo(pair: Pair, review: Review) -> None:
-    attempt(pair, ReviewKind.UNDO, f"takes back '{review.reason}'", undoes=review.id)
+def take_back(pair: Pair, review: Review) -> bool:
+    """Write a record that takes this one back, and tell whether that went well."""
+    return attempt(pair, ReviewKind.UNDO, f"takes back '{review.reason}'", undoes=review.id)
 
 
 def attempt(pair: Pair, kind: ReviewKind, reason: str, **what: Any) -> bool:
@@ -115,12 +121,12 @@ def attempt(pair: Pair, kind: ReviewKind, reason: str, **what: Any) -> bool:
         st.session_state[reviewer.NAME] = str(st.session_state["reviewer_field"]).strip()
     missing = [what for what, value in (("your name", reviewer.reviewer()), ("a note", reason)) if not value]
     if missing:
-        st.session_state[SAID] = f"Nothing was written: fill in {' and '.join(missing)}."
+        refuse(f"Nothing was written: fill in {' and '.join(missing)}.")
         return False
     try:
         reviewer.write_review(pair, reviewer.signed_review(pair, kind, reason, **what))
     except PctError as error:
-        st.session_state[SAID] = str(error)
+        refuse(str(error))
         return False
     st.session_state.pop(SAID, None)
     return True

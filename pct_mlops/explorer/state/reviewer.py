@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from pct_mlops.errors import ConfigError
+from pct_mlops.errors import ConfigError, PctError
 from pct_mlops.explorer.queries import baselines, pairs, reviews
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 from pct_mlops.explorer.state import selection
@@ -28,6 +28,20 @@ def why_closed(pair: Pair) -> str | None:
     if selection.is_read_only():
         return "The explorer was started with --read-only: reviews are shown, and nobody can write one here."
     return None
+
+
+def why_no_marks(pair: Pair) -> str | None:
+    """Return the reason why nobody can mark examples here, or None where they can be marked.
+
+    A stale pair is one: its flips are not those that the gate would count.
+    """
+    if problem := why_closed(pair):
+        return problem
+    try:
+        found = baselines.standing(pair, baselines.alias_of(selection.policy_file()))
+    except PctError as error:
+        return f"Marks are off, because it is not known whether the old version is still the baseline: {error}"
+    return f"Marks are off. {found.sentence}" if found is not None and found.is_stale else None
 
 
 def logged_in() -> str | None:

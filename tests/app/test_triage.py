@@ -115,6 +115,7 @@ def test_a_mark_leads_on_the_note_stays_and_undo_leads_back(open_on, desk, model
     assert app.text_input(key=mark_form.NOTE).value == ""
 
 
+@pytest.mark.thorough
 def test_a_list_of_the_unmarked_ones_is_walked_to_its_end(open_on, desk, model, flips):
     put(desk, model, *flips[:-2])
     app = open_on(example=flips[-2], reviewed="no")
@@ -214,6 +215,7 @@ def test_a_batch_is_one_record_after_a_confirmation_and_one_undo_takes_it_back(o
     assert html_of(app).count('"pct-mark"') == 1, "the mark that stood before stands again"
 
 
+@pytest.mark.thorough
 def test_a_batch_does_not_replace_marks_that_came_after_the_confirmation(open_on, desk, model, flips):
     app = open_on()
     app.button(key="pick_page").click().run()

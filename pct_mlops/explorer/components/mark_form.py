@@ -106,7 +106,8 @@ def _draw_progress(pair: Pair, asked: Asked) -> None:
         return
     done = flip_lists.num_marked(ids, reviews.marked(pair))
     what = filter_bar.described(flip_lists.without_reviews(asked).filter)
-    said = f"**{count(done)} of {count(len(ids))}** {what} marked"
+    whole = "the first " if len(ids) == flip_lists.MAX_LISTED else ""
+    said = f"**{count(done)} of {whole}{count(len(ids))}** {what} marked"
     if asked.filter.sample_ids is not None:
         said = f"**{count(done)}** marked {what}: the list of the marked ones"
     elif done == len(ids):

@@ -13,7 +13,7 @@ from pct_mlops.explorer.queries import flip_pages
 from pct_mlops.explorer.queries.flip_pages import PER_PAGE, Asked, Place
 from pct_mlops.explorer.queries.pairs import Pair
 
-MAX_LISTED = 500_000  # most ids of a list; behind them the arrow keys still work
+MAX_LISTED = 100_000  # most ids of a list; behind them the arrow keys still work
 
 
 # As a resource, because sessions share the ids and nobody changes them. A copy of many ids takes time at every click.

@@ -24,8 +24,9 @@ STYLE = """<style>
 .pct-cell:has(:checked)>.pct-tile{border-color:#2F86C9;box-shadow:0 0 0 1px #2F86C9}
 .pct-tick{position:absolute;top:0;right:0;padding:9px 9px 13px 13px;cursor:pointer;line-height:0}
 .pct-tick input{width:20px;height:20px;margin:0;cursor:pointer;accent-color:#2F86C9}
-.pct-tick:focus-within{outline:none}.pct-tick input:focus-visible{outline:3px solid #2F86C9;outline-offset:2px}
-.pct-cell.pct-plain .pct-tile figure>:first-child{padding-right:42px}
+.pct-tick input:focus-visible{outline:3px solid #2F86C9;outline-offset:2px}
+.pct-plain .pct-input:first-child{padding-right:42px}
+.pct-plain figcaption:first-child .pct-target{padding-right:30px}
 .pct-tile figure{margin:0;flex:1;display:flex;flex-direction:column}
 .pct-tile{border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-radius:10px;
 overflow:hidden;min-width:0;display:flex;flex-direction:column}

@@ -109,6 +109,8 @@ def test_a_mark_is_taken_back_by_a_record_of_its_own(explore, desk, model, flip)
     (mark,) = kept(desk, model)
 
     app = open_on(explore, desk, model, view="examples", example=flip)
+    assert not [button for button in app.button if button.key == f"undo_{mark.id}"], "nobody has signed"
+    app.text_input(key="reviewer_field").set_value("Ada").run()
     press(app, f"undo_{mark.id}")
 
     assert [record.kind for record in kept(desk, model)] == [ReviewKind.MARK, ReviewKind.UNDO]

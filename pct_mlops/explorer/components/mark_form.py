@@ -150,7 +150,7 @@ def _draw_mark(pair: Pair, review: Review) -> None:
         pair,
         review,
         f"{review_form.ICONS[review.mark]} {said}",
-        can_undo=reviewer.why_closed(pair) is None,
+        can_undo=reviewer.why_closed(pair) is None and bool(reviewer.reviewer()),
         room=0.33,
     )
 

@@ -105,9 +105,13 @@ def draw_record(pair: Pair, review: Review, sentence: str, *, can_undo: bool, ro
             key=f"undo_{review.id}",
             icon=":material/undo:",
             help="Adds a record that takes this one back. Both stay readable.",
-            on_click=take_back,
+            on_click=_undo,
             args=(pair, review),
         )
+
+
+def _undo(pair: Pair, review: Review) -> None:
+    take_back(pair, review)
 
 
 def take_back(pair: Pair, review: Review) -> bool:

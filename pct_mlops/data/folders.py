@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
 from pct_mlops.config import DataConfig
 from pct_mlops.config.catalog import closest_first
-from pct_mlops.data.pixels import FilePixels, corrupt_files, output_size
+from pct_mlops.data.file_headers import count_odd, output_size, read_anew, read_headers
+from pct_mlops.data.file_listing import HIDDEN, LeftOut, Listing, class_folders, list_folder, nfc
+from pct_mlops.data.pixels import FilePixels, corrupt_files
 from pct_mlops.data.split import Split, Splits, check_labels, make_splits
 from pct_mlops.errors import ConfigError, DataError
+from pct_mlops.predictions.reading_ids import FROM_FILES
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif")
 # ImageNet's, which the published weights expect.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-class Listing(NamedTuple):
-    """The files of one split, in the order of their ids."""
-
-    sample_ids: list[str]
-    paths: list[str]
-    labels: list[int]
 
 
 def data_root(config: DataConfig) -> Path:
@@ -57,41 +51,6 @@ def _three(found: dict[str, Listing | None], root: Path, what: str) -> tuple[Lis
 
 
 # image_folder ------------------------------------------------------------------------------------------------------
-
-
-def _class_files(folder: Path) -> list[str]:
-    found = []
-    for where, folders, names in os.walk(folder):
-        folders.sort()
-        found += [os.path.join(where, name) for name in sorted(names) if name.lower().endswith(EXTENSIONS)]
-    return found
-
-
-def class_folders(folder: Path) -> list[str]:
-    """Return the sorted names of the class folders. Raise PctError when there is none."""
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-    if not names:
-        raise DataError(f"{folder} has no class folders: put the images of each class into a folder of its own.")
-    return names
-
-
-def list_folder(root: Path, split: str, class_names: list[str], known_from: str) -> Listing:
-    """List the images of a split. `known_from` says in errors where the class names come from."""
-    folder = root / split
-    found = Listing([], [], [])
-    for name in class_folders(folder):
-        if name not in class_names:
-            raise DataError(
-                f"The class folder {folder / name} is not among the classes of {known_from}: rename or remove it "
-                f"(closest: {closest_first(name, class_names)[0]})."
-            )
-        files = _class_files(folder / name)
-        if not files:
-            raise DataError(f"The class folder {folder / name} has no images: add some, or remove the folder.")
-        found.paths.extend(files)
-        found.sample_ids.extend(Path(os.path.relpath(path, root)).as_posix() for path in files)
-        found.labels.extend([class_names.index(name)] * len(files))
-    return found
 
 
 def read_image_folder(config: DataConfig, seed: int) -> Splits:
@@ -136,7 +95,7 @@ def read_entries(path: Path) -> list[tuple[int, str, str]]:
         parts = line.rsplit("\t", 1) if "\t" in line else line.rsplit(None, 1)
         if len(parts) != 2:
             raise DataError(f"{path}, line {number}: '{line}' has no label, so write 'path label'.")
-        entries.append((number, parts[0].strip(), parts[1].strip()))
+        entries.append((number, parts[0].strip(), nfc(parts[1].strip())))
     return entries
 
 
@@ -151,7 +110,7 @@ def listed_classes(root: Path, path: Path, entries: list[tuple[int, str, str]]) 
     """Return the names in classes.txt if there is one, else the labels of `path`: 0 .. K - 1, or sorted names."""
     listed = root / "classes.txt"
     if listed.is_file():
-        names = [name for _, name in _lines(listed)]
+        names = [nfc(name) for _, name in _lines(listed)]
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise DataError(f"{listed} has the class '{twice[0]}' twice: each line should name another class.")
@@ -172,7 +131,7 @@ def listed_classes(root: Path, path: Path, entries: list[tuple[int, str, str]]) 
 
 
 def _label_reader(class_names: list[str]) -> Callable[[Path, int, str], int]:
-    by_name = {name: index for index, name in enumerate(class_names)}
+    by_name = {nfc(name): index for index, name in enumerate(class_names)}
 
     def read(path: Path, line: int, text: str) -> int:
         if text in by_name:
@@ -195,6 +154,10 @@ def list_file(root: Path, path: Path, entries: list[tuple[int, str, str]], class
     read, found = _label_reader(class_names), Listing([], [], [])
     for line, name, label in entries:
         file = os.path.join(root, name)
+        if os.path.basename(name).startswith("._"):
+            # macOS writes these beside its files on other systems. They never hold an image.
+            found.left_out.append(LeftOut(file, HIDDEN))
+            continue
         if not os.path.isfile(file):
             raise DataError(f"{path}, line {line}: there is no file {file}, so correct the path or remove the line.")
         found.sample_ids.append(Path(os.path.normpath(name)).as_posix())
@@ -234,6 +197,8 @@ def without_corrupt(found: Listing, class_names: list[str]) -> tuple[Listing, li
         [found.sample_ids[row] for row in rows],
         [found.paths[row] for row in rows],
         [found.labels[row] for row in rows],
+        found.left_out,
+        found.linked,
     )
     lost = sorted(set(found.labels) - set(kept.labels))
     if lost:
@@ -247,16 +212,32 @@ def without_corrupt(found: Listing, class_names: list[str]) -> tuple[Listing, li
 
 def preprocessing_of(config: DataConfig, size: tuple[int, int]) -> str:
     """Return the id of what happens to an image before a model sees it."""
-    # A change of the filter or of the cut in pixels.py must change this string too.
-    return f"{config.name}/{size[0]}x{size[1]}/uint8/rgb-bilinear-centre"
+    # A change of the filter or of the cut in pixels.py must change FROM_FILES, one of the contract in image_reader.py
+    # READ_ANEW.
+    return f"{config.name}/{size[0]}x{size[1]}/uint8/{FROM_FILES}"
 
 
-def file_split(name: str, found: Listing, size: tuple[int, int], num_classes: int) -> Split:
-    """Return the split of these files, brought to `size`. Raise PctError for a label that is no class."""
-    labels = torch.tensor(found.labels, dtype=torch.int64)
-    split = Split(name, found.sample_ids, labels, FilePixels(found.paths, size))
-    check_labels(split, num_classes)
-    return split
+def make_file_splits(config: DataConfig, listings: Mapping[str, Listing], num_classes: int) -> dict[str, Split]:
+    """Return the splits of these files, all brought to one size.
+
+    Every header is read. One line is logged if the files have something suspicious about them.
+
+    Raises:
+        PctError: a label is no class, or a file whose size is needed cannot be read; the message names it.
+    """
+    headers = {name: read_headers(part.paths) for name, part in listings.items()}
+    size = output_size(itertools.chain.from_iterable(headers.values()), config.image_size)
+    splits = {}
+    for name, part in listings.items():
+        labels = torch.tensor(part.labels, dtype=torch.int64)
+        splits[name] = Split(name, part.sample_ids, labels, FilePixels(part.paths, size, read_anew(headers[name])))
+        check_labels(splits[name], num_classes)
+    left_out = sum(item.reason != HIDDEN for part in listings.values() for item in part.left_out)
+    odd = count_odd(itertools.chain.from_iterable(headers.values()))
+    said = [f"{left_out:,} left out"] * bool(left_out) + [f"{number:,} {what}" for what, number in odd.items()]
+    if said:
+        log.warning("Image files: %s.", ", ".join(said))
+    return splits
 
 
 def _from_files(
@@ -268,12 +249,7 @@ def _from_files(
         if part is not None:
             listings[name], bad = without_corrupt(part, class_names) if config.skip_corrupt else (part, [])
             skipped += bad
-    height, width = output_size((path for part in listings.values() for path in part.paths), config.image_size)
-    splits: dict[str, Split] = {}
-    for name, part in listings.items():
-        splits[name] = file_split(name, part, (height, width), len(class_names))
+    splits = make_file_splits(config, listings, len(class_names))
     train, val, test = make_splits(splits["train"], splits.get("val"), splits["test"], config, seed)
-    preprocessing = preprocessing_of(config, (height, width))
-    return Splits(
-        config.name, tuple(class_names), (3, height, width), MEAN, STD, train, val, test, preprocessing, tuple(skipped)
-    )
+    shape, done = train.pixels.shape, preprocessing_of(config, train.pixels.shape[1:])
+    return Splits(config.name, tuple(class_names), shape, MEAN, STD, train, val, test, done, tuple(skipped))

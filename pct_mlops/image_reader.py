@@ -44,7 +44,7 @@ class UnscaledPixels(ValueError):
 
 
 class ImageFacts(NamedTuple):
-    """What the header of an image file says.
+    """Facts that the header of an image file states.
 
     Attributes:
         height: in pixels, of the upright image.

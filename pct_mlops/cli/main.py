@@ -18,6 +18,7 @@ import click
 from pct_mlops.cli import (
     advise,
     attach,
+    data,
     doctor,
     explore,
     gate,
@@ -64,7 +65,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Predict": (training.score, attach.attach, updates.import_result, tables.ensemble, updates.update_predictions),
     "Decide": (tables.compare, risk.risk, gate.gate, policy.policy, review.review),
     "Production": (production.history, production.verify, production.rollback),
-    "Look": (explore.explore, listing.list_names, doctor.doctor, explore.demo),
+    "Look": (explore.explore, data.data, listing.list_names, doctor.doctor, explore.demo),
 }
 
 

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -24,6 +25,20 @@ log = logging.getLogger(__name__)
 
 # ImageNet's, which the published weights expect.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class FileSet(NamedTuple):
+    """The files of a data set, by split, and the names of its classes. Without `val`, it is carved from train."""
+
+    class_names: list[str]
+    train: Listing
+    val: Listing | None
+    test: Listing
+
+    def listings(self) -> dict[str, Listing]:
+        """Return the listings of the splits that are on disk, by name."""
+        parts = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 def data_root(config: DataConfig) -> Path:
@@ -53,8 +68,8 @@ def _three(found: dict[str, Listing | None], root: Path, what: str) -> tuple[Lis
 # image_folder ------------------------------------------------------------------------------------------------------
 
 
-def read_image_folder(config: DataConfig, seed: int) -> Splits:
-    """Read root/{train,val,test}/<class>/*. The classes are the sorted folders of train.
+def list_image_folder(config: DataConfig) -> FileSet:
+    """List root/{train,val,test}/<class>/*. The classes are the sorted folders of train.
 
     Raises:
         PctError: a folder or image that is needed is missing, or a class folder does not fit.
@@ -67,7 +82,7 @@ def read_image_folder(config: DataConfig, seed: int) -> Splits:
         split: list_folder(root, split, names, str(root / "train")) if (root / split).is_dir() else None
         for split in ("train", "val", "test")
     }
-    return _from_files(config, seed, names, _three(found, root, "folder {}"))
+    return FileSet(names, *_three(found, root, "folder {}"))
 
 
 # image_list --------------------------------------------------------------------------------------------------------
@@ -166,8 +181,8 @@ def list_file(root: Path, path: Path, entries: list[tuple[int, str, str]], class
     return found
 
 
-def read_image_list(config: DataConfig, seed: int) -> Splits:
-    """Read train.txt, val.txt and test.txt in root. A line is `path label`, the label an integer or a class name.
+def list_image_list(config: DataConfig) -> FileSet:
+    """List what train.txt, val.txt and test.txt in root name. A line is `path label`, an integer or a class name.
 
     Raises:
         PctError: a list or an image is missing, or a label does not fit; the message names the line.
@@ -182,7 +197,7 @@ def read_image_list(config: DataConfig, seed: int) -> Splits:
         split: list_file(root, path, entries[split], names) if split in entries else None
         for split, path in files.items()
     }
-    return _from_files(config, seed, names, _three(found, root, "file {}.txt"))
+    return FileSet(names, *_three(found, root, "file {}.txt"))
 
 
 # both --------------------------------------------------------------------------------------------------------------
@@ -236,19 +251,17 @@ def make_file_splits(config: DataConfig, listings: Mapping[str, Listing], num_cl
     odd = count_odd(itertools.chain.from_iterable(headers.values()))
     said = [f"{left_out:,} left out"] * bool(left_out) + [f"{number:,} {what}" for what, number in odd.items()]
     if said:
-        log.warning("Image files: %s.", ", ".join(said))
+        log.warning("Image files: %s. 'pct data check RECIPE' lists them.", ", ".join(said))
     return splits
 
 
-def _from_files(
-    config: DataConfig, seed: int, class_names: list[str], found: tuple[Listing, Listing | None, Listing]
-) -> Splits:
-    skipped: list[str] = []
+def read_files(config: DataConfig, seed: int, found: FileSet) -> Splits:
+    """Return the splits of listed files. Raise PctError for a file that is needed and cannot be read."""
+    class_names, skipped = found.class_names, list[str]()
     listings: dict[str, Listing] = {}
-    for name, part in zip(("train", "val", "test"), found, strict=True):
-        if part is not None:
-            listings[name], bad = without_corrupt(part, class_names) if config.skip_corrupt else (part, [])
-            skipped += bad
+    for name, part in found.listings().items():
+        listings[name], bad = without_corrupt(part, class_names) if config.skip_corrupt else (part, [])
+        skipped += bad
     splits = make_file_splits(config, listings, len(class_names))
     train, val, test = make_splits(splits["train"], splits.get("val"), splits["test"], config, seed)
     shape, done = train.pixels.shape, preprocessing_of(config, train.pixels.shape[1:])

@@ -17,6 +17,6 @@ def read_differently(old: str, new: str) -> bool:
 
 
 def _readers(preprocessing: str) -> set[bool]:
-    """Return for each part of a mean whether it read files anew; empty for examples that are no files."""
+    """Return for each part of a mean whether READ_ANEW is among its steps. Parts without files are left out."""
     parts = [part.split("/") for part in preprocessing.split(" + ")]
     return {READ_ANEW in steps for steps in parts if FROM_FILES in steps}

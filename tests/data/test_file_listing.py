@@ -74,7 +74,7 @@ def test_every_spelling_of_an_extension_is_an_image(image_root: Path, caplog: py
     ]
     with caplog.at_level(logging.WARNING):
         load_data(config_of(image_root), 0)
-    assert caplog.messages == ["Image files: 2 left out."]
+    assert caplog.messages == ["Image files: 2 left out. 'pct data check RECIPE' lists them."]
 
 
 def test_folders_behind_links_are_read_once_and_last(image_root: Path, tmp_path: Path, make_images) -> None:
@@ -143,7 +143,7 @@ def test_only_a_split_with_a_file_that_is_read_anew_gets_another_id(
     READ["sideways6.jpg"][0](image_root / "train" / "cat" / "turned.jpg")
     with caplog.at_level(logging.WARNING):
         splits = load_data(config_of(image_root, image_size=10), 0)
-    assert caplog.messages == ["Image files: 1 rotated."]
+    assert caplog.messages == ["Image files: 1 rotated. 'pct data check RECIPE' lists them."]
     assert splits.preprocessing_of(splits.test) == plain
     assert splits.preprocessing_of(splits.train) == f"{plain}/{READ_ANEW}"
     # Scoring one split alone says the same of it.

@@ -20,7 +20,7 @@ SHOWN = 3  # files that are named of each finding, without --all
 
 @click.group()
 def data() -> None:
-    """Look at the image files of a recipe before a training reads them.
+    """Check the image files of a recipe.
 
     \b
     Example:

@@ -109,8 +109,8 @@ def pct(debug: bool) -> None:
       pct train projects/fashion_mnist/recipe.yaml --loss update
       pct gate fashion-mnist@candidate --policy projects/fashion_mnist/policy.yaml --promote
 
-    Write a model as name@alias, name/3 or models:/name@alias, or give a file of predictions. The registry is
-    MLflow's. Set MLFLOW_TRACKING_URI to choose it. By default it is mlflow.db in the current folder.
+    A model is name@alias, name/3, models:/name@alias or a file of predictions. MLflow's registry is mlflow.db here,
+    or what MLFLOW_TRACKING_URI names.
 
     Exit codes: 0 passed or done, 1 refused by the gate, 2 error, 3 inconclusive.
     """

@@ -21,7 +21,7 @@ HIDDEN, NO_IMAGE, OUTSIDE = "hidden", "no image extension", "in no class folder"
 AGAIN = "linked, and listed already or around the class folder"
 
 
-class LeftOut(NamedTuple):
+class OmittedFile(NamedTuple):
     """A file or folder that is no example. A folder's path ends with a slash."""
 
     path: str
@@ -35,7 +35,7 @@ class Listing:
     sample_ids: list[str]
     paths: list[str]
     labels: list[int]
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[OmittedFile] = field(default_factory=list)
     linked: list[str] = field(default_factory=list)  # folders that were reached by a link
 
 
@@ -83,10 +83,10 @@ def list_folder(root: Path, split: str, class_names: Sequence[str], known_from: 
     return found
 
 
-def _left_out(entry: os.DirEntry[str]) -> LeftOut:
+def _left_out(entry: os.DirEntry[str]) -> OmittedFile:
     if entry.is_dir():
-        return LeftOut(f"{entry.path}/", HIDDEN)
-    return LeftOut(entry.path, _reason(entry.name) or OUTSIDE)
+        return OmittedFile(f"{entry.path}/", HIDDEN)
+    return OmittedFile(entry.path, _reason(entry.name) or OUTSIDE)
 
 
 def _reason(name: str) -> str:
@@ -117,19 +117,21 @@ def _refuse(error: OSError) -> None:
     raise error
 
 
-def _walk(top: str, seen: set[tuple[int, int]], left_out: list[LeftOut]) -> Iterator[tuple[str, list[str], list[str]]]:
+def _walk(
+    top: str, seen: set[tuple[int, int]], left_out: list[OmittedFile]
+) -> Iterator[tuple[str, list[str], list[str]]]:
     """Yield (folder, names of its images, folders that its links lead to) from `top` down, unless it was seen."""
     for where, folders, names in os.walk(top, onerror=_refuse):
         identity = _identity(where)
         if identity in seen:
-            left_out.append(LeftOut(f"{where}/", AGAIN))
+            left_out.append(OmittedFile(f"{where}/", AGAIN))
             folders.clear()
             continue
         seen.add(identity)
-        left_out += [LeftOut(f"{os.path.join(where, name)}/", HIDDEN) for name in folders if is_hidden(name)]
+        left_out += [OmittedFile(f"{os.path.join(where, name)}/", HIDDEN) for name in folders if is_hidden(name)]
         inside = sorted(name for name in folders if not is_hidden(name))
         links = [name for name in inside if os.path.islink(os.path.join(where, name))]
         folders[:] = [name for name in inside if name not in links]
-        left_out += [LeftOut(os.path.join(where, name), _reason(name)) for name in sorted(names) if _reason(name)]
+        left_out += [OmittedFile(os.path.join(where, name), _reason(name)) for name in sorted(names) if _reason(name)]
         images = [name for name in sorted(names) if not _reason(name)]
         yield where, images, [os.path.join(where, name) for name in links]

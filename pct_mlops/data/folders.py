@@ -15,7 +15,7 @@ import torch
 from pct_mlops.config import DataConfig
 from pct_mlops.config.catalog import closest_first
 from pct_mlops.data.file_headers import count_odd, output_size, read_anew, read_headers
-from pct_mlops.data.file_listing import HIDDEN, LeftOut, Listing, class_folders, list_folder, nfc
+from pct_mlops.data.file_listing import HIDDEN, OmittedFile, Listing, class_folders, list_folder, nfc
 from pct_mlops.data.pixels import FilePixels, corrupt_files
 from pct_mlops.data.split import Split, Splits, check_labels, make_splits
 from pct_mlops.errors import ConfigError, DataError
@@ -171,7 +171,7 @@ def list_file(root: Path, path: Path, entries: list[tuple[int, str, str]], class
         file = os.path.join(root, name)
         if os.path.basename(name).startswith("._"):
             # macOS writes these beside its files on other systems. They never hold an image.
-            found.left_out.append(LeftOut(file, HIDDEN))
+            found.left_out.append(OmittedFile(file, HIDDEN))
             continue
         if not os.path.isfile(file):
             raise DataError(f"{path}, line {line}: there is no file {file}, so correct the path or remove the line.")

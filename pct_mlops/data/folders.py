@@ -15,7 +15,7 @@ import torch
 from pct_mlops.config import DataConfig
 from pct_mlops.config.catalog import closest_first
 from pct_mlops.data.file_headers import count_odd, output_size, read_anew, read_headers
-from pct_mlops.data.file_listing import HIDDEN, OmittedFile, Listing, class_folders, list_folder, nfc
+from pct_mlops.data.file_listing import HIDDEN, Listing, OmittedFile, class_folders, list_folder, nfc
 from pct_mlops.data.pixels import FilePixels, corrupt_files
 from pct_mlops.data.split import Split, Splits, check_labels, make_splits
 from pct_mlops.errors import ConfigError, DataError

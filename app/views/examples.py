@@ -8,14 +8,14 @@ import streamlit as st
 
 from pct_mlops.charts import count
 from pct_mlops.comparison import FlipFilter, FlipRow
-from pct_mlops.explorer.components import example_detail, filter_bar
+from pct_mlops.explorer.components import batch_form, example_detail, filter_bar
 from pct_mlops.explorer.components.gallery import Tile, TilePrediction, gallery
 from pct_mlops.explorer.components.gallery_clicks import opener
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import example_contents, example_facts, example_images, flip_pages, pairs, reviews
 from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import Pair
-from pct_mlops.explorer.state import selection
+from pct_mlops.explorer.state import reviewer, selection
 
 LISTENER = "tiles"
 EXPORTS = (
@@ -55,7 +55,8 @@ def examples() -> None:
         draw_nothing(asked)
         return
     page = pages(total)
-    draw_gallery(pair, flip_pages.flips(pair, asked, page), titles)
+    rows = flip_pages.flips(pair, asked, page)
+    draw_gallery(pair, rows, titles, draw_selection(pair, asked, rows, total))
     draw_export(pair, asked, total)
 
 
@@ -81,13 +82,23 @@ def pages(total: int) -> int:
     return page
 
 
-def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
-    """Draw a page of tiles. Only its own images and texts are read."""
+def draw_selection(pair: Pair, asked: Asked, rows: list[FlipRow], total: int) -> frozenset[str] | None:
+    """Draw what marks several examples at once, and return the ids that are selected. None: nothing can be marked."""
+    if problem := reviewer.why_no_marks(pair):
+        st.caption(plain(problem))
+        return None
+    picked = batch_form.restore_picks(pair, [row.sample_id for row in rows])
+    batch_form.draw_batch(pair, asked, total)
+    return picked
+
+
+def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str], picked: frozenset[str] | None) -> None:
+    """Draw a page of tiles, with checkboxes unless `picked` is None. Only its own images and texts are read."""
     ids = [row.sample_id for row in rows]
     images, problem = example_images.tiles(pair, ids)
     known, unread = example_contents.inputs(pair, ids)
     marks = reviews.state(pair).marks if pairs.has_versions(pair) else {}
-    opener(LISTENER, open_clicked)
+    opener(LISTENER, open_clicked, take_ticked, round_=st.session_state.get(batch_form.ROUND, 0))
     st.html(
         gallery(
             [
@@ -100,6 +111,7 @@ def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
                     href="?" + selection.query(example=row.sample_id),
                     mark=reviews.title_of(marks.get(row.sample_id)),
                     content=known.get(row.sample_id),
+                    is_picked=None if picked is None else row.sample_id in picked,
                 )
                 for row in rows
             ]
@@ -115,6 +127,11 @@ def draw_gallery(pair: Pair, rows: list[FlipRow], titles: list[str]) -> None:
 def open_clicked() -> None:
     """Show the example of the clicked tile large."""
     st.session_state["example"] = str(st.session_state[LISTENER].opened or "")
+
+
+def take_ticked() -> None:
+    """Take over the tiles that were ticked."""
+    batch_form.take_ticks(st.session_state[LISTENER].ticked)
 
 
 def draw_export(pair: Pair, asked: Asked, total: int) -> None:
@@ -147,7 +164,7 @@ def draw_one(pair: Pair, sample_id: str, asked: Asked, titles: list[str]) -> Non
         )
         return
     st.title(example_detail.KIND_TITLES[row.kind], anchor=False)
-    example_detail.draw_example(pair, row, titles)
+    example_detail.draw_example(pair, row, titles, asked)
 
 
 def walk(pair: Pair, sample_id: str, asked: Asked) -> None:
@@ -156,7 +173,9 @@ def walk(pair: Pair, sample_id: str, asked: Asked) -> None:
     page = selection.asked_number("page", flip_pages.num_pages(total))
     before, position, after = flip_pages.around(pair, asked, page, sample_id)
     with st.container(horizontal=True, vertical_alignment="center", key="walk"):
-        st.button("Gallery", icon=":material/grid_view:", shortcut="Esc", on_click=show, args=(None, page))
+        st.button(
+            "Gallery", icon=":material/grid_view:", shortcut="Esc", on_click=selection.open_example, args=(None, page)
+        )
         for label, icon, key, place in (
             ("Previous", ":material/chevron_left:", "Left", before),
             ("Next", ":material/chevron_right:", "Right", after),
@@ -166,19 +185,13 @@ def walk(pair: Pair, sample_id: str, asked: Asked) -> None:
                 icon=icon,
                 shortcut=key,
                 disabled=place is None,
-                on_click=show,
+                on_click=selection.open_example,
                 args=(place.sample_id, place.page) if place else (None, page),
             )
         if position is not None:
             st.caption(f"{count(position)} of {count(total)} {filter_bar.described(asked.filter)}")
         elif total:
             st.caption(f"This example is not among the {filter_bar.described(asked.filter)} of the gallery's page.")
-
-
-def show(sample_id: str | None, page: int) -> None:
-    """Open an example, or the gallery if None, at a page of the gallery. Streamlit calls this before it draws again."""
-    st.session_state["example"] = sample_id or ""
-    selection.remember("1", page=str(page))
 
 
 examples()

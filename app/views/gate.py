@@ -8,10 +8,10 @@ import streamlit as st
 
 from pct_mlops.charts import UNDEFINED, count
 from pct_mlops.comparison import METRICS
-from pct_mlops.explorer.components import limit_bar, limit_slider, verdict_banner
+from pct_mlops.explorer.components import limit_bar, limit_slider, rule_groups, verdict_banner, verdict_panel
 from pct_mlops.explorer.components.limit_strip import strip
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import what_if
+from pct_mlops.explorer.queries import pairs, what_if
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.queries.what_if import Limits
 from pct_mlops.explorer.state import selection
@@ -48,30 +48,34 @@ def gate() -> None:
     st.caption(f"{plain(pair.old_title)} → {plain(pair.new_title)}, judged as in CI. Nothing is promoted.")
     if not path:
         st.info(
-            "No policy was given, so these limits are only an example: start the explorer with `--policy FILE` to try "
-            "the limits of your policy.",
+            "No policy was given, so these limits are only an example and there is no verdict: start the explorer with "
+            "`--policy FILE` to try the limits of your policy.",
             icon=":material/policy:",
         )
     as_given = what_if.what_if_decision(pair, path, Limits())
     if not as_given.checks:
         verdict_banner.banner(str(as_given.verdict), as_given.sentence, "No rule can be judged, whatever its limit.")
         return
+    # The verdict that counts stays on top, whatever limits a link brings.
+    if path or pairs.recorded_verdict(pair):
+        verdict_panel.draw_verdict(pair)
     place = st.container()
     limits = draw_rules(pair, path, policy)
     decision = what_if.what_if_decision(pair, path, limits)
     with place:
-        draw_verdict(decision, as_given, limits)
+        draw_what_if(decision, limits)
     draw_beyond(decision)
     draw_file(what_if.changed(path, limits))
 
 
-def draw_verdict(decision: Decision, as_given: Decision, limits: Limits) -> None:
-    """Draw the verdict with the reader's limits, and that under the policy as it is."""
-    given = "the policy's own limits" if selection.policy_file() else "the example limits"
-    source = f"With your limits. With {given}: {as_given.verdict}."
-    if limits == Limits():
-        source = f"With {given}: move a slider below."
-    verdict_banner.banner(str(decision.verdict), decision.sentence, source, verdict_banner.reasons(decision))
+def draw_what_if(decision: Decision, limits: Limits) -> None:
+    """Draw what the gate would say with the reader's limits. Limits of the policy need no second word."""
+    if selection.policy_file() and limits == Limits():
+        st.caption("These are the policy's own limits: move a slider below to try others.")
+    else:
+        verdict_banner.what_if(
+            str(decision.verdict), rule_groups.rules_sentence(decision), verdict_banner.reasons(decision)
+        )
 
 
 def draw_rules(pair: Pair, path: str | None, policy: Policy) -> Limits:
@@ -114,9 +118,10 @@ def draw_rule(pair: Pair, path: str | None, place: int, confidence: float | None
     checks = what_if.checks(pair, path, Limits(moved, confidence), place)
     worst = tightest(checks)
     left.html(strip(shown, rule, worst, limit))
+    is_trial = bool(moved) or confidence is not None or path is None
     with right:
-        st.markdown(f"{verdict_banner.badge(str(worst.verdict))} {_room(worst)}")
-        st.caption(_where(checks, worst) + plain(worst.sentence))
+        st.markdown(f"{verdict_banner.badge(str(worst.verdict), is_what_if=is_trial)} {_room(worst)}")
+        st.caption(_where(checks, worst, is_trial) + plain(worst.sentence))
     return limit
 
 
@@ -149,12 +154,13 @@ def _room(check: Check) -> str:
     return f"{what} {verdict_banner.far(check.metric, left)}"
 
 
-def _where(checks: Sequence[Check], worst: Check) -> str:
+def _where(checks: Sequence[Check], worst: Check, is_trial: bool) -> str:
     """Return how many checks of a rule have the verdict of the one shown, "" for a single check."""
     if len(checks) == 1:
         return ""
     alike = sum(check.verdict is worst.verdict for check in checks)
-    return plain(f"{worst.verdict} in {count(alike)} of {count(len(checks))} checks; the tightest: ")
+    said = verdict_banner.would(str(worst.verdict)).capitalize() if is_trial else worst.verdict
+    return plain(f"{said} in {count(alike)} of {count(len(checks))} checks; the tightest: ")
 
 
 def draw_beyond(decision: Decision) -> None:

@@ -30,7 +30,8 @@ HINTS = {
     "bounds": "Each bound alone holds with 95% confidence.",
     "areas": "Area is the number of examples. Left: the old model was right. Top: the new model is right. "
     "Click an area to see its examples, except where both are right.",
-    "checks": f"Each rule of the policy. A rule on classes makes a check for each class. {verdict_banner.KEY}",
+    "checks": f"Each rule of the policy, those on all examples first. A rule on classes is one row with its worst "
+    f"class. {verdict_banner.KEY}",
     "changes": "Keys of the two recipes that differ, and what the tables say of the data they were scored on.",
 }
 
@@ -136,13 +137,13 @@ def draw_metrics(pair: Pair) -> None:
 
 
 def draw_checks(pair: Pair, decision: Decision) -> None:
-    """Draw the checks of the decision, the worst first, and its notes."""
+    """Draw the rules that the decision rests on, those on all examples first, and its notes."""
     if not decision.checks:
         return
     st.subheader("What the verdict rests on", anchor=False, help=HINTS["checks"])
     st.html(verdict_banner.rules_table(decision.checks, known_confidences.unavailable(pair)))
     if more := verdict_banner.left_out(decision.checks):
-        st.caption(f"{count(more)} more checks, none worse than those shown.")
+        st.caption(f"{count(more)} more rules.")
     st.caption(verdict_banner.KEY)
     # What is not available stands beside the numbers already.
     for sentence in decision.notes:

@@ -26,7 +26,7 @@ DEEDS = {ReviewKind.ACCEPT: "accepted", ReviewKind.REJECT: "rejected", ReviewKin
 HINTS = {
     "decide": "A rejection keeps the gate from passing this version. An acceptance counts where the policy asks for "
     "one. Both hold for this old version only, and can be undone.",
-    "marks": "To mark an example, open it in the view Examples.",
+    "marks": "To mark examples, open one in the view Examples, or tick several there.",
     "records": "Records are never changed or removed. An undo is a further record, which takes an earlier one back.",
 }
 
@@ -78,9 +78,7 @@ def draw_marks(pair: Pair) -> None:
     state = reviews.state(pair)
     st.subheader("Marked examples", anchor=False, help=HINTS["marks"])
     for place, (mark, label) in zip(st.columns(len(Mark)), reviews.MARKS.items(), strict=True):
-        place.metric(
-            label.capitalize(), count(len(state.samples(mark))), help=review_form.MARK_HINTS[mark], border=True
-        )
+        place.metric(label.capitalize(), count(len(state.samples(mark))), help=review_form.mark_hint(mark), border=True)
     marked = reviews.marked(pair)
     left = FlipFilter(not_sample_ids=marked)
     num_left = flip_pages.num_flips(pair, Asked(left))

@@ -18,6 +18,7 @@ import click
 from pct_mlops.cli import (
     advise,
     attach,
+    data,
     doctor,
     explore,
     gate,
@@ -64,7 +65,7 @@ SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Predict": (training.score, attach.attach, updates.import_result, tables.ensemble, updates.update_predictions),
     "Decide": (tables.compare, risk.risk, gate.gate, policy.policy, review.review),
     "Production": (production.history, production.verify, production.rollback),
-    "Look": (explore.explore, listing.list_names, doctor.doctor, explore.demo),
+    "Look": (explore.explore, data.data, listing.list_names, doctor.doctor, explore.demo),
 }
 
 
@@ -108,8 +109,8 @@ def pct(debug: bool) -> None:
       pct train projects/fashion_mnist/recipe.yaml --loss update
       pct gate fashion-mnist@candidate --policy projects/fashion_mnist/policy.yaml --promote
 
-    Write a model as name@alias, name/3 or models:/name@alias, or give a file of predictions. The registry is
-    MLflow's. Set MLFLOW_TRACKING_URI to choose it. By default it is mlflow.db in the current folder.
+    A model is name@alias, name/3, models:/name@alias or a file of predictions. MLflow's registry is mlflow.db here,
+    or what MLFLOW_TRACKING_URI names.
 
     Exit codes: 0 passed or done, 1 refused by the gate, 2 error, 3 inconclusive.
     """

@@ -253,7 +253,7 @@ def image_folder(config: DataConfig, seed: int) -> Splits:
     from train. With all three, each is used as it is. Images of different sizes are resized to `data.image_size` (224)
     on the shortest side and cut at the centre. Training crops are taken from that.
     """
-    return folders.read_image_folder(config, seed)
+    return folders.read_files(config, seed, folders.list_image_folder(config))
 
 
 @DATASETS.register("image_list")
@@ -264,4 +264,4 @@ def image_list(config: DataConfig, seed: int) -> Splits:
     holds spaces). classes.txt has one name per line. With train.txt and val.txt only, val becomes test, as for
     image_folder.
     """
-    return folders.read_image_list(config, seed)
+    return folders.read_files(config, seed, folders.list_image_list(config))

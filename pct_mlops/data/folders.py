@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,23 +14,31 @@ import torch
 
 from pct_mlops.config import DataConfig
 from pct_mlops.config.catalog import closest_first
-from pct_mlops.data.pixels import FilePixels, corrupt_files, output_size
+from pct_mlops.data.file_headers import count_odd, output_size, read_anew, read_headers
+from pct_mlops.data.file_listing import HIDDEN, Listing, OmittedFile, class_folders, list_folder, nfc
+from pct_mlops.data.pixels import FilePixels, corrupt_files
 from pct_mlops.data.split import Split, Splits, check_labels, make_splits
 from pct_mlops.errors import ConfigError, DataError
+from pct_mlops.predictions.reading_ids import FROM_FILES
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif")
 # ImageNet's, which the published weights expect.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Listing(NamedTuple):
-    """The files of one split, in the order of their ids."""
+class FileSet(NamedTuple):
+    """The files of a data set, by split, and the names of its classes. Without `val`, it is carved from train."""
 
-    sample_ids: list[str]
-    paths: list[str]
-    labels: list[int]
+    class_names: list[str]
+    train: Listing
+    val: Listing | None
+    test: Listing
+
+    def listings(self) -> dict[str, Listing]:
+        """Return the listings of the splits that are on disk, by name."""
+        parts = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 def data_root(config: DataConfig) -> Path:
@@ -59,43 +68,8 @@ def _three(found: dict[str, Listing | None], root: Path, what: str) -> tuple[Lis
 # image_folder ------------------------------------------------------------------------------------------------------
 
 
-def _class_files(folder: Path) -> list[str]:
-    found = []
-    for where, folders, names in os.walk(folder):
-        folders.sort()
-        found += [os.path.join(where, name) for name in sorted(names) if name.lower().endswith(EXTENSIONS)]
-    return found
-
-
-def class_folders(folder: Path) -> list[str]:
-    """Return the sorted names of the class folders. Raise PctError when there is none."""
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-    if not names:
-        raise DataError(f"{folder} has no class folders: put the images of each class into a folder of its own.")
-    return names
-
-
-def list_folder(root: Path, split: str, class_names: list[str], known_from: str) -> Listing:
-    """List the images of a split. `known_from` says in errors where the class names come from."""
-    folder = root / split
-    found = Listing([], [], [])
-    for name in class_folders(folder):
-        if name not in class_names:
-            raise DataError(
-                f"The class folder {folder / name} is not among the classes of {known_from}: rename or remove it "
-                f"(closest: {closest_first(name, class_names)[0]})."
-            )
-        files = _class_files(folder / name)
-        if not files:
-            raise DataError(f"The class folder {folder / name} has no images: add some, or remove the folder.")
-        found.paths.extend(files)
-        found.sample_ids.extend(Path(os.path.relpath(path, root)).as_posix() for path in files)
-        found.labels.extend([class_names.index(name)] * len(files))
-    return found
-
-
-def read_image_folder(config: DataConfig, seed: int) -> Splits:
-    """Read root/{train,val,test}/<class>/*. The classes are the sorted folders of train.
+def list_image_folder(config: DataConfig) -> FileSet:
+    """List root/{train,val,test}/<class>/*. The classes are the sorted folders of train.
 
     Raises:
         PctError: a folder or image that is needed is missing, or a class folder does not fit.
@@ -108,7 +82,7 @@ def read_image_folder(config: DataConfig, seed: int) -> Splits:
         split: list_folder(root, split, names, str(root / "train")) if (root / split).is_dir() else None
         for split in ("train", "val", "test")
     }
-    return _from_files(config, seed, names, _three(found, root, "folder {}"))
+    return FileSet(names, *_three(found, root, "folder {}"))
 
 
 # image_list --------------------------------------------------------------------------------------------------------
@@ -136,7 +110,7 @@ def read_entries(path: Path) -> list[tuple[int, str, str]]:
         parts = line.rsplit("\t", 1) if "\t" in line else line.rsplit(None, 1)
         if len(parts) != 2:
             raise DataError(f"{path}, line {number}: '{line}' has no label, so write 'path label'.")
-        entries.append((number, parts[0].strip(), parts[1].strip()))
+        entries.append((number, parts[0].strip(), nfc(parts[1].strip())))
     return entries
 
 
@@ -151,7 +125,7 @@ def listed_classes(root: Path, path: Path, entries: list[tuple[int, str, str]]) 
     """Return the names in classes.txt if there is one, else the labels of `path`: 0 .. K - 1, or sorted names."""
     listed = root / "classes.txt"
     if listed.is_file():
-        names = [name for _, name in _lines(listed)]
+        names = [nfc(name) for _, name in _lines(listed)]
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise DataError(f"{listed} has the class '{twice[0]}' twice: each line should name another class.")
@@ -172,7 +146,7 @@ def listed_classes(root: Path, path: Path, entries: list[tuple[int, str, str]]) 
 
 
 def _label_reader(class_names: list[str]) -> Callable[[Path, int, str], int]:
-    by_name = {name: index for index, name in enumerate(class_names)}
+    by_name = {nfc(name): index for index, name in enumerate(class_names)}
 
     def read(path: Path, line: int, text: str) -> int:
         if text in by_name:
@@ -195,6 +169,10 @@ def list_file(root: Path, path: Path, entries: list[tuple[int, str, str]], class
     read, found = _label_reader(class_names), Listing([], [], [])
     for line, name, label in entries:
         file = os.path.join(root, name)
+        if os.path.basename(name).startswith("._"):
+            # macOS writes these beside its files on other systems. They never hold an image.
+            found.left_out.append(OmittedFile(file, HIDDEN))
+            continue
         if not os.path.isfile(file):
             raise DataError(f"{path}, line {line}: there is no file {file}, so correct the path or remove the line.")
         found.sample_ids.append(Path(os.path.normpath(name)).as_posix())
@@ -203,8 +181,8 @@ def list_file(root: Path, path: Path, entries: list[tuple[int, str, str]], class
     return found
 
 
-def read_image_list(config: DataConfig, seed: int) -> Splits:
-    """Read train.txt, val.txt and test.txt in root. A line is `path label`, the label an integer or a class name.
+def list_image_list(config: DataConfig) -> FileSet:
+    """List what train.txt, val.txt and test.txt in root name. A line is `path label`, an integer or a class name.
 
     Raises:
         PctError: a list or an image is missing, or a label does not fit; the message names the line.
@@ -219,7 +197,7 @@ def read_image_list(config: DataConfig, seed: int) -> Splits:
         split: list_file(root, path, entries[split], names) if split in entries else None
         for split, path in files.items()
     }
-    return _from_files(config, seed, names, _three(found, root, "file {}.txt"))
+    return FileSet(names, *_three(found, root, "file {}.txt"))
 
 
 # both --------------------------------------------------------------------------------------------------------------
@@ -234,6 +212,8 @@ def without_corrupt(found: Listing, class_names: list[str]) -> tuple[Listing, li
         [found.sample_ids[row] for row in rows],
         [found.paths[row] for row in rows],
         [found.labels[row] for row in rows],
+        found.left_out,
+        found.linked,
     )
     lost = sorted(set(found.labels) - set(kept.labels))
     if lost:
@@ -247,33 +227,42 @@ def without_corrupt(found: Listing, class_names: list[str]) -> tuple[Listing, li
 
 def preprocessing_of(config: DataConfig, size: tuple[int, int]) -> str:
     """Return the id of what happens to an image before a model sees it."""
-    # A change of the filter or of the cut in pixels.py must change this string too.
-    return f"{config.name}/{size[0]}x{size[1]}/uint8/rgb-bilinear-centre"
+    # A change of the filter or of the cut in pixels.py must change FROM_FILES, one of the contract in image_reader.py
+    # READ_ANEW.
+    return f"{config.name}/{size[0]}x{size[1]}/uint8/{FROM_FILES}"
 
 
-def file_split(name: str, found: Listing, size: tuple[int, int], num_classes: int) -> Split:
-    """Return the split of these files, brought to `size`. Raise PctError for a label that is no class."""
-    labels = torch.tensor(found.labels, dtype=torch.int64)
-    split = Split(name, found.sample_ids, labels, FilePixels(found.paths, size))
-    check_labels(split, num_classes)
-    return split
+def make_file_splits(config: DataConfig, listings: Mapping[str, Listing], num_classes: int) -> dict[str, Split]:
+    """Return the splits of these files, all brought to one size.
 
+    Every header is read. One line is logged if the files have something suspicious about them.
 
-def _from_files(
-    config: DataConfig, seed: int, class_names: list[str], found: tuple[Listing, Listing | None, Listing]
-) -> Splits:
-    skipped: list[str] = []
-    listings: dict[str, Listing] = {}
-    for name, part in zip(("train", "val", "test"), found, strict=True):
-        if part is not None:
-            listings[name], bad = without_corrupt(part, class_names) if config.skip_corrupt else (part, [])
-            skipped += bad
-    height, width = output_size((path for part in listings.values() for path in part.paths), config.image_size)
-    splits: dict[str, Split] = {}
+    Raises:
+        PctError: a label is no class, or a file whose size is needed cannot be read; the message names it.
+    """
+    headers = {name: read_headers(part.paths) for name, part in listings.items()}
+    size = output_size(itertools.chain.from_iterable(headers.values()), config.image_size)
+    splits = {}
     for name, part in listings.items():
-        splits[name] = file_split(name, part, (height, width), len(class_names))
+        labels = torch.tensor(part.labels, dtype=torch.int64)
+        splits[name] = Split(name, part.sample_ids, labels, FilePixels(part.paths, size, read_anew(headers[name])))
+        check_labels(splits[name], num_classes)
+    left_out = sum(item.reason != HIDDEN for part in listings.values() for item in part.left_out)
+    odd = count_odd(itertools.chain.from_iterable(headers.values()))
+    said = [f"{left_out:,} left out"] * bool(left_out) + [f"{number:,} {what}" for what, number in odd.items()]
+    if said:
+        log.warning("Image files: %s. 'pct data check RECIPE' lists them.", ", ".join(said))
+    return splits
+
+
+def read_files(config: DataConfig, seed: int, found: FileSet) -> Splits:
+    """Return the splits of listed files. Raise PctError for a file that is needed and cannot be read."""
+    class_names, skipped = found.class_names, list[str]()
+    listings: dict[str, Listing] = {}
+    for name, part in found.listings().items():
+        listings[name], bad = without_corrupt(part, class_names) if config.skip_corrupt else (part, [])
+        skipped += bad
+    splits = make_file_splits(config, listings, len(class_names))
     train, val, test = make_splits(splits["train"], splits.get("val"), splits["test"], config, seed)
-    preprocessing = preprocessing_of(config, (height, width))
-    return Splits(
-        config.name, tuple(class_names), (3, height, width), MEAN, STD, train, val, test, preprocessing, tuple(skipped)
-    )
+    shape, done = train.pixels.shape, preprocessing_of(config, train.pixels.shape[1:])
+    return Splits(config.name, tuple(class_names), shape, MEAN, STD, train, val, test, done, tuple(skipped))

@@ -9,7 +9,7 @@ import numpy as np
 
 from pct_mlops.config import DataConfig
 from pct_mlops.data import folders
-from pct_mlops.data.pixels import output_size
+from pct_mlops.data.file_listing import class_folders, list_folder
 from pct_mlops.data.split import Splits
 from pct_mlops.errors import DataError
 
@@ -51,20 +51,19 @@ def read_one_split(config: DataConfig, split: str, class_names: Sequence[str] | 
     if source is None:
         raise DataError(f"{root} has no {_file(config, split)}: data.root should be the folder that holds it.")
     if config.name == "image_folder":
-        names = list(class_names or folders.class_folders(root / source))
-        found = folders.list_folder(root, source, names, "the model")
+        names = list(class_names or class_folders(root / source))
+        found = list_folder(root, source, names, "the model")
     else:
         file = root / _file(config, source)
         entries = folders.read_entries(file)
         names = list(class_names or folders.listed_classes(root, file, entries))
         found = folders.list_file(root, file, entries, names)
     found, skipped = folders.without_corrupt(found, names) if config.skip_corrupt else (found, [])
-    size = output_size(found.paths, config.image_size)
-    whole = folders.file_split(split, found, size, len(names))
+    whole = folders.make_file_splits(config, {split: found}, len(names))[split]
     none = np.empty(0, np.int64)
     train, val, test = (whole if name == split else whole.select(none, name) for name in ("train", "val", "test"))
-    preprocessing = folders.preprocessing_of(config, size)
-    shape, about = (3, *size), (folders.MEAN, folders.STD)
+    shape, about = whole.pixels.shape, (folders.MEAN, folders.STD)
+    preprocessing = folders.preprocessing_of(config, shape[1:])
     return Splits(config.name, tuple(names), shape, *about, train, val, test, preprocessing, tuple(skipped))
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import struct
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -17,9 +15,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from pct_mlops.errors import DataError, reason_of
+from pct_mlops.image_reader import UNREADABLE, to_rgb
 
-DEFAULT_SIZE = 224  # for files of different sizes when the recipe names none; ImageNet models are trained on it
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 NUM_THREADS = min(8, os.cpu_count() or 1)  # Pillow releases the interpreter lock while it decodes
 
 
@@ -89,13 +86,24 @@ class ArrayPixels:
 
 
 class FilePixels:
-    """Image files, decoded to RGB and brought to `size` (height, width) by `decode`."""
+    """Image files, decoded to RGB and brought to `size` (height, width) by `decode`.
 
-    def __init__(self, paths: Sequence[str] | np.ndarray, size: tuple[int, int]) -> None:
+    `read_anew` says of each file whether versions that ignored parts of the pixel contract may have read other pixels.
+    """
+
+    def __init__(
+        self, paths: Sequence[str] | np.ndarray, size: tuple[int, int], read_anew: np.ndarray | None = None
+    ) -> None:
         # One buffer of bytes: the reference counts of a list of strings would copy it, page by page, into every forked
         # worker.
         self._paths = paths if isinstance(paths, np.ndarray) else np.array([os.fsencode(path) for path in paths])
         self._size = size
+        self._read_anew = np.zeros(len(self._paths), dtype=bool) if read_anew is None else read_anew
+
+    @property
+    def is_read_anew(self) -> bool:
+        """True if versions that ignored parts of the pixel contract may have read other pixels of a file."""
+        return bool(self._read_anew.any())
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -130,26 +138,29 @@ class FilePixels:
 
     def select(self, rows: Tensor) -> FilePixels:
         """Return only the given rows, in their order."""
-        return FilePixels(self._paths[rows.numpy()], self._size)
+        kept = rows.numpy()
+        return FilePixels(self._paths[kept], self._size, self._read_anew[kept])
 
 
-def _decode(path: str, size: tuple[int, int] | None) -> Image.Image:
+def _decode(path: str, size: tuple[int, int] | None) -> np.ndarray:
+    """Return an image file as uint8 [H, W, 3], of `size` (height, width) if that is given."""
     with Image.open(path) as file:
-        image = file.convert("RGB")
-    if size is None or (image.height, image.width) == size:
-        return image
-    height, width = size
-    scale = max(height / image.height, width / image.width)
-    scaled = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
-    image = image.resize(scaled, Image.Resampling.BILINEAR)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image.crop((left, top, left + width, top + height))
+        image = to_rgb(file)
+        if size is None or (image.height, image.width) == size:
+            return np.array(image)
+        height, width = size
+        scale = max(height / image.height, width / image.width)
+        scaled = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+        image = image.resize(scaled, Image.Resampling.BILINEAR)
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        return np.array(image.crop((left, top, left + width, top + height)))
 
 
 def decode(path: str, size: tuple[int, int]) -> Tensor:
     """Decode an image file to uint8 [3, H, W] of `size` (height, width).
 
-    The image is scaled (bilinear, antialiased) until it covers `size`, and its centre is cut out.
+    `image_reader.to_rgb` says what the pixels are. The image is scaled (bilinear, antialiased) until it covers `size`,
+    and its centre is cut out.
 
     Raises:
         PctError: the file cannot be decoded; the message names it.
@@ -157,11 +168,12 @@ def decode(path: str, size: tuple[int, int]) -> Tensor:
     try:
         image = _decode(path, size)
     except UNREADABLE as error:
-        raise _unreadable(path, error) from error
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+        raise unreadable(path, error) from error
+    return torch.from_numpy(image).permute(2, 0, 1)
 
 
-def _unreadable(path: str, error: BaseException) -> DataError:
+def unreadable(path: str, error: BaseException) -> DataError:
+    """Return the error that names an image file and says why it cannot be read."""
     reason = "no such file" if isinstance(error, FileNotFoundError) else reason_of(error)
     reason = "not an image" if reason.startswith("cannot identify") else reason
     return DataError(f"The image {path} cannot be read ({reason}): replace it, or set data.skip_corrupt=true.")
@@ -179,30 +191,6 @@ def corrupt_files(paths: Sequence[str]) -> list[bool]:
 
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         return list(pool.map(fails, paths))
-
-
-def output_size(paths: Iterable[str], image_size: int | None) -> tuple[int, int]:
-    """Return the (height, width) to which every file is brought.
-
-    It is `image_size` on both sides, else the size that all files share, else 224 x 224. Only headers are read, up to
-    the first file of another size.
-
-    Raises:
-        PctError: a file that is looked at cannot be read; the message names it.
-    """
-    if image_size is not None:
-        return image_size, image_size
-    common: tuple[int, int] | None = None
-    for path in paths:
-        try:
-            with Image.open(path) as image:
-                size = (image.height, image.width)
-        except UNREADABLE as error:
-            raise _unreadable(path, error) from error
-        if common not in (None, size):
-            return DEFAULT_SIZE, DEFAULT_SIZE
-        common = size
-    return common or (DEFAULT_SIZE, DEFAULT_SIZE)
 
 
 def num_bytes(pixels: Pixels) -> int:

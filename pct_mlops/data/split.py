@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from pct_mlops.config import DataConfig
-from pct_mlops.data.pixels import Pixels, num_bytes
+from pct_mlops.data.pixels import FilePixels, Pixels, num_bytes
 from pct_mlops.errors import DataError
+from pct_mlops.predictions.reading_ids import READ_ANEW
 
 VAL, FRACTION = 1, 2  # separate random streams of one seed
 
@@ -79,6 +80,15 @@ class Splits:
     test: Split
     preprocessing_id: str
     skipped: tuple[str, ...] = ()  # ids of corrupt images that data.skip_corrupt left out
+
+    def preprocessing_of(self, *splits: Split) -> str:
+        """Return the id of what was done to the pixels of these splits: `preprocessing_id`, and how files were read.
+
+        The second part is there only if an earlier version may have read other pixels of one of their files. So it
+        depends on the examples of a table alone, whatever else is in the data set.
+        """
+        anew = any(isinstance(split.pixels, FilePixels) and split.pixels.is_read_anew for split in splits)
+        return f"{self.preprocessing_id}/{READ_ANEW}" if anew else self.preprocessing_id
 
 
 def stratified(labels: np.ndarray, fraction: float, seed: int, stream: int) -> np.ndarray:

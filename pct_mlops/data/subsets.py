@@ -10,6 +10,7 @@ import torch
 
 from pct_mlops.config import DataConfig
 from pct_mlops.config.catalog import closest_first
+from pct_mlops.data.file_listing import nfc
 from pct_mlops.data.split import Split, Splits
 from pct_mlops.errors import ConfigError, DataError
 
@@ -25,6 +26,8 @@ def with_data_options(splits: Splits, config: DataConfig, seed: int) -> Splits:
 
 def _with_classes(splits: Splits, names: tuple[str, ...]) -> Splits:
     """Keep the examples of these classes, in all three splits. Ids stay, and so does the order of the classes."""
+    # Names that look the same are the same, and those of class folders are composed.
+    names = tuple(name if name in splits.class_names else nfc(name) for name in names)
     for name in names:
         if name not in splits.class_names:
             closest = ", ".join(closest_first(name, list(splits.class_names))[:3])

@@ -10,6 +10,7 @@ import duckdb
 from pct_mlops.errors import NotComparableError, TableError
 from pct_mlops.predictions import sql
 from pct_mlops.predictions.digest import digest_of
+from pct_mlops.predictions.reading_ids import READ_ANEW, read_differently
 from pct_mlops.predictions.schema import CONFIDENCE_COLUMNS, TableInfo
 
 _RANGES = """
@@ -93,6 +94,7 @@ def check_same_examples(
     `check_joined`, since equal sums are no proof.
     """
     if hashes[0].total == hashes[1].total and old.num_examples == new.num_examples and old.digest == new.digest:
+        _check_same_reading(old, new)
         return
     parts = []
     for side, mine, other in (("old", "old_table", "new_table"), ("new", "new_table", "old_table")):
@@ -108,6 +110,18 @@ def check_same_examples(
         changes = [f"{key}: {old.class_names[a]} became {new.class_names[b]}" for key, a, b in shown]
         parts.append(f"{_examples(number)} with another label ({_some(changes, number)})")
     raise _not_comparable(parts or ["their digests differ although their rows agree, so one file was altered"])
+
+
+def _check_same_reading(old: TableInfo, new: TableInfo) -> None:
+    """Raise PctError where the tables are about other pixels of the same image files."""
+    if not read_differently(old.preprocessing, new.preprocessing):
+        return
+    former = new if READ_ANEW in old.preprocessing else old
+    raise NotComparableError(
+        f"The tables are not comparable: {former.title} saw other pixels, because its version of pct ignored the "
+        "orientation, depth or transparency of image files, and this evaluation set has such files. Score it again "
+        "with 'pct score'."
+    )
 
 
 def check_joined(number: int, info: TableInfo) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from pct_mlops.comparison import ClassCounts, FlipCounts
+from pct_mlops.config import Policy, Rule
 from pct_mlops.explorer.components.gallery import Tile, TilePrediction, gallery
-from pct_mlops.explorer.components.verdict_banner import SHOWN, left_out, rules_table
+from pct_mlops.explorer.components.rule_groups import by_rule, rules_sentence
+from pct_mlops.explorer.components.verdict_banner import SHOWN, left_out, reasons, rules_table
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries.class_labels import matching, ordered, unique
 from pct_mlops.explorer.queries.pairs import FileTable
 from pct_mlops.explorer.state.options import Options, read_options
 from pct_mlops.explorer.state.selection import default_versions, titles_of
-from pct_mlops.gate import Check, Verdict
+from pct_mlops.gate import Check, Verdict, decide
 
 
 def test_arguments():
@@ -161,8 +164,8 @@ def check(verdict, **changes):
     return Check(**{"metric": "nfr", "sentence": "s <b>", **values, **changes}, verdict=verdict)
 
 
-def test_the_worst_checks_come_first_and_long_lists_are_cut():
-    checks = [check(Verdict.PASS)] * SHOWN + [check(Verdict.FAIL)]
+def test_the_worst_rules_come_first_and_long_lists_are_cut():
+    checks = [check(Verdict.PASS, limit=10 + place) for place in range(SHOWN)] + [check(Verdict.FAIL)]
 
     html = rules_table(checks)
 
@@ -170,6 +173,36 @@ def test_the_worst_checks_come_first_and_long_lists_are_cut():
     assert html.count("<tr><td") == SHOWN
     assert left_out(checks) == 1
     assert "<b>" not in html
+
+
+def test_a_rule_on_a_thousand_classes_is_one_row_below_the_rules_on_all_examples():
+    of_classes = [
+        check(
+            Verdict.FAIL if place < 2 else Verdict.INCONCLUSIVE if place < 967 else Verdict.PASS,
+            metric="class_nfr",
+            class_name=f"class {place}",
+            upper=0.2 + place / 10_000,
+            support=50,
+            sentence=f"class {place} <b>",
+        )
+        for place in range(1000)
+    ]
+    checks = [*of_classes, check(Verdict.INCONCLUSIVE), check(Verdict.PASS, metric="accuracy_change", bound="lower")]
+
+    groups = by_rule(checks)
+
+    assert [group.worst.metric for group in groups] == ["nfr", "accuracy_change", "class_nfr"]
+    assert groups[2].sentence == (
+        "class_nfr: 2 of 1,000 classes failed, 965 undecided, 33 passed (about 50 examples each)"
+    )
+    html = rules_table(checks)
+    assert "The worst 5 of 1,000 classes</summary>" in html
+    assert "those of the worst, class 1." in html
+    assert [f"class {place} &lt;b" in html for place in (1, 0, 966, 965, 964, 963)] == [True] * 5 + [False]
+    decision = decide(Policy(rules=(Rule(metric="nfr", max=0.02),)), None, problem="")
+    failed = replace(decision, verdict=Verdict.FAIL, checks=tuple(checks), sentence="Outside: 2 of 1,002 checks.")
+    assert reasons(failed) == [groups[2].sentence]
+    assert rules_sentence(failed) == "Outside: 1 of 3 rules."
 
 
 def test_numbers_are_written_in_their_unit():

@@ -46,7 +46,7 @@ def mark(page: Page, label: str, name: str, note: str) -> None:
     page.get_by_label("Note").press("Enter")
     settled(page)
     page.get_by_role("button", name=label).click()
-    expect(page.get_by_text(f"by {name}")).to_be_visible(timeout=SECONDS * 1000)
+    expect(page.get_by_text(f"Your last mark: {label.lower()}")).to_be_visible(timeout=SECONDS * 1000)
 
 
 def test_walk_from_the_link_of_the_gate_to_its_next_verdict(address, browser, desk, model, tmp_path, capsys):
@@ -83,11 +83,17 @@ def test_walk_from_the_link_of_the_gate_to_its_next_verdict(address, browser, de
     assert gate(desk, model) == 1
     assert "blocker" in capsys.readouterr().out
     page.get_by_role("link", name="Overview").click()
+    # The page of the example says FAIL too, and Chromium may not know of the new page yet when it goes back from it.
+    expect(page.get_by_role("heading", name="Did it get better everywhere?")).to_be_visible(timeout=SECONDS * 1000)
     expect(page.get_by_text("FAIL", exact=False).first).to_be_visible(timeout=SECONDS * 1000)
     settled(page)
 
     page.go_back()
     expect(page.get_by_role("heading", name="Negative flip")).to_be_visible()
+    settled(page)
+    # The mark led on to the next example.
+    page.go_back()
+    page.wait_for_url(copied)
     settled(page)
     page.go_back()
     assert tiles(page) == seen

@@ -124,19 +124,6 @@ def test_an_alias_that_moves_is_a_notice_and_the_view_stays(explore, desk, model
     assert (app.query_params["old"], app.query_params["new"]) == ("3", "2")
 
 
-def test_a_version_that_is_deleted_while_one_looks_is_said(explore, desk, model):
-    desk.add(model, desk.tables[1])
-    app = open_on(explore, desk, model=model, old="1", new="3")
-    desk.client.delete_model_version(model, "3")
-    pairs.versions.clear()
-
-    app.run()
-
-    assert not app.exception
-    assert "Version 3 is not there any more: showing version 2" in app.warning[0].value.replace("\\", "")
-    assert app.query_params["new"] == "2"
-
-
 @pytest.mark.thorough
 def test_an_alias_on_the_command_line_that_moves_is_a_notice_too(explore, desk, model):
     app = open_on(explore, desk, f"{model}@production", f"{model}/2")
@@ -166,14 +153,6 @@ def test_a_link_of_the_gate_may_name_the_model_of_candidates(explore, desk, mode
     assert dict(app.query_params) == link
     app.switch_page("views/classes.py").run()
     assert "candidates version 1" in app.caption[0].value.replace("\\", "")
-
-
-@pytest.mark.thorough
-def test_a_model_of_candidates_that_is_not_there_is_a_notice(explore, desk, model):
-    app = open_on(explore, desk, model=model, new_model="nowhere")
-
-    assert not app.exception
-    assert "which is not here" in app.warning[0].value
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from pct_mlops.comparison import compare
 from pct_mlops.config import PctError, Policy
-from pct_mlops.explorer.components import review_form
+from pct_mlops.explorer.components import mark_form, review_form
 from pct_mlops.explorer.queries import decisions, pairs, reviews
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 from pct_mlops.explorer.state import reviewer
@@ -54,18 +54,24 @@ def sign(app, note, name="Ada"):
 def test_a_mark_needs_a_name_and_a_note_and_the_gate_counts_it(explore, desk, model, flip, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
     app = open_on(explore, desk, model, view="examples", example=flip)
-    press(app, "mark_blocker")
-    assert "your name and a note" in app.error[0].value
+    blocker = mark_form.button_key("mark_blocker", flip)
+    assert app.button(key=blocker).disabled
+    app.text_input(key="reviewer_field").set_value("Ada").run()
+    press(app, blocker)
+    assert "fill in a note" in app.error[0].value
     assert kept(desk, model) == ()
 
-    sign(app, ("mark_note", "breaks billing"))
-    press(app, "mark_blocker")
+    app.text_input(key="mark_note").set_value("breaks billing").run()
+    press(app, blocker)
+    assert app.query_params["example"] != flip
+    app = open_on(explore, desk, model, view="examples", example=flip)
 
     assert not app.error
     (record,) = kept(desk, model)
     assert (record.kind, record.mark, record.samples, record.by) == (ReviewKind.MARK, Mark.BLOCKER, (flip,), "Ada")
     assert record.baseline == 1
     assert any("Blocker" in text.value and "breaks billing" in text.value for text in app.markdown)
+    assert any("Label error" in line.value and "left out of the flip rates" in line.value for line in app.caption)
     overview = open_on(explore, desk, model)
     assert "FAIL" in overview.error[0].value
 
@@ -98,9 +104,13 @@ def test_the_decision_is_the_one_that_the_command_line_makes_of_the_same_records
 def test_a_mark_is_taken_back_by_a_record_of_its_own(explore, desk, model, flip):
     app = open_on(explore, desk, model, view="examples", example=flip)
     sign(app, ("mark_note", "an odd one"))
-    press(app, "mark_accepted_loss")
+    app.run()
+    press(app, mark_form.button_key("mark_accepted_loss", flip))
     (mark,) = kept(desk, model)
 
+    app = open_on(explore, desk, model, view="examples", example=flip)
+    assert not [button for button in app.button if button.key == f"undo_{mark.id}"], "nobody has signed"
+    app.text_input(key="reviewer_field").set_value("Ada").run()
     press(app, f"undo_{mark.id}")
 
     assert [record.kind for record in kept(desk, model)] == [ReviewKind.MARK, ReviewKind.UNDO]
@@ -143,7 +153,7 @@ def test_a_decision_against_another_baseline_does_not_stand_here(explore, desk, 
     desk.add(model, desk.tables[0])
     app = open_on(explore, desk, model, view="review", old="3", new="2")
     sign(app, ("decision_note", "for three only"))
-    press(app, "decide_accept")
+    press(app, "decide_reject")
 
     app = open_on(explore, desk, model, view="review", old="1", new="2")
 

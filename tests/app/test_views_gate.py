@@ -7,7 +7,7 @@ import pytest
 from pct_mlops.comparison import compare
 from pct_mlops.config import Policy, Rule
 from pct_mlops.explorer.components.limit_slider import dial
-from pct_mlops.gate import decide, limit_name, with_limits
+from pct_mlops.gate import Verdict, decide, limit_name, with_limits
 from pct_mlops.predictions import Predictions
 
 RULES = """
@@ -45,7 +45,8 @@ def test_without_a_move_it_says_what_the_gate_says(explore, files, policy, compa
 
     assert not app.exception
     assert str(decision.verdict) in banner(app)
-    assert "own limits" in banner(app).replace("\\", "")
+    assert "own limits: move a slider" in text_of(app)
+    assert "What if" not in text_of(app)
     nfr = decision.checks[0]
     assert f"upper bound {100 * (nfr.upper - 0.01):.2f} points outside" in text_of(app)
     assert app.button(key="reset").disabled
@@ -60,8 +61,12 @@ def test_a_moved_limit_decides_and_stands_in_the_address_and_in_the_file(explore
 
     assert app.query_params["limit1"] == "25"
     assert app.query_params["confidence"] == "0.99"
-    assert str(decide(expected, comparison).verdict) in banner(app)
-    assert "own limits: FAIL" in banner(app).replace("\\", "")
+    assert decide(expected, comparison).verdict is Verdict.PASS
+    assert "What if: with your limits it would pass." in text_of(app)
+    assert not app.success, "green is for the verdict under the policy, which stays on top"
+    assert "FAIL" in banner(app)
+    assert "Judged now under rules.yaml" in banner(app).replace("\\", "")
+    assert ":gray-badge[would pass]" in text_of(app)
     pasted = tmp_path / "policy.yaml"
     pasted.write_text(app.get("code")[0].value)
     assert Policy.read(pasted).digest == expected.digest
@@ -76,6 +81,9 @@ def test_without_a_policy_there_is_something_to_begin_with(explore, files):
 
     assert not app.exception
     assert "No policy was given" in app.info[0].value
+    assert "What if: with your limits it" in text_of(app)
+    assert not [*app.success, *app.error, *app.warning], "an example policy gives no verdict"
+    assert "-badge[✓" not in text_of(app)
     assert len(app.slider) == 3
 
 

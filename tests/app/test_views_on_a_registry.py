@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from pct_mlops.explorer.queries import flip_causes, pairs
 from pct_mlops.predictions import Predictions
 
@@ -128,22 +126,6 @@ def test_references_on_the_command_line_fix_the_pair(explore, shelf):
     assert not app.exception
     assert not app.selectbox
     assert "pets version 2" in app.caption[0].value.replace("\\", "")
-
-
-@pytest.mark.parametrize("query", [{"model": "nothing"}, {"model": "pets", "old": "77"}, {"model": "pets", "new": "x"}])
-def test_an_address_of_what_is_gone_gives_a_notice(explore, shelf, query):
-    app = open_on(explore, shelf, **query)
-
-    assert not app.exception
-    assert "which is not here" in app.warning[0].value
-
-
-def test_a_link_with_one_bad_version_says_which_pair_is_shown(explore, shelf):
-    app = open_on(explore, shelf, model="pets", old="1", new="77")
-
-    assert (app.selectbox(key="old").value, app.selectbox(key="new").value) == ("1", "3")
-    said = app.warning[0].value.replace("\\", "")
-    assert said == "The link asks for new '77', which is not here: showing version 3 against version 1."
 
 
 def test_one_version_says_that_two_are_needed(explore, shelf):

@@ -23,6 +23,7 @@ GIVEN = {
     "reason": "night images regressed",
     "output": "mean.parquet",
     "file": "predictions.csv",
+    "recipe": "projects/fashion_mnist/recipe.yaml",
 }
 
 

@@ -34,6 +34,10 @@ compare OLD NEW
   --columns PAIRS
   --classes NAMES
   --tracking-uri URI
+data check RECIPE
+  --strict
+  --all
+  --set KEY=VALUE repeatable
 demo
   --folder DIR
   --set KEY=VALUE repeatable

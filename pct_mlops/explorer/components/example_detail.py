@@ -8,10 +8,11 @@ import streamlit as st
 
 from pct_mlops.charts import count, printable
 from pct_mlops.comparison import FlipRow
-from pct_mlops.explorer.components import example_html, example_input, review_form
+from pct_mlops.explorer.components import example_html, example_input, mark_form
 from pct_mlops.explorer.components.gallery import Tile, TilePrediction, gallery, html_text, image
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import example_contents, example_facts, example_images, pairs
+from pct_mlops.explorer.queries import example_contents, example_facts, example_images
+from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 from pct_mlops.explorer.state import selection
 from pct_mlops.predictions.example_texts import Content
@@ -25,8 +26,8 @@ KIND_TITLES = {
 }
 
 
-def draw_example(pair: Pair, row: FlipRow, titles: list[str]) -> None:
-    """Draw the example below the navigation."""
+def draw_example(pair: Pair, row: FlipRow, titles: list[str], asked: Asked) -> None:
+    """Draw the example below the navigation. `asked` is the selection through which marking it leads."""
     known, problem = example_contents.inputs(pair, [row.sample_id], whole=True)
     content = known.get(row.sample_id)
     # A text needs a wider column than an image.
@@ -37,11 +38,7 @@ def draw_example(pair: Pair, row: FlipRow, titles: list[str]) -> None:
             st.caption(plain(problem))
     with right:
         draw_predictions(pair, row, titles)
-        if pairs.has_versions(pair):
-            st.subheader(
-                "Mark this example", anchor=False, help="Marks are kept with the new version. The gate reads them."
-            )
-            review_form.mark_example(pair, row.sample_id)
+        mark_form.mark_example(pair, row.sample_id, asked)
     draw_history(pair, row, titles)
     draw_neighbours(pair, row, titles)
 

@@ -19,6 +19,14 @@ _SMALL = 96  # pixels; images up to this width are enlarged without blurring
 STYLE = """<style>
 .pct-grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(168px,1fr));gap:14px;margin:0}
 .pct-grid.pct-wide{grid-template-columns:repeat(auto-fill,minmax(min(100%,250px),1fr))}
+.pct-cell{position:relative;min-width:0;display:flex}
+.pct-cell>.pct-tile{flex:1}
+.pct-cell:has(:checked)>.pct-tile{border-color:#2F86C9;box-shadow:0 0 0 1px #2F86C9}
+.pct-tick{position:absolute;top:0;right:0;padding:9px 9px 13px 13px;cursor:pointer;line-height:0}
+.pct-tick input{width:20px;height:20px;margin:0;cursor:pointer;accent-color:#2F86C9}
+.pct-tick input:focus-visible{outline:3px solid #2F86C9;outline-offset:2px}
+.pct-plain .pct-input:first-child{padding-right:42px}
+.pct-plain figcaption:first-child .pct-target{padding-right:30px}
 .pct-tile figure{margin:0;flex:1;display:flex;flex-direction:column}
 .pct-tile{border:1px solid color-mix(in srgb,currentColor 18%,transparent);border-radius:10px;
 overflow:hidden;min-width:0;display:flex;flex-direction:column}
@@ -70,6 +78,7 @@ class Tile:
         href: Address of the example.
         mark: A reviewer's mark in words, "" without one.
         content: Text or row, which is shown where there is no image. None where none is known.
+        is_picked: Whether its checkbox is ticked. None where it has none.
     """
 
     sample_id: str
@@ -80,6 +89,7 @@ class Tile:
     href: str = ""
     mark: str = ""
     content: Content | None = None
+    is_picked: bool | None = None
 
 
 def gallery(tiles: Sequence[Tile]) -> str:
@@ -90,8 +100,20 @@ def gallery(tiles: Sequence[Tile]) -> str:
     pictured = any(tile.png is not None for tile in tiles)
     written = any(tile.content is not None and tile.png is None for tile in tiles)
     grid = f'<div class="pct-grid{" pct-wide" if written else ""}">'
-    shown = "".join(_tile(tile, pictured, written) for tile in tiles)
+    shown = "".join(_cell(tile, pictured, written) for tile in tiles)
     return f"{STYLE}{example_input.STYLE if written else ''}{grid}{shown}</div>"
+
+
+def _cell(tile: Tile, pictured: bool, written: bool) -> str:
+    """Return a tile, with a checkbox beside its link where it can be picked: a link cannot hold another control."""
+    link = _tile(tile, pictured, written)
+    if tile.is_picked is None:
+        return link
+    checked = " checked" if tile.is_picked else ""
+    plain = "" if pictured and (tile.png is not None or not written) else " pct-plain"
+    name = html_text(f"select {middle(tile.sample_id, _WIDE_ID)}")
+    box = f'<input type="checkbox" data-pct-tick="{exact(tile.sample_id)}" aria-label="{name}"{checked}>'
+    return f'<div class="pct-cell{plain}">{link}<label class="pct-tick" title="{name}">{box}</label></div>'
 
 
 def _tile(tile: Tile, pictured: bool, written: bool) -> str:

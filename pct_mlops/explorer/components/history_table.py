@@ -27,17 +27,18 @@ NONE = "–"
 def history_table(moves: Sequence[Move], points: Sequence[MovePoint]) -> str:
     """Return an HTML table of the moves, the newest first. Both arguments hold one entry per move, the oldest first."""
     rows = [_row(*parts) for parts in zip(moves, points, running(points), strict=True)]
-    return html_table(COLUMNS, reversed(rows), room="8px")
+    return html_table(COLUMNS, reversed(rows), room="8px", classes="pct-stack")
 
 
 def _row(move: Move, point: MovePoint, total: int) -> str:
     verdict = "" if point.kind == "rollback" else f"<br><small>{html_text(move.verdict)}</small>"
     return (
         f"<tr><td>{html_text(move.when[:10])}<br><small>{html_text(move.when[11:16])} UTC</small></td>"
-        f"<td>{_MARKS[point.kind]} {point.kind}{verdict}</td><td>{html_text(point.title)}</td>"
-        f'<td class="pct-number">{NONE if point.nfr is None else percent(point.nfr.value)}</td>'
-        f'<td class="pct-number">{count(total)}</td>'
-        f"<td>{html_text(move.who)}</td><td>{html_text(move.reason) or NONE}</td></tr>"
+        f'<td>{_MARKS[point.kind]} {point.kind}{verdict}</td><td data-label="versions">{html_text(point.title)}</td>'
+        f'<td class="pct-number" data-label="NFR">{NONE if point.nfr is None else percent(point.nfr.value)}</td>'
+        f'<td class="pct-number" data-label="flips so far">{count(total)}</td>'
+        f'<td data-label="who">{html_text(move.who)}</td>'
+        f'<td data-label="why">{html_text(move.reason) or NONE}</td></tr>'
     )
 
 

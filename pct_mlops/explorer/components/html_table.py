@@ -12,6 +12,13 @@ STYLE = """<style>
 border-bottom:1px solid color-mix(in srgb,currentColor 15%,transparent)}
 .pct-table .pct-number{text-align:right;font-variant-numeric:tabular-nums}
 .pct-table small{opacity:.7}
+@media(max-width:640px){
+.pct-stack,.pct-stack>tbody,.pct-stack>tbody>tr,.pct-stack>tbody>tr>td{display:block;width:100%;box-sizing:border-box}
+.pct-stack>colgroup,.pct-stack>tbody>tr:first-child{display:none}
+.pct-stack>tbody>tr{padding:8px 0;border-bottom:1px solid color-mix(in srgb,currentColor 15%,transparent)}
+.pct-stack>tbody>tr>td{border:0!important;padding:2px 0!important;text-align:left!important}
+.pct-stack>tbody>tr>td[data-label]::before{content:attr(data-label)": ";opacity:.75}
+}
 </style>"""
 
 
@@ -30,7 +37,8 @@ def html_table(columns: Sequence[Column], rows: Iterable[str], *, room: str = ""
         columns: Columns, in the order of the cells.
         rows: Rows, each a whole <tr> element.
         room: Padding of a cell in CSS, "" for the usual one.
-        classes: Further CSS classes of the table.
+        classes: Further CSS classes of the table. `pct-stack` puts the cells of a row below each other on a phone. The
+            head is left out there: a cell says in `data-label` what its number is.
     """
     shape = "".join(f"<col{_given('class', column.classes)}{_given('style', _width(column))}>" for column in columns)
     head = "".join(f"<th{_given('class', column.classes)}>{column.title}</th>" for column in columns)

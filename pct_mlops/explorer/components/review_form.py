@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from pct_mlops.charts import count
 from pct_mlops.errors import PctError
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import reviews
+from pct_mlops.explorer.queries import pairs
 from pct_mlops.explorer.queries.pairs import Pair
-from pct_mlops.explorer.state import reviewer
+from pct_mlops.explorer.state import reviewer, selection
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind
+
+if TYPE_CHECKING:
+    from pct_mlops.config import Policy
 
 SAID = "review_said"  # the error of the last click, shown once
 ICONS = {
@@ -20,11 +23,40 @@ ICONS = {
     Mark.ACCEPTED_LOSS: ":material/handshake:",
     Mark.BLOCKER: ":material/block:",
 }
-MARK_HINTS = {
-    Mark.LABEL_ERROR: "The label is wrong, not the new model. A policy can leave such flips out of the flip rates.",
-    Mark.ACCEPTED_LOSS: "A real loss that is acceptable. A policy can leave such flips out of the flip rates.",
-    Mark.BLOCKER: "This flip must not go into production. The gate fails the version while the mark stands.",
+MEANINGS = {
+    Mark.LABEL_ERROR: "The label is wrong, not the new model.",
+    Mark.ACCEPTED_LOSS: "A real loss that is acceptable.",
+    Mark.BLOCKER: "This flip must not go into production.",
 }
+
+
+def mark_effect(mark: Mark, policy: Policy | None) -> str:
+    """Return what a mark does to the verdict under this policy, None where none was given."""
+    if mark is Mark.BLOCKER:
+        return "The gate fails the version while this mark stands."
+    if policy is None:
+        return "No policy was given, and the policy of the gate decides whether such a flip still counts."
+    if mark.value in policy.reviews.count_apart:
+        return "Under this policy such a flip is left out of the flip rates."
+    return "Under this policy such a flip counts against the version as before."
+
+
+def mark_hint(mark: Mark) -> str:
+    """Return what a mark means, and what it does under the policy that the explorer was started with."""
+    return f"{MEANINGS[mark]} {effect_here(mark)}"
+
+
+def effect_here(mark: Mark) -> str:
+    """Return what a mark does to the verdict under the policy that the explorer was started with."""
+    return mark_effect(mark, _policy())
+
+
+def _policy() -> Policy | None:
+    path = selection.policy_file()
+    try:
+        return pairs.read_policy(pairs.file_table(path)) if path else None
+    except PctError:  # the pages with a verdict show it
+        return None
 
 
 def signature() -> str:
@@ -45,57 +77,14 @@ def signature() -> str:
     return typed.strip()
 
 
+def refuse(sentence: str) -> None:
+    """Have `said` show this sentence on the page that is drawn next."""
+    st.session_state[SAID] = sentence
+
+
 def note(key: str, label: str = "Why", placeholder: str = "a few words, required") -> str:
     """Draw a field for a reason in one line, and return its text."""
     return st.text_input(label, key=key, max_chars=reviewer.MAX_REASON, placeholder=placeholder).strip()
-
-
-def mark_example(pair: Pair, sample_id: str) -> None:
-    """Draw the buttons that mark the example, or why nobody can, and the mark that stands."""
-    standing = reviews.state(pair).marks.get(sample_id)
-    if problem := reviewer.why_closed(pair):
-        st.caption(plain(problem))
-        said()
-    else:
-        _draw_form(pair, sample_id, standing)
-    # Below the buttons: they must not move under the pointer when another reviewer's mark arrives.
-    if standing is not None and standing.mark is not None:
-        _draw_mark(pair, standing)
-
-
-def _draw_form(pair: Pair, sample_id: str, standing: Review | None) -> None:
-    left, right = st.columns([1, 2])
-    with left:
-        name = signature()
-    with right:
-        reason = note("mark_note", "Note")
-    with st.container(horizontal=True):
-        for mark, label in reviews.MARKS.items():
-            st.button(
-                label.capitalize(),
-                key=f"mark_{mark}",
-                icon=ICONS[mark],
-                help=MARK_HINTS[mark],
-                disabled=standing is not None and standing.mark is mark,
-                on_click=_mark,
-                args=(pair, sample_id, mark),
-            )
-    said()
-    if not (name and reason):
-        st.caption("A mark needs your name and a note, so that others can ask you about it.")
-
-
-def _draw_mark(pair: Pair, review: Review) -> None:
-    assert review.mark is not None
-    mark = reviews.MARKS[review.mark].capitalize()
-    said = f"**{mark}** by {plain(review.by)}, {plain(when(review))}: {plain(review.reason)}"
-    draw_record(pair, review, f"{ICONS[review.mark]} {said}", can_undo=reviewer.why_closed(pair) is None, room=0.33)
-
-
-def _mark(pair: Pair, sample_id: str, mark: Mark) -> None:
-    reason = str(st.session_state.get("mark_note", "")).strip()
-    if attempt(pair, ReviewKind.MARK, reason, mark=mark, samples=(sample_id,)):
-        st.session_state["mark_note"] = ""
 
 
 def draw_record(pair: Pair, review: Review, sentence: str, *, can_undo: bool, room: float) -> None:
@@ -122,7 +111,12 @@ def draw_record(pair: Pair, review: Review, sentence: str, *, can_undo: bool, ro
 
 
 def _undo(pair: Pair, review: Review) -> None:
-    attempt(pair, ReviewKind.UNDO, f"takes back '{review.reason}'", undoes=review.id)
+    take_back(pair, review)
+
+
+def take_back(pair: Pair, review: Review) -> bool:
+    """Write a record that takes this one back, and tell whether that went well."""
+    return attempt(pair, ReviewKind.UNDO, f"takes back '{review.reason}'", undoes=review.id)
 
 
 def attempt(pair: Pair, kind: ReviewKind, reason: str, **what: Any) -> bool:
@@ -131,12 +125,12 @@ def attempt(pair: Pair, kind: ReviewKind, reason: str, **what: Any) -> bool:
         st.session_state[reviewer.NAME] = str(st.session_state["reviewer_field"]).strip()
     missing = [what for what, value in (("your name", reviewer.reviewer()), ("a note", reason)) if not value]
     if missing:
-        st.session_state[SAID] = f"Nothing was written: fill in {' and '.join(missing)}."
+        refuse(f"Nothing was written: fill in {' and '.join(missing)}.")
         return False
     try:
         reviewer.write_review(pair, reviewer.signed_review(pair, kind, reason, **what))
     except PctError as error:
-        st.session_state[SAID] = str(error)
+        refuse(str(error))
         return False
     st.session_state.pop(SAID, None)
     return True

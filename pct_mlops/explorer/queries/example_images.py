@@ -16,10 +16,10 @@ from pct_mlops.explorer.queries.image_files import Picture, in_pixels
 from pct_mlops.explorer.queries.pairs import REFRESH, Pair, VersionTable, predictions, registry
 from pct_mlops.explorer.queries.png import png_size
 from pct_mlops.predictions import sql
+from pct_mlops.predictions.reading_ids import FROM_FILES
 
 LARGEST_TILE, LARGEST_IMAGE = 256 * 1024, 8 * 1024**2  # bytes of a stored PNG in the gallery, and alone
 TILE, LARGE = 192, 1024  # pixels of the longer side of a file's image in the gallery, and alone
-FROM_FILES = "rgb-bilinear-centre"  # in the preprocessing of a table whose examples are image files
 NO_IMAGES, NO_IMAGE = "No images are stored of these examples", "No image is stored of this example"
 OTHER_IMAGE = (
     "The folder of --images has another image under this name: give the folder that this evaluation set was read from."

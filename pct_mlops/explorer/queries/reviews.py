@@ -57,6 +57,13 @@ def can_undo(pair: Pair) -> frozenset[str]:
     return frozenset(review.id for review in counted if review.kind is not ReviewKind.UNDO)
 
 
+def last_mark_of(pair: Pair, by: str) -> Review | None:
+    """Return the newest record with a mark that this reviewer made and that counts, or None without one."""
+    counted = in_force(records(pair), now=datetime.now(timezone.utc))
+    own = [review for review in counted if review.kind is ReviewKind.MARK and review.by == by]
+    return own[-1] if by and own else None
+
+
 def forget_records() -> None:
     """Clear the cached records after one was added."""
     _records.clear()

@@ -8,8 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from pct_mlops.errors import ConfigError
-from pct_mlops.explorer.queries import pairs, reviews
+from pct_mlops.errors import ConfigError, PctError
+from pct_mlops.explorer.queries import baselines, pairs, reviews
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 from pct_mlops.explorer.state import selection
 from pct_mlops.gate.reviews import Review, ReviewKind
@@ -28,6 +28,20 @@ def why_closed(pair: Pair) -> str | None:
     if selection.is_read_only():
         return "The explorer was started with --read-only: reviews are shown, and nobody can write one here."
     return None
+
+
+def why_no_marks(pair: Pair) -> str | None:
+    """Return the reason why nobody can mark examples here, or None where they can be marked.
+
+    A stale pair is one: its flips are not those that the gate would count.
+    """
+    if problem := why_closed(pair):
+        return problem
+    try:
+        found = baselines.standing(pair, baselines.alias_of(selection.policy_file()))
+    except PctError as error:
+        return f"Marks are off, because it is not known whether the old version is still the baseline: {error}"
+    return f"Marks are off. {found.sentence}" if found is not None and found.is_stale else None
 
 
 def logged_in() -> str | None:
@@ -53,7 +67,7 @@ def write_review(pair: Pair, review: Review) -> None:
     """Add a record to the new version in the registry, or raise PctError when that is not possible."""
     from pct_mlops.registry import add_review
 
-    if problem := why_closed(pair):
+    if problem := why_closed(pair) or (_why_stale(pair) if review.kind is ReviewKind.ACCEPT else None):
         raise ConfigError(problem)
     assert isinstance(pair.new, VersionTable)
     source = pairs.registry(pair.new.tracking_uri)
@@ -61,6 +75,14 @@ def write_review(pair: Pair, review: Review) -> None:
         add_review(source, source.get(pair.new.name, pair.new.version), review)
     finally:
         reviews.forget_records()
+
+
+def _why_stale(pair: Pair) -> str | None:
+    """Return why the pair cannot be accepted, or None where its old version is the baseline at this moment."""
+    found = baselines.fresh_standing(pair, baselines.alias_of(selection.policy_file()))
+    if found is None or not found.is_stale:
+        return None
+    return f"The acceptance was not written: {found.sentence[0].lower()}{found.sentence[1:]}"
 
 
 def signed_review(pair: Pair, kind: ReviewKind, reason: str, **what: Any) -> Review:

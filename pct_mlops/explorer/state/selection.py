@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import streamlit as st
 
-from pct_mlops.config.commands import train_command
 from pct_mlops.errors import ConfigError, PctError
-from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import pairs
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 from pct_mlops.explorer.state.options import Options
+from pct_mlops.explorer.state.pair_picker import NothingToShow, UnknownInLink, default_versions, pick_pair
 from pct_mlops.explorer.state.url import (
-    NOTICES,
     asked,
     asked_number,
     forget,
@@ -34,12 +30,9 @@ from pct_mlops.explorer.state.url import (
 )
 from pct_mlops.predictions import ReadOptions
 
-if TYPE_CHECKING:
-    from streamlit.delta_generator import DeltaGenerator
-
-    from pct_mlops.registry import Version
-
 __all__ = [
+    "NothingToShow",
+    "UnknownInLink",
     "asked",
     "asked_number",
     "choose_pair",
@@ -49,6 +42,7 @@ __all__ = [
     "is_dark",
     "is_read_only",
     "link_params",
+    "open_example",
     "open_notices",
     "policy_file",
     "query",
@@ -65,11 +59,7 @@ __all__ = [
 PAIR = "chosen_pair"
 OPTIONS = "started_with"
 PAIR_NAMES = ("model", "old", "new", "new_model")
-_ALIASES, _GIVEN = "aliases:", "given:"
-
-
-class NothingToShow(PctError):
-    """An error for too few models or versions to compare. It is shown as a hint, and says what to do."""
+_GIVEN = "given:"
 
 
 def current() -> Pair:
@@ -103,15 +93,22 @@ def query(**extra: str) -> str:
     return urlencode({**st.query_params.to_dict(), **extra})
 
 
+def open_example(sample_id: str | None, page: int) -> None:
+    """Open an example, or the gallery if None, at a page of the gallery. Streamlit calls this before it draws again."""
+    st.session_state["example"] = sample_id or ""
+    remember("1", page=str(page))
+
+
 def choose_pair(options: Options) -> Pair:
     """Return the pair of the command line, or draw the menus and return the one that is picked there.
 
     Raises:
         NothingToShow: There are too few models or versions, or the same version is picked twice.
+        UnknownInLink: The link names a model or a version that the registry does not have.
         PctError: The pair of the command line is one table twice, or cannot be found.
     """
     st.session_state[OPTIONS] = options
-    pair = _given(options) if options.old and options.new else _picked(options)
+    pair = _given(options) if options.old and options.new else pick_pair(options)
     pair = replace(pair, slices=pairs.policy_slices(options.policy), texts=_texts(options))
     st.session_state[PAIR] = pair
     return pair
@@ -170,110 +167,3 @@ def _title(table: pairs.Table, parts: int | None) -> str:
         return f"{table.name} version {table.version}"
     path = Path(table.path).absolute()
     return str(path) if parts is None else "/".join(path.parts[-parts:])
-
-
-def _picked(options: Options) -> Pair:
-    names = pairs.models(options.tracking_uri)
-    if not names:
-        raise NothingToShow(
-            f"The registry has no models yet: train a first one with {train_command()}, "
-            "or open two prediction files with 'pct explore OLD NEW'."
-        )
-    if options.model and options.model not in names:
-        notice(f"The registry has no model '{options.model}': showing another one.")
-    first = options.model if options.model in names else names[0]
-    left, middle, right = st.columns([2, 1.4, 1.4])
-    restore("model", names, first, is_sticky=True)
-    name = left.selectbox(
-        "Model",
-        names,
-        key="model",
-        on_change=forget,
-        args=("old", "new", "new_model"),
-        help="A registered model: one classifier with all its versions.",
-    )
-    restore("new_model", names, None, is_sticky=True)
-    other = st.session_state["new_model"]
-    pair = _pick_pair(options, name, None if other == name else other, (middle, right))
-    if pair.old == pair.new:
-        raise NothingToShow("Old and new are the same version: choose two different ones above.")
-    return pair
-
-
-def _pick_pair(options: Options, name: str, other: str | None, places: Sequence[DeltaGenerator]) -> Pair:
-    """Draw the menus of both versions and return the pair. New versions are those of `other`, where it is given."""
-    uri = options.tracking_uri
-    olds = pairs.versions(uri, name)
-    news = pairs.versions(uri, other) if other else olds
-    if not (olds and news) or (not other and len(olds) < 2):
-        remember(model=name, new_model=other)
-        raise NothingToShow(
-            f"Model {name} has {len(olds)} version{'' if len(olds) == 1 else 's'}: a comparison needs two, so train "
-            f"another one with {train_command('cna')}."
-        )
-    old_default, new_default = default_versions(olds) if not other else (_standing(olds), _newest(news))
-    with places[0]:
-        old = _pick_version("old", olds, old_default, "The version in production, or an earlier one.")
-    with places[1]:
-        new = _pick_version("new", news, new_default, "The version that would replace the old one.", other)
-    remember(model=name, old=old, new=new, new_model=other)
-    _watch(name, olds)
-    return Pair(
-        VersionTable(uri, name, int(old)),
-        VersionTable(uri, other or name, int(new)),
-        f"{name} version {old}",
-        f"{other} version {new}" if other else f"version {new}",
-        options.images,
-    )
-
-
-def _watch(name: str, found: Sequence[Version]) -> None:
-    """Say when an alias moved since the page was opened. The page goes on to show the same versions."""
-    now = {alias: version.version for version in found for alias in version.aliases}
-    before = st.session_state.setdefault(_ALIASES + name, now)
-    moved = [
-        f"{alias} moved from version {before[alias]} to {now.get(alias, 'none')}"
-        for alias in ("production", "candidate")
-        if alias in before and before[alias] != now.get(alias)
-    ]
-    if not moved:
-        st.session_state[_ALIASES + name] = now
-        return
-    notice(f"While this page was open, {' and '.join(moved)}. It still shows the same versions.")
-    st.session_state[NOTICES].button(
-        "Show the current versions", icon=":material/update:", on_click=forget, args=("old", "new", _ALIASES + name)
-    )
-
-
-def _standing(found: Sequence[Version]) -> int:
-    return next((version.version for version in found if "production" in version.aliases), _newest(found))
-
-
-def _newest(found: Sequence[Version]) -> int:
-    return max(version.version for version in found)
-
-
-def _pick_version(key: str, found: Sequence[Version], default: int, hint: str, other: str | None = None) -> str:
-    titles = {str(version.version): " · ".join([str(version.version), *version.aliases]) for version in found}
-    before = st.session_state.get(key)
-    if before is not None and before not in titles and before == st.query_params.get(key):
-        notice(f"Version {before} is not there any more: showing version {default} instead.")
-    against = f" against version {st.session_state['old']}" if key == "new" else ""
-    restore(key, titles, str(default), is_sticky=True, instead=f"showing version {default}{against}")
-    label = f"{key.capitalize()} version" + (f" of {plain(other)}" if other else "")
-    return st.selectbox(label, list(titles), format_func=titles.__getitem__, key=key, help=hint)
-
-
-def default_versions(found: Sequence[Version]) -> tuple[int, int]:
-    """Return the version numbers (old, new) that are compared at first: production and candidate.
-
-    Without a candidate, new is the newest version. If new is itself in production, old is the previous production.
-    `found` holds at least two versions.
-    """
-    at = {alias: version.version for version in found for alias in version.aliases}
-    numbers = sorted((version.version for version in found), reverse=True)
-    new = at.get("candidate", numbers[0])
-    for old in (at.get("production"), at.get("previous")):
-        if old is not None and old != new:
-            return old, new
-    return next((n for n in numbers if n < new), None) or next(n for n in numbers if n != new), new

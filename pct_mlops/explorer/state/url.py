@@ -34,31 +34,32 @@ def _address_changed(name: str) -> bool:
     return name not in st.session_state or st.query_params.get(name) != st.session_state.get(_SEEN + name)
 
 
-def restore(
-    name: str,
-    options: Collection[str],
-    default: str | None,
-    *,
-    is_sticky: bool = False,
-    instead: str = "showing the default",
-) -> None:
+def restore(name: str, options: Collection[str], default: str | None) -> None:
     """Set the widget with key `name` to the value of the address before it is drawn.
 
-    A notice says when the address names a value that is not among `options`, and what is shown `instead`. A value that
-    is missing from the address means the default, or with `is_sticky` what was chosen before, as on a page that was
-    opened without parameters.
+    A notice says when the address names a value that is not among `options`. A value that is missing from the address
+    means the default.
     """
-    wanted = st.query_params.get(name)
-    if wanted is None and is_sticky:
-        if st.session_state.get(name) not in options:
-            st.session_state[name] = default
-    elif _address_changed(name):
-        known = wanted is None or wanted in options
-        if not known:
-            notice(f"The link asks for {name} '{str(wanted)[:80]}', which is not here: {instead}.")
+    if _address_changed(name):
+        wanted = st.query_params.get(name)
+        if wanted is not None and wanted not in options:
+            notice(f"The link asks for {name} '{wanted[:80]}', which is not here: showing the default.")
         st.session_state[name] = wanted if wanted in options else default
     elif st.session_state[name] not in options:
         st.session_state[name] = default
+
+
+def restore_choice(name: str, default: str) -> str:
+    """Set the widget with key `name` to what the address asks for, whether that exists or not, and return it.
+
+    Where the address does not name it, it stays what was chosen before, as on a page opened without parameters.
+    """
+    wanted = st.query_params.get(name)
+    before = st.session_state.get(name)
+    value = wanted if wanted is not None and _address_changed(name) else before or default
+    st.session_state[name] = value
+    st.session_state[_SEEN + name] = wanted
+    return value
 
 
 def remember(default: str | None = None, **shown: str | None) -> None:

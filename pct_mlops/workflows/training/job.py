@@ -294,5 +294,6 @@ def _fingerprint(parts: Assembled) -> str:
     recipe, splits = parts.inputs.recipe, parts.inputs.splits
     # The target is met after the training, so trainings to several targets share their checkpoints.
     content = recipe.model_dump(mode="json", exclude={**RECIPE_HOW, "objective": {"nfr_target"}})
-    content |= {"learnt": [parts.uri, parts.digest], "data": [parts.inputs.digest, splits.preprocessing_id]}
+    pixels = splits.preprocessing_of(splits.train, splits.val)
+    content |= {"learnt": [parts.uri, parts.digest], "data": [parts.inputs.digest, pixels]}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

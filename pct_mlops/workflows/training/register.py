@@ -66,7 +66,7 @@ def predictions_table(
         model_uri=uri,
         dataset=splits.name,
         split=split.name,
-        preprocessing=splits.preprocessing_id,
+        preprocessing=splits.preprocessing_of(split),
     )
 
 

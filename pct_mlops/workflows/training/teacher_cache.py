@@ -70,7 +70,7 @@ def _key(inputs: Inputs, teacher: Teacher) -> str:
         # Columns are the data's classes that the teacher knows, in the data's order.
         "classes": [inputs.splits.class_names, teacher.model.known_classes],
         "precision": inputs.recipe.engine.mixed_precision,
-        "preprocessing": inputs.splits.preprocessing_id,
+        "preprocessing": inputs.splits.preprocessing_of(inputs.splits.train),
         "examples": hashlib.sha256("\n".join(inputs.splits.train.sample_ids).encode()).hexdigest(),
         "views": [data.views, data.augment.model_dump(mode="json"), seed],
     }

@@ -32,6 +32,9 @@ def main() -> int:
     parser.add_argument(
         "--registry", type=Path, default=HERE / "registry", help="folder of the runs (default: registry)"
     )
+    parser.add_argument(
+        "--results", type=Path, default=HERE / "results", help="folder of the tables (default: results)"
+    )
     arguments = parser.parse_args()
     chosen = [name for name in arguments.changes if name] or list(study)  # a project passes '' for none
     for name in chosen:
@@ -60,7 +63,7 @@ def run_change(name: str, change: dict[str, Any], arguments: argparse.Namespace,
     methods.write_text(yaml.safe_dump(change["methods"], sort_keys=False))
     limit = [] if end is None else ["--minutes", f"{max((end - time.monotonic()) / 60, 0.01):.2f}"]
     options = ["--seeds", str(arguments.seeds), "--methods", str(methods), *limit]
-    output = ["--output", str(HERE / "results" / name)]
+    output = ["--output", str(arguments.results.resolve() / name)]
     return pct(folder, "sweep", *recipe, *words(change["new"]), *options, *output)
 
 

@@ -1,7 +1,7 @@
-"""Writes what the study found: the tables of ../RESULTS.md, its picture, and the evidence that `pct advise` prints.
+"""Writes what the study found: the tables of ../RESULTS.md, and the evidence that `pct advise` prints.
 
-Run it in this folder after study.py: `python tables.py`. It reads results/*/changes.csv, and results/cost.csv: training
-times by that of the untreated update. They were measured apart, because other programs ran beside the study.
+Run it in this folder after study.py and cost.py: `python tables.py`. It reads changes.csv of every
+change and cost.csv, training times by that of the untreated update, in results/. picture.py draws the same.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where a file would change")
     given = parser.parse_args()
     study = yaml.safe_load((HERE / "study.yaml").read_text())
-    found = {name: read(name) for name in study if (HERE / "results" / name / "changes.csv").exists()}
+    found = {name: rows for name, change in study.items() if (rows := read(name, change))}
     files = {EVIDENCE: evidence_csv(study, found), RESULTS: with_tables(RESULTS.read_text(), found)}
     changed = [path for path, text in files.items() if not path.exists() or path.read_text() != text]
     if given.check:
@@ -37,10 +37,25 @@ def main() -> None:
         path.write_text(files[path])
 
 
-def read(name: str) -> list[Row]:
-    """Return the rows of a change, the untreated update first."""
-    costs = {row["method"]: row["cost"] for row in rows_of(HERE / "results" / "cost.csv")}
-    return [{**row, "cost": costs.get(row["method"], "")} for row in rows_of(HERE / "results" / name / "changes.csv")]
+def read(name: str, change: dict[str, Any]) -> list[Row]:
+    """Return the rows of a change, the untreated update first, each with its cost."""
+    measured = {(row["change"], row["method"]): row["cost"] for row in rows_of(HERE / "results" / "cost.csv")}
+    rows = rows_of(HERE / "results" / name / "changes.csv")
+    return [{**row, "cost": cost(row["method"], change, measured)} for row in rows]
+
+
+def cost(method: str, change: dict[str, Any], measured: dict[tuple[str, str], str]) -> str:
+    """Return the training time of a method by that of the untreated update, "" where it is not measured."""
+    words = change["methods"][method]
+    if not isinstance(words, list):  # several deployed models: the training is that of the new one
+        return "1"
+    epochs = [word.removeprefix("optim.epochs=") for word in words if word.startswith("optim.epochs=")]
+    if epochs:
+        usual = yaml.safe_load((HERE / change["recipe"]).read_text())["optim"]["epochs"]
+        given = [word.removeprefix("optim.epochs=") for word in change["new"] if word.startswith("optim.epochs=")]
+        return f"{float(epochs[-1]) / float([usual, *given][-1]):g}"
+    # A change that keeps the network trains as long as data growth does.
+    return measured.get((change["change"], method), measured.get(("data growth", method), ""))
 
 
 def rows_of(path: Path) -> list[Row]:

@@ -76,6 +76,9 @@ def test_versions_meet_their_targets_and_share_one_training(store):
     with heard() as said:
         train(Recipe.read(store.recipe, [*FAR, "objective.nfr_target=0.99"]), tracking_uri=store.uri, resume=True)
     assert any("0.0% of the start's weights" in line for line in said)
+    with heard() as said:
+        train(Recipe.read(store.recipe, [*FAR, "objective.nfr_target=0.000001"]), tracking_uri=store.uri, resume=True)
+    assert any("nothing of the training is left" in line for line in said)
 
 
 @pytest.mark.parametrize(

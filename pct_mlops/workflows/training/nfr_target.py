@@ -120,6 +120,11 @@ def meet_target(
         f"{percent(chosen.nfr)} and accuracy {percent(chosen.accuracy)} on val, where training alone gave "
         f"{percent(found[0].nfr)} and {percent(found[0].accuracy)} ({len(found)} models measured)."
     )
+    if chosen.share == 1:
+        logger.warning(
+            "That is the start itself, so nothing of the training is left: raise the target, or objective.mix, with which "
+            "the training itself flips less."
+        )
     return Met(path.model(chosen.share), chosen, found[0], tuple(found))
 
 

@@ -122,8 +122,8 @@ def meet_target(
     )
     if chosen.share == 1:
         logger.warning(
-            "That is the start itself, so nothing of the training is left: raise the target, or objective.mix, with which "
-            "the training itself flips less."
+            "That is the start itself, so nothing of the training is left: raise the target, or objective.mix, so "
+            "that the training itself flips less."
         )
     return Met(path.model(chosen.share), chosen, found[0], tuple(found))
 

@@ -59,12 +59,18 @@ def test_a_large_image_is_made_smaller_and_its_size_is_kept(data):
 
 @pytest.mark.parametrize(
     ("name", "mode"),
-    [("a.png", "P"), ("a.png", "RGBA"), ("a.png", "I;16"), ("a.png", "1"), ("a.jpg", "CMYK"), ("a.tif", "F")],
+    [("a.png", "P"), ("a.png", "RGBA"), ("a.png", "1"), ("a.jpg", "CMYK")],
 )
 def test_every_kind_of_pixel_becomes_grey_or_colour(tmp_path, name, mode):
     picture = image_files.read(save(tmp_path / name, mode=mode), 64)
 
     assert Image.open(io.BytesIO(picture.png)).mode in ("L", "RGB")
+
+
+@pytest.mark.parametrize(("name", "mode", "says"), [("a.png", "I;16", "would be black"), ("a.tif", "F", "no scale")])
+def test_pixels_without_a_scale_are_refused_as_in_training(tmp_path, name, mode, says):
+    with pytest.raises(PctError, match=says):
+        image_files.read(save(tmp_path / name, mode=mode), 64)
 
 
 def test_only_pixels_leave_a_file(tmp_path):

@@ -11,7 +11,7 @@ from tiny_store import NAME, heard
 
 from pct_mlops.config import PctError, Recipe
 from pct_mlops.reports import CurvePoint
-from pct_mlops.workflows.training.nfr_target import HALVINGS, bisect, warn_of_start
+from pct_mlops.workflows.training.nfr_target import HALVINGS, bisect, warn_of_nothing_left, warn_of_start
 from pct_mlops.workflows.training.train import train
 
 # A high learning rate, so that one epoch moves far away from production.
@@ -76,9 +76,6 @@ def test_versions_meet_their_targets_and_share_one_training(store):
     with heard() as said:
         train(Recipe.read(store.recipe, [*FAR, "objective.nfr_target=0.99"]), tracking_uri=store.uri, resume=True)
     assert any("0.0% of the start's weights" in line for line in said)
-    with heard() as said:
-        train(Recipe.read(store.recipe, [*FAR, "objective.nfr_target=0.000001"]), tracking_uri=store.uri, resume=True)
-    assert any("nothing of the training is left" in line for line in said)
 
 
 @pytest.mark.parametrize(
@@ -106,3 +103,10 @@ def test_a_start_that_misses_the_target_is_warned_of_and_trained(caplog):
     assert caplog.messages == []
     warn_of_start(recipe, 0.2)
     assert "is 1.50%, and the weights that the training starts from flip 20.00% on val" in caplog.text
+
+
+def test_a_target_that_only_the_start_meets_is_warned_of(caplog):
+    warn_of_nothing_left(CurvePoint(63 / 64, 0.9, 0.001))
+    assert caplog.messages == []
+    warn_of_nothing_left(CurvePoint(1.0, 0.9, 0.0))
+    assert "nothing of the training is left" in caplog.text

@@ -120,12 +120,17 @@ def meet_target(
         f"{percent(chosen.nfr)} and accuracy {percent(chosen.accuracy)} on val, where training alone gave "
         f"{percent(found[0].nfr)} and {percent(found[0].accuracy)} ({len(found)} models measured)."
     )
+    warn_of_nothing_left(chosen)
+    return Met(path.model(chosen.share), chosen, found[0], tuple(found))
+
+
+def warn_of_nothing_left(chosen: CurvePoint) -> None:
+    """Log a warning where only the start itself meets the target."""
     if chosen.share == 1:
         logger.warning(
             "That is the start itself, so nothing of the training is left: raise the target, or objective.mix, so "
             "that the training itself flips less."
         )
-    return Met(path.model(chosen.share), chosen, found[0], tuple(found))
 
 
 def bisect(measured: Callable[[float], CurvePoint], target: float, halvings: int = HALVINGS) -> list[CurvePoint]:

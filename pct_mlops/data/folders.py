@@ -23,6 +23,7 @@ from pct_mlops.predictions.reading_ids import FROM_FILES
 
 log = logging.getLogger(__name__)
 
+MANY = 50_000  # files whose headers take so long that it is said
 # ImageNet's, which the published weights expect.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -240,6 +241,8 @@ def make_file_splits(config: DataConfig, listings: Mapping[str, Listing], num_cl
     Raises:
         PctError: a label is no class, or a file whose size is needed cannot be read; the message names it.
     """
+    if (total := sum(len(part.paths) for part in listings.values())) > MANY:
+        log.info("Reading the headers of %s image files, a minute for some hundred thousand.", f"{total:,}")
     headers = {name: read_headers(part.paths) for name, part in listings.items()}
     size = output_size(itertools.chain.from_iterable(headers.values()), config.image_size)
     splits = {}

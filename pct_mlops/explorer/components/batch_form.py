@@ -122,7 +122,7 @@ def _draw_form(pair: Pair, picked: Sequence[str]) -> None:
     if too_many:
         st.caption(f"At most {count(MOST_AT_ONCE)} examples get one mark at once: select fewer.")
     elif not name:
-        st.caption("Marks are off until you fill in your name. They are signed, so that others can ask about them.")
+        st.caption(review_form.UNSIGNED)
     else:
         st.caption("Nothing is written before you confirm.")
 

@@ -74,7 +74,7 @@ def _draw_form(pair: Pair, sample_id: str, asked: Asked, standing: Review | None
     st.session_state[_KEPT] = reason
     with st.container(horizontal=True, vertical_alignment="center", key="sticky_note"):
         if not name:
-            st.caption("Marks are off until you fill in your name. They are signed, so that others can ask about them.")
+            st.caption(review_form.UNSIGNED)
         elif reason:
             st.caption(
                 "This note will be written with the next mark, too. It stays until you clear it.", width="content"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pct_mlops.config import Policy
 
 SAID = "review_said"  # the error of the last click, shown once
+UNSIGNED = "Marks are off until you fill in your name. They are signed, so that others can ask about them."
 ICONS = {
     Mark.LABEL_ERROR: ":material/label_off:",
     Mark.ACCEPTED_LOSS: ":material/handshake:",

@@ -8,14 +8,14 @@ import streamlit as st
 
 from pct_mlops.charts import UNDEFINED, count
 from pct_mlops.comparison import METRICS
-from pct_mlops.explorer.components import limit_bar, limit_slider, rule_groups, verdict_banner, verdict_panel
+from pct_mlops.explorer.components import limit_bar, limit_slider, verdict_banner, verdict_panel
 from pct_mlops.explorer.components.limit_strip import strip
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import pairs, what_if
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.queries.what_if import Limits
 from pct_mlops.explorer.state import selection
-from pct_mlops.gate import distance, limit_name, tightest, to_yaml
+from pct_mlops.gate import distance, limit_name, rules_sentence, tightest, to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,9 +73,7 @@ def draw_what_if(decision: Decision, limits: Limits) -> None:
     if selection.policy_file() and limits == Limits():
         st.caption("These are the policy's own limits: move a slider below to try others.")
     else:
-        verdict_banner.what_if(
-            str(decision.verdict), rule_groups.rules_sentence(decision), verdict_banner.reasons(decision)
-        )
+        verdict_banner.what_if(str(decision.verdict), rules_sentence(decision), verdict_banner.reasons(decision))
 
 
 def draw_rules(pair: Pair, path: str | None, policy: Policy) -> Limits:

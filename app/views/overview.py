@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pct_mlops.charts import count, flip_areas, interval, percent, points
+from pct_mlops.config.numbers import number_of
 from pct_mlops.errors import PctError
 from pct_mlops.explorer.components import example_html, verdict_banner, verdict_panel
 from pct_mlops.explorer.components.figure_cache import drawn
@@ -52,8 +53,8 @@ def overview() -> None:
         st.subheader("In numbers", anchor=False, help=HINTS["bounds"])
         draw_metrics(pair)
     with st.container(horizontal=True, key="onward"):
-        go_on("examples.py", f"{count(counts.negative_flips)} negative flips", ":material/photo_library:")
-        go_on("examples.py", f"{count(counts.positive_flips)} positive flips", ":material/thumb_up:", kind="positive")
+        go_on("examples.py", number_of(counts.negative_flips, "negative flip"), ":material/photo_library:")
+        go_on("examples.py", number_of(counts.positive_flips, "positive flip"), ":material/thumb_up:", kind="positive")
         go_on("classes.py", "Which classes lose", ":material/category:")
         if pairs.has_versions(pair):
             go_on("review.py", "Review", ":material/rate_review:")

@@ -7,6 +7,7 @@ import streamlit as st
 from pct_mlops.charts import count
 from pct_mlops.comparison import FlipFilter
 from pct_mlops.config import PctError
+from pct_mlops.config.numbers import number_of
 from pct_mlops.explorer.components import review_form, verdict_panel
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import flip_pages, pairs, reviews
@@ -85,7 +86,7 @@ def draw_marks(pair: Pair) -> None:
     with st.container(horizontal=True, key="onward_marks"):
         if state.marks:
             go_on("See the marked ones", ":material/photo_library:", wanted=FlipFilter("all", sample_ids=marked))
-        go_on(f"{count(num_left)} negative flips without a mark", ":material/visibility:", wanted=left)
+        go_on(f"{number_of(num_left, 'negative flip')} without a mark", ":material/visibility:", wanted=left)
 
 
 def go_on(label: str, icon: str, *, wanted: FlipFilter) -> None:

@@ -14,6 +14,7 @@ from pct_mlops.charts.labels import place_labels
 from pct_mlops.charts.palette import GRID, NEGATIVE, POSITIVE, axis_text, ink, nothing, plain_layout
 from pct_mlops.charts.text import count, escaped, interval, percent, short
 from pct_mlops.charts.ticks import percent_ticks
+from pct_mlops.config.numbers import number_of
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import Estimate
@@ -144,7 +145,7 @@ def _titles(figure: go.Figure, points: Sequence[MovePoint], dark: bool) -> None:
 def _text(point: MovePoint, rate: Estimate) -> str:
     lines = [f"<b>{escaped(short(point.title, 60))}</b>, {point.kind}"]
     lines += [f"NFR {percent(rate.value)} ({interval(rate.lower, rate.upper)})"]
-    lines += [f"{count(point.num_flips or 0)} negative flips", *(escaped(short(text, 80)) for text in point.details)]
+    lines += [number_of(point.num_flips or 0, "negative flip"), *(escaped(short(text, 80)) for text in point.details)]
     return "<br>".join(lines)
 
 

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pct_mlops.config.numbers import percent
+from pct_mlops.config.numbers import number_of, percent
 from pct_mlops.errors import ConfigError, NotComparableError
 
 if TYPE_CHECKING:
@@ -113,8 +113,9 @@ class FlipNoise:
             else "retraining itself flips nothing"
         )
         return (
-            f"Of {self.num_flips:,} negative flips {self.num_noise:,} are noise (at least one of {self.num_members} "
-            f"retrainings is wrong there too) and {self.num_systematic:,} systematic ({percent(self.share, 0)}). "
+            f"Of {number_of(self.num_flips, 'negative flip')} {self.num_noise:,} are noise (at least one of "
+            f"{self.num_members} retrainings is wrong there too) and {self.num_systematic:,} systematic "
+            f"({percent(self.share, 0)}). "
             f"Judged by {fewer}, {percent(self.share_one_less, 0)} are systematic; {own}."
         )
 

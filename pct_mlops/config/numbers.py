@@ -16,6 +16,11 @@ def percent(rate: float | None, digits: int = 2) -> str:
     return UNDEFINED if rate is None else f"{rate:.{digits}%}"
 
 
+def number_of(number: int, what: str) -> str:
+    """Return a number with what it counts in singular or plural: '1 example', '2,000 examples'."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def as_fraction(value: Any) -> Any:
     """Return a percentage such as '1.5%' as a fraction. Return any other value as it is."""
     if isinstance(value, str) and value.strip().endswith("%"):

@@ -5,6 +5,7 @@ from pct_mlops.gate.decide import decide, is_same_model
 from pct_mlops.gate.decision import EXIT_CODES, Check, Decision, NotJudged, Verdict
 from pct_mlops.gate.limit_distance import distance, is_at_most
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, in_force, review_state
+from pct_mlops.gate.rule_groups import RuleGroup, by_rule, part_sentence, rules_sentence
 from pct_mlops.gate.rules import check_rule
 from pct_mlops.gate.ties import Tie, Ties, tie_of
 from pct_mlops.gate.whatif import limit_name, tightest, to_yaml, with_limits
@@ -18,10 +19,12 @@ __all__ = [
     "Review",
     "ReviewKind",
     "ReviewState",
+    "RuleGroup",
     "Tie",
     "Ties",
     "Verdict",
     "apart_ids",
+    "by_rule",
     "check_rule",
     "decide",
     "distance",
@@ -29,7 +32,9 @@ __all__ = [
     "is_at_most",
     "is_same_model",
     "limit_name",
+    "part_sentence",
     "review_state",
+    "rules_sentence",
     "tie_of",
     "tightest",
     "to_yaml",

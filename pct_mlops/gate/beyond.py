@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pct_mlops.comparison import unknown_labels_sentence
 from pct_mlops.comparison.availability import unavailable_sentence
-from pct_mlops.config.numbers import probability
+from pct_mlops.config.numbers import number_of, probability
 from pct_mlops.errors import PctError
 from pct_mlops.gate.decision import Check, Verdict
 from pct_mlops.gate.reviews import Mark, ReviewKind, ReviewState
@@ -106,11 +106,13 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
     counted = counts.negative_flips - comparison.apart_counts
     if counted and not comparison.lacking("type_1_flips"):
         found.append(
-            f"Of {counted:,} negative flips, {type_1:,} lost at most 0.1 of the confidence in the target "
+            f"Of {number_of(counted, 'negative flip')}, {type_1:,} lost at most 0.1 of the confidence in the target "
             f"(type I) and {type_2:,} at least 0.5 (type II)."
         )
     if comparison.apart_counts:
-        found.append(f"{comparison.apart_counts:,} negative flips are counted apart, as reviewers marked them.")
+        are = "is" if comparison.apart_counts == 1 else "are"
+        apart = number_of(comparison.apart_counts, "negative flip")
+        found.append(f"{apart} {are} counted apart, as reviewers marked them.")
     if comparison.num_without_slices:
         found.append(
             f"{comparison.num_without_slices:,} of {counts.total:,} examples are not in the file of slices; their "

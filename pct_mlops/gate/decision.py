@@ -89,7 +89,10 @@ class Check:
 
 @dataclass(frozen=True)
 class NotJudged:
-    """A class or slice (column, value) with fewer examples than the rule asks for."""
+    """A class or slice (column, value) with fewer examples than the rule asks for.
+
+    `negative_flips` counts those of its examples; None where the comparison does not tell.
+    """
 
     metric: str
     class_name: str | None
@@ -97,12 +100,18 @@ class NotJudged:
     min_support: int
     slice: tuple[str, str] | None = None
     on: str = "all"
+    negative_flips: int | None = None
 
     @property
     def name(self) -> str:
         """Class, slice or both, as people read it."""
-        place = "=".join(self.slice) if self.slice else ""
-        return " where ".join(part for part in (self.class_name, place) if part)
+        return part_name(self)
+
+
+def part_name(part: Check | NotJudged) -> str:
+    """Return the class, the slice or both that a check is about, as people read it. Empty for all examples."""
+    place = "=".join(part.slice) if part.slice is not None else ""
+    return " where ".join(name for name in (part.class_name, place) if name)
 
 
 @dataclass(frozen=True)

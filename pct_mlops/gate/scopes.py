@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pct_mlops.config import unknown
@@ -12,7 +12,7 @@ from pct_mlops.errors import ConfigError, PctError
 from pct_mlops.gate.decision import NotJudged
 
 if TYPE_CHECKING:
-    from pct_mlops.comparison import ClassCounts, Comparison
+    from pct_mlops.comparison import ClassCounts, Comparison, FlipCounts
     from pct_mlops.config import Rule
 
 MAX_CHECKS = 100_000
@@ -22,6 +22,8 @@ MAX_CHECKS = 100_000
 class Scope:
     """Some examples: of a class, of a slice (column, value), of both, or all. `support` counts them.
 
+    `negative_flips` counts those among them.
+
     `on` keeps to the labels that the old model knows (shared), or that only the new one does (new).
     """
 
@@ -30,6 +32,7 @@ class Scope:
     class_name: str | None = None
     slice: tuple[str, str] | None = None
     on: str = "all"
+    negative_flips: int | None = None
 
     @property
     def subject(self) -> str:
@@ -68,7 +71,7 @@ def scopes(rule: Rule, comparison: Comparison) -> tuple[list[Scope], list[NotJud
             raise ConfigError(f"{what} needs {rule.min_support:,} examples, and there are {scope.support:,}.")
         else:
             item = NotJudged(rule.metric, scope.class_name, scope.support, rule.min_support, scope.slice, scope.on)
-            small.append(item)
+            small.append(replace(item, negative_flips=scope.negative_flips))
     # If only the slice of examples without a value is large enough, no slice that the rule means was judged.
     if not [scope for scope in large if not (_is_every_slice(rule) and scope.slice and scope.slice[1] == NO_VALUE)]:
         raise _NoneLarge(f"No {_kind(rule)} has {rule.min_support:,} examples, so {rule.metric} judges nothing.", small)
@@ -104,26 +107,26 @@ def _is_by_name(rule: Rule) -> bool:
     return not _is_every_slice(rule) and rule.judged_classes != "all"
 
 
-def _slices(rule: Rule, comparison: Comparison) -> list[tuple[tuple[str, str] | None, int]]:
+def _slices(rule: Rule, comparison: Comparison) -> list[tuple[tuple[str, str] | None, FlipCounts]]:
     part = rule.on or "all"
     if rule.slice is None:
-        return [(None, comparison.counts.total if part == "all" else comparison.counts_on(part).total)]
+        return [(None, comparison.counts if part == "all" else comparison.counts_on(part))]
     column, value = rule.slice.column, rule.slice.value
-    found = {item.value: item.counts.total for item in comparison.slices(column)}
+    found = {item.value: item.counts for item in comparison.slices(column)}
     if part != "all":
-        found = {name: comparison.counts_on(part, (column, name)).total for name in found}
+        found = {name: comparison.counts_on(part, (column, name)) for name in found}
     if value is None:
-        return [((column, name), total) for name, total in found.items()]
+        return [((column, name), counts) for name, counts in found.items()]
     if value not in found:
         raise unknown(f"value of column '{column}'", value, list(found))
     return [((column, value), found[value])]
 
 
-def _parts(rule: Rule, comparison: Comparison, slice: tuple[tuple[str, str] | None, int]) -> list[Scope]:
-    place, total = slice
+def _parts(rule: Rule, comparison: Comparison, slice: tuple[tuple[str, str] | None, FlipCounts]) -> list[Scope]:
+    place, counts = slice
     wanted, on = rule.judged_classes, rule.on or "all"
     if wanted is None:
-        return [Scope(total, slice=place, on=on)]
+        return [Scope(counts.total, slice=place, on=on, negative_flips=counts.negative_flips)]
     classes = comparison.classes(place) if place else comparison.classes()
     if wanted != "all":
         classes = _named(wanted, classes)
@@ -133,7 +136,7 @@ def _parts(rule: Rule, comparison: Comparison, slice: tuple[tuple[str, str] | No
         if other and wanted != "all":
             raise ConfigError(f"'{other[0]}' is no {on} class: leave it out of the rule on {rule.metric}.")
         classes = [part for part in classes if part.index in labels]
-    return [Scope(part.counts.total, part.index, part.name, place, on) for part in classes]
+    return [Scope(part.counts.total, part.index, part.name, place, on, part.counts.negative_flips) for part in classes]
 
 
 def _named(names: tuple[str, ...], classes: list[ClassCounts]) -> list[ClassCounts]:

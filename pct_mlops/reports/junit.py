@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from pct_mlops.config.numbers import number_of
 from pct_mlops.reports.terminal import clean
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def _name(part: Check | NotJudged) -> str:
 
 def _skipped(item: NotJudged) -> ElementTree.Element:
     element = _element(item.metric, _name(item))
-    message = f"{item.support:,} examples, and the rule asks for {item.min_support:,}"
+    flips = "" if item.negative_flips is None else f", {number_of(item.negative_flips, 'negative flip')}"
+    message = f"{number_of(item.support, 'example')}{flips}, and the rule asks for {item.min_support:,}"
     ElementTree.SubElement(element, "skipped", {"message": message})
     return element
 

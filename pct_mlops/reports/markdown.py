@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pct_mlops.gate import rules_sentence
 from pct_mlops.reports.class_change import class_change_lines
-from pct_mlops.reports.terminal import STYLES, clean, flips_line, metric_text, worst_first
+from pct_mlops.reports.rule_lines import rule_lines, too_small_parts, worst_rule_first
+from pct_mlops.reports.terminal import STYLES, clean, flips_line, metric_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 PULL_REQUEST, STEP_SUMMARY = 64 * 1024, 1024 * 1024
 _MAX_TEXT = 600  # characters of one sentence or name
 _TO_SAY_HOW_MANY = 100  # bytes of the sentence on a list of which no item fits
+_WORST = 20  # classes or slices below a rule
 _SHOWN_METRICS = ("accuracy_old", "accuracy_new", "accuracy_change", "nfr", "pfr")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-!|~$])")
 # Mentions, issue numbers (#1, GH-1), bare addresses, and emoji such as :tada:.
@@ -50,7 +53,7 @@ def to_markdown(
         limit: The largest size in bytes.
     """
     mark, _ = STYLES[str(decision.verdict)]
-    parts = [f"## {mark} {decision.verdict}: {_title(decision)}", markdown_text(decision.sentence)]
+    parts = [f"## {mark} {decision.verdict}: {_title(decision)}", markdown_text(rules_sentence(decision))]
     parts += [f"**{markdown_text(remark)}**" for remark in (decision.shared_loss, *remarks) if remark]
     if pair is not None:
         parts.append(
@@ -115,16 +118,17 @@ def _numbers(decision: Decision, comparison: Comparison) -> str:
 
 
 def _checks(decision: Decision, room: int) -> str:
-    rows = [
-        f"| {STYLES[str(check.verdict)][0]} {check.verdict} | {markdown_text(check.sentence)} |"
-        for check in worst_first(decision.checks)
-    ]
-    head = "\n| verdict | check |\n|---|---|\n"
-    return _fitted(head, rows, "\n", room, "checks, none worse than the last one shown: see the JSON report")
+    rows = []
+    for text, verdict, is_part in rule_lines(worst_rule_first(decision), _WORST):
+        mark = STYLES[str(verdict)][0] if verdict is not None else ""
+        said = markdown_text(f"{mark} {text}" if is_part else text)
+        rows.append(f"| | {said} |" if is_part else f"| {mark} {verdict} | {said} |")
+    head = "\n| verdict | rule |\n|---|---|\n"
+    return _fitted(head, rows, "\n", room, "lines, none worse than the last one shown: see the JSON report")
 
 
 def _not_judged(decision: Decision, room: int) -> str:
-    names = [f"{markdown_text(item.name)} ({item.support:,} of {item.min_support:,})" for item in decision.not_judged]
+    names = [markdown_text(part) for part in too_small_parts(decision.not_judged)]
     return _fitted("\nNot judged, too few examples: ", names, ", ", room, "that are too small")
 
 

@@ -13,15 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from pct_mlops.comparison import shared_loss, unknown_labels_sentence
-from pct_mlops.config.numbers import percent, points
-from pct_mlops.gate.decision import WORST_FIRST
+from pct_mlops.config.numbers import number_of, percent, points
+from pct_mlops.gate import rules_sentence
 from pct_mlops.reports.class_change import class_change_lines
+from pct_mlops.reports.rule_lines import rule_lines, too_small_parts, worst_rule_first
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from pct_mlops.comparison import Comparison, FlipCounts
-    from pct_mlops.gate import Check, Decision
+    from pct_mlops.gate import Decision, RuleGroup
 
 STYLES = {
     "PASS": ("✓", "green"),
@@ -30,18 +31,18 @@ STYLES = {
     "INCONCLUSIVE": ("?", "yellow"),
     "ERROR": ("!", "red"),
 }
-# A model may have thousands of classes. The worst are shown, and the JSON report has all.
-_MAX_ROWS = 20
+_MAX_RULES = 20
+_MAX_NOT_JUDGED = 5
 
 
 def render_decision(decision: Decision, comparison: Comparison | None = None, *, brief: bool = False) -> RenderableType:
-    """Render the verdict, what was compared, and every check with its sentence (at most 20, the worst first).
+    """Render the verdict, what was compared, and a line for each rule (at most 20, the worst first).
 
-    With `brief`, the checks that hold are only counted.
+    Below a rule on classes or slices stand its worst ones. With `brief`, the rules that hold are only counted.
     """
     mark, style = STYLES[str(decision.verdict)]
     parts: list[RenderableType] = [
-        Text.assemble((f"{mark} {decision.verdict}", f"bold {style}"), "  ", clean(decision.sentence))
+        Text.assemble((f"{mark} {decision.verdict}", f"bold {style}"), "  ", clean(rules_sentence(decision)))
     ]
     if decision.shared_loss:
         parts.append(Text(decision.shared_loss, style="bold red"))
@@ -52,14 +53,16 @@ def render_decision(decision: Decision, comparison: Comparison | None = None, *,
         parts.append(Text(flips_line(comparison.counts), style="dim"))
     if comparison is not None and comparison.class_change is not None:
         parts += [Text(clean(line), style="dim") for line in class_change_lines(comparison, decision.confidence)]
-    shown = [check for check in worst_first(decision.checks) if not (brief and check.verdict == "PASS")]
+    groups = worst_rule_first(decision)
+    shown = [group for group in groups if not (brief and group.worst.verdict == "PASS")]
     if shown:
-        parts += [Text(""), _checks_table(shown)]
-    if held := len(decision.checks) - len(shown):
-        parts.append(Text(f"{held:,} checks hold.", style="dim"))
-    hidden = len(shown) - _MAX_ROWS
+        parts += [Text(""), _rules_table(shown[:_MAX_RULES])]
+    if held := len(groups) - len(shown):
+        parts.append(Text(f"{number_of(held, 'rule')} {'holds' if held == 1 else 'hold'}.", style="dim"))
+    hidden = len(shown) - _MAX_RULES
     if hidden > 0:
-        parts.append(Text(f"{hidden:,} more checks, none worse than the last one shown: see the JSON report."))
+        more = number_of(hidden, "more rule")
+        parts.append(Text(f"{more}, none worse than the last one shown: see the JSON report."))
     return Group(*parts, *_remarks(decision), *_policy(decision))
 
 
@@ -75,9 +78,10 @@ def _remarks(decision: Decision) -> list[RenderableType]:
         counted = ", ".join(f"{count:,} {mark}" for mark, count in decision.apart.items())
         parts.append(Text(clean(f"Counted apart, as reviewers marked them: {counted}."), style="bold"))
     if decision.not_judged:
-        names = ", ".join(f"{item.name} ({item.support:,})" for item in decision.not_judged[:5])
-        more = len(decision.not_judged) - 5
-        text = f"Not judged, too few examples: {names}" + (f" and {more:,} more" if more > 0 else "")
+        small = too_small_parts(decision.not_judged)
+        more = len(small) - _MAX_NOT_JUDGED
+        text = f"Not judged, too few examples: {', '.join(small[:_MAX_NOT_JUDGED])}"
+        text += f" and {more:,} more" if more > 0 else ""
         parts.append(Text(clean(text), style="dim"))
     return parts + [Text(clean(note), style="dim") for note in decision.notes]
 
@@ -110,31 +114,26 @@ def render_metrics(comparison: Comparison, confidence: float = 0.95) -> Renderab
     return Group(*head, Padding(table, (1, 0)), Text(note, style="dim"))
 
 
-def _checks_table(checks: Sequence[Check]) -> Table:
+def _rules_table(groups: Sequence[RuleGroup]) -> Table:
     table = Table(box=None, pad_edge=False, show_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for check in checks[:_MAX_ROWS]:
-        table.add_row(*_row(check))
+    for text, verdict, is_part in rule_lines(groups):
+        mark, style = STYLES[str(verdict)] if verdict is not None else ("", "dim")
+        if is_part:
+            table.add_row("", Text.assemble((f"{mark} ".lstrip(), style), (clean(text), "dim")))
+        else:
+            table.add_row(Text(f"{mark} {verdict}", style=style), Text(clean(text)))
     return table
-
-
-def _row(check: Check) -> tuple[Text, Text]:
-    mark, style = STYLES[str(check.verdict)]
-    return Text(f"{mark} {check.verdict}", style=style), Text(clean(check.sentence))
 
 
 def flips_line(counts: FlipCounts) -> str:
     """Return the 2x2 counts as a sentence."""
     return (
-        f"{counts.total:,} examples: {counts.negative_flips:,} negative flips, "
-        f"{counts.positive_flips:,} positive flips, {counts.both_right:,} both right, {counts.both_wrong:,} both wrong"
+        f"{number_of(counts.total, 'example')}: {number_of(counts.negative_flips, 'negative flip')}, "
+        f"{number_of(counts.positive_flips, 'positive flip')}, {counts.both_right:,} both right, "
+        f"{counts.both_wrong:,} both wrong"
     )
-
-
-def worst_first(checks: Iterable[Check]) -> list[Check]:
-    """Return the checks with the worst verdicts first. Those of one verdict stay in the policy's order."""
-    return sorted(checks, key=lambda check: WORST_FIRST.index(check.verdict))
 
 
 def metric_text(value: float | None, unit: str) -> str:

@@ -10,14 +10,13 @@ import pytest
 from pct_mlops.comparison import ClassCounts, FlipCounts
 from pct_mlops.config import Policy, Rule
 from pct_mlops.explorer.components.gallery import Tile, TilePrediction, gallery
-from pct_mlops.explorer.components.rule_groups import by_rule, rules_sentence
 from pct_mlops.explorer.components.verdict_banner import SHOWN, left_out, reasons, rules_table
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries.class_labels import matching, ordered, unique
 from pct_mlops.explorer.queries.pairs import FileTable
 from pct_mlops.explorer.state.options import Options, read_options
 from pct_mlops.explorer.state.selection import default_versions, titles_of
-from pct_mlops.gate import Check, Verdict, decide
+from pct_mlops.gate import Check, Verdict, by_rule, decide, rules_sentence
 
 
 def test_arguments():

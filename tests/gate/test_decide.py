@@ -11,7 +11,7 @@ from prediction_tables import pair_of_counts, table
 from pct_mlops.comparison import METRICS, clopper_pearson, compare
 from pct_mlops.config import Policy, Rule
 from pct_mlops.config.metric_names import METRIC_INFO
-from pct_mlops.gate import EXIT_CODES, Verdict, decide, is_same_model
+from pct_mlops.gate import EXIT_CODES, NotJudged, Verdict, decide, is_same_model
 from pct_mlops.predictions import Predictions
 
 
@@ -150,7 +150,7 @@ def test_class_rules_judge_every_class_with_support():
         ("dog", "PASS", 150),
     ]
     assert decision.verdict is Verdict.FAIL
-    assert [(item.class_name, item.support, item.min_support) for item in decision.not_judged] == [("owl", 20, 150)]
+    assert decision.not_judged == (NotJudged("class_nfr", "owl", 20, 150, negative_flips=20),)
     assert "class_nfr of 'cat'" in decision.checks[0].sentence
 
 

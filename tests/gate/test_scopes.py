@@ -62,7 +62,7 @@ def test_every_value_of_a_column(comparison):
         policy({"metric": "nfr", "max": 0.1, "slice": {"column": "camera"}, "min_support": 20}), comparison
     )
     assert found(decision) == [(None, ("camera", "day"), "PASS", 300), (None, ("camera", "night"), "FAIL", 60)]
-    assert decision.not_judged == (NotJudged("nfr", None, 10, 20, ("camera", "dusk")),)
+    assert decision.not_judged == (NotJudged("nfr", None, 10, 20, ("camera", "dusk"), negative_flips=0),)
     assert decision.not_judged[0].name == "camera=dusk"
     assert "corrected for the number of checks" in decision.checks[1].sentence
 

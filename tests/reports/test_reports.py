@@ -89,7 +89,14 @@ def test_terminal_fits_80_columns_and_says_everything(decision, comparison):
     text = shown(render_decision(decision, comparison))
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
     assert text.startswith("! ERROR")
-    for word in ("✓ PASS", "✗ FAIL", "? INCONCLUSIVE", "20 negative flips", "pets/2 against pets/1", "dog (0)"):
+    for word in (
+        "✓ PASS",
+        "✗ FAIL",
+        "? INCONCLUSIVE",
+        "20 negative flips",
+        "pets/2 against pets/1",
+        "2 without examples",
+    ):
         assert word in text
     assert text.index("fractional_nfr") < text.index("✗ FAIL") < text.index("✓ PASS")
 
@@ -98,7 +105,7 @@ def test_a_brief_decision_counts_the_checks_that_hold(decision, comparison):
     text = shown(render_decision(decision, comparison, brief=True))
     assert "✓ PASS" not in text
     assert "✗ FAIL" in text
-    assert "1 checks hold." in text
+    assert "1 rule holds." in text
 
 
 def test_every_report_names_the_policy_file(tmp_path, comparison):
@@ -135,7 +142,7 @@ def test_names_from_outside_are_text():
     policy = Policy.model_validate({"rules": [{"metric": "class_nfr", "max": 0.5, "bound": "point"}]})
     comparison = compare(old, new)
     text = shown(render_decision(decide(policy, comparison), comparison))
-    assert "'[red]cat[/red]'" in text
+    assert "[red]cat[/red] (1 example): 100.00%" in text
     assert "[bold]m/2" in text
     assert "\x1b" not in text
     assert "owl\ufffdowl" in text
@@ -149,7 +156,56 @@ def test_many_classes_show_the_worst():
     comparison = compare(
         table(labels, labels, class_names=names), table(labels, answers, class_names=names, model_version="2")
     )
-    policy = Policy.model_validate({"rules": [{"metric": "class_nfr", "max": 0.5, "bound": "point"}]})
-    text = shown(render_decision(decide(policy, comparison), comparison))
-    assert text.index("'class33'") < text.index("'class0'")
-    assert "20 more checks" in text
+    at_once = {"metric": "class_nfr", "max": 0.5, "bound": "point"}
+    rules = [at_once, {"metric": "class_nfr", "max": 0.2}, {"metric": "nfr", "max": 0.5}]
+    text = shown(render_decision(decide(Policy.model_validate({"rules": rules}), comparison), comparison), width=200)
+    lines = [line.strip() for line in text.splitlines()]
+    assert lines[0] == "✗ FAIL  Outside the limit on 400 examples: 2 of 3 rules."
+    assert lines[4:12] == [
+        "✗ FAIL  class_nfr: 1 of 40 classes failed, 39 undecided (about 10 examples each); at most 20.00% is allowed.",
+        "✗ class33 (10 examples): 100.00%, at least 51.25%",
+        "? class0 (10 examples): 0.00%, at most 25.89%; about 14 would decide",
+        "? class1 (10 examples): 0.00%, at most 25.89%; about 14 would decide",
+        "? class2 (10 examples): 0.00%, at most 25.89%; about 14 would decide",
+        "? class3 (10 examples): 0.00%, at most 25.89%; about 14 would decide",
+        "and 35 more, none worse: see the JSON report",
+        "✗ FAIL  class_nfr: 1 of 40 classes failed, 39 passed (about 10 examples each); at most 50.00% is allowed.",
+    ]
+    assert lines[12] == "✗ class33 (10 examples): 100.00%", "and none that passed"
+    assert lines[13].startswith("✓ PASS  nfr is 2.50%")
+
+
+def test_classes_that_are_too_small_are_listed_by_their_flips():
+    names = ("ant", "bee", "cat", "dog", "emu")
+    labels = [0] * 5 + [1] * 6 + [2] * 7 + [3] * 300
+    comparison = compare(
+        table(labels, labels, class_names=names),
+        table(labels, [0] * 11 + [3] * 2 + [2] * 5 + [3] * 300, class_names=names, model_version="2"),
+    )
+    rules = [{"metric": "class_nfr", "max": 0.5, "min_support": 100}]
+    decision = decide(Policy.model_validate({"rules": rules}), comparison)
+    said = "bee (6 of 6 flipped), cat (2 of 7 flipped), 1 without a negative flip, 1 without examples"
+    assert f"Not judged, too few examples: {said}" in shown(render_decision(decision), width=200)
+    assert f"Not judged, too few examples: {said}".replace("(", r"\(").replace(")", r"\)") in to_markdown(decision)
+    assert [item["negative_flips"] for item in to_json(decision)["not_judged"]] == [0, 6, 2, 0]
+    skipped = "6 examples, 6 negative flips, and the rule asks for 100"
+    assert skipped in to_junit(decision, datetime(2026, 1, 2, tzinfo=timezone.utc))
+
+
+def test_a_rule_that_every_class_passes_shows_the_one_closest_to_its_limit():
+    labels = [0] * 300 + [1] * 300
+    answers = [1] * 30 + [0] * 270 + [0] * 3 + [1] * 297
+    comparison = compare(table(labels, labels), table(labels, answers, model_version="2"))
+    decision = decide(Policy.model_validate({"rules": [{"metric": "class_nfr", "max": 0.9}]}), comparison)
+    lines = [line.strip() for line in shown(render_decision(decision), width=200).splitlines()]
+    assert "✓ PASS  class_nfr: 2 of 2 classes passed (about 300 examples each); at most 90.00% is allowed." in lines
+    assert "✓ cat (300 examples): 10.00%, at most 13.32%" in lines
+
+
+def test_one_flip_is_in_the_singular():
+    comparison = compare(*pair_of_counts(998, 1, 0, 1))
+    decision = decide(Policy.model_validate({"rules": [{"metric": "nfr", "max": 0.5}]}), comparison)
+    line = "1,000 examples: 1 negative flip, 0 positive flips, 998 both right, 1 both wrong"
+    assert line in shown(render_decision(decision, comparison))
+    assert line in to_markdown(decision, comparison)
+    assert any(note.startswith("Of 1 negative flip, ") for note in decision.notes)

@@ -11,9 +11,9 @@ from pct_mlops.comparison import METRICS
 from pct_mlops.explorer.components import limit_bar
 from pct_mlops.explorer.components.gallery import html_text
 from pct_mlops.explorer.components.html_table import Column, html_table
-from pct_mlops.explorer.components.rule_groups import RuleGroup, by_rule
 from pct_mlops.explorer.markup import plain
 from pct_mlops.gate.limit_distance import distance, is_at_most
+from pct_mlops.gate.rule_groups import RuleGroup, by_rule
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -13,11 +13,11 @@ import streamlit as st
 
 from pct_mlops.errors import PctError
 from pct_mlops.explorer.components import verdict_banner
-from pct_mlops.explorer.components.rule_groups import rules_sentence
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import baselines, decisions, pairs
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 from pct_mlops.explorer.state import selection
+from pct_mlops.gate import rules_sentence
 from pct_mlops.gate.ties import ties_notes
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Gathers the checks of a decision into one group a rule: a rule on classes may make a thousand checks."""
+"""Groups the checks of a decision by rule: a rule on classes may make a thousand checks."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pct_mlops.charts import count
-from pct_mlops.gate.decision import WORST_FIRST
-from pct_mlops.gate.limit_distance import distance
+from pct_mlops.config.metric_names import METRIC_INFO
+from pct_mlops.config.numbers import number_of
+from pct_mlops.gate.decision import WORST_FIRST, Verdict, part_name
+from pct_mlops.gate.limit_distance import distance, is_at_most
+from pct_mlops.gate.sentences import value_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pct_mlops.gate import Check, Decision
+    from pct_mlops.gate.decision import Check, Decision
 
 _CHECKS = re.compile(r"[\d,]+ of [\d,]+ checks")
 _SAID = {"ERROR": "not judged", "FAIL": "failed", "INCONCLUSIVE": "undecided", "PASS": "passed"}
@@ -48,8 +50,16 @@ class RuleGroup:
     @property
     def name(self) -> str:
         """Part that the worst check is about: a class, a slice or both."""
-        place = "=".join(self.worst.slice) if self.worst.slice is not None else ""
-        return " where ".join(part for part in (self.worst.class_name, place) if part)
+        return part_name(self.worst)
+
+    @property
+    def demand(self) -> str:
+        """What the rule allows, in words. Empty where it has no limit."""
+        if self.worst.limit is None:
+            return ""
+        return (
+            f"{'at most' if is_at_most(self.worst) else 'at least'} {_value(self.worst, self.worst.limit)} is allowed"
+        )
 
     @property
     def sentence(self) -> str:
@@ -57,11 +67,11 @@ class RuleGroup:
         if len(self.checks) == 1:
             return self.worst.sentence
         numbers = {verdict: sum(check.verdict is verdict for check in self.checks) for verdict in WORST_FIRST}
-        said = [f"{count(number)} {_SAID[str(verdict)]}" for verdict, number in numbers.items() if number]
+        said = [f"{number:,} {_SAID[str(verdict)]}" for verdict, number in numbers.items() if number]
         first, _, word = said[0].partition(" ")
-        said[0] = f"{first} of {count(len(self.checks))} {self.parts} {word}"
+        said[0] = f"{first} of {len(self.checks):,} {self.parts} {word}"
         sizes = [check.support for check in self.checks if check.support is not None]
-        about = f" (about {count(round(statistics.median(sizes)))} examples each)" if sizes else ""
+        about = f" (about {round(statistics.median(sizes)):,} examples each)" if sizes else ""
         return f"{self.worst.metric}: {', '.join(said)}{about}"
 
 
@@ -79,6 +89,29 @@ def by_rule(checks: Sequence[Check]) -> list[RuleGroup]:
     return sorted(groups, key=lambda group: (not group.is_global, worst_check_first(group.worst)))
 
 
+def part_sentence(check: Check) -> str:
+    """Return what was observed on one of several parts. The demand is that of its rule, and stands there."""
+    if check.verdict is Verdict.ERROR or check.value is None:
+        return check.sentence
+    support = "" if check.support is None else f" ({number_of(check.support, 'example')})"
+    said = f"{part_name(check)}{support}: {_value(check, check.value)}"
+    if check.bound == "point":
+        return said
+    # The bound that settles it: the one nearer to failing, and for a FAIL the one nearer to passing.
+    upper = (check.bound == "upper") != (check.verdict is Verdict.FAIL)
+    reached = check.upper if upper else check.lower
+    if check.verdict is Verdict.FAIL and check.corrected_bound is not None:
+        reached = check.corrected_bound
+    said += f", {'at most' if upper else 'at least'} {_value(check, reached)}"
+    needed = check.examples_needed
+    return said if needed is None else f"{said}; about {needed:,} would decide"
+
+
+def _value(check: Check, value: float | None) -> str:
+    info = METRIC_INFO.get(check.metric)
+    return value_text(value, info.unit if info is not None else "number")
+
+
 def worst_check_first(check: Check) -> tuple[int, float]:
     """Return a sort key: the worst verdict first, then the farthest outside of a limit or the closest to it."""
     left = distance(check)
@@ -91,4 +124,4 @@ def rules_sentence(decision: Decision) -> str:
     if len(groups) == len(decision.checks):
         return decision.sentence
     same = sum(group.worst.verdict is decision.verdict for group in groups)
-    return _CHECKS.sub(f"{count(same)} of {count(len(groups))} rules", decision.sentence)
+    return _CHECKS.sub(f"{same:,} of {len(groups):,} rules", decision.sentence)

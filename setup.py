@@ -32,7 +32,10 @@ setup(
     packages=[*find_packages(include=["pct_mlops", "pct_mlops.*"]), *INSIDE],
     package_dir=INSIDE,
     package_data={
-        "pct_mlops": ["py.typed", "**/*.schema.json", "data/font_packages.txt", "workflows/advice/evidence.csv"],
+        "pct_mlops": [
+            *("py.typed", "**/*.schema.json", "reports/report.html.j2"),
+            *("data/font_packages.txt", "workflows/advice/evidence.csv"),
+        ],
         "pct_mlops.app": ["icon.png", ".streamlit/config.toml"],
         "pct_mlops.projects.fashion_mnist": ["*.yaml"],
     },

@@ -5,7 +5,6 @@ from pct_mlops.charts.counts import flip_areas
 from pct_mlops.charts.history import MovePoint, move_history, running
 from pct_mlops.charts.matrix import busiest, flip_matrix
 from pct_mlops.charts.page import page
-from pct_mlops.charts.ruler import Ruler, ruler
 from pct_mlops.charts.slices import EMPTY, SURE, excess_bars, slice_title
 from pct_mlops.charts.text import (
     UNDEFINED,
@@ -28,7 +27,6 @@ __all__ = [
     "ClassRates",
     "MethodPoint",
     "MovePoint",
-    "Ruler",
     "busiest",
     "class_bars",
     "count",
@@ -47,7 +45,6 @@ __all__ = [
     "points",
     "printable",
     "probability",
-    "ruler",
     "running",
     "short",
     "slice_title",

@@ -33,6 +33,7 @@ FILE = ReportFile()
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="Also write the report here; - is stdout.")
 @click.option("--junit", "junit_file", type=FILE, metavar="FILE", help="Write JUnit XML, with a case for every check.")
 @click.option("--markdown", "markdown_file", type=FILE, metavar="FILE", help="Write a summary of at most 64 KB.")
+@click.option("--html", "html_file", type=FILE, metavar="FILE", help="Write one page to read, with up to 60 flips.")
 @click.option(
     "--explorer-url",
     envvar="PCT_EXPLORER_URL",
@@ -50,6 +51,7 @@ def gate(
     json_file: Path | None,
     junit_file: Path | None,
     markdown_file: Path | None,
+    html_file: Path | None,
     explorer_url: str,
     **asked: Any,
 ) -> None:
@@ -75,7 +77,7 @@ def gate(
       pct gate shoes/4 --markdown summary.md --explorer-url https://explorer.example
       pct gate shoes/4 --promote --pin-fixed
       pct gate shoes/4 --json - | jq .verdict
-      pct gate new.parquet --baseline old.parquet
+      pct gate new.parquet --baseline old.parquet --html report.html
       pct gate new.csv --baseline old.jsonl --columns label=gold,prediction=said
     """
     from pct_mlops.predictions import ReadOptions
@@ -85,7 +87,7 @@ def gate(
     from pct_mlops.workflows.gating.report_files import ReportFiles
     from pct_mlops.workflows.runtime.atomic_files import is_stdout
 
-    files = ReportFiles(json_file, junit_file, markdown_file)
+    files = ReportFiles(json_file, junit_file, markdown_file, html_file)
     files.keep_off([candidate, policy, asked["baseline"]])
     options = ReadOptions.parse(asked.pop("columns"), asked.pop("classes"), asked.pop("split"))
     rules = _read_policy(policy, files)
@@ -98,10 +100,13 @@ def gate(
     try:
         _show_outcome(outcome, explorer, err=err)
     except PctError as error:
-        # Repeat the outcome: production may have moved, and the other reports are written.
-        text = " ".join([f"The verdict is {outcome.decision.verdict}.", *outcome.remarks, str(error)])
-        raise error.reworded(text) from error
+        raise _with_outcome(error, outcome) from error
     click.get_current_context().exit(outcome.exit_code)
+
+
+def _with_outcome(error: PctError, outcome: Outcome) -> PctError:
+    """Return an error that repeats the outcome: production may have moved, and the other reports are written."""
+    return error.reworded(" ".join([f"The verdict is {outcome.decision.verdict}.", *outcome.remarks, str(error)]))
 
 
 def _show_outcome(outcome: Outcome, explorer: str, *, err: bool) -> None:

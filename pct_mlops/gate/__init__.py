@@ -6,6 +6,7 @@ from pct_mlops.gate.decision import EXIT_CODES, Check, Decision, NotJudged, Verd
 from pct_mlops.gate.limit_distance import distance, is_at_most
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, in_force, review_state
 from pct_mlops.gate.rule_groups import RuleGroup, by_rule, part_sentence, rules_sentence
+from pct_mlops.gate.ruler import Ruler, ruler
 from pct_mlops.gate.rules import check_rule
 from pct_mlops.gate.ties import Tie, Ties, tie_of
 from pct_mlops.gate.whatif import limit_name, tightest, to_yaml, with_limits
@@ -20,6 +21,7 @@ __all__ = [
     "ReviewKind",
     "ReviewState",
     "RuleGroup",
+    "Ruler",
     "Tie",
     "Ties",
     "Verdict",
@@ -34,6 +36,7 @@ __all__ = [
     "limit_name",
     "part_sentence",
     "review_state",
+    "ruler",
     "rules_sentence",
     "tie_of",
     "tightest",

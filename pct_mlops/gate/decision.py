@@ -91,7 +91,7 @@ class Check:
 class NotJudged:
     """A class or slice (column, value) with fewer examples than the rule asks for.
 
-    `negative_flips` counts those of its examples; None where the comparison does not tell.
+    `negative_flips` counts those of its examples. It is None where the comparison does not tell.
     """
 
     metric: str

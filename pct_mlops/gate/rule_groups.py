@@ -54,7 +54,7 @@ class RuleGroup:
 
     @property
     def demand(self) -> str:
-        """What the rule allows, in words. Empty where it has no limit."""
+        """Words for what the rule allows. Empty where it has no limit."""
         if self.worst.limit is None:
             return ""
         return (

@@ -1,4 +1,4 @@
-"""Writes decisions and comparisons for machines (JSON, JUnit, CSV) and for people (terminal, Markdown)."""
+"""Writes decisions and comparisons for machines (JSON, JUnit, CSV) and for people (terminal, Markdown, HTML)."""
 
 from pct_mlops.reports.candidates import render_candidates
 from pct_mlops.reports.class_change import class_change_lines
@@ -17,6 +17,7 @@ from pct_mlops.reports.curve import (
     render_curve,
 )
 from pct_mlops.reports.documents import REPORT_VERSION, Promotion, comparison_to_json, report_schema, to_json
+from pct_mlops.reports.html_report import MOST_FLIPS, MOST_TEXT, HtmlContents, ShownFlip, to_html
 from pct_mlops.reports.junit import to_junit
 from pct_mlops.reports.links import ComparedPair, checked_explorer
 from pct_mlops.reports.markdown import PULL_REQUEST, STEP_SUMMARY, to_markdown
@@ -37,16 +38,20 @@ from pct_mlops.reports.serving_cost import ServingCost, render_cost
 from pct_mlops.reports.terminal import render_decision, render_metrics
 
 __all__ = [
+    "MOST_FLIPS",
+    "MOST_TEXT",
     "PULL_REQUEST",
     "REPORT_VERSION",
     "STEP_SUMMARY",
     "ComparedPair",
     "Contrast",
     "CurvePoint",
+    "HtmlContents",
     "MethodRow",
     "Promotion",
     "SeedResult",
     "ServingCost",
+    "ShownFlip",
     "Spread",
     "checked_explorer",
     "class_change_lines",
@@ -72,6 +77,7 @@ __all__ = [
     "report_schema",
     "seeds_csv",
     "summarise",
+    "to_html",
     "to_json",
     "to_junit",
     "to_markdown",

@@ -30,13 +30,16 @@ class ComparedPair:
         words = (f"models:/{self.model}/{self.old}", f"models:/{self.new_model or self.model}/{self.new}")
         return shlex.join(["pct", "explore", *words])
 
-    def address(self, explorer: str) -> str:
-        """Return the address at which a running explorer shows the comparison.
+    def address(self, explorer: str, sample_id: str = "") -> str:
+        """Return the address at which a running explorer shows the comparison, or one example of it.
 
         It holds version numbers, not aliases, so it always shows what was judged.
         """
         names = {"model": self.model, "old": self.old, "new": self.new, "new_model": self.new_model}
         parts = urlsplit(explorer)
+        if sample_id:
+            names["example"] = sample_id
+            parts = parts._replace(path=f"{parts.path.rstrip('/')}/examples")
         query = "&".join(part for part in (parts.query, urlencode({k: v for k, v in names.items() if v})) if part)
         return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", query, ""))
 

@@ -234,7 +234,7 @@ def test_the_same_predictions_are_noted_in_every_report(folder, capsys, changed)
     else:
         candidate = "new/net.npz"
     frame.to_csv("same.csv", index=False)
-    outputs = ["--json", "g.json", "--junit", "g.xml", "--markdown", "g.md"]
+    outputs = ["--json", "g.json", "--junit", "g.xml", "--markdown", "g.md", "--html", "g.html"]
     assert main(["gate", candidate, "--baseline", "new/forest.csv", *outputs]) == 0
     assert SAME in " ".join(capsys.readouterr().out.split())
     report = json.loads(Path("g.json").read_text())
@@ -242,6 +242,7 @@ def test_the_same_predictions_are_noted_in_every_report(folder, capsys, changed)
     assert report["sentence"].endswith(SAME)
     assert SAME in next(ElementTree.parse("g.xml").iter("testsuite")).findtext("system-out")
     assert SAME in Path("g.md").read_text()
+    assert SAME.replace("'", "&#39;") in Path("g.html").read_text()
 
 
 PROBE = """

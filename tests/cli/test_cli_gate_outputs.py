@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -27,6 +28,7 @@ ATOMIC_FILES = "pct_mlops.workflows.runtime.atomic_files"
 
 def words(folder, policy, *more):
     files = ("--json", folder / "r.json", "--junit", folder / "r.xml", "--markdown", folder / "r.md")
+    files = (*files, "--html", folder / "r.html")
     return ("--policy", policy, *files, *more)
 
 
@@ -44,7 +46,8 @@ def verdicts(folder, printed):
     kinds = {child.get("type") for case in suite.findall("testcase") for child in case} - {None}
     worst = next((kind for kind in ("ERROR", "FAIL", "INCONCLUSIVE") if kind in kinds), properties["verdict"])
     heading = (folder / "r.md").read_text().splitlines()[0].split()[2].rstrip(":")
-    return {printed.split()[1], report["verdict"], properties["verdict"], worst, heading}, report
+    page = re.search(r"<b>. (\w+)</b>", (folder / "r.html").read_text())[1]
+    return {printed.split()[1], report["verdict"], properties["verdict"], worst, heading, page}, report
 
 
 def test_one_verdict_everywhere(store, tmp_path, capsys):
@@ -72,6 +75,7 @@ def test_one_verdict_everywhere(store, tmp_path, capsys):
         link = f"{EXPLORER}?model={NAME}&old=1&new=2"
         assert f"Every flip: {link}" in printed
         assert f"]({link})" in (tmp_path / "r.md").read_text()
+        assert f'href="{link.replace("&", "&amp;")}"' in (tmp_path / "r.html").read_text()
         if expected == "ERROR":
             assert store.state() == before
             continue
@@ -269,7 +273,7 @@ def test_a_file_that_cannot_be_put_in_its_place_makes_the_others_say_error(store
     assert "models:/digits/2 is production now, but" in capsys.readouterr().err
     report = json.loads((tmp_path / "r.json").read_text())
     assert (report["verdict"], report["promotion"]["done"]) == ("PASS", True), "what can be written is"
-    assert sorted(path.name for path in tmp_path.glob("*r.*")) == ["r.json", "r.md"], "nothing is left aside"
+    assert sorted(path.name for path in tmp_path.glob("*r.*")) == ["r.html", "r.json", "r.md"], "nothing is left aside"
 
 
 def test_a_promotion_says_so_in_every_file(store, tmp_path, capsys):

@@ -82,6 +82,7 @@ gate CANDIDATE
   --json FILE
   --junit FILE
   --markdown FILE
+  --html FILE
   --explorer-url URL
   --columns PAIRS
   --classes NAMES

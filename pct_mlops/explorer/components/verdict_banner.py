@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from pct_mlops.charts import count, number, percent, points, ruler
+from pct_mlops.charts import count, number, percent, points
 from pct_mlops.comparison import METRICS
 from pct_mlops.explorer.components import limit_bar
 from pct_mlops.explorer.components.gallery import html_text
@@ -14,6 +14,7 @@ from pct_mlops.explorer.components.html_table import Column, html_table
 from pct_mlops.explorer.markup import plain
 from pct_mlops.gate.limit_distance import distance, is_at_most
 from pct_mlops.gate.rule_groups import RuleGroup, by_rule
+from pct_mlops.gate.ruler import ruler
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -144,14 +144,26 @@ class GateRun:
             # In the sentence, it stands at the head of every report.
             decision = replace(decision, sentence=f"{decision.sentence} {evidence.remark}")
         if plan is None:
-            return Outcome.of(decision, evidence, ComparedPair(self.baseline or "", self.candidate))
+            pair = ComparedPair(self.baseline or "", self.candidate)
+            return self._with_flips(Outcome.of(decision, evidence, pair), None)
         promotion = None
         if self.asks_to_move:
             override = self.override and decision.verdict in OVERRIDABLE
             promotion = Promotion(plan.target, self.reason, override=override, done=False)
         context = {"candidate_uri": evidence.new_uri, "baseline_uri": evidence.old_uri, "reason": self.reason}
         new_model = plan.target if plan.is_new else ""
-        return Outcome.of(decision, evidence, _pair(plan), promotion, context=context, new_model=new_model)
+        outcome = Outcome.of(decision, evidence, _pair(plan), promotion, context=context, new_model=new_model)
+        return self._with_flips(outcome, plan)
+
+    def _with_flips(self, outcome: Outcome, plan: Plan | None) -> Outcome:
+        """Add the negative flips that a report shows, where one is asked for that does."""
+        if self.files.html_file is None or outcome.comparison is None:
+            return outcome
+        from pct_mlops.workflows.gating.flips_to_show import flips_of_files, flips_of_versions
+
+        if plan is None:
+            return replace(outcome, shown_flips=flips_of_files(outcome.comparison, self.candidate))
+        return replace(outcome, shown_flips=flips_of_versions(outcome.comparison, plan.registry, plan.version))
 
     def stage(self, outcome: Outcome) -> None:
         """Write the reports aside, as of a run that moves nothing. Raise PctError when one cannot be written."""

@@ -12,6 +12,7 @@ from pct_mlops.reports import ComparedPair, Promotion, to_json
 if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison
     from pct_mlops.registry import Floor, Move
+    from pct_mlops.reports import ShownFlip
     from pct_mlops.workflows.gating.evidence import Evidence
 
 PROMOTING = (Verdict.PASS, Verdict.BOOTSTRAP)
@@ -38,6 +39,7 @@ class Outcome:
         pinned: The number of examples that were added to the policy's pinned file.
         new_model: The name of the model to promote into, where the registry has no model of that name.
         moves: True when production is to move: that was asked for, and the decision passed or is overridden.
+        shown_flips: Negative flips with their images or texts, for the HTML report.
     """
 
     decision: Decision
@@ -55,6 +57,7 @@ class Outcome:
     pinned: int | None = None
     new_model: str = ""
     moves: bool = False
+    shown_flips: tuple[ShownFlip, ...] = ()
 
     @classmethod
     def of(

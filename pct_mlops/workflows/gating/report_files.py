@@ -26,18 +26,20 @@ if TYPE_CHECKING:
 
 @dataclass
 class ReportFiles:
-    """Places of the report as JSON, JUnit XML and Markdown (None: not written), and the explorer that these link to."""
+    """Places of the report as JSON, JUnit XML, Markdown and HTML (None: not written), and the explorer they link to."""
 
     json_file: Path | None = None
     junit_file: Path | None = None
     markdown_file: Path | None = None
+    html_file: Path | None = None
     explorer: str = ""
     _staged: Staged = field(default_factory=Staged)
 
     @property
     def paths(self) -> list[Path]:
         """Files that are asked for."""
-        return [path for path in (self.json_file, self.junit_file, self.markdown_file) if path is not None]
+        files = (self.json_file, self.junit_file, self.markdown_file, self.html_file)
+        return [path for path in files if path is not None]
 
     def keep_off(self, inputs: Sequence[str | Path | None]) -> None:
         """Raise ConfigError when a file is asked for twice, or is one of `inputs`, which are read."""
@@ -77,7 +79,7 @@ class ReportFiles:
             self.commit()
 
     def _documents(self, outcome: Outcome) -> Iterator[tuple[Path, str]]:
-        from pct_mlops.reports import to_junit, to_markdown
+        from pct_mlops.reports import HtmlContents, to_html, to_junit, to_markdown
 
         decision, promotion = outcome.decision, outcome.promotion
         if self.json_file is not None:
@@ -90,17 +92,13 @@ class ReportFiles:
                 properties["error_code"] = decision.error_code
             now = datetime.now(timezone.utc)
             yield self.junit_file, to_junit(decision, now, host=socket.gethostname(), properties=properties)
+        said = outcome.remarks
         if self.markdown_file is not None:
-            yield (
-                self.markdown_file,
-                to_markdown(
-                    decision,
-                    outcome.comparison,
-                    pair=outcome.pair,
-                    explorer=self.explorer,
-                    remarks=outcome.remarks,
-                ),
-            )
+            text = to_markdown(decision, outcome.comparison, pair=outcome.pair, explorer=self.explorer, remarks=said)
+            yield self.markdown_file, text
+        if self.html_file is not None:
+            page = HtmlContents(outcome.pair, self.explorer, said, outcome.shown_flips)
+            yield self.html_file, to_html(decision, outcome.comparison, page)
 
 
 def named_files(policy_file: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pct_mlops.charts import ruler
+from pct_mlops.gate import ruler
 
 
 @pytest.mark.parametrize("numbers", [(0.03, 0.02, 0.04, 0.05), (-0.01, -0.02, 0.001, -0.005), (0.9, 0.8, 0.95, 0.2)])

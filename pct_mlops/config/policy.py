@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, field_validator
 
 from pct_mlops.config.base import Config, validate
 from pct_mlops.config.policy_files import file_digest, read_costs, read_id_column, to_cost
-from pct_mlops.config.policy_rules import Rule, checked_aliases, name_text
+from pct_mlops.config.policy_rules import BootstrapRules, Rule, checked_aliases, name_text
 from pct_mlops.config.yaml_files import load_mapping
 from pct_mlops.errors import ConfigError, PctError
 
@@ -23,7 +23,7 @@ from pct_mlops.errors import ConfigError, PctError
 MAX_BYTES = 256 * 1024
 RECOMPUTED = "recomputed"
 # Sections added after the first release. The digest omits them where unused, so that old digests stay valid.
-_LATER = ("pinned", "slices", "costs", "reviews", "evidence", "aliases")
+_LATER = ("pinned", "slices", "costs", "reviews", "evidence", "aliases", "bootstrap")
 _LATER_IN_RULES = ("max_times_floor", "classes", "slice", "on")
 # These metrics depend on the baseline alone.
 _OF_THE_BASELINE = {"accuracy_old", "ece_old", "nll_old"}
@@ -110,6 +110,7 @@ class Policy(Config):
         reviews: effects of reviews on the decision.
         evidence: facts that must be known of the tables that decide.
         aliases: a class -> a finer one, or several, whose predictions count as right.
+        bootstrap: what the first version must reach, while there is no baseline.
 
     Example:
         >>> from pct_mlops import Policy, Rule
@@ -138,6 +139,9 @@ class Policy(Config):
 
     aliases: Annotated[dict[str, str | tuple[str, ...]] | None, BeforeValidator(checked_aliases)] = Field(
         default=None, description="class: finer class, or a list of them, whose predictions count as right"
+    )
+    bootstrap: BootstrapRules | None = Field(
+        default=None, description="what the first version must reach, while there is no baseline"
     )
 
     @field_validator("evaluation", mode="before")

@@ -213,3 +213,16 @@ class Rule(Config):
         if info.is_flip_rate and not self.is_maximum:
             return f"'min' on {self.metric} asks for negative flips: limit them with 'max'"
         return None
+
+
+class BootstrapRules(Config):
+    """Requirements of the first version, while there is no baseline to compare it with."""
+
+    accuracy_new: Number = Field(
+        gt=0, lt=1, description="accuracy of the first version, whose lower bound must be at least this"
+    )
+
+    @property
+    def rule(self) -> Rule:
+        """The same as a rule."""
+        return Rule(metric="accuracy_new", min=self.accuracy_new)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.comparison import shared_loss
-from pct_mlops.errors import PctError
+from pct_mlops.errors import ConfigError, PctError
 from pct_mlops.gate.beyond import (
     BEYOND_RULES,
     beyond_rules,
@@ -20,7 +20,7 @@ from pct_mlops.gate.beyond import (
 )
 from pct_mlops.gate.decision import WORST_FIRST, Check, Decision, NotJudged, Verdict
 from pct_mlops.gate.reviews import ReviewState
-from pct_mlops.gate.rules import check_rule
+from pct_mlops.gate.rules import check_rule, failed_check
 from pct_mlops.gate.ties import Ties, ties_notes, ties_refusal
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def decide(
     review: ReviewState | None = None,
     pinned: Collection[str] | None = None,
     ties: Ties | None = None,
+    alone: Comparison | None = None,
 ) -> Decision:
     """Decide whether the candidate may replace the baseline.
 
@@ -53,6 +54,7 @@ def decide(
         review: the state that the reviewers' records add up to.
         pinned: ids that must not flip, instead of those that the policy names.
         ties: whether the tables were made by the weights of their versions; None for tables of no version.
+        alone: the candidate's table compared with itself, for what a first version must reach.
 
     Returns:
         The decision. Whatever is missing or unknown gives the verdict ERROR, not an exception.
@@ -67,18 +69,15 @@ def decide(
         >>> decision.verdict.value, decision.exit_code
         ('INCONCLUSIVE', 3)
     """
-    old = comparison.old if comparison else None
-    new = comparison.new if comparison else candidate
-    num_examples = new.num_examples if new else None
-    review = review or ReviewState()
-
+    old, new = (comparison.old, comparison.new) if comparison else (None, candidate)
+    num_examples, review = new.num_examples if new else None, review or ReviewState()
     refusal = problem or _refusal(policy, comparison, baseline_exists, candidate, review)
     refusal = refusal or ties_refusal(ties, policy.wanted_tie, new, old)
     start = Decision(Verdict.ERROR, str(refusal or ""), (), policy, (), num_examples, new, old, ties=ties)
     if refusal:
         return replace(start, error_code=refusal.code if isinstance(refusal, PctError) else None)
     if comparison is None:
-        return _first(start, review_checks(policy, review))
+        return _first(start, _first_checks(policy, alone) + review_checks(policy, review))
     checks, small = _check_rules(policy.rules, comparison, policy.confidence, floor)
     checks += beyond_rules(policy, comparison, review, pinned)
     return replace(
@@ -110,11 +109,24 @@ def _worst(checks: list[Check]) -> Verdict:
     return next(verdict for verdict in WORST_FIRST if any(check.verdict is verdict for check in checks))
 
 
+def _first_checks(policy: Policy, alone: Comparison | None) -> list[Check]:
+    """Return the check of what the policy asks of a first version, if there is one."""
+    if policy.bootstrap is None:
+        return []
+    rule = policy.bootstrap.rule
+    if alone is None:
+        error = ConfigError("The policy's bootstrap asks for the accuracy of the first version: give its table.")
+        return [failed_check(rule.metric, error, rule.limit(), rule)]
+    return check_rule(rule, alone, policy.confidence)[0]
+
+
 def _first(start: Decision, checks: list[Check]) -> Decision:
-    """Decide on the first candidate, while nothing is in production. Only reviewers can refuse it."""
+    """Decide on the first candidate, while nothing is in production. Reviewers and the policy's minimum can refuse."""
     open_ = [check for check in checks if check.verdict is not Verdict.PASS]
     if open_:
-        return replace(start, verdict=_worst(open_), sentence=open_[0].sentence, checks=tuple(checks))
+        worst = _worst(open_)
+        said = next(check.sentence for check in open_ if check.verdict is worst)
+        return replace(start, verdict=worst, sentence=said, checks=tuple(checks))
     sentence = "There is no baseline yet: the candidate may become the first one."
     told = ties_notes(start.ties)
     return replace(start, verdict=Verdict.BOOTSTRAP, sentence=sentence, checks=tuple(checks), notes=told)

@@ -25,6 +25,9 @@ def explain(policy: Policy) -> list[str]:
         f"one-sided, at {level} confidence. All of this must hold:"
     ]
     found += [f"{number}. {_rule(rule, policy)}" for number, rule in enumerate(policy.rules, start=1)]
+    if policy.bootstrap is not None:
+        first = _rule(policy.bootstrap.rule, policy)
+        found.append(f"First version, while there is no baseline to compare with: {first}")
     if policy.pinned is not None:
         found.append(f"Pinned: none of {len(policy.pinned_ids):,} examples of {policy.pinned.file} may flip again.")
     if policy.slices is not None:

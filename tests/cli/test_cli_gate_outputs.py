@@ -105,6 +105,20 @@ def test_a_first_version_is_one_everywhere(store, tmp_path, capsys):
     assert ">BOOTSTRAP<" in history_table([move], version_rates.move_points(store.uri, NAME, [move], print))
 
 
+def test_a_first_version_below_the_policy_s_minimum_does_not_go_into_production(store, tmp_path, capsys):
+    store.without_production()
+    (store.folder / "least.yaml").write_text("rules: [{metric: nfr, max: 0.9}]\nbootstrap: {accuracy_new: 0.999}")
+    capsys.readouterr()
+    assert gate(store, tmp_path, "least", "--promote") == 1
+    found, report = verdicts(tmp_path, capsys.readouterr().out)
+    assert found == {"FAIL"}
+    assert [check["metric"] for check in report["checks"]] == ["accuracy_new"]
+    assert "production" not in store.registry.aliases(NAME)
+    (store.folder / "least.yaml").write_text("rules: [{metric: nfr, max: 0.9}]\nbootstrap: {accuracy_new: 0.5}")
+    assert gate(store, tmp_path, "least", "--promote") == 0
+    assert store.registry.aliases(NAME)["production"] == 2
+
+
 def recorded(store, folder, path):
     """The report that the registry keeps with digits/2."""
     run = store.registry.resolve("digits/2").run_id

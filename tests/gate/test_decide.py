@@ -11,7 +11,16 @@ from prediction_tables import pair_of_counts, table
 from pct_mlops.comparison import METRICS, clopper_pearson, compare
 from pct_mlops.config import Policy, Rule
 from pct_mlops.config.metric_names import METRIC_INFO
-from pct_mlops.gate import EXIT_CODES, NotJudged, Verdict, decide, is_same_model
+from pct_mlops.gate import (
+    EXIT_CODES,
+    NotJudged,
+    Review,
+    ReviewKind,
+    ReviewState,
+    Verdict,
+    decide,
+    is_same_model,
+)
 from pct_mlops.predictions import Predictions
 
 
@@ -252,6 +261,41 @@ def test_bootstrap(comparison):
     assert (decision.verdict, decision.exit_code, decision.checks) == (Verdict.BOOTSTRAP, 0, ())
     assert decision.candidate is NEW
     assert decision.baseline is None
+
+
+@pytest.mark.parametrize(
+    ("least", "verdict", "says"),
+    [
+        (0.9, "BOOTSTRAP", "may become the first one"),
+        (0.94, "INCONCLUSIVE", "about 1,600 examples would decide"),
+        (0.97, "FAIL", "outside even at its best"),
+    ],
+)
+def test_a_first_version_must_reach_the_policy_s_minimum(least, verdict, says):
+    _, new = pair_of_counts(900, 20, 50, 30)  # accuracy 95%, between 93.7 and 96.1%
+    asked = policy(RULE, bootstrap={"accuracy_new": least})
+    decision = decide(asked, None, baseline_exists=False, candidate=new.info, alone=compare(new, new))
+    assert (str(decision.verdict), len(decision.checks)) == (verdict, 1)
+    assert says in decision.sentence
+    check = decision.checks[0]
+    assert (check.metric, check.value, check.limit, check.support) == ("accuracy_new", 0.95, least, 1000)
+    assert decision.exit_code == EXIT_CODES[decision.verdict]
+
+
+def test_a_minimum_without_the_table_is_an_error_and_a_worse_review_speaks_first():
+    _, new = pair_of_counts(900, 20, 50, 30)
+    asked = policy(RULE, bootstrap={"accuracy_new": 0.94})
+    unknown = decide(asked, None, baseline_exists=False, candidate=new.info)
+    assert (unknown.verdict, "give its table" in unknown.sentence) == (Verdict.ERROR, True)
+    rejected = ReviewState(decision=Review(ReviewKind.REJECT, "anna", "too dark", "2030-01-01T00:00:00+00:00"))
+    both = decide(asked, None, baseline_exists=False, candidate=new.info, alone=compare(new, new), review=rejected)
+    assert (both.verdict, both.sentence) == (Verdict.FAIL, "Rejected by anna: too dark")
+
+
+def test_a_minimum_for_the_first_version_changes_the_digest_and_nothing_later(comparison):
+    asked = policy(RULE, bootstrap={"accuracy_new": 0.999})
+    assert asked.digest != policy(RULE).digest
+    assert decide(asked, comparison).checks == decide(policy(RULE), comparison).checks
 
 
 @pytest.mark.parametrize(

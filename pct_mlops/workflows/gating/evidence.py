@@ -42,6 +42,7 @@ class Evidence:
         remark: What the verdict's sentence must say too.
         noise: How many of the negative flips retraining makes too, None where that was not measured.
         noise_lines: Sentences on it, which never change the verdict.
+        alone: The candidate's table compared with itself, where there is no baseline and the policy has a minimum.
     """
 
     new_uri: str
@@ -56,6 +57,7 @@ class Evidence:
     remark: str = ""
     noise: FlipNoise | None = None
     noise_lines: tuple[str, ...] = ()
+    alone: Comparison | None = None
 
 
 def file_evidence(baseline: str, candidate: str, policy: Policy, reading: ReadOptions | None = None) -> Evidence:
@@ -122,7 +124,9 @@ def version_evidence(
     floor = _floor(registry, target, new_table)
     found = replace(start, candidate=new_table.info, review=review, floor=floor, ties=ties)
     if old_table is None:
-        return replace(found, problem=_flaw(new_table), baseline_exists=False)
+        flaw = _flaw(new_table)
+        alone = compare(new_table, new_table) if policy.bootstrap is not None and flaw is None else None
+        return replace(found, problem=flaw, baseline_exists=False, alone=alone)
     comparison, differing = _compare(old_table, new_table, policy, review)
     found = replace(found, comparison=comparison, problem=differing)
     return found if comparison is None or old is None else _with_noise(found, registry, old, old_table.info.digest)

@@ -139,6 +139,7 @@ class GateRun:
             floor=evidence.floor.mean if evidence.floor else None,
             review=evidence.review,
             ties=evidence.ties,
+            alone=evidence.alone,
         )
         if evidence.remark:
             # In the sentence, it stands at the head of every report.

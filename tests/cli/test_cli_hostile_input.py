@@ -295,7 +295,7 @@ BROKEN = {
     "slices are forgotten": (
         scopes,
         "_slices",
-        lambda rule, comparison: [(None, comparison.counts.total)],
+        lambda rule, comparison: [(None, comparison.counts)],
         "rules: [{metric: nfr, max: 0.08, slice: {column: camera, value: night}}]",
     ),
     "what is named and too small is skipped": (

@@ -218,6 +218,11 @@ class SimulatedPairs(Pairs):
         """Raise PctError: there are no rows."""
         raise TableError("A simulated candidate has no single examples: look at its counts.")
 
+    def table(self, name: str, create: str, values: Mapping[str, Any] | None = None) -> str:
+        """Raise PctError: there are no rows to make a table of."""
+        self.query(create, values)
+        return name
+
     def _count(self, column: str, by_class: bool) -> dict[Scope, Totals]:
         names, codes = self._population.slices[column]
         num = len(self._population.info.class_names)

@@ -49,16 +49,12 @@ def chosen_kinds(nfr: Sequence[float], accuracy_change: Sequence[float], churn: 
     return _merged([CandidateKind(EQUAL, churn, 0.0), *named])
 
 
-def kinds_around_limits(rules: TriedRules, population: Population, churn: float) -> tuple[list[CandidateKind], str]:
-    """Return the equal and candidates around the limit of each rule, and a sentence on limits that none reaches."""
-    found, without = [CandidateKind(EQUAL, churn, 0.0)], []
+def kinds_around_limits(rules: TriedRules, population: Population, churn: float) -> list[CandidateKind]:
+    """Return the equal and candidates around the limit of each rule."""
+    found = [CandidateKind(EQUAL, churn, 0.0)]
     for number in rules.numbers:
-        around = Path(rules, number, population, churn).around()
-        found += around
-        if not any(number in kind.on_limits for kind in around):
-            without.append(rules.title(number))
-    sentence = f"No kind of candidate lies on the limit of {', '.join(without)}." if without else ""
-    return _merged(found), sentence
+        found += Path(rules, number, population, churn).around()
+    return _merged(found)
 
 
 def _merged(kinds: Sequence[CandidateKind]) -> list[CandidateKind]:
@@ -111,7 +107,7 @@ class Path:
             if place is not None:
                 on = (self.number,) if limit == self.rule.limit(self.rules.floor) else ()
                 nfr, change = (round(rate, 9) for rate in self.at(place))
-                found.append(CandidateKind(f"{self.rules.title(self.number)}: {words}", nfr, change, on))
+                found.append(CandidateKind(f"rule {self.number}: {words}", nfr, change, on))
         return found
 
     def reach(self) -> float | None:

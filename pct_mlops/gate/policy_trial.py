@@ -16,7 +16,7 @@ from pct_mlops.gate.candidate_kinds import CandidateKind, checked_churn, chosen_
 from pct_mlops.gate.decide import decide
 from pct_mlops.gate.decision import Decision, Verdict
 from pct_mlops.gate.explain import CHURN
-from pct_mlops.gate.trial_rules import TriedRules, not_passed, tried_rules
+from pct_mlops.gate.trial_rules import CheckName, TriedRules, not_passed, tried_rules
 from pct_mlops.gate.trial_sentences import drawing_sentence, limit_sentences, pinned_sentence
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class TrialRow:
 
     kind: CandidateKind
     counts: dict[Verdict, int]
-    stopped_by: tuple[tuple[str, int], ...]
+    stopped_by: tuple[tuple[CheckName, int], ...]
     error: str = ""
 
     @property
@@ -88,7 +88,8 @@ class PolicyTrial:
     def sentence(self) -> str:
         """The result in plain words: how often an equal passes, and a candidate on the limit of each rule."""
         first = self.rows[0]
-        text = f"A candidate as good as the old model passes in {_passes(first)} of 100 tries"
+        own = "".join(f", on the limit of {self.rules.title(number)}," for number in first.kind.on_limits)
+        text = f"A candidate as good as the old model{own} passes in {_passes(first)} of 100 tries"
         on = [
             f"{'one ' if not place else ''}on the limit of {self.rules.title(number)} in {_passes(row)}"
             for place, (number, row) in enumerate(self._on_limits())
@@ -115,62 +116,41 @@ def try_policy(
     seed: int = 0,
     advance: Advance | None = None,
 ) -> PolicyTrial:
-    """Tell how often a policy passes, fails or hesitates, by candidates that are simulated from an old model's table.
-
-    The gate's own `decide` judges each of them, on examples that are drawn with replacement.
+    """Tell how often a policy passes, fails or hesitates: `decide` judges candidates simulated from an old table.
 
     Args:
-        policy: the policy, with the files that it names.
+        policy: the policy.
         old: the table of the model in use.
         candidates: number of tries of each kind.
-        nfr: true rates to try, as fractions; by default around each rule's limit.
+        nfr: true rates to try, as fractions; by default around each limit.
         accuracy_change: true changes of accuracy to try, as fractions.
-        churn: NFR of a candidate that is as good as the old model; None: the floor, or 1 % where that is not
-            known, and at most half of the old model's errors.
-        floor: NFR of plain retraining, for limits relative to it.
-        seed: of the random numbers. The same seed gives the same result.
-        advance: called with the number of tries that are done, and the number of all.
-
-    Returns:
-        The shares of the verdicts for each kind of candidate, and what this number of examples cannot tell.
+        churn: NFR of an equal; None: the floor, else 1 %, and at most half of the old model's errors.
+        floor: NFR of plain retraining.
+        seed: of the random numbers.
+        advance: called with the numbers of tries done and of all.
 
     Raises:
         PctError: the policy does not fit the table, or a rate is impossible on it.
 
     Example:
-        >>> import numpy as np
-        >>> from pct_mlops import Policy, Predictions, Rule, try_policy
-        >>> labels = np.arange(1000) % 2
-        >>> said = np.where(np.arange(1000) < 900, labels, 1 - labels)
-        >>> old = Predictions.from_arrays(
-        ...     labels=labels, predictions=said, sample_ids=range(1000), class_names=("cat", "dog"), split="test"
-        ... )
+        >>> from pct_mlops import Policy, Predictions, Rule, Verdict, try_policy
+        >>> labels, said = [0, 1] * 500, [0, 1] * 450 + [1, 0] * 50
+        >>> about = {"sample_ids": range(1000), "class_names": ("cat", "dog"), "split": "test"}
+        >>> old = Predictions.from_arrays(labels=labels, predictions=said, **about)
         >>> trial = try_policy(Policy(rules=(Rule(metric="nfr", max=0.03),)), old, candidates=50)
-        >>> [(row.kind.title, str(max(row.counts, key=row.counts.get))) for row in trial.rows[:2]]
-        [('as good as the old model', 'PASS'), ('rule 1 (nfr): half its limit', 'PASS')]
+        >>> [row.kind.title for row in trial.rows[:2]], trial.rows[0].counts[Verdict.PASS] > 40
+        (['as good as the old model', 'rule 1: half its limit'], True)
     """
     _check_numbers(candidates, seed, old)
     population = _population(policy, old)
     source = "as given" if churn is not None else "the floor of plain retraining" if floor else "the default"
     churn = checked_churn(churn, floor or CHURN, population)
-    identical = population.expected(population.chances(0.0))
-    rules = tried_rules(policy, identical, floor)
-    same = decide(rules.policy, identical, floor=floor)
-    _check_decision(same)
-    if nfr or accuracy_change:
-        kinds, without = chosen_kinds(nfr, accuracy_change, churn), ""
-    else:
-        kinds, without = kinds_around_limits(rules, population, churn)
-    for kind in kinds:
-        population.chances(kind.nfr, kind.accuracy_change)  # so that an impossible one is refused before any try
+    rules, same = _judged(policy, population, floor)
+    around = [] if nfr or accuracy_change else kinds_around_limits(rules, population, churn)
+    kinds = around or chosen_kinds(nfr, accuracy_change, churn)
     rows = _run(rules, population, kinds, candidates=candidates, seed=seed, advance=advance)
-    notes = (
-        drawing_sentence(population),
-        without,
-        *rules.notes,
-        pinned_sentence(policy, population, churn),
-        _resampling(rows),
-    )
+    pinned = pinned_sentence(policy, population, churn)
+    notes = (drawing_sentence(population), *rules.notes, pinned, _resampling(rows))
     return PolicyTrial(
         rules,
         old.info,
@@ -180,9 +160,23 @@ def try_policy(
         candidates,
         seed,
         tuple(rows),
-        tuple(limit_sentences(rules, population, churn, same)),
+        tuple(limit_sentences(rules, population, churn, same, kinds=around)),
         tuple(note for note in notes if note),
     )
+
+
+def _judged(policy: Policy, population: Population, floor: float | None) -> tuple[TriedRules, Decision]:
+    """Return the rules that can be tried, and the decision on a candidate that predicts as the old model does.
+
+    Raise ConfigError where the gate could not judge any candidate by this policy on this table.
+    """
+    identical = population.expected(population.chances(0.0))
+    rules = tried_rules(policy, identical, floor)
+    same = decide(rules.policy, identical, floor=floor)
+    if same.verdict is Verdict.ERROR:
+        errors = [check.sentence for check in same.checks if check.verdict is Verdict.ERROR]
+        raise ConfigError(errors[0] if errors else same.sentence)
+    return rules, same
 
 
 def _check_numbers(candidates: int, seed: int, old: Predictions) -> None:
@@ -207,13 +201,6 @@ def _population(policy: Policy, old: Predictions) -> Population:
     )
 
 
-def _check_decision(decision: Decision) -> None:
-    """Raise ConfigError where the gate could not judge any candidate by this policy on this table."""
-    errors = [check.sentence for check in decision.checks if check.verdict is Verdict.ERROR]
-    if decision.verdict is Verdict.ERROR:
-        raise ConfigError(errors[0] if errors else decision.sentence)
-
-
 def _run(
     rules: TriedRules,
     population: Population,
@@ -224,15 +211,17 @@ def _run(
     advance: Advance | None,
 ) -> list[TrialRow]:
     rows, done = [], 0
-    for kind, sequence in zip(kinds, np.random.SeedSequence(seed).spawn(len(kinds)), strict=True):
-        generator, chances = np.random.default_rng(sequence), population.chances(kind.nfr, kind.accuracy_change)
+    # All of them first, so that an impossible rate is refused before any try.
+    drawn = [(kind, population.chances(kind.nfr, kind.accuracy_change)) for kind in kinds]
+    for (kind, chances), sequence in zip(drawn, np.random.SeedSequence(seed).spawn(len(kinds)), strict=True):
+        generator = np.random.default_rng(sequence)
         counts: Counter[Verdict] = Counter(dict.fromkeys(VERDICTS, 0))
-        stopped: Counter[str] = Counter()
+        stopped: Counter[CheckName] = Counter()
         errors: Counter[str] = Counter()
         for _ in range(candidates):
             decision = decide(rules.policy, population.draw(chances, generator), floor=rules.floor)
             counts[decision.verdict] += 1
-            stopped.update({rules.check_title(check) for check in not_passed(decision.checks)})
+            stopped.update({rules.check_name(check) for check in not_passed(decision.checks)})
             errors.update(check.sentence for check in decision.checks if check.verdict is Verdict.ERROR)
             done += 1
             if advance is not None:

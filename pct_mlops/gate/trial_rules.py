@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pct_mlops.comparison import Comparison
 from pct_mlops.config.metric_names import METRIC_INFO
@@ -17,6 +17,22 @@ from pct_mlops.gate.sentences import value_text
 if TYPE_CHECKING:
     from pct_mlops.config import Rule
     from pct_mlops.gate.decision import Check
+
+
+class CheckName(NamedTuple):
+    """Rule number, metric, and what the check is about ("of 'cat'"; empty for all examples)."""
+
+    rule: int
+    metric: str
+    about: str
+
+    @property
+    def short(self) -> str:
+        """Name without the metric: "rule 3 of 'cat'"."""
+        return f"rule {self.rule} {self.about}".strip()
+
+    def __str__(self) -> str:
+        return f"rule {self.rule} ({f'{self.metric} {self.about}'.strip()})"
 
 
 @dataclass(frozen=True)
@@ -43,14 +59,14 @@ class TriedRules:
         """Return the rule of this number."""
         return self.policy.rules[self.numbers.index(number)]
 
-    def check_title(self, check: Check) -> str:
-        """Return words for a check: "rule 3 (class_nfr of 'cat')"."""
+    def check_name(self, check: Check) -> CheckName:
+        """Return the name of a check of one of these rules."""
         scope = Scope(0, None, check.class_name, check.slice, check.on)
         for number, rule in zip(self.numbers, self.policy.rules, strict=True):
             same = rule.metric == check.metric and rule.limit(self.floor) == check.limit and rule.bound == check.bound
             if same and (rule.on or "all") == check.on and _may_judge(rule, check):
-                return f"rule {number} ({check.metric}{scope.subject})"
-        return check.metric + scope.subject
+                return CheckName(number, check.metric, scope.subject.strip())
+        return CheckName(0, check.metric, scope.subject.strip())
 
     def limit_text(self, number: int) -> str:
         """Return the limit of a rule as people read it."""

@@ -16,6 +16,7 @@ from pct_mlops.gate.trial_rules import not_passed
 if TYPE_CHECKING:
     from pct_mlops.comparison.simulated import Population
     from pct_mlops.config import Policy
+    from pct_mlops.gate.candidate_kinds import CandidateKind
     from pct_mlops.gate.decision import Decision
     from pct_mlops.gate.trial_rules import TriedRules
 
@@ -24,7 +25,9 @@ _OF_THE_OLD = ("accuracy_old",)
 _SHOWN = 3
 
 
-def limit_sentences(rules: TriedRules, population: Population, churn: float, same: Decision) -> list[str]:
+def limit_sentences(
+    rules: TriedRules, population: Population, churn: float, same: Decision, *, kinds: Sequence[CandidateKind] = ()
+) -> list[str]:
     """Return sentences on what this number of examples cannot tell, and on what it never passes or never judges."""
     found, num = [], len(population.labels)
     for number, rule in zip(rules.numbers, rules.policy.rules, strict=True):
@@ -33,10 +36,16 @@ def limit_sentences(rules: TriedRules, population: Population, churn: float, sam
         if value is not None and value_text(value, unit) != rules.limit_text(number):
             found.append(
                 f"With {num:,} examples, {rules.title(number)} cannot tell {value_text(value, unit)} from its limit of "
-                f"{rules.limit_text(number)}: a candidate between the two keeps the rule, and most often it does not "
-                "pass."
+                f"{rules.limit_text(number)}: most candidates between the two do not pass."
             )
-    return found + _never_passed(rules, same) + _not_judged(same)
+    return found + _never_passed(rules, same) + _not_judged(same) + _without_limit(rules, kinds)
+
+
+def _without_limit(rules: TriedRules, kinds: Sequence[CandidateKind]) -> list[str]:
+    lacking = [rules.title(number) for number in rules.numbers if not any(number in kind.on_limits for kind in kinds)]
+    if not kinds or not lacking:
+        return []
+    return [f"No kind of candidate lies on the limit of {_some_of(lacking)}: none of those that were tried reaches it."]
 
 
 def _never_passed(rules: TriedRules, same: Decision) -> list[str]:
@@ -47,13 +56,13 @@ def _never_passed(rules: TriedRules, same: Decision) -> list[str]:
     if flips:
         needed = max((check.examples_needed or 0 for check in flips), default=0)
         more = f" It takes about {needed:,} examples of each." if needed else ""
-        titles = [f"{rules.check_title(check)} with {check.support or 0:,} examples" for check in flips]
+        titles = [f"{rules.check_name(check)} with {check.support or 0:,} examples" for check in flips]
         found.append(f"No candidate can pass here, even without a single flip: {_some_of(titles)}.{more}")
     for check in others:
         if check.metric in _OF_THE_OLD:
-            found.append(f"No candidate changes {rules.check_title(check)}: {check.sentence}")
+            found.append(f"No candidate changes {rules.check_name(check)}: {check.sentence}")
         else:
-            found.append(f"A candidate that predicts as the old model does not pass here: {rules.check_title(check)}.")
+            found.append(f"A candidate that predicts as the old model does not pass here: {rules.check_name(check)}.")
     return found
 
 

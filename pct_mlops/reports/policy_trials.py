@@ -24,10 +24,11 @@ _VERDICTS = (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.ERROR)
 
 def render_trial(trial: PolicyTrial) -> RenderableType:
     """Render the sentence, a table with one row for each kind of candidate, and what cannot be told."""
-    table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for place, column in enumerate(_header(trial)):
-        is_text = place in (0, len(_header(trial)) - 1)
-        table.add_column(column, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+    table = Table(box=None, pad_edge=False, show_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+    header = _header(trial)
+    for place, column in enumerate(header):
+        is_text = place in (0, len(header) - 1)
+        table.add_column(column, justify="left" if is_text else "right", no_wrap=not is_text)
     for row in trial.rows:
         table.add_row(*(Text(clean(cell)) for cell in _cells(trial, row)))
     return Group(
@@ -64,24 +65,28 @@ def _shown(trial: PolicyTrial) -> tuple[Verdict, ...]:
 
 
 def _header(trial: PolicyTrial) -> list[str]:
-    return ["candidate", "true NFR", "true change", *(f"{verdict} %" for verdict in _shown(trial)), "stopped most by"]
+    return ["candidate", "NFR", "change", *(str(verdict) for verdict in _shown(trial)), "stopped by"]
 
 
 def _cells(trial: PolicyTrial, row: TrialRow) -> list[str]:
-    stopped = f"{row.stopped_by[0][0]}, {row.stopped_by[0][1]:,} of {row.num:,}" if row.stopped_by else "nothing"
+    stopped = (
+        f"{row.stopped_by[0][0].short}, {100 * row.stopped_by[0][1] / row.num:.0f}%" if row.stopped_by else "nothing"
+    )
     shares = [_share(row, verdict) for verdict in _shown(trial)]
     return [row.kind.title, percent(row.kind.nfr), points(row.kind.accuracy_change).split()[0], *shares, stopped]
 
 
 def _share(row: TrialRow, verdict: Verdict) -> str:
     value, low, high = (100 * number for number in row.share(verdict))
-    return f"{value:.1f} ({low:.0f} to {high:.0f})"
+    shown = f"{value:.1f}" if 0 < value < 10 else f"{value:.0f}"
+    return f"{shown} ({low:.0f}-{high:.0f})"
 
 
 def _reading(trial: PolicyTrial) -> str:
     return (
-        f"Each row: {trial.candidates:,} tries, shares with their 95% interval, change in points of accuracy. The old "
-        f"model, {trial.old.title}, is right on {percent(trial.accuracy)}. A candidate that is as good has "
+        "NFR and change (points of accuracy) are the true ones. Verdicts are percent of "
+        f"{trial.candidates:,} tries with their 95% interval, beside the check that stops most of them. The old model, "
+        f"{trial.old.title}, is right on {percent(trial.accuracy)}. A candidate as good as it has "
         f"{percent(trial.churn)} negative and as many positive flips ({trial.churn_source})."
     )
 
@@ -119,5 +124,8 @@ def _row_json(row: TrialRow) -> dict[str, Any]:
         "accuracy_change": row.kind.accuracy_change,
         "on_limits_of_rules": list(row.kind.on_limits),
         "verdicts": {name: {"count": row.counts[Verdict(name)], **share} for name, share in shares.items()},
-        "stopped_by": [{"check": name, "count": number} for name, number in row.stopped_by],
+        "stopped_by": [
+            {"rule": name.rule, "metric": name.metric, "about": name.about, "count": number}
+            for name, number in row.stopped_by
+        ],
     }

@@ -6,7 +6,7 @@ A candidate differs from the old model in three ways, and one random number an e
     wrong examples   the prediction becomes the target           with chance min(1, t * P(target))
     wrong examples   it becomes another wrong class              with chance t * P(any other class), at most the rest
 
-P are the old model's own probabilities: as if a share of the predictions were drawn anew from them. So examples on
+P are the old model's own probabilities: as if a share of the predictions were drawn again from them. So examples on
 which the old model hesitates change first, and classes differ as they do between real models. s is chosen so that the
 true NFR is the wanted one. t is chosen so that NFR plus the wanted change of accuracy is the true rate of positive
 flips. A table without these probabilities has the same chance for every example.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,7 +82,7 @@ class PolicyTrial:
     seed: int
     rows: tuple[TrialRow, ...]
     limits: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -116,7 +116,7 @@ def try_policy(
     seed: int = 0,
     advance: Advance | None = None,
 ) -> PolicyTrial:
-    """Tell how often a policy passes, fails or hesitates: `decide` judges candidates simulated from an old table.
+    """Tell how often a policy passes, fails or hesitates on candidates that are simulated from an old model's table.
 
     Args:
         policy: the policy.
@@ -128,6 +128,9 @@ def try_policy(
         floor: NFR of plain retraining.
         seed: of the random numbers.
         advance: called with the numbers of tries done and of all.
+
+    Returns:
+        Shares of the verdicts by kind of candidate, with sentences on what they mean.
 
     Raises:
         PctError: the policy does not fit the table, or a rate is impossible on it.
@@ -149,20 +152,10 @@ def try_policy(
     around = [] if nfr or accuracy_change else kinds_around_limits(rules, population, churn)
     kinds = around or chosen_kinds(nfr, accuracy_change, churn)
     rows = _run(rules, population, kinds, candidates=candidates, seed=seed, advance=advance)
-    pinned = pinned_sentence(policy, population, churn)
-    notes = (drawing_sentence(population), *rules.notes, pinned, _resampling(rows))
-    return PolicyTrial(
-        rules,
-        old.info,
-        population.accuracy,
-        churn,
-        source,
-        candidates,
-        seed,
-        tuple(rows),
-        tuple(limit_sentences(rules, population, churn, same, kinds=around)),
-        tuple(note for note in notes if note),
-    )
+    trial = PolicyTrial(rules, old.info, population.accuracy, churn, source, candidates, seed, tuple(rows))
+    notes = (drawing_sentence(population), *rules.notes, pinned_sentence(policy, population, churn), _resampling(rows))
+    limits = limit_sentences(rules, population, churn, same, kinds=around)
+    return replace(trial, limits=tuple(limits), notes=tuple(note for note in notes if note))
 
 
 def _judged(policy: Policy, population: Population, floor: float | None) -> tuple[TriedRules, Decision]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class CheckName(NamedTuple):
-    """Rule number, metric, and what the check is about ("of 'cat'"; empty for all examples)."""
+    """Rule number, metric, and what the check is about ("of 'cat'", or empty for all examples)."""
 
     rule: int
     metric: str

@@ -19,7 +19,7 @@ NUM = 1500
 
 
 def old_table(num=NUM, error=0.1, seed=1, **about):
-    """A table of three classes that errs on a tenth, with confidences of all sizes and a slice column."""
+    """Return a table of three classes that errs on a tenth, with confidences of all sizes and a slice column."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(3, size=num)
     answers = np.where(generator.random(num) < error, (labels + 1) % 3, labels)
@@ -107,7 +107,7 @@ def test_chances_add_up_even_where_some_are_certain(wanted):
 
 
 def drawn_tables(population, chances, generator):
-    """The tables behind one draw of `Population.draw`, written out example by example."""
+    """Return the tables behind one draw of `Population.draw`, written out example by example."""
     num = len(population.labels)
     drawn = generator.integers(num, size=num)
     luck, is_right = generator.random(num), population.is_right[drawn]

@@ -28,8 +28,8 @@ def try_on_source(
 ) -> PolicyTrial:
     """Try a policy on candidates for the place of a version, or of the model behind a file of predictions.
 
-    Where the floor of plain retraining is stored with the version, it is the churn of candidates that are as good, and
-    the floor of limits relative to it. Otherwise `churn` is both.
+    The floor of plain retraining that is stored with the version is the churn of candidates that are as good. It is
+    also the floor of limits relative to it. Without a stored one, `churn` is both.
 
     Raises:
         PctError: the table cannot be read, or the policy does not fit it.

@@ -57,7 +57,9 @@ def verdict_shares(panels: Sequence[RatePanel], *, dark: bool = False) -> go.Fig
             figure.add_vline(x=100 * limit, line={"color": ink(dark), "width": 1, "dash": "dot"}, row=row, col=1)
             figure.add_annotation(
                 x=100 * limit,
-                y=106,
+                y=107,
+                xanchor="left",
+                xshift=3,
                 text=escaped(label),
                 showarrow=False,
                 font={"size": 11, "color": ink(dark)},
@@ -66,19 +68,26 @@ def verdict_shares(panels: Sequence[RatePanel], *, dark: bool = False) -> go.Fig
             )
         figure.update_xaxes(title=panel.title, gridcolor=GRID, zeroline=False, fixedrange=True, row=row, col=1)
     figure.update_xaxes(**axis_text(dark))
+    heights = [0, 25, 50, 75, 100]
     figure.update_yaxes(
-        title="share of tries", range=[-3, 112], tickvals=[0, 25, 50, 75, 100], ticksuffix="%", gridcolor=GRID,
-        zeroline=False, fixedrange=True, **axis_text(dark),
-    )  # fmt: skip
+        title="share of tries",
+        range=[-3, 112],
+        tickvals=heights,
+        ticktext=[f"{height}%" for height in heights],
+        gridcolor=GRID,
+        zeroline=False,
+        fixedrange=True,
+        **axis_text(dark),
+    )
     legend = {
         "orientation": "h",
         "x": 0,
         "y": 1,
-        "yanchor": "bottom",
+        "yanchor": "top",
         "yref": "container",
         "font": {"color": ink(dark)},
     }
-    return figure.update_layout(showlegend=True, legend={**legend, "yanchor": "top"}, margin={"t": 48})
+    return figure.update_layout(showlegend=True, legend=legend, margin={"t": 48})
 
 
 def _line(verdict: str, ordered: Sequence[VerdictShares], *, first: bool) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def _rate(context: click.Context, parameter: click.Parameter, value: str | None)
 
 
 @policy.command("try")
-@click.argument("policy_file", metavar="POLICY")
+@click.argument("policy")
 @click.option("--like", required=True, metavar="OLD", help="The model in use: a version or a file of its predictions.")
 @click.option("--candidates", type=int, default=200, show_default=True, metavar="N", help="Tries of each kind.")
 @click.option("--churn", callback=_rate, metavar="RATE", help="NFR of an equal.  [default: that of pct floor, or 1%]")
@@ -103,7 +103,7 @@ def _rate(context: click.Context, parameter: click.Parameter, value: str | None)
 @tracking_uri
 def try_(
     *,
-    policy_file: str,
+    policy: str,
     like: str,
     json_file: Path | None,
     markdown_file: Path | None,
@@ -134,11 +134,11 @@ def try_(
     from pct_mlops.workflows.runtime.atomic_files import is_stdout, keep_off, write_json, write_text
 
     files = [json_file, markdown_file, plot]
-    keep_off(files, [policy_file, like])
+    keep_off(files, [policy, like])
     if err := any(is_stdout(file) for file in files if file is not None):
         keep_stdout_free()
-    rules = Policy.read(policy_file)
-    keep_off(files, [Path(policy_file).absolute().parent / name for name in rules.file_names])
+    rules = Policy.read(policy)
+    keep_off(files, [Path(policy).absolute().parent / name for name in rules.file_names])
     trial = try_on_source(rules, like, reading=ReadOptions.parse(columns, classes, split), **asked)
     if json_file is not None:
         write_json(json_file, trial_to_json(trial))

@@ -32,7 +32,7 @@ class FlipWeights(NamedTuple):
     strays: Floats
 
 
-def weights_of(read: Mapping[str, Any], is_right: npt.NDArray[np.bool_], info: TableInfo) -> FlipWeights:
+def flip_weights(read: Mapping[str, Any], is_right: npt.NDArray[np.bool_], info: TableInfo) -> FlipWeights:
     """Return the weights that an old model's confidences give, or equal ones where it has none."""
     same = np.ones(len(is_right))
     other = same if len(info.class_names) > 2 else 0 * same
@@ -51,7 +51,7 @@ def weights_of(read: Mapping[str, Any], is_right: npt.NDArray[np.bool_], info: T
     )
 
 
-def scaled(weights: Floats, where: npt.NDArray[np.bool_], wanted: float) -> tuple[Floats, float]:
+def scaled_chances(weights: Floats, where: npt.NDArray[np.bool_], wanted: float) -> tuple[Floats, float]:
     """Return chances min(1, factor * weight) that add up to `wanted`, 0 outside of `where`, and the factor."""
     mine = np.sort(weights[where])[::-1]
     if wanted <= _ROUNDING or not len(mine):

@@ -30,7 +30,7 @@ from pct_mlops.comparison.class_changes import Aliases
 from pct_mlops.comparison.compare import compare
 from pct_mlops.comparison.comparison import Comparison
 from pct_mlops.comparison.costs import costs_by_index
-from pct_mlops.comparison.flip_chances import FlipWeights, Floats, check_possible, scaled, weights_of
+from pct_mlops.comparison.flip_chances import FlipWeights, Floats, check_possible, flip_weights, scaled_chances
 from pct_mlops.comparison.joined_pairs import Pairs, Scope
 from pct_mlops.comparison.slices import Joined
 from pct_mlops.comparison.totals import Totals
@@ -119,7 +119,7 @@ class Population:
             replace(old.info, class_names=itself.old.class_names),
             labels,
             labels == said,
-            weights_of(read, labels == said, itself.old),
+            flip_weights(read, labels == said, itself.old),
             {column: (names.tolist(), codes) for column, (names, codes) in zip(columns, coded, strict=True)},
             Joined(itself.joined_columns, itself.num_without_slices, itself.slices_path),
             None if costs is None else dict(costs),
@@ -145,8 +145,8 @@ class Population:
         """
         check_possible(nfr, accuracy_change, self.accuracy, self.error)
         num, gained = len(self.labels), nfr + accuracy_change
-        lost, _ = scaled(self.weights.leaves, self.is_right, nfr * num)
-        returned, factor = scaled(self.weights.returns, ~self.is_right, gained * num)
+        lost, _ = scaled_chances(self.weights.leaves, self.is_right, nfr * num)
+        returned, factor = scaled_chances(self.weights.returns, ~self.is_right, gained * num)
         flip = lost + returned
         strays = np.where(self.is_right, 0.0, np.minimum(factor * self.weights.strays, 1.0))
         return Chances(flip, np.minimum(flip + strays, 1.0))

@@ -53,7 +53,7 @@ def kinds_around_limits(rules: TriedRules, population: Population, churn: float)
     """Return the equal and candidates around the limit of each rule."""
     found = [CandidateKind(EQUAL, churn, 0.0)]
     for number in rules.numbers:
-        found += Path(rules, number, population, churn).around()
+        found += WorseningPath(rules, number, population, churn).around()
     return _merged(found)
 
 
@@ -71,7 +71,7 @@ def _merged(kinds: Sequence[CandidateKind]) -> list[CandidateKind]:
     return list(found.values())
 
 
-class Path:
+class WorseningPath:
     """Candidates that get worse step by step, from 0 to 1, along which a rule goes from kept to broken.
 
     For a rule on accuracy, accuracy falls, and NFR is the churn or just what the fall takes. For any other rule NFR

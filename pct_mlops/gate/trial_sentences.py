@@ -9,7 +9,7 @@ import numpy as np
 
 from pct_mlops.config.metric_names import METRIC_INFO
 from pct_mlops.config.numbers import percent
-from pct_mlops.gate.candidate_kinds import Path
+from pct_mlops.gate.candidate_kinds import WorseningPath
 from pct_mlops.gate.sentences import value_text
 from pct_mlops.gate.trial_rules import not_passed
 
@@ -31,7 +31,7 @@ def limit_sentences(
     """Return sentences on what this number of examples cannot tell, and on what it never passes or never judges."""
     found, num = [], len(population.labels)
     for number, rule in zip(rules.numbers, rules.policy.rules, strict=True):
-        value = Path(rules, number, population, churn).reach()
+        value = WorseningPath(rules, number, population, churn).reach()
         unit = METRIC_INFO[rule.metric].unit
         if value is not None and value_text(value, unit) != rules.limit_text(number):
             found.append(

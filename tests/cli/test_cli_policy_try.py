@@ -51,7 +51,7 @@ def test_a_table_and_three_files(folder, capsys):
     document = Path("t.md").read_text()
     assert document.count("\n| ") == 1 + len(report["rows"])
     page = Path("t.html").read_text()
-    assert "true NFR, at an accuracy change of" in page
+    assert "true NFR in percent, at an accuracy change of" in page
     assert "limit of rule 1" in page
 
 

@@ -8,7 +8,7 @@ from prediction_tables import table
 from scipy.stats import binom
 
 from pct_mlops.comparison import clopper_pearson, compare
-from pct_mlops.comparison.flip_chances import scaled
+from pct_mlops.comparison.flip_chances import scaled_chances
 from pct_mlops.comparison.simulated import Population
 from pct_mlops.config import Policy
 from pct_mlops.errors import PctError
@@ -100,7 +100,7 @@ def test_examples_on_which_the_old_model_hesitates_flip_first(old):
 def test_chances_add_up_even_where_some_are_certain(wanted):
     weights = np.array([0.5, 0.001, 3.0, 0.2, 0.2, 0.01, 9.0])
     where = np.array([True] * 6 + [False])
-    chances, _ = scaled(weights, where, wanted)
+    chances, _ = scaled_chances(weights, where, wanted)
     assert chances.sum() == pytest.approx(wanted)
     assert chances.max() <= 1
     assert chances[-1] == 0

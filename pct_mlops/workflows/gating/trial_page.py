@@ -27,7 +27,7 @@ def trial_panels(trial: PolicyTrial) -> list[RatePanel]:
     """Return a panel for each rate that varies while the other one stays."""
     flips, stays = _rows_over(trial, _nfr, _change)
     changes, rate = _rows_over(trial, _change, _nfr)
-    found = [_panel(f"true NFR, at an accuracy change of {points(stays)}", flips, _nfr)]
+    found = [_panel(f"true NFR in percent, at an accuracy change of {points(stays)}", flips, _nfr)]
     if len(changes) > 1:
         found.append(_panel(f"true change of accuracy in points, at an NFR of {percent(rate)}", changes, _change))
     return found

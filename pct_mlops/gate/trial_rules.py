@@ -129,6 +129,8 @@ def _beside_rules(policy: Policy) -> list[str]:
     notes = []
     if policy.reviews != ReviewRules():
         notes.append("Reviews are left out: every try is judged as if a reviewer had accepted it and marked nothing.")
+    if policy.bootstrap is not None:
+        notes.append("What a first version must reach (bootstrap) is left out: here a model is in use.")
     if policy.wanted_tie:
         notes.append("The demand on evidence is left out: simulated candidates have no weights.")
     if policy.aliases:

@@ -228,6 +228,7 @@ def test_tries_that_are_an_error_are_shown_with_their_reason(old):
         ({"evidence": {"tied": True}}, "simulated candidates have no weights"),
         ({"aliases": {"cat": "dog"}}, "a simulated candidate adds no finer class"),
         ({"costs": {"cat": 3}}, "Costs are simulated"),
+        ({"bootstrap": {"accuracy_new": 0.8}}, "(bootstrap) is left out"),
         ({"rules": [NFR, {"metric": "ece_new", "max": 0.1, "bound": "point"}]}, "Rule 2 (ece_new) is left out: it"),
         ({"rules": [NFR, {"metric": "type_2_flips", "max": 0.1}]}, "a simulated candidate has none"),
         ({"rules": [{"metric": "pfr", "min": 0.01, "on": "new"}, NFR]}, "Rule 1 (pfr) is left out: a simul"),

@@ -40,12 +40,14 @@ class TriedRules:
     """The part of a policy that simulated candidates are held against.
 
     Attributes:
+        given: the whole policy.
         policy: a copy with these rules alone.
         numbers: number of each of its rules in the policy that was given, from 1.
         notes: sentences on what was left out.
         floor: NFR of plain retraining, for limits relative to it.
     """
 
+    given: Policy
     policy: Policy
     numbers: tuple[int, ...]
     notes: tuple[str, ...]
@@ -97,7 +99,7 @@ def tried_rules(policy: Policy, comparison: Comparison, floor: float | None) -> 
         raise ConfigError(f"No rule of this policy can be tried on simulated candidates. {' '.join(notes)}")
     changes: dict[str, Any] = {"rules": tuple(kept), "pinned": None, "evidence": None, "reviews": ReviewRules()}
     notes += _beside_rules(policy)
-    return TriedRules(policy.model_copy(update=changes), tuple(numbers), tuple(notes), floor)
+    return TriedRules(policy, policy.model_copy(update=changes), tuple(numbers), tuple(notes), floor)
 
 
 def _may_judge(rule: Rule, check: Check) -> bool:

@@ -97,7 +97,7 @@ def trial_to_json(trial: PolicyTrial) -> dict[str, Any]:
         "report_version": TRIAL_VERSION,
         "kind": "policy_trial",
         "sentence": trial.sentence,
-        "policy_digest": trial.rules.policy.digest,
+        "policy_digest": trial.rules.given.digest,
         "confidence": trial.rules.policy.confidence,
         "rules_tried": list(trial.rules.numbers),
         "old_model": trial.old.title,

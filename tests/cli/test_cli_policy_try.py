@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from pct_mlops.cli import main
+from pct_mlops.config import Policy
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "predictions"))
 
 from prediction_tables import table
 
-RULES = "rules: [{metric: nfr, max: 0.04}, {metric: accuracy_change, min: -0.02}]\n"
+RULES = "rules: [{metric: nfr, max: 0.04}, {metric: accuracy_change, min: -0.02}]\nevidence: {tied: true}\n"
 
 
 @pytest.fixture
@@ -45,6 +46,7 @@ def test_a_table_and_three_files(folder, capsys):
     assert "With 600 examples, rule 1 (nfr) cannot tell" in text
     report = json.loads(Path("t.json").read_text())
     assert report["candidates"] == 6
+    assert (report["policy_digest"], report["rules_tried"]) == (Policy.read("policy.yaml").digest, [1, 2])
     assert report["rows"][0]["kind"] == "as good as the old model"
     assert all(sum(v["count"] for v in row["verdicts"].values()) == 6 for row in report["rows"])
     assert report["sentence"] in text

@@ -32,6 +32,7 @@ from pct_mlops.comparison.comparison import Comparison
 from pct_mlops.comparison.costs import costs_by_index
 from pct_mlops.comparison.flip_chances import FlipWeights, Floats, check_possible, flip_weights, scaled_chances
 from pct_mlops.comparison.joined_pairs import Pairs, Scope
+from pct_mlops.comparison.results import Estimate
 from pct_mlops.comparison.slices import Joined
 from pct_mlops.comparison.totals import Totals
 from pct_mlops.errors import TableError
@@ -164,7 +165,7 @@ class Population:
             found = np.bincount(groups[drawn] * _NUM_EVENTS + events, minlength=num_groups * _NUM_EVENTS)
             return found.reshape(num_groups, _NUM_EVENTS)
 
-        return self._compared(tally)
+        return self._compared(tally, _Try)
 
     def expected(self, chances: Chances) -> Comparison:
         """Return the comparison whose counts are the means over all candidates. They may be fractional."""
@@ -182,13 +183,36 @@ class Population:
 
         return self._compared(tally)
 
-    def _compared(self, tally: Tally) -> Comparison:
+    def _compared(self, tally: Tally, kind: type[Comparison] = Comparison) -> Comparison:
         columns = tuple(name for name in self.info.columns if name not in CONFIDENCE_COLUMNS)
         new = replace(
             self.info, model_name="simulated candidate", model_version="", model_uri="", path="", columns=columns
         )
         pairs = SimulatedPairs(self, tally)
-        return Comparison(self.info, new, pairs, self.joined, apart=frozenset(), costs=self.costs, aliases=self.aliases)
+        return kind(self.info, new, pairs, self.joined, apart=frozenset(), costs=self.costs, aliases=self.aliases)
+
+
+class _Try(Comparison):
+    """Comparison with one simulated candidate.
+
+    For every undecided check, the gate works out how many examples would decide it. That takes most of its time, and
+    nobody reads it of one try among hundreds. So there are no bounds on another number of examples here.
+    """
+
+    def estimate(
+        self,
+        name: str,
+        confidence: float = 0.95,
+        class_index: int | None = None,
+        *,
+        scale: float = 1.0,
+        slice: tuple[str, str] | None = None,
+        on: str = "all",
+    ) -> Estimate:
+        """Estimate a metric as any comparison does, undefined on another number of examples than there are."""
+        if scale != 1.0:
+            return Estimate(name, None, None, None, confidence)
+        return super().estimate(name, confidence, class_index, slice=slice, on=on)
 
 
 class SimulatedPairs(Pairs):

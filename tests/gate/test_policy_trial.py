@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from prediction_tables import table
@@ -150,9 +152,9 @@ def test_counts_are_those_of_the_tables_behind_them(old):
     real = compare(*drawn_tables(population, chances, np.random.default_rng(9)), costs=costs)
     one, other = decide(asked, simulated), decide(asked, real)
     assert len(one.checks) == 16
-    assert [(c.value, c.lower, c.upper, c.verdict, c.sentence) for c in one.checks] == [
-        (c.value, c.lower, c.upper, c.verdict, c.sentence) for c in other.checks
-    ]
+    unread = {"sentence": "", "examples_needed": None}  # not worked out for one try among hundreds
+    assert [replace(check, **unread) for check in one.checks] == [replace(check, **unread) for check in other.checks]
+    assert {check.verdict for check in one.checks} >= {Verdict.PASS, Verdict.INCONCLUSIVE}
     assert simulated.counts == real.counts
     with pytest.raises(PctError, match="no single examples"):
         simulated.flips()

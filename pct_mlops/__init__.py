@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pct_mlops.comparison import Comparison, Estimate, FlipCounts, FlipRow, compare
     from pct_mlops.config import Policy, Recipe, Rule
     from pct_mlops.errors import PctError
-    from pct_mlops.gate import Check, Decision, Verdict, decide
+    from pct_mlops.gate import Check, Decision, Verdict, decide, try_policy
     from pct_mlops.losses import (
         BCT,
         CE,
@@ -113,6 +113,7 @@ __all__ = [
     "read_evidence",
     "recommend_update",
     "register_ensemble",
+    "try_policy",
 ]
 
 _LOSSES = (
@@ -124,7 +125,7 @@ _MODULES = {
     "pct_mlops.comparison": "Comparison Estimate FlipCounts FlipRow compare",
     "pct_mlops.config": "Policy Recipe Rule",
     "pct_mlops.errors": "PctError",
-    "pct_mlops.gate": "Check Decision Verdict decide",
+    "pct_mlops.gate": "Check Decision Verdict decide try_policy",
     "pct_mlops.losses": _LOSSES,
     "pct_mlops.metrics": "churn negative_flip_rate positive_flip_rate",
     "pct_mlops.models.output": "ModelOutput",

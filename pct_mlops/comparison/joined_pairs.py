@@ -191,6 +191,15 @@ class Pairs:
             why = reason_of(error)
             raise TableError(f"The tables cannot be compared ({why}): check that their files exist.") from error
 
+    def arrays(self, query: str) -> dict[str, Any]:
+        """Return all rows of a query as arrays by column. NULL is masked."""
+        try:
+            with self._connection.cursor() as cursor:
+                return dict(cursor.execute(query).fetchnumpy())
+        except duckdb.Error as error:
+            why = reason_of(error)
+            raise TableError(f"The tables cannot be compared ({why}): check that their files exist.") from error
+
     def check_slice(self, column: str) -> None:
         """Raise PctError unless the slice column exists."""
         if not self.slice_columns:

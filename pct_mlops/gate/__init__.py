@@ -4,6 +4,7 @@ from pct_mlops.gate.beyond import apart_ids
 from pct_mlops.gate.decide import decide, is_same_model
 from pct_mlops.gate.decision import EXIT_CODES, Check, Decision, NotJudged, Verdict
 from pct_mlops.gate.limit_distance import distance, is_at_most
+from pct_mlops.gate.policy_trial import PolicyTrial, TrialRow, try_policy
 from pct_mlops.gate.reviews import Mark, Review, ReviewKind, ReviewState, in_force, review_state
 from pct_mlops.gate.rule_groups import RuleGroup, by_rule, part_sentence, rules_sentence
 from pct_mlops.gate.ruler import Ruler, ruler
@@ -17,6 +18,7 @@ __all__ = [
     "Decision",
     "Mark",
     "NotJudged",
+    "PolicyTrial",
     "Review",
     "ReviewKind",
     "ReviewState",
@@ -24,6 +26,7 @@ __all__ = [
     "Ruler",
     "Tie",
     "Ties",
+    "TrialRow",
     "Verdict",
     "apart_ids",
     "by_rule",
@@ -41,5 +44,6 @@ __all__ = [
     "tie_of",
     "tightest",
     "to_yaml",
+    "try_policy",
     "with_limits",
 ]

@@ -12,7 +12,7 @@ from pct_mlops.config.numbers import percent, points
 
 _MOST = 1e9
 # Share of examples that a careful update flips in each direction. The width of a paired interval follows from it.
-_CHURN = 0.01
+CHURN = 0.01
 
 Passes = Callable[[float], bool]
 
@@ -136,12 +136,12 @@ def _paired(rule: Rule, limit: float, confidence: float) -> str:
         change = 0.0
 
     def passes(num: float) -> bool:
-        gained, lost = (_CHURN + max(change, 0)) * num, (_CHURN + max(-change, 0)) * num
+        gained, lost = (CHURN + max(change, 0)) * num, (CHURN + max(-change, 0)) * num
         lower, upper = tango(gained, lost, num, confidence)
         return upper <= limit if rule.is_maximum else lower >= limit
 
     number = _from(_smallest(passes), "examples")
-    return f"It passes {number} at {points(change)}, if a further {_CHURN:.0%} flips in each direction."
+    return f"It passes {number} at {points(change)}, if a further {CHURN:.0%} flips in each direction."
 
 
 def _smallest(passes: Passes) -> float | None:

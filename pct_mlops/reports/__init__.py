@@ -33,6 +33,7 @@ from pct_mlops.reports.methods import (
     seeds_csv,
     summarise,
 )
+from pct_mlops.reports.policy_trials import render_trial, trial_markdown, trial_to_json
 from pct_mlops.reports.risk_tables import render_risk
 from pct_mlops.reports.serving_cost import ServingCost, render_cost
 from pct_mlops.reports.terminal import render_decision, render_metrics
@@ -74,6 +75,7 @@ __all__ = [
     "render_methods",
     "render_metrics",
     "render_risk",
+    "render_trial",
     "report_schema",
     "seeds_csv",
     "summarise",
@@ -81,4 +83,6 @@ __all__ = [
     "to_json",
     "to_junit",
     "to_markdown",
+    "trial_markdown",
+    "trial_to_json",
 ]

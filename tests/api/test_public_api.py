@@ -73,6 +73,7 @@ positive_flip_rate function
 read_evidence function
 recommend_update function
 register_ensemble function
+try_policy function
 """
 STREAMING = ("Churn", "NegativeFlipRate", "PositiveFlipRate")
 # Made by other functions, or of no parameters that a caller gives by name.

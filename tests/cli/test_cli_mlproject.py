@@ -13,10 +13,11 @@ from pct_mlops.cli.main import pct
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = load_project(str(ROOT))
-VERBS = {"main": "train", "promote": "gate"}
+VERBS = {"main": "train", "promote": "gate", "try-policy": "policy"}
 GIVEN = {
     "model": "digits/1",
     "old": "digits/1",
+    "like": "digits/1",
     "new": "digits/2",
     "candidate": "digits@candidate",
     "name": "digits",

@@ -111,6 +111,20 @@ interpolate OLD NEW
 list losses|models|datasets|metrics|distances|focuses
 policy check [FILE]
   --schema
+policy try POLICY
+  --like OLD required
+  --candidates N
+  --churn RATE
+  --nfr LIST
+  --accuracy-change LIST
+  --seed N
+  --json FILE
+  --markdown FILE
+  --plot FILE
+  --columns PAIRS
+  --classes NAMES
+  --split NAME
+  --tracking-uri URI
 review MODEL
   --accept
   --reject

@@ -19,6 +19,7 @@ from pct_mlops.integrations.evaluator_baseline import load_baseline
 from pct_mlops.integrations.mlflow_evaluator import PctOptions
 from pct_mlops.predictions import Predictions, sql
 from pct_mlops.registry.code_in_models import what_runs_code
+from pct_mlops.registry.served_model import load_folder
 
 SIGNATURE = {
     "inputs": '[{"type": "double", "name": "a", "required": true}]',
@@ -223,6 +224,23 @@ def test_what_no_pyfunc_loads_is_said(tmp_path, flavors, says):
         {**function("mlflow.onnx"), "onnx": {"data": "/etc/model.onnx"}},
         function("os"),
         function("mlflow.onnx"),
+        # The loader is led to another folder, whose MLmodel says what is loaded.
+        {**function("mlflow.xgboost", data="other"), "xgboost": {"data": "model.json"}},
+        {**function("mlflow.lightgbm", data="other/model.lgb"), "lightgbm": {"data": "model.lgb"}},
+        {**function("mlflow.xgboost"), "xgboost": {"data": "other/model.json"}},
+        {**function("mlflow.onnx", data="other/model.onnx"), "onnx": {"data": "other/model.onnx"}},
+        # Options of TensorRT's provider name libraries of plug-ins.
+        {
+            **function("mlflow.onnx", data="model.onnx"),
+            "onnx": {
+                "data": "model.onnx",
+                "providers": [["TensorrtExecutionProvider", {"trt_extra_plugin_lib_paths": "evil.so"}]],
+            },
+        },
+        {
+            **function("mlflow.onnx", data="model.onnx"),
+            "onnx": {"data": "model.onnx", "onnx_session_options": {"extra_session_config": {"a": "b"}}},
+        },
     ],
 )
 def test_nearly_plain_is_not_plain(tmp_path, flavors):
@@ -233,8 +251,32 @@ def test_plain_formats(tmp_path):
     for flavors in (
         {**function("mlflow.onnx", data="model.onnx", code=None), "onnx": {"data": "model.onnx", "code": None}},
         {**function("mlflow.lightgbm"), "lightgbm": {"data": "model.lgb", "model_class": "lightgbm.basic.Booster"}},
+        {**function("mlflow.xgboost", data="model.xgb"), "xgboost": {"data": "model.xgb"}},
+        {
+            **function("mlflow.onnx", data="model.onnx"),
+            "onnx": {
+                "data": "model.onnx",
+                "providers": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+                "onnx_session_options": {"intra_op_num_threads": 1},
+            },
+        },
     ):
         assert what_runs_code(describe(tmp_path / "model", flavors)) == ""
+
+
+@pytest.mark.parametrize("place", ["other", "model.json"])
+def test_a_second_description_further_down_is_not_followed(tmp_path, monkeypatch, place):
+    """MLflow's loader follows the MLmodel of the folder that it is given, which names any class of this machine."""
+    mark, folder = tmp_path / "mark", tmp_path / "model"
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "marking.py").write_text(f"open({str(mark)!r}, 'w')\nclass Model: pass\n")
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    described = {**function("mlflow.xgboost", data=place), "xgboost": {"data": "model.json"}}
+    describe(folder, described)
+    describe(folder / place, {"xgboost": {"data": "model.json", "model_class": "marking.Model"}})
+    with pytest.raises(PctError, match="loading it runs whatever code its author put there"):
+        load_folder(folder, "evil", allow_code=False, how_to_allow="allow it", instead="leave it")
+    assert not mark.exists()
 
 
 def _registry():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pct_mlops.config import Recipe
 from pct_mlops.errors import DataError, OutputError
 from pct_mlops.registry import TrainingRun
-from pct_mlops.workflows.runtime.atomic_files import recover_folder, replace_folder
+from pct_mlops.workflows.runtime.atomic_files import recover_folder, replace_folder, writing_into
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.training.initial_weights import Start
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pct_mlops.workflows.training.components import Assembled
 
 logger = main_process_logger(__name__)
+PLACE = "set engine.checkpoint_dir to another place; --resume goes on from the last checkpoint"
 
 
 @dataclass(frozen=True)
@@ -274,7 +275,8 @@ class Training:
         from pct_mlops.models import save_classifier
 
         folder = self.folder / "last"
-        save_classifier(self.parts.served(model), folder)
+        with writing_into(self.folder, PLACE):
+            save_classifier(self.parts.served(model), folder)
         return folder
 
     def _keep_first(self, model: Any, run: TrainingRun | None) -> None:
@@ -287,14 +289,9 @@ class Training:
 
         aside = self.folder / ".best.partial"
         steps = len(self.splits.train) // self.recipe.optim.global_batch_size
-        try:
+        with writing_into(self.folder, PLACE):
             shutil.rmtree(aside, ignore_errors=True)
             save_classifier(self.parts.served(model), aside)
             record = json.dumps({"epoch": epoch, "step": (epoch + 1) * steps})
             (aside / "epoch.json").write_text(record, encoding="utf-8")
             replace_folder(aside, self.folder / "best")
-        except OSError as error:
-            raise OutputError(
-                f"The best weights cannot be written to {self.folder} ({error.strerror or error}): make room there, or "
-                "set engine.checkpoint_dir to another place; --resume goes on from the last checkpoint."
-            ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from tiny_store import RECIPE
 
 from pct_mlops.errors import PctError
 from pct_mlops.integrations.evaluator_baseline import load_baseline
@@ -149,6 +151,58 @@ def test_nothing_runs_unasked(store, tmp_path, data, capsys, make):
     assert store.pct("attach", version, tmp_path / "table.parquet") == 0
     assert store.pct("gate", version, "--policy", store.policy("lenient"), "--promote") == 0
     assert not mark.exists()
+
+
+def like_ours(folder, mark):
+    """A folder with the names of our own files: a record that names code, weights and a recipe with payloads."""
+    models_from_code(folder, mark)
+    record = {"name": "os:mkdir", "kwargs": {"path": str(mark)}, "class_names": ["0", "1"], "image_shape": [1, 8, 8]}
+    (folder / "architecture.json").write_text(json.dumps({**record, "mean": [0.3], "std": [0.4]}))
+    (folder / "model.safetensors").write_bytes(pickle.dumps(Payload(mark)))
+    (folder / "recipe.yaml").write_text(f"data: !!python/object/apply:os.mkdir ['{mark}']")
+
+
+def pickled_weights(folder, mark):
+    """A version like ours whose weights alone are a payload."""
+    models_from_code(folder, mark)
+    record = {"name": "small_resnet8", "kwargs": {"width": 8}, "class_names": [str(number) for number in range(10)]}
+    normal = {"image_shape": [1, 8, 8], "mean": [0.3], "std": [0.4]}
+    (folder / "architecture.json").write_text(json.dumps({**record, **normal}))
+    (folder / "model.safetensors").write_bytes(pickle.dumps(Payload(mark)))
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
+
+
+VERBS = (
+    "score evil/1 --output out.parquet",
+    "score evil/1 --data data.csv --output out.parquet",
+    "compare digits/1 evil/1",
+    "gate evil/1 --baseline digits/1 --policy lenient.yaml --recompute",
+    "advise evil",
+    "risk evil/1",
+    "history evil",
+    "verify evil",
+    "interpolate evil/1 digits/1",
+    "interpolate digits/1 evil/1",
+    "ensemble --register evil/1 digits/1",
+    "ensemble out.parquet evil/1 digits/1",
+    "train recipe.yaml --loss none --set model.init=evil/1",
+    "train recipe.yaml --loss ldi --set teacher.ref=evil/1",
+    "train recipe.yaml --loss ldi --set 'teacher.refs=[{ref: digits/1}, {ref: evil/1}]'",
+)
+
+
+@pytest.mark.parametrize("make", [like_ours, pickled_weights, models_from_code])
+def test_no_verb_runs_what_a_version_carries(store, data, capsys, make):
+    mark, folder = store.folder / "mark", store.folder / "model"
+    make(folder, mark)
+    register(store, folder)
+    (store.folder / "data.csv").write_bytes(data.read_bytes())
+    for verb in VERBS:
+        code = store.pct(*shlex.split(verb))
+        said = capsys.readouterr().err
+        assert not mark.exists(), verb
+        assert "unexpected" not in said, (verb, said)
+        assert code == 2 or verb.startswith(("advise", "history", "verify")), (verb, said)
 
 
 @pytest.mark.parametrize("make", [sklearn, pyfunc, models_from_code, pytorch])

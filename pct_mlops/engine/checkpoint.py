@@ -51,7 +51,7 @@ class FitState:
 
 @dataclass(frozen=True)
 class Record:
-    """What a checkpoint says of itself.
+    """The record of a checkpoint: its place, and what it says of itself.
 
     `made_from` holds what its fingerprint was made from. It is empty where the writer did not give it.
     """

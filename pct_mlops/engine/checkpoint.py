@@ -264,7 +264,7 @@ def refuse_pickles(path: Path) -> None:
     if any(path.glob("*.pkl")):
         raise DataError(
             f"The checkpoint {path} was written by an older version, as pickles, which could run code and are not "
-            "read: finish that training with the older version, or start anew without --resume."
+            "read: finish that training with the older version, or start again without --resume."
         )
     raise ValueError("no format that this version knows")
 

@@ -80,19 +80,21 @@ def _format(flavors: Mapping[str, Any], loading: Mapping[str, Any]) -> str:
 def _loads_its_own(flavors: Mapping[str, Any], loader: str, loading: Mapping[str, Any]) -> bool:
     """Tell whether the loader is given the data file that was checked, or nothing.
 
-    It is also given a folder, and then follows the MLmodel that lies in there.
+    A loader that is given a folder follows the MLmodel that lies in there.
     """
     return loading.get("data") in (None, flavors[loader.rpartition(".")[2]]["data"])
 
 
 def _is_onnx(flavors: Mapping[str, Any], folder: Path) -> bool:
     given = flavors.get("onnx")
-    if not _holds(folder, given, (".onnx",)):
+    if not isinstance(given, Mapping) or not _holds(folder, given, (".onnx",)):
         return False
     # Options of a provider, and settings of the session, can name libraries that are loaded.
     providers, session = given.get("providers"), given.get("onnx_session_options")
-    named = providers is None or (isinstance(providers, list) and all(isinstance(item, str) for item in providers))
-    return named and not (isinstance(session, Mapping) and session.get("extra_session_config"))
+    names = providers if isinstance(providers, list) else [providers or ""]
+    return all(isinstance(item, str) for item in names) and not (
+        isinstance(session, Mapping) and session.get("extra_session_config")
+    )
 
 
 def _is_xgboost(flavors: Mapping[str, Any], folder: Path) -> bool:

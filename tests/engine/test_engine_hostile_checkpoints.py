@@ -96,7 +96,7 @@ def test_a_checkpoint_of_an_older_version_is_refused_in_one_sentence(written: Pa
     put(path / "custom_checkpoint_0.pkl", mark, "torch.save")
     says = (
         r"epoch-0002-step-000000 was written by an older version, as pickles, which could run code and are not read: "
-        r"finish that training with the older version, or start anew without --resume\.$"
+        r"finish that training with the older version, or start again without --resume\.$"
     )
     with pytest.raises(PctError, match=says) as raised:
         resume(folder)

@@ -230,13 +230,14 @@ def _restore(run: Step, folder: Path) -> None:
 
 
 def _lay_out(optimizer: torch.optim.Optimizer) -> None:
-    """Give the optimiser's tensors the memory layout of their parameters, which files do not keep."""
+    """Copy the optimiser's tensors out of the file, into the layout of their parameters, which it does not keep."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             state = optimizer.state.get(parameter, {})
             for key, value in state.items():
-                if isinstance(value, torch.Tensor) and value.ndim and value.shape == parameter.shape:
-                    state[key] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+                if isinstance(value, torch.Tensor):
+                    like = parameter.detach() if value.ndim and value.shape == parameter.shape else value
+                    state[key] = torch.empty_like(like, dtype=value.dtype, device=value.device).copy_(value)
 
 
 def _on_all(

@@ -28,7 +28,7 @@ DEFAULT_RECIPE = "projects/fashion_mnist/recipe.yaml"
 @click.option("--model-name", callback=empty_is_none, metavar="NAME", help="Registered model to add a version to.")
 @click.option("--num-processes", callback=empty_is_none, metavar="N", help="Processes on this machine (one a GPU).")
 @click.option("--teachers", callback=empty_is_none, metavar="N", help="Models to train first, as teachers for elodi.")
-@click.option("--resume", is_flag=True, help="Go on from the last complete checkpoint of this recipe.")
+@click.option("--resume", is_flag=True, help="Go on from the last complete checkpoint of this recipe, and say which.")
 @overrides
 @tracking_uri
 def train(

@@ -94,7 +94,7 @@ def fit(
         PctError: no epoch is left to train, a checkpoint does not fit, or the loss is not finite.
     """
     run = prepare(model, teacher, objective, num_steps=len(loader), optim=optim, accelerator=accelerator)
-    state = _begin(checkpoints, resume, optim, accelerator)
+    state = _begin(run, checkpoints, resume)
     plain = accelerator.unwrap_model(run.model)
     if (state.epoch, state.step) == (optim.start_epoch, 0):
         on_start(plain)
@@ -110,7 +110,7 @@ def fit(
             on_improved(plain, epoch)
         state.epoch, state.step, state.losses = epoch + 1, 0, []
         if checkpoints is not None:
-            checkpoints.save(accelerator, state)
+            checkpoints.save(run, state)
         yield EpochResult(
             epoch=epoch,
             step=(epoch + 1) * len(loader),
@@ -124,14 +124,15 @@ def fit(
         )
 
 
-def _begin(checkpoints: Checkpoints | None, resume: bool, optim: OptimConfig, accelerator: Accelerator) -> FitState:
+def _begin(run: Step, checkpoints: Checkpoints | None, resume: bool) -> FitState:
     """Return the state of the newest checkpoint on a resume, or else that of the first epoch."""
+    optim = run.optim
     if optim.start_epoch >= optim.epochs:
         raise ConfigError(
             f"optim.start_epoch={optim.start_epoch} leaves none of optim.epochs={optim.epochs} to train: "
             "lower the one or raise the other."
         )
-    found = checkpoints.load_latest(accelerator) if checkpoints is not None and resume else None
+    found = checkpoints.load_latest(run) if checkpoints is not None and resume else None
     return found or FitState(epoch=optim.start_epoch)
 
 
@@ -155,7 +156,7 @@ def _run_epoch(
                 pending = []
                 if checkpoints is not None and every_steps and step < len(loader):
                     state.step, state.losses = step, losses
-                    checkpoints.save(run.accelerator, state)
+                    checkpoints.save(run, state)
     return losses, bar.images_per_second
 
 

@@ -87,13 +87,10 @@ def prepare(
 ) -> Step:
     """Return a Step whose parts are on their device and wrapped for the processes.
 
-    `num_steps` is the number of optimizer steps of an epoch. All that a checkpoint must hold is registered with the
-    accelerator.
+    `num_steps` is the number of optimizer steps of an epoch.
     """
-    # One accelerator may serve several trainings, but a checkpoint is of the last one only.
-    if accelerator._custom_objects:
+    if accelerator._models:  # one accelerator may serve several trainings: let go of the model of the one before
         accelerator.free_memory()
-        accelerator._custom_objects.clear()
     model = to_device(model, accelerator)
     module: nn.Module | None = getattr(objective, "module", None)
     if module is not None:
@@ -101,16 +98,11 @@ def prepare(
         share_state(module, accelerator)
     optimizer = build_optimizer(model, optim, *([] if module is None else [module]))
     schedule = build_schedule(optimizer, optim, num_steps)
+    # The schedule is not prepared, because a prepared one steps once per process.
     wrapped, optimizer = accelerator.prepare(model, optimizer)
-    # Not prepared, because a prepared schedule steps once per process.
-    accelerator.register_for_checkpointing(schedule)
-    if module is not None:
-        accelerator.register_for_checkpointing(module)
     source = as_source(teacher)
     if isinstance(source, ModuleTeacher):
         source.module = to_device(source.module, accelerator)
-    if source is not None and source.state_dict():
-        accelerator.register_for_checkpointing(source)
     return Step(wrapped, source, objective, module, optimizer, schedule, optim, accelerator)
 
 

@@ -30,7 +30,10 @@ class TeacherSource(Protocol):
         """Take in the new model's outputs. Called once for every example of an optimizer step, on all processes."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state that a resume must restore. It is always empty for a teacher that does not change."""
+        """Return the state that a resume must restore: tensors, numbers and texts, in mappings, lists and tuples.
+
+        It is always empty for a teacher that does not change.
+        """
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a state that `state_dict` returned."""

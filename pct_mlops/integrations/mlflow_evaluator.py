@@ -120,10 +120,12 @@ def _compare(model: Any, dataset: Any, config: PctOptions, registry: Any) -> tup
         title = {"class_names": together, "model_name": name, "model_uri": address, "dataset": "evaluated data"}
         return Predictions.from_arrays(ids, labels, scores, split="evaluated", known_classes=known, **title)  # type: ignore[arg-type]
 
+    # A baseline that may not be loaded is refused before the evaluated model is asked about all examples.
+    baseline = load_baseline(uri, config, registry) if stored is None else None
     new = table(model, "evaluated model", getattr(model, "model_id", None) or "", registry.input_shape(model))
-    if stored is not None:
+    if baseline is None:
+        assert stored is not None
         return compare(stored, new), {"old": stored, "new": new}
-    baseline = load_baseline(uri, config, registry)
     own = info.model_classes if info is not None else baseline.classes
     old = table(baseline, "baseline", uri, baseline.inputs.shape if baseline.inputs else None, own)
     return compare(old, new), {"old": old, "new": new}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pct_mlops.config.base import validate
 from pct_mlops.config.plugins import is_code, refuse_code
-from pct_mlops.errors import DataError
+from pct_mlops.errors import DataError, reason_of
 from pct_mlops.models.architecture import Architecture
 from pct_mlops.models.classifier import Classifier
 from pct_mlops.models.factory import build_model
@@ -26,10 +26,13 @@ TOGETHER = "use files that one training wrote together"
 
 
 def save_classifier(model: Classifier, folder: Path) -> None:
-    """Write `architecture.json` and `model.safetensors` into `folder`."""
+    """Write `architecture.json` and `model.safetensors` into `folder`. Raise OSError where that fails."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "architecture.json").write_text(model.architecture.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    save_model(model, str(folder / "model.safetensors"))
+    try:
+        save_model(model, str(folder / "model.safetensors"))
+    except SafetensorError as error:  # on a full disk, for example
+        raise OSError(reason_of(error)) from error
 
 
 def load_classifier(folder: Path, named: Collection[str] = ()) -> Classifier:

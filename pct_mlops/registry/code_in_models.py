@@ -48,7 +48,7 @@ def what_runs_code(folder: Path) -> str:
         return "a model that brings Python code along"
     loader = loading["loader_module"]
     check = _PLAIN.get(loader)
-    if check is not None and check(flavors, folder):
+    if check is not None and check(flavors, folder) and _loads_its_own(flavors, loader, loading):
         return ""
     known = _LOADERS.get(loader)
     if known is None:
@@ -77,8 +77,24 @@ def _format(flavors: Mapping[str, Any], loading: Mapping[str, Any]) -> str:
     return "pickle"
 
 
+def _loads_its_own(flavors: Mapping[str, Any], loader: str, loading: Mapping[str, Any]) -> bool:
+    """Tell whether the loader is given the data file that was checked, or nothing.
+
+    A loader that is given a folder follows the MLmodel that lies in there.
+    """
+    return loading.get("data") in (None, flavors[loader.rpartition(".")[2]]["data"])
+
+
 def _is_onnx(flavors: Mapping[str, Any], folder: Path) -> bool:
-    return _holds(folder, flavors.get("onnx"), (".onnx",))
+    given = flavors.get("onnx")
+    if not isinstance(given, Mapping) or not _holds(folder, given, (".onnx",)):
+        return False
+    # Options of a provider, and settings of the session, can name libraries that are loaded.
+    providers, session = given.get("providers"), given.get("onnx_session_options")
+    names = providers if isinstance(providers, list) else [providers or ""]
+    return all(isinstance(item, str) for item in names) and not (
+        isinstance(session, Mapping) and session.get("extra_session_config")
+    )
 
 
 def _is_xgboost(flavors: Mapping[str, Any], folder: Path) -> bool:
@@ -95,11 +111,14 @@ def _is_lightgbm(flavors: Mapping[str, Any], folder: Path) -> bool:
 
 
 def _holds(folder: Path, flavor: Any, endings: tuple[str, ...]) -> bool:
-    """Tell whether a flavour's data file has one of the endings and lies inside the model's own folder."""
+    """Tell whether a flavour's data is a file with one of the endings, right in the model's own folder.
+
+    In another folder, also one with such an ending, there may be another MLmodel, which the loader would follow.
+    """
     name = flavor.get("data") if isinstance(flavor, Mapping) else None
     if not isinstance(name, str) or not name.endswith(endings) or flavor.get("code"):
         return False
-    return (folder / name).resolve().is_relative_to(folder.resolve())
+    return not (folder / name).is_dir() and (folder / name).resolve().parent == folder.resolve()
 
 
 _PLAIN: dict[str, Callable[[Mapping[str, Any], Path], bool]] = {

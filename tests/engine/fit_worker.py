@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from accelerate import Accelerator
 from fit_cases import Watched, cpu, loader_for, make_model, make_split, train
 
 from pct_mlops.config import DataConfig, OptimConfig
-from pct_mlops.engine import Checkpoints, EpochScore, seed_everything
+from pct_mlops.engine import Checkpoints, EpochScore, checkpoint, seed_everything
 
 # Momentum, a schedule, BatchNorm and dropout: everything that a resume must bring back. 8 steps an epoch.
 OPTIM = OptimConfig(lr=0.05, epochs=3, global_batch_size=16, weight_decay=0.01, warmup_epochs=0.5)
@@ -72,24 +73,23 @@ def run(plan: Plan) -> None:
 
 def _die_while_writing(plan: Plan) -> None:
     calls = 0
-    whole, rename = Accelerator.save_state, Path.rename
+    whole, rename = checkpoint.write_state, Path.rename
 
     def kill() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def save_state(self: Accelerator, output_dir: str, **options: object) -> str:
+    def write_state(folder: Path, state: Mapping[str, Any]) -> None:
         nonlocal calls
         calls += 1
-        written = whole(self, output_dir, **options)
+        whole(folder, state)
         if plan.stage == "files" and calls == plan.die_writing:
-            (Path(output_dir) / "optimizer.bin").write_bytes(b"half")
+            (folder / "training.safetensors").write_bytes(b"half")
             kill()
-        return written
 
     def rename_or_die(self: Path, target: Path) -> Path:
         if plan.stage == "rename" and calls == plan.die_writing:
             kill()
         return rename(self, target)
 
-    Accelerator.save_state = save_state  # type: ignore[method-assign]
+    checkpoint.write_state = write_state
     Path.rename = rename_or_die  # type: ignore[method-assign]

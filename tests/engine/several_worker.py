@@ -5,6 +5,8 @@ mlflow cannot be imported here, so all of this also shows that the engine needs 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
@@ -21,6 +23,7 @@ from fit_cases import (
     PLAIN,
     Projecting,
     SoftCrossEntropy,
+    Watched,
     cpu,
     loader_for,
     logits_of,
@@ -31,7 +34,8 @@ from fit_cases import (
 )
 
 from pct_mlops.config import AugmentConfig, OptimConfig
-from pct_mlops.engine import EpochScore, SelfEMA
+from pct_mlops.engine import Checkpoints, EpochScore, SelfEMA, checkpoint, seed_everything
+from pct_mlops.errors import PctError
 
 NUM_TEST = 1003  # odd, and neither 2 nor 3 divides it
 OPTIM = OptimConfig(lr=0.05, epochs=1, global_batch_size=24, warmup_epochs=0.4)
@@ -61,6 +65,7 @@ def everything(accelerator: Accelerator, folder: Path) -> dict[str, Any]:
         "frozen": frozen(accelerator),
         "ten_crop": logits_of(make_model(norm="batch"), make_split(31, "test"), accelerator, data=TEN_CROP),
         "stored": stored(accelerator, folder),
+        "resumed": resumed(accelerator, folder / "resumed"),
     }
 
 
@@ -107,6 +112,43 @@ def stored(accelerator: Accelerator, folder: Path) -> tuple[torch.Tensor, list[s
         torch.equal(table, torch.from_numpy(other.copy())) for table, other in zip(tables, again._tables, strict=True)
     )
     return torch.cat(tables, dim=2), sorted(path.name for path in (folder / "stored").iterdir())
+
+
+def resumed(accelerator: Accelerator, folder: Path) -> dict[str, Any]:
+    """Weights of a training that nothing interrupts and of one that is resumed, and what a full disk of one says."""
+
+    def run(name: str, *, stop: bool = False, resume: bool = False) -> torch.Tensor:
+        def before(epoch: int, step: int) -> None:
+            if stop and (epoch, step) == (1, 2):
+                raise KeyboardInterrupt
+
+        seed_everything(7 + accelerator.process_index)
+        model = make_model(norm="batch", dropout=0.3)
+        seed_everything(7 + accelerator.process_index)  # as in a training: other noise on each process
+        objective = Projecting(model.head.in_features, seed=4)
+        loader = Watched(loader_for(make_split(130), accelerator, TWO_EPOCHS), before)
+        checkpoints = Checkpoints(folder / name, "recipe", every_steps=2)
+        train(model, loader, accelerator, TWO_EPOCHS, objective, checkpoints=checkpoints, resume=resume)
+        return torch.cat([value.flatten().double() for value in model.state_dict().values()])
+
+    whole = run("whole")
+    with contextlib.suppress(KeyboardInterrupt):
+        run("killed", stop=True)
+    found: dict[str, Any] = {"whole": whole, "resumed": run("killed", resume=True)}
+    write = checkpoint.write_generators
+    if accelerator.is_last_process:
+        checkpoint.write_generators = full
+    try:
+        run("full")
+    except PctError as error:
+        found["full"] = error.code, str(error)
+    checkpoint.write_generators = write
+    accelerator.wait_for_everyone()
+    return found | {"names": sorted(path.name for path in folder.glob("full/*"))}
+
+
+def full(*given: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def curves(accelerator: Accelerator) -> dict[str, tuple[float, ...]]:

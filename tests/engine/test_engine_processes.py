@@ -150,6 +150,23 @@ def test_mixtures_and_frozen_parts_are_the_same(alone, two) -> None:
 
 
 @pytest.mark.slow
+def test_a_resume_of_two_processes_ends_bit_for_bit_where_the_whole_training_ends(alone, two) -> None:
+    for result in (alone, *two):
+        assert torch.equal(result["resumed"]["resumed"], result["resumed"]["whole"])
+    assert not torch.equal(two[0]["resumed"]["whole"], alone["resumed"]["whole"])  # noise of their own
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_one_process_cannot_write_ends_all_with_one_sentence(alone, two) -> None:
+    for result in (alone, *two):
+        code, text = result["resumed"]["full"]
+        assert code == "output"
+        assert "epoch-0000-step-000002 cannot be written (No space left on device): make room there" in text
+        assert result["resumed"]["names"] == []
+    assert two[0]["resumed"]["full"] == two[1]["resumed"]["full"]
+
+
+@pytest.mark.slow
 def test_ten_crops_and_stored_outputs_are_the_same(alone, two) -> None:
     for result in two:
         assert result["ten_crop"].shape == (31, len(CLASSES))

@@ -209,9 +209,7 @@ def test_a_damaged_record_is_named(checkpoints: Path, damage: Any) -> None:
         short(checkpoints, resume=True)
 
 
-@pytest.mark.parametrize(
-    "name", ["model.safetensors", "optimizer.bin", "random_states_0.pkl", "custom_checkpoint_0.pkl"]
-)
+@pytest.mark.parametrize("name", ["training.safetensors", "training.json", "random_states_0.json"])
 @pytest.mark.parametrize("how", ["gone", "empty", "half"])
 def test_a_damaged_file_is_named_and_the_one_before_still_serves(checkpoints: Path, name: str, how: str) -> None:
     file = latest(checkpoints) / name

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from test_models_that_run_code import models_from_code
 from tiny_store import NAME, RECIPE
 
 from pct_mlops.config import PctError, Recipe
@@ -175,6 +176,15 @@ def test_a_baseline_that_knows_fewer_classes(evaluate, images, test_split, tmp_p
     assert found.artifacts["comparison"].content["class_change"]["new"] == ["7", "8", "9"]
     was = shares.argmax(axis=1) == labels
     assert found.metrics["accuracy_old"] == pytest.approx(was.mean())
+
+
+def test_a_baseline_that_runs_code_is_refused_and_not_loaded(evaluate, images, test_split, tmp_path):
+    mark, folder = tmp_path / "mark", tmp_path / "model"
+    models_from_code(folder, mark)
+    few, labels = images[:4].reshape(4, -1), test_split.labels[:4].numpy()
+    with pytest.raises(PctError, match=r"loading it runs whatever code .* set allow_code: True in evaluator_config"):
+        evaluate(few, labels, baseline=folder.as_uri())
+    assert not mark.exists()
 
 
 def test_a_table_of_pixels_keeps_its_index(evaluate, images, test_split, result):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,12 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from tiny_store import RECIPE
 
 from pct_mlops.errors import PctError
 from pct_mlops.integrations.evaluator_baseline import load_baseline
 from pct_mlops.integrations.mlflow_evaluator import PctOptions
 from pct_mlops.predictions import Predictions, sql
 from pct_mlops.registry.code_in_models import what_runs_code
+from pct_mlops.registry.served_model import load_folder
 
 SIGNATURE = {
     "inputs": '[{"type": "double", "name": "a", "required": true}]',
@@ -150,6 +153,58 @@ def test_nothing_runs_unasked(store, tmp_path, data, capsys, make):
     assert not mark.exists()
 
 
+def like_ours(folder, mark):
+    """A folder with the names of our own files: a record that names code, weights and a recipe with payloads."""
+    models_from_code(folder, mark)
+    record = {"name": "os:mkdir", "kwargs": {"path": str(mark)}, "class_names": ["0", "1"], "image_shape": [1, 8, 8]}
+    (folder / "architecture.json").write_text(json.dumps({**record, "mean": [0.3], "std": [0.4]}))
+    (folder / "model.safetensors").write_bytes(pickle.dumps(Payload(mark)))
+    (folder / "recipe.yaml").write_text(f"data: !!python/object/apply:os.mkdir ['{mark}']")
+
+
+def pickled_weights(folder, mark):
+    """A version like ours whose weights alone are a payload."""
+    models_from_code(folder, mark)
+    record = {"name": "small_resnet8", "kwargs": {"width": 8}, "class_names": [str(number) for number in range(10)]}
+    normal = {"image_shape": [1, 8, 8], "mean": [0.3], "std": [0.4]}
+    (folder / "architecture.json").write_text(json.dumps({**record, **normal}))
+    (folder / "model.safetensors").write_bytes(pickle.dumps(Payload(mark)))
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
+
+
+VERBS = (
+    "score evil/1 --output out.parquet",
+    "score evil/1 --data data.csv --output out.parquet",
+    "compare digits/1 evil/1",
+    "gate evil/1 --baseline digits/1 --policy lenient.yaml --recompute",
+    "advise evil",
+    "risk evil/1",
+    "history evil",
+    "verify evil",
+    "interpolate evil/1 digits/1",
+    "interpolate digits/1 evil/1",
+    "ensemble --register evil/1 digits/1",
+    "ensemble out.parquet evil/1 digits/1",
+    "train recipe.yaml --loss none --set model.init=evil/1",
+    "train recipe.yaml --loss ldi --set teacher.ref=evil/1",
+    "train recipe.yaml --loss ldi --set 'teacher.refs=[{ref: digits/1}, {ref: evil/1}]'",
+)
+
+
+@pytest.mark.parametrize("make", [like_ours, pickled_weights, models_from_code])
+def test_no_verb_runs_what_a_version_carries(store, data, capsys, make):
+    mark, folder = store.folder / "mark", store.folder / "model"
+    make(folder, mark)
+    register(store, folder)
+    (store.folder / "data.csv").write_bytes(data.read_bytes())
+    for verb in VERBS:
+        code = store.pct(*shlex.split(verb))
+        said = capsys.readouterr().err
+        assert not mark.exists(), verb
+        assert "unexpected" not in said, (verb, said)
+        assert code == 2 or verb.startswith(("advise", "history", "verify")), (verb, said)
+
+
 @pytest.mark.parametrize("make", [sklearn, pyfunc, models_from_code, pytorch])
 def test_the_payloads_would_have_run(store, tmp_path, data, monkeypatch, make):
     """So that the test above is one: with the permission they do run, and it ends with this one model."""
@@ -223,6 +278,23 @@ def test_what_no_pyfunc_loads_is_said(tmp_path, flavors, says):
         {**function("mlflow.onnx"), "onnx": {"data": "/etc/model.onnx"}},
         function("os"),
         function("mlflow.onnx"),
+        # The loader is led to another folder, whose MLmodel says what is loaded.
+        {**function("mlflow.xgboost", data="other"), "xgboost": {"data": "model.json"}},
+        {**function("mlflow.lightgbm", data="other/model.lgb"), "lightgbm": {"data": "model.lgb"}},
+        {**function("mlflow.xgboost"), "xgboost": {"data": "other/model.json"}},
+        {**function("mlflow.onnx", data="other/model.onnx"), "onnx": {"data": "other/model.onnx"}},
+        # Options of TensorRT's provider name libraries of plug-ins.
+        {
+            **function("mlflow.onnx", data="model.onnx"),
+            "onnx": {
+                "data": "model.onnx",
+                "providers": [["TensorrtExecutionProvider", {"trt_extra_plugin_lib_paths": "evil.so"}]],
+            },
+        },
+        {
+            **function("mlflow.onnx", data="model.onnx"),
+            "onnx": {"data": "model.onnx", "onnx_session_options": {"extra_session_config": {"a": "b"}}},
+        },
     ],
 )
 def test_nearly_plain_is_not_plain(tmp_path, flavors):
@@ -233,8 +305,32 @@ def test_plain_formats(tmp_path):
     for flavors in (
         {**function("mlflow.onnx", data="model.onnx", code=None), "onnx": {"data": "model.onnx", "code": None}},
         {**function("mlflow.lightgbm"), "lightgbm": {"data": "model.lgb", "model_class": "lightgbm.basic.Booster"}},
+        {**function("mlflow.xgboost", data="model.xgb"), "xgboost": {"data": "model.xgb"}},
+        {
+            **function("mlflow.onnx", data="model.onnx"),
+            "onnx": {
+                "data": "model.onnx",
+                "providers": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+                "onnx_session_options": {"intra_op_num_threads": 1},
+            },
+        },
     ):
         assert what_runs_code(describe(tmp_path / "model", flavors)) == ""
+
+
+@pytest.mark.parametrize("place", ["other", "model.json"])
+def test_a_second_description_further_down_is_not_followed(tmp_path, monkeypatch, place):
+    """MLflow's loader follows the MLmodel of the folder that it is given, which names any class of this machine."""
+    mark, folder = tmp_path / "mark", tmp_path / "model"
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "marking.py").write_text(f"open({str(mark)!r}, 'w')\nclass Model: pass\n")
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    described = {**function("mlflow.xgboost", data=place), "xgboost": {"data": "model.json"}}
+    describe(folder, described)
+    describe(folder / place, {"xgboost": {"data": "model.json", "model_class": "marking.Model"}})
+    with pytest.raises(PctError, match="loading it runs whatever code its author put there"):
+        load_folder(folder, "evil", allow_code=False, how_to_allow="allow it", instead="leave it")
+    assert not mark.exists()
 
 
 def _registry():

@@ -279,6 +279,9 @@ def test_a_training_is_another_one_when_what_its_recipe_points_at_changed(store,
     plain = identity(store)
     assert identity(store, "data.num_workers=1", "engine.epochs_per_save=3", "data.memory_cap_gb=1") == plain
     assert identity(store, "optim.lr=0.2") != plain
+    assert plain not in [
+        identity(store, f"data.{key}") for key in ("augment.flip=true", "augment.mixup=0.3", "views=3")
+    ]
     ids = read_inputs(Recipe.read(store.recipe), session_of(store).accelerator).splits.train.sample_ids
     table = store.folder / "w.csv"
     found = []

@@ -155,6 +155,20 @@ def _said(path: Path) -> Iterator[None]:
         raise OutputError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
 
 
+@contextmanager
+def writing_into(folder: Path, otherwise: str) -> Iterator[None]:
+    """Raise OutputError where the block cannot write, for example because the disk is full.
+
+    `otherwise` says what to do instead of making room.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written ({error.strerror or error}): make room there, or {otherwise}."
+        ) from error
+
+
 def replace_folder(aside: Path, place: Path) -> None:
     """Put the folder `aside` into `place`.
 

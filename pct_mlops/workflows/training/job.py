@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import shutil
 from contextlib import ExitStack
@@ -15,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from pct_mlops.config import Recipe
 from pct_mlops.errors import DataError, OutputError
 from pct_mlops.registry import TrainingRun
-from pct_mlops.workflows.runtime.atomic_files import recover_folder, replace_folder
+from pct_mlops.workflows.runtime.atomic_files import recover_folder, replace_folder, writing_into
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.predict_split import logits_of
 from pct_mlops.workflows.training.initial_weights import Start
-from pct_mlops.workflows.training.inputs import RECIPE_HOW
 from pct_mlops.workflows.training.nfr_target import check_target, meet_target, metrics_of, warn_of_start
 from pct_mlops.workflows.training.old_accuracy import accuracy_of_old_models
 from pct_mlops.workflows.training.production_reference import production_right
+from pct_mlops.workflows.training.resuming import fingerprint_of, made_from, say_complete, say_resume
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from pct_mlops.workflows.training.components import Assembled
 
 logger = main_process_logger(__name__)
+PLACE = "set engine.checkpoint_dir to another place; --resume goes on from the last checkpoint"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class Training:
         self.inputs = self.parts.inputs
         self.recipe, self.splits = self.inputs.recipe, self.inputs.splits
         self.accelerator = self.session.accelerator
-        self.fingerprint = _fingerprint(self.parts)
+        self._made_from = made_from(self.parts)
+        self.fingerprint = fingerprint_of(self._made_from)
         given = self.recipe.engine.checkpoint_dir
         shared = given or Path("checkpoints") / self.recipe.model_name
         own = self.own_folder or given is None
@@ -142,7 +143,7 @@ class Training:
         """Train, keep the best epoch by accuracy on val, and log each epoch. Return the number of epochs trained."""
         from pct_mlops.engine import Checkpoints, fit
 
-        checkpoints = Checkpoints(self.folder, self.fingerprint, self.recipe.engine.checkpoint_steps)
+        checkpoints = Checkpoints(self.folder, self.fingerprint, self.recipe.engine.checkpoint_steps, self._made_from)
         if on_main(self.accelerator, lambda: self._prepare(checkpoints)):
             return 0
         self._announce()
@@ -161,7 +162,7 @@ class Training:
             resume=self.resume,
             epochs_per_save=self.recipe.engine.epochs_per_save,
             on_start=lambda model: on_main(self.accelerator, lambda: self._keep_first(model, run)),
-            on_improved=self._keep_best,
+            on_improved=lambda model, epoch: on_main(self.accelerator, lambda: self._keep_best(model, epoch)),
         )
         num_epochs = 0
         for result in results:
@@ -219,10 +220,16 @@ class Training:
         recover_folder(best)
         complete = self.resume and checkpoints.finished(self.recipe.optim.epochs)
         if complete and (best / "epoch.json").is_file():
+            if not self.own_folder:
+                say_complete(checkpoints, self.recipe)
             return True
+        if complete:
+            logger.warning(f"The best epoch's weights in {self.folder} are gone: starts at the first epoch.")
         if complete or not self.resume:
             checkpoints.clear()
             shutil.rmtree(best, ignore_errors=True)
+        else:
+            say_resume(checkpoints, self.recipe, asked=not self.own_folder)
         # The recipe makes the folder a model that can be scored. One that is there may be of another training.
         if not checkpoints.complete():
             self.recipe.write(self.folder / "recipe.yaml")
@@ -268,7 +275,8 @@ class Training:
         from pct_mlops.models import save_classifier
 
         folder = self.folder / "last"
-        save_classifier(self.parts.served(model), folder)
+        with writing_into(self.folder, PLACE):
+            save_classifier(self.parts.served(model), folder)
         return folder
 
     def _keep_first(self, model: Any, run: TrainingRun | None) -> None:
@@ -279,21 +287,11 @@ class Training:
         """Replace the former best by this model. A kill at any time leaves one of the two, complete."""
         from pct_mlops.models import save_classifier
 
-        if not self.accelerator.is_main_process:
-            return
         aside = self.folder / ".best.partial"
-        shutil.rmtree(aside, ignore_errors=True)
-        save_classifier(self.parts.served(model), aside)
         steps = len(self.splits.train) // self.recipe.optim.global_batch_size
-        (aside / "epoch.json").write_text(json.dumps({"epoch": epoch, "step": (epoch + 1) * steps}), encoding="utf-8")
-        replace_folder(aside, self.folder / "best")
-
-
-def _fingerprint(parts: Assembled) -> str:
-    """Return a digest of all that changes the result, and of nothing else. Only an equal checkpoint is resumed."""
-    recipe, splits = parts.inputs.recipe, parts.inputs.splits
-    # The target is met after the training, so trainings to several targets share their checkpoints.
-    content = recipe.model_dump(mode="json", exclude={**RECIPE_HOW, "objective": {"nfr_target"}})
-    pixels = splits.preprocessing_of(splits.train, splits.val)
-    content |= {"learnt": [parts.uri, parts.digest], "data": [parts.inputs.digest, pixels]}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        with writing_into(self.folder, PLACE):
+            shutil.rmtree(aside, ignore_errors=True)
+            save_classifier(self.parts.served(model), aside)
+            record = json.dumps({"epoch": epoch, "step": (epoch + 1) * steps})
+            (aside / "epoch.json").write_text(record, encoding="utf-8")
+            replace_folder(aside, self.folder / "best")

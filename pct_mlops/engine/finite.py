@@ -1,0 +1,41 @@
+"""Stops a training that has diverged, before its weights are scored, selected or saved."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.nn.utils import get_total_norm
+
+from pct_mlops.errors import TrainingError
+
+
+class FiniteWeights:
+    """The parameters and buffers of a training that are finite at its start. They must stay so.
+
+    Others are left alone: an attention mask, for example, holds -inf.
+    """
+
+    def __init__(self, *modules: nn.Module) -> None:
+        tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+        self._tensors = [
+            tensor.detach() for tensor in tensors if tensor.is_floating_point() and bool(tensor.isfinite().all())
+        ]
+
+    def check(self, accelerator: Accelerator, epoch: int, step: int, lr: float) -> None:
+        """Raise TrainingError on all processes where a weight of one is not finite. Call it on all of them."""
+        # A finite loss says nothing of the update that follows it. One reduction over all weights, one transfer.
+        largest = get_total_norm(self._tensors, norm_type=math.inf)
+        bad = accelerator.reduce((~largest.isfinite()).to(torch.float32), reduction="sum")
+        if bool(bad > 0):
+            raise diverged("the weights were not finite after", epoch, step, lr)
+
+
+def diverged(what: str, epoch: int, step: int, lr: float) -> TrainingError:
+    """Return the error of a training that cannot go on. `epoch` counts from 0 and `step` from 1."""
+    return TrainingError(
+        f"Training diverged: {what} epoch {epoch + 1}, step {step} (lr {lr:.3g}); start again with a lower optim.lr or "
+        "a longer optim.warmup_epochs, because --resume only repeats the same steps from the last good checkpoint."
+    )

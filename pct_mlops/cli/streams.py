@@ -79,7 +79,8 @@ def open_streams() -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - stays open until the process ends
     elif sys.stderr is sys.__stderr__:
         raw = io.BufferedWriter(_Diagnostics(2, "w", closefd=False))
-        sys.stderr = io.TextIOWrapper(raw, sys.stderr.encoding, errors="backslashreplace", line_buffering=True)
+        encoding = sys.__stderr__.encoding if sys.__stderr__ else "utf-8"
+        sys.stderr = io.TextIOWrapper(raw, encoding, errors="backslashreplace", line_buffering=True)
 
 
 class _Lines(logging.Handler):

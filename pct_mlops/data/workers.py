@@ -79,10 +79,10 @@ def _mb(num_bytes: int) -> str:
     return f"{num_bytes / MB:,.0f} MB" if num_bytes >= 10 * MB else f"{num_bytes / MB:.1f} MB"
 
 
-class _TellingQueue(Queue):  # type: ignore[type-arg]
+class _TellingQueue(Queue):
     """Queue between this process and its workers that sends an error in the place of an item that it cannot send."""
 
-    def _on_queue_feeder_error(self, error: Exception, item: Any) -> None:  # type: ignore[override]
+    def _on_queue_feeder_error(self, error: Exception, item: Any) -> None:
         # Otherwise the error is printed, the item is dropped, and its reader waits for it for ever.
         if isinstance(item, tuple) and not isinstance(item[1], PctError):
             self.put((item[0], unsent(error)))
@@ -94,7 +94,7 @@ def worker_context(num_workers: int) -> BaseContext | None:
         return None
     base = multiprocessing.get_context(multiprocessing.get_start_method())
     context = copy.copy(base)
-    context.Queue = partial(_TellingQueue, ctx=base)  # type: ignore[method-assign, assignment]
+    context.Queue = partial(_TellingQueue, ctx=base)  # type: ignore[method-assign]
     return context
 
 

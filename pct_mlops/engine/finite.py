@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from pct_mlops.errors import TrainingError
@@ -20,17 +18,19 @@ class FiniteWeights:
 
     def __init__(self, *modules: nn.Module) -> None:
         tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
-        self._tensors = [
-            tensor.detach() for tensor in tensors if tensor.is_floating_point() and bool(tensor.isfinite().all())
-        ]
+        self._tensors = [tensor.detach() for tensor in tensors if tensor.is_floating_point() and _is_finite(tensor)]
 
     def check(self, accelerator: Accelerator, epoch: int, step: int, lr: float) -> None:
         """Raise TrainingError on all processes where a weight of one is not finite. Call it on all of them."""
-        # A finite loss says nothing of the update that follows it. One reduction over all weights, one transfer.
-        largest = get_total_norm(self._tensors, norm_type=math.inf)
-        bad = accelerator.reduce((~largest.isfinite()).to(torch.float32), reduction="sum")
+        # One norm over all weights is read, and each weight only where its squares are too large for it.
+        broken = not bool(get_total_norm(self._tensors).isfinite()) and not all(map(_is_finite, self._tensors))
+        bad = accelerator.reduce(torch.tensor(float(broken), device=accelerator.device), reduction="sum")
         if bool(bad > 0):
             raise diverged("the weights were not finite after", epoch, step, lr)
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return bool(tensor.isfinite().all())
 
 
 def diverged(what: str, epoch: int, step: int, lr: float) -> TrainingError:

@@ -192,10 +192,12 @@ def _run(given: list[str]) -> int:
 def _unforeseen(error: Exception) -> str:
     """Return the sentence for an exception that no part of the program has turned into a PctError."""
     if is_disk_full(error):
-        named = isinstance(error, OSError) and error.filename
-        what = f"{error.filename} cannot be written, because" if named else "A file cannot be written, because"
-        where = "there" if named else f"in this folder and in {tempfile.gettempdir()}"
-        return _plain(f"Error: {what} its disk is full: free some space {where}, and run the same command again.")
+        file = str(error.filename or "") if isinstance(error, OSError) else ""
+        where = "there" if file else f"in this folder and in {tempfile.gettempdir()}"
+        return _plain(
+            f"Error: {file or 'A file'} cannot be written, because its disk is full: free some space {where}, and run "
+            "the same command again."
+        )
     what = f"{type(error).__name__}: {_plain((str(error).splitlines() or [''])[0])}"
     return f"Error: unexpected {what}; run it again with --debug to see where."
 

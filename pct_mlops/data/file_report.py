@@ -74,7 +74,7 @@ def same_bytes(
             continue  # its header could not be read either, which is reported
     shared = [path for group in by_size.values() if len(group) > 1 for path in group]
     begin("read files of equal size", len(shared))
-    found = {}
+    found: dict[str, str] = {}
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         for path, digest in zip(shared, pool.map(_digest, shared), strict=True):
             found |= {path: digest} if digest else {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
+
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -17,16 +20,25 @@ class FiniteWeights:
     """
 
     def __init__(self, *modules: nn.Module) -> None:
-        tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
-        self._tensors = [tensor.detach() for tensor in tensors if tensor.is_floating_point() and _is_finite(tensor)]
+        self._modules = modules
+        # Names, because a checkpoint that is loaded may bring other tensors.
+        self._left_alone = {name for name, tensor in self._named() if not _is_finite(tensor)}
 
+    @torch.no_grad()
     def check(self, accelerator: Accelerator, epoch: int, step: int, lr: float) -> None:
         """Raise TrainingError on all processes where a weight of one is not finite. Call it on all of them."""
+        tensors = [tensor for name, tensor in self._named() if name not in self._left_alone]
         # One norm over all weights is read, and each weight only where its squares are too large for it.
-        broken = not bool(get_total_norm(self._tensors).isfinite()) and not all(map(_is_finite, self._tensors))
+        broken = not bool(get_total_norm(tensors).isfinite()) and not all(map(_is_finite, tensors))
         bad = accelerator.reduce(torch.tensor(float(broken), device=accelerator.device), reduction="sum")
         if bool(bad > 0):
             raise diverged("the weights were not finite after", epoch, step, lr)
+
+    def _named(self) -> Iterator[tuple[tuple[int, str], Tensor]]:
+        for number, module in enumerate(self._modules):
+            for name, tensor in chain(module.named_parameters(), module.named_buffers()):
+                if tensor.is_floating_point():
+                    yield (number, name), tensor
 
 
 def _is_finite(tensor: Tensor) -> bool:

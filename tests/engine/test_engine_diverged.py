@@ -117,3 +117,11 @@ def test_batch_normalisation_of_one_example_is_a_sentence() -> None:
     one_by_one(make_model)
     with pytest.raises(ConfigError, match=r"^BatchNorm cannot train on one example at a time: raise optim\.global_ba"):
         one_by_one(with_batchnorm)
+
+
+def test_weights_that_a_checkpoint_brought_are_watched_too() -> None:
+    model = torch.nn.Linear(2, 2)
+    watched, accelerator = FiniteWeights(model), cpu()
+    model.load_state_dict({key: value + math.nan for key, value in model.state_dict().items()}, assign=True)
+    with pytest.raises(TrainingError, match="the weights were not finite after"):
+        watched.check(accelerator, 0, 1, 0.1)

@@ -192,7 +192,8 @@ def _run(given: list[str]) -> int:
 def _unforeseen(error: Exception) -> str:
     """Return the sentence for an exception that no part of the program has turned into a PctError."""
     if is_disk_full(error):
-        file = str(error.filename or "") if isinstance(error, OSError) else ""
+        # Of a copy, the second file is the one that is written.
+        file = str(error.filename2 or error.filename or "") if isinstance(error, OSError) else ""
         where = "there" if file else f"in this folder and in {tempfile.gettempdir()}"
         return _plain(
             f"Error: {file or 'A file'} cannot be written, because its disk is full: free some space {where}, and run "

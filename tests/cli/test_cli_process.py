@@ -78,6 +78,10 @@ def test_an_error_that_cannot_be_printed_is_no_refusal(tmp_path):
             "x/y.bin cannot be written, because its disk is full:",
         ),
         (
+            OSError(28, "No space left on device", "from/y.bin", None, "to/y.bin"),
+            "to/y.bin cannot be written, because its disk is full:",
+        ),
+        (
             OSError(122, "Disk quota exceeded"),
             "A file cannot be written, because its disk is full: free ",
         ),

@@ -5,7 +5,12 @@ This is the lowest layer. It imports nothing of the package.
 
 from __future__ import annotations
 
+import errno
+import re
 from typing import ClassVar
+
+# What libraries say of a full disk: Rust's and SQLite's texts, and torch's for a file that it could not write whole.
+_FULL = re.compile("No space left on device|database or disk is full|PytorchStreamWriter failed writing")
 
 
 class PctError(Exception):
@@ -139,6 +144,18 @@ def error_of(code: str, text: str) -> PctError:
     while code not in _BY_CODE and "." in code:
         code = code.rpartition(".")[0]
     return _BY_CODE.get(code, PctError)(text)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Tell whether an error, or one that it was made from, says that a disk or a quota is full."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if _FULL.search(str(link)) and "shared memory" not in str(link):
+            return True
+        link = link.__cause__ or link.__context__
+    return False
 
 
 def reason_of(error: BaseException) -> str:

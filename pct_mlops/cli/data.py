@@ -59,14 +59,18 @@ def check(recipe: str, *, strict: bool, every: bool, overrides: list[str]) -> No
 def _found(config: DataConfig) -> list[FileFinding]:
     """Check the files behind a bar, which is shown on a terminal only."""
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from pct_mlops.data.file_report import check_files
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("read headers", total=None)
-        return check_files(config, lambda number: bar.advance(task, number))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        return check_files(
+            config,
+            begin=lambda title, total: bar.add_task(title, total=total),
+            advance=lambda number: bar.advance(bar.task_ids[-1], number),
+        )
 
 
 def _show(found: Sequence[FileFinding], every: bool) -> None:

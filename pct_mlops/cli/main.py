@@ -8,6 +8,7 @@ import gc
 import itertools
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
 from functools import partial
@@ -33,7 +34,7 @@ from pct_mlops.cli import (
     training,
     updates,
 )
-from pct_mlops.errors import ConfigError, PctError
+from pct_mlops.errors import ConfigError, PctError, is_disk_full
 from pct_mlops.workflows.runtime.distributed import (
     inside_launcher,
     is_main_process,
@@ -183,11 +184,23 @@ def _run(given: list[str]) -> int:
         if debug:
             traceback.print_exc()
         else:
-            what = f"{type(error).__name__}: {_plain((str(error).splitlines() or [''])[0])}"
-            text = f"Error: unexpected {what}; run it again with --debug to see where."
-            say_once(text, partial(click.echo, err=True), expected=False)
+            say_once(_unforeseen(error), partial(click.echo, err=True), expected=is_disk_full(error))
         return ERROR
     return code if isinstance(code, int) else 0
+
+
+def _unforeseen(error: Exception) -> str:
+    """Return the sentence for an exception that no part of the program has turned into a PctError."""
+    if is_disk_full(error):
+        # Of a copy, the second file is the one that is written.
+        file = str(error.filename2 or error.filename or "") if isinstance(error, OSError) else ""
+        where = "there" if file else f"in this folder and in {tempfile.gettempdir()}"
+        return _plain(
+            f"Error: {file or 'A file'} cannot be written, because its disk is full: free some space {where}, and run "
+            "the same command again."
+        )
+    what = f"{type(error).__name__}: {_plain((str(error).splitlines() or [''])[0])}"
+    return f"Error: unexpected {what}; run it again with --debug to see where."
 
 
 def _check_words(words: Sequence[str]) -> None:

@@ -10,12 +10,25 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
 
 from pct_mlops.errors import OutputError
+
+
+class _Diagnostics(io.FileIO):
+    """A standard error that drops what it cannot write, for example because the disk of a log is full.
+
+    Nobody could be told. But the exit code is the result, and Python's own 1 would say that the gate refused.
+    """
+
+    def write(self, data: Any) -> int:
+        """Write the data and return the number of bytes. Count them as written if that fails."""
+        with suppress(OSError):
+            return super().write(data)
+        return len(data)
 
 
 class _Output(io.FileIO):
@@ -51,7 +64,7 @@ def output(descriptor: int, encoding: str, *, lines: bool) -> io.TextIOWrapper:
 
 
 def open_streams() -> None:
-    """Replace standard output by such a stream. Call it once, before anything else."""
+    """Replace standard output and standard error by such streams. Call it once, before anything else."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -62,7 +75,12 @@ def open_streams() -> None:
     if sys.stdout is known:
         encoding, lines = (known.encoding, known.line_buffering) if known else ("utf-8", False)
         sys.stdout = output(1, encoding, lines=lines)
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - stays open until the process ends
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - stays open until the process ends
+    elif sys.stderr is sys.__stderr__:
+        raw = io.BufferedWriter(_Diagnostics(2, "w", closefd=False))
+        encoding = sys.__stderr__.encoding if sys.__stderr__ else "utf-8"
+        sys.stderr = io.TextIOWrapper(raw, encoding, errors="backslashreplace", line_buffering=True)
 
 
 class _Lines(logging.Handler):

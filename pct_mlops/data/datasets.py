@@ -24,7 +24,7 @@ from pct_mlops.data.locking import one_process_at_a_time
 from pct_mlops.data.one_split import lacks_train, read_one_split
 from pct_mlops.data.split import Splits, check_splits, stratified
 from pct_mlops.data.subsets import with_data_options
-from pct_mlops.errors import DataError, reason_of
+from pct_mlops.errors import DataError, OutputError, is_disk_full, reason_of
 
 DATASETS: Catalog[Splits | ArrayData] = Catalog("data set", group="pct_mlops.datasets", produces=(Splits, ArrayData))
 
@@ -105,6 +105,15 @@ def _idx_files(folder: Path) -> dict[str, Path] | None:
     return None
 
 
+def check_room(error: Exception, name: str, folder: Path) -> None:
+    """Raise OutputError where the download of a data set failed for lack of space."""
+    if is_disk_full(error):
+        raise OutputError(
+            f"There is no room for {name} in {folder}: free some space there, or set data.root to a folder that holds "
+            "the data."
+        ) from error
+
+
 def _download_fashion(folder: Path) -> None:
     from torchvision.datasets import FashionMNIST
 
@@ -131,6 +140,7 @@ def _fashion_files(root: Path | None) -> dict[str, Path]:
                     _download_fashion(DOWNLOADS)
                     files = _idx_files(DOWNLOADS)
         except (OSError, RuntimeError, ImportError) as error:
+            check_room(error, "Fashion-MNIST", DOWNLOADS)
             reason = reason_of(error)
         if files is None:
             raise DataError(
@@ -202,6 +212,7 @@ def _cifar(config: DataConfig, seed: int, kind: str, statistics: Statistics) -> 
                 images, class_names = np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)), list(data.classes)
                 parts.append(array_split(name, images, np.array(data.targets), range(len(images)), config.image_size))
     except (OSError, RuntimeError, EOFError) as error:
+        check_room(error, kind, root)
         raise DataError(
             f"{kind} cannot be read from {root} ({reason_of(error)}): set data.root to the folder that holds "
             "torchvision's copy, or leave it empty and allow the download."

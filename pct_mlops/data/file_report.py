@@ -28,10 +28,19 @@ class FileFinding(NamedTuple):
     items: tuple[str, ...]
 
 
-def check_files(config: DataConfig, advance: Callable[[int], object] | None = None) -> list[FileFinding]:
+def check_files(
+    config: DataConfig,
+    begin: Callable[[str, int], object] = lambda title, total: None,
+    advance: Callable[[int], object] = lambda number: None,
+) -> list[FileFinding]:
     """List the image files of a data set, read their headers, and report on them.
 
     Of files that share their size with another one, all bytes are read.
+
+    Args:
+        config: where the files are.
+        begin: called with the title of a part of the work, and with the number of files that it reads.
+        advance: called with the number of files that were read since.
 
     Raises:
         PctError: the data set is not made of image files, or they cannot be listed.
@@ -41,13 +50,22 @@ def check_files(config: DataConfig, advance: Callable[[int], object] | None = No
         raise ConfigError(f"{config.name} is not read from image files: check a recipe of {' or '.join(known)}.")
     found = known[config.name](config)
     listings = found.listings()
+    paths = [path for part in listings.values() for path in part.paths]
+    begin("read headers", len(paths))
     headers = {name: read_headers(part.paths, advance) for name, part in listings.items()}
-    digests = same_bytes([path for part in listings.values() for path in part.paths])
+    digests = same_bytes(paths, begin, advance)
     return report_files(listings, found.class_names, headers, digests)
 
 
-def same_bytes(paths: Sequence[str]) -> dict[str, str]:
-    """Return path -> digest of the bytes of each file whose size another file has too. Others have no equal."""
+def same_bytes(
+    paths: Sequence[str],
+    begin: Callable[[str, int], object] = lambda title, total: None,
+    advance: Callable[[int], object] = lambda number: None,
+) -> dict[str, str]:
+    """Return path -> digest of the bytes of each file whose size another file has too. Others have no equal.
+
+    `begin` and `advance` are those of `check_files`.
+    """
     by_size: dict[int, list[str]] = defaultdict(list)
     for path in paths:
         try:
@@ -55,9 +73,13 @@ def same_bytes(paths: Sequence[str]) -> dict[str, str]:
         except OSError:
             continue  # its header could not be read either, which is reported
     shared = [path for group in by_size.values() if len(group) > 1 for path in group]
+    begin("read files of equal size", len(shared))
+    found: dict[str, str] = {}
     with ThreadPoolExecutor(NUM_THREADS) as pool:
-        found = zip(shared, pool.map(_digest, shared), strict=True)
-        return {path: digest for path, digest in found if digest}
+        for path, digest in zip(shared, pool.map(_digest, shared), strict=True):
+            found |= {path: digest} if digest else {}
+            advance(1)
+    return found
 
 
 def _digest(path: str) -> str:

@@ -8,7 +8,6 @@ data.views, a view is a function of (seed, example, number of the view).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,19 +15,12 @@ from torch import Tensor
 from pct_mlops.config import DataConfig
 from pct_mlops.data.fixed_views import fixed_views, view_numbers
 from pct_mlops.data.mixing import Mixing
-from pct_mlops.data.sources import FRESH, Batch, Job, MemorySource, StreamSource
+from pct_mlops.data.sources import FRESH, Batch, Job, MemorySource, StreamSource, Way, way_of
 from pct_mlops.data.split import Split
 from pct_mlops.data.ten_crop import NUM_CROPS, ten_crops
 from pct_mlops.data.views import draw_views, generator
+from pct_mlops.data.workers import Load
 from pct_mlops.errors import ConfigError
-
-Way = Literal["memory", "streaming"]
-
-
-def _path(split: Split, config: DataConfig, *, augmented: bool) -> Way:
-    fits = config.memory_cap_gb > 0 and split.num_bytes <= config.memory_cap_gb * 1e9
-    # Boxes of different sizes cannot be cut from a batch at once, so random_resized is always streamed.
-    return "memory" if fits and not (augmented and config.augment.crop == "random_resized") else "streaming"
 
 
 def _import_transforms() -> None:
@@ -66,14 +58,15 @@ class TrainLoader:
             if num_classes is None:
                 raise ValueError("mixup and cutmix need num_classes")
             self._mixing = Mixing(config.augment, num_classes, seed_data, self._shared)
-        self.path = _path(split, config, augmented=True)
+        self.path: Way = way_of(split, config, augmented=True)
         self._source: MemorySource | StreamSource
         if self.path == "memory":
             padding = config.augment.padding if config.augment.crop == "pad" else 0
             self._source = MemorySource(split, padding, device)
         else:
             _import_transforms()
-            self._source = StreamSource(split, config.num_workers, device, keep_workers=True)
+            load = Load(global_batch_size // world_size, split.pixels.shape, len(self))
+            self._source = StreamSource(split, config.num_workers, device, keep_workers=True, load=load)
 
     def __len__(self) -> int:
         return self._num_examples // self._global
@@ -131,14 +124,15 @@ class EvalLoader:
         self._rows = torch.arange(min(rank * share, len(split)), min((rank + 1) * share, len(split)))
         self._batch_size, self._job, self._ten_crop = batch_size, job, ten_crop
         augmented = job is not _plain_job
-        self.path = _path(split, config, augmented=augmented)
+        self.path: Way = way_of(split, config, augmented=augmented)
         self._source: MemorySource | StreamSource
         if self.path == "memory":
             self._source = MemorySource(split, 0, device)
         else:
             if augmented:
                 _import_transforms()
-            self._source = StreamSource(split, config.num_workers, device, keep_workers=False)
+            load = Load(batch_size, split.pixels.shape, len(self))
+            self._source = StreamSource(split, config.num_workers, device, keep_workers=False, load=load)
 
     def __len__(self) -> int:
         return (len(self._rows) + self._batch_size - 1) // self._batch_size

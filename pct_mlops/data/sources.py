@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
+from pct_mlops.config import DataConfig
 from pct_mlops.data.pixels import Pixels
 from pct_mlops.data.split import Split
 from pct_mlops.data.views import ViewParams, apply_batch, apply_one, cut, pad
+from pct_mlops.data.workers import (
+    PREFETCH,
+    Load,
+    check_shared_memory,
+    failed_in_worker,
+    plain_worker_errors,
+    worker_context,
+    workers_started,
+)
 from pct_mlops.errors import PctError
 
+Way = Literal["memory", "streaming"]
 FRESH = -1  # the view number of images that are drawn afresh every epoch, or not augmented at all
 
 
@@ -52,6 +63,13 @@ class Job(NamedTuple):
     rows: Tensor
     views: ViewParams | None
     numbers: Tensor
+
+
+def way_of(split: Split, config: DataConfig, *, augmented: bool) -> Way:
+    """Tell whether the images of a split are held in memory or streamed."""
+    fits = config.memory_cap_gb > 0 and split.num_bytes <= config.memory_cap_gb * 1e9
+    # Boxes of different sizes cannot be cut from a batch at once, so random_resized is always streamed.
+    return "memory" if fits and not (augmented and config.augment.crop == "random_resized") else "streaming"
 
 
 def _to_unit(images: Tensor) -> Tensor:
@@ -103,12 +121,21 @@ class _JobDataset(Dataset[Any]):
     def __init__(self, pixels: Pixels, labels: Tensor) -> None:
         self._pixels, self._labels = pixels, labels
 
-    def __getitem__(self, job: Job) -> tuple[Tensor, Tensor, Tensor, Tensor] | PctError:
+    def __getitem__(self, job: Job | PctError) -> tuple[Tensor, Tensor, Tensor, Tensor] | PctError:
+        if isinstance(job, PctError):  # the job itself could not be sent
+            return job
         try:
-            images = self._pixels.read(job.rows)
+            return self._done(job)
         except PctError as error:
             # Returned as a value, because an exception would come out of the worker wrapped in a traceback.
             return error
+        except Exception as error:
+            if get_worker_info() is None:
+                raise
+            return failed_in_worker(error)
+
+    def _done(self, job: Job) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        images = self._pixels.read(job.rows)
         views = job.views
         if views is not None:
             for row, image in enumerate(images):
@@ -117,24 +144,39 @@ class _JobDataset(Dataset[Any]):
 
 
 class StreamSource:
-    """Source that reads and transforms images in `num_workers` processes (0: in this one), some batches ahead."""
+    """Source that reads and transforms images in `num_workers` processes (0: in this one), some batches ahead.
 
-    def __init__(self, split: Split, num_workers: int, device: torch.device, keep_workers: bool) -> None:
+    `load` is what these processes are to hand over. Raises PctError where shared memory has no room for it.
+    """
+
+    def __init__(self, split: Split, num_workers: int, device: torch.device, keep_workers: bool, load: Load) -> None:
+        check_shared_memory(load, num_workers)
         self._sampler, self._device = _JobSampler(), device
         self._loader: DataLoader[Any] = DataLoader(
             _JobDataset(split.pixels, split.labels),
             batch_size=None,  # a job is a batch already
             sampler=self._sampler,
             num_workers=num_workers,
+            prefetch_factor=PREFETCH if num_workers else None,
+            multiprocessing_context=worker_context(num_workers),
             persistent_workers=keep_workers and num_workers > 0,
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # without it, the loader would draw from the global one and so change it
         )
 
     def batches(self, jobs: Iterable[Job]) -> Iterator[Batch]:
-        """Yield one batch for each job. Raises PctError that names a file that cannot be read."""
+        """Yield one batch for each job.
+
+        Raises PctError for a file that cannot be read, and when a worker process fails.
+        """
         self._sampler.jobs = jobs
-        for result in self._loader:
+        with workers_started():
+            results = iter(self._loader)
+        while True:
+            with plain_worker_errors(results):
+                result = next(results, None)
+            if result is None:
+                return
             if isinstance(result, PctError):
                 raise result
             images, *others = (part.to(self._device, non_blocking=True) for part in result)

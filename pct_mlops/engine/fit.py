@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -12,11 +13,12 @@ from torch import Tensor, nn
 
 from pct_mlops.config import OptimConfig
 from pct_mlops.engine.checkpoint import Checkpoints, FitState
+from pct_mlops.engine.finite import diverged
 from pct_mlops.engine.progress import Progress
 from pct_mlops.engine.setup import share_buffers
 from pct_mlops.engine.step import Step, prepare
 from pct_mlops.engine.teachers import TeacherSource
-from pct_mlops.errors import ConfigError, TrainingError
+from pct_mlops.errors import ConfigError
 
 if TYPE_CHECKING:
     from pct_mlops.data import Batch
@@ -56,7 +58,7 @@ class EpochResult:
 
 @dataclass
 class EpochScore:
-    """Result of an evaluation between epochs. The highest `score` selects the best epoch."""
+    """Result of an evaluation between epochs. The highest `score` selects the best epoch. NaN ends the training."""
 
     score: float
     metrics: dict[str, float]
@@ -91,7 +93,7 @@ def fit(
             so that a resume never misses the best model.
 
     Raises:
-        PctError: no epoch is left to train, a checkpoint does not fit, or the loss is not finite.
+        PctError: no epoch is left to train, a checkpoint does not fit, or a loss, a weight or a score is not finite.
     """
     run = prepare(model, teacher, objective, num_steps=len(loader), optim=optim, accelerator=accelerator)
     state = _begin(run, checkpoints, resume)
@@ -103,7 +105,7 @@ def fit(
         run.model.train()
         losses, speed = _run_epoch(run, loader, state, checkpoints)
         share_buffers(plain, accelerator)
-        evaluation = evaluate(plain)
+        evaluation = _scored(run, plain, evaluate, epoch, len(loader))
         improved = evaluation.score > state.best_score
         if improved:
             state.best_epoch, state.best_score = epoch, evaluation.score
@@ -122,6 +124,17 @@ def fit(
             improved=improved,
             keep=(epoch + 1) % epochs_per_save == 0 or epoch + 1 == optim.epochs,
         )
+
+
+def _scored(
+    run: Step, plain: nn.Module, evaluate: Callable[[nn.Module], EpochScore], epoch: int, step: int
+) -> EpochScore:
+    """Return the score after an epoch, or raise TrainingError where the weights or the score are not finite."""
+    run.weights.check(run.accelerator, epoch, step, run.last_lr)
+    evaluation = evaluate(plain)
+    if not math.isfinite(evaluation.score):
+        raise diverged("the score was not finite after", epoch, step, run.last_lr)
+    return evaluation
 
 
 def _begin(run: Step, checkpoints: Checkpoints | None, resume: bool) -> FitState:
@@ -155,6 +168,7 @@ def _run_epoch(
                 losses += _mean_losses(run, pending, state.epoch, step)
                 pending = []
                 if checkpoints is not None and every_steps and step < len(loader):
+                    run.weights.check(run.accelerator, state.epoch, step, run.last_lr)
                     state.step, state.losses = step, losses
                     checkpoints.save(run, state)
     return losses, bar.images_per_second
@@ -165,8 +179,5 @@ def _mean_losses(run: Step, pending: list[Tensor], epoch: int, step: int) -> lis
     bad = (~torch.isfinite(mean)).nonzero()
     if len(bad):
         first = step - len(pending) + int(bad[0]) + 1
-        raise TrainingError(
-            f"Training diverged: the loss was not finite at epoch {epoch + 1}, step {first} (lr {run.last_lr:.3g}); "
-            "lower optim.lr and start again, or resume from the last good checkpoint with --resume."
-        )
+        raise diverged("the loss was not finite at", epoch, first, run.last_lr)
     return mean.tolist()

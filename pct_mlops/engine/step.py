@@ -12,6 +12,7 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from pct_mlops.config import OptimConfig
+from pct_mlops.engine.finite import FiniteWeights
 from pct_mlops.engine.optim import build_optimizer, build_schedule
 from pct_mlops.engine.setup import to_device
 from pct_mlops.engine.teachers import ModuleTeacher, TeacherSource, as_source
@@ -37,6 +38,7 @@ class Step:
     schedule: torch.optim.lr_scheduler.LRScheduler
     optim: OptimConfig
     accelerator: Accelerator
+    weights: FiniteWeights
     last_lr: float = 0.0
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -62,7 +64,10 @@ class Step:
 
     def _forward_backward(self, batch: Batch) -> Tensor:
         batch = batch._replace(images=batch.images.contiguous(memory_format=torch.channels_last))
-        new = self.model(batch.images)
+        try:
+            new = self.model(batch.images)
+        except ValueError as error:
+            raise batch_of_one(error) or error from error
         old = None
         if self.teacher is not None:
             with torch.no_grad(), self.accelerator.autocast():
@@ -99,11 +104,22 @@ def prepare(
     optimizer = build_optimizer(model, optim, *([] if module is None else [module]))
     schedule = build_schedule(optimizer, optim, num_steps)
     # The schedule is not prepared, because a prepared one steps once per process.
+    weights = FiniteWeights(*(part for part in (model, module) if part is not None))
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     source = as_source(teacher)
     if isinstance(source, ModuleTeacher):
         source.module = to_device(source.module, accelerator)
-    return Step(wrapped, source, objective, module, optimizer, schedule, optim, accelerator)
+    return Step(wrapped, source, objective, module, optimizer, schedule, optim, accelerator, weights)
+
+
+def batch_of_one(error: ValueError) -> ConfigError | None:
+    """Return the error for a batch of one example that BatchNorm cannot average, None for any other ValueError."""
+    if "more than 1 value per channel" not in str(error):
+        return None
+    return ConfigError(
+        "BatchNorm cannot train on one example at a time: raise optim.global_batch_size, or lower "
+        "optim.gradient_accumulation or the number of processes, so that each has two or more."
+    )
 
 
 def share_state(module: nn.Module, accelerator: Accelerator) -> None:

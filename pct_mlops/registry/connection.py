@@ -55,6 +55,8 @@ except Exception as _error:
 
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
+# It logs each error of the database that it raises, in ten lines of SQL. `said_plainly` says the same in one.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def places() -> tuple[StoreAddress, StoreAddress]:

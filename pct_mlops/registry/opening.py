@@ -6,9 +6,11 @@ store is looked at first.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,6 +18,8 @@ from pct_mlops.config.commands import train_command
 from pct_mlops.errors import RegistryUnavailableError
 from pct_mlops.registry.causes import StoreAddress, without_secrets
 from pct_mlops.registry.connection import MlflowClient, local_folder, mlflow, places, said_plainly
+
+logger = logging.getLogger(__name__)
 
 
 def open_store(tracking_uri: str | None, create: bool) -> MlflowClient:
@@ -39,7 +43,8 @@ def open_store(tracking_uri: str | None, create: bool) -> MlflowClient:
             if not create and is_missing(place):
                 raise RegistryUnavailableError(_no_store(place, tracking, registry))
             connect_once(place, create=create)
-    with said_plainly(f"opening {without_secrets(tracking.uri)}", tracking):
+    opening = f"opening {without_secrets(tracking.uri)}"
+    with said_plainly(opening, tracking), _tables_made_by_one(tracking.file if create else None):
         return MlflowClient(tracking_uri=tracking.uri, registry_uri=registry.uri)
 
 
@@ -81,6 +86,32 @@ def _open_file(file: str, create: bool) -> None:
     except sqlite3.OperationalError as error:
         if "locked" not in str(error):
             raise
+
+
+@contextmanager
+def _tables_made_by_one(file: str | None) -> Iterator[None]:
+    """Hold the lock of a SQLite file's folder, so that a second first training waits until the tables are made.
+
+    The folder itself is locked, so that no file stays behind. Nothing is locked where a system cannot do so.
+    """
+    try:
+        import fcntl
+    except ImportError:  # a system without file locks
+        file = None
+    if file in (None, "", ":memory:"):
+        yield
+        return
+    folder = os.open(Path(str(file)).parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                logger.info(f"Another program is making {file}: waiting for it ...")
+                fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _no_store(place: StoreAddress, tracking: StoreAddress, registry: StoreAddress) -> str:

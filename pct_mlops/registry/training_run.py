@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+PROGRAM = 2_000_000  # bytes: more than an exported model has beside its weights
 MAX_POINTS = 1000  # of one curve and epoch: the limit of one batch to the server
 
 
@@ -93,6 +96,7 @@ class TrainingRun:
         """
         import torch
 
+        _check_room(served)
         with said_plainly(f"registering {name}"), warnings.catch_warnings():
             # torch warns of weights that are not on the CPU, even where all of them are.
             warnings.filterwarnings("ignore", message="No complete tensor found in the group")
@@ -127,6 +131,20 @@ class TrainingRun:
                 return
             self.registry.client.log_artifact(self.run_id, str(file), "images")
             self.registry.client.set_registered_model_tag(name, key, f"runs:/{self.run_id}/images/{file.name}")
+
+
+def _check_room(served: nn.Module) -> None:
+    """Raise RegistryError where the model has no room among the temporary files: torch ends the process there."""
+    tensors = [*served.parameters(), *served.buffers()]
+    needed = 2 * sum(tensor.numel() * tensor.element_size() for tensor in tensors) + PROGRAM
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise RegistryError(
+            f"{folder} has {free / 1e6:,.1f} MB free, and registering the model takes {needed / 1e6:,.1f} MB there: "
+            "free some space, or set TMPDIR to a folder with more, and run the same command again ('pct train' with "
+            "--resume)."
+        )
 
 
 @contextmanager

@@ -23,12 +23,14 @@ from pct_mlops.predictions import Predictions
 CLASSES = ("cat", "dog")
 
 
-def pct(*words, folder):
+def pct(*words, folder, errors=subprocess.PIPE):
     command = [sys.executable, "-m", "pct_mlops", *map(str, words)]
     # As in a terminal that knows no more than ASCII.
     environment = {"PATH": "", "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "TMPDIR": str(folder)}
     environment["PYTHONIOENCODING"] = "ascii"
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True, check=False
+    )
 
 
 def write_table(path, right):
@@ -60,6 +62,46 @@ def test_a_registry_that_is_missing_is_one_sentence(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_that_cannot_be_printed_is_no_refusal(tmp_path):
+    # Python's own exit code for an error that it cannot print is that of a refusal.
+    with open("/dev/full", "w") as full:
+        assert pct("gate", "no.parquet", "--baseline", "no.parquet", folder=tmp_path, errors=full).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(28, "No space left on device", "x/y.bin"),
+            "x/y.bin cannot be written, because its disk is full:",
+        ),
+        (
+            OSError(28, "No space left on device", "from/y.bin", None, "to/y.bin"),
+            "to/y.bin cannot be written, because its disk is full:",
+        ),
+        (
+            OSError(122, "Disk quota exceeded"),
+            "A file cannot be written, because its disk is full: free ",
+        ),
+        (ValueError("I/O error: No space left on device (os error 28)"), "A file cannot be written, because its disk"),
+        (RuntimeError("[enforce fail] . PytorchStreamWriter failed writing file data/0"), "A file cannot be written"),
+        (
+            RuntimeError("no shared memory: No space left on device (28)"),
+            "unexpected RuntimeError",
+        ),
+        (OSError(5, "Input/output error"), "unexpected OSError"),
+    ],
+)
+def test_a_full_disk_is_a_sentence_wherever_it_is_met(error, said, monkeypatch, capsys):
+    def fail(*_, **options):
+        raise error
+
+    monkeypatch.setattr("pct_mlops.workflows.listing.list_names", fail)
+    assert main(["list", "losses"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"Error: {said}")
 
 
 def test_what_nobody_reads_is_dropped_and_what_cannot_be_written_is_said():

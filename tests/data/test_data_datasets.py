@@ -13,6 +13,7 @@ import torch
 
 from pct_mlops.config import DataConfig, PctError
 from pct_mlops.data import DATASETS, Splits, datasets, load_data
+from pct_mlops.errors import OutputError
 from pct_mlops.testing import check_dataset
 from pct_mlops.testing.datasets import check_ids_are_unique, check_splits_hold_together
 
@@ -214,6 +215,21 @@ def test_cifar_comes_through_torchvision(
     assert np.array_equal(splits.test.images([5])[0].permute(1, 2, 0).numpy(), raw[5])
     with pytest.raises(PctError, match=rf"{kind} cannot be read from .*absent \(Dataset not found.*data\.root"):
         load_data(DataConfig(name=name, root=tmp_path / "absent"), 0)
+
+
+def test_a_download_without_room_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("torchvision.datasets.CIFAR10", full)
+    monkeypatch.setattr(datasets, "_download_fashion", full)
+    monkeypatch.setenv("PCT_FASHION_MNIST", str(tmp_path / "none"))
+    monkeypatch.setattr(datasets, "DOWNLOADS", tmp_path)
+    for name, shown in (("cifar10", "CIFAR10"), ("fashion_mnist", "Fashion-MNIST")):
+        with pytest.raises(
+            OutputError, match=rf"^There is no room for {shown} in {tmp_path}: free some space there, or"
+        ):
+            load_data(DataConfig(name=name), 0)
 
 
 def test_fashion_mnist_in_memory_needs_no_torchvision() -> None:

@@ -64,6 +64,22 @@ def test_bytes_are_read_only_where_sizes_are_equal(tmp_path: Path) -> None:
     assert found[str(tmp_path / "a")] == found[str(tmp_path / "b")] != found[str(tmp_path / "c")]
 
 
+def test_a_bar_knows_how_many_files_each_part_of_the_work_reads(image_root: Path) -> None:
+    said: list[list] = []
+
+    def advance(number: int) -> None:
+        said[-1].append(number)
+
+    check_files(
+        DataConfig(name="image_folder", root=image_root),
+        begin=lambda title, total: said.append([title, total]),
+        advance=advance,
+    )
+    headers, equal = said
+    assert (headers[:2], sum(headers[2:])) == (["read headers", 22], 22)
+    assert (equal[0], sum(equal[2:])) == ("read files of equal size", equal[1])
+
+
 def test_a_data_set_of_arrays_has_no_files_to_check() -> None:
     with pytest.raises(ConfigError, match="digits is not read from image files"):
         check_files(DataConfig(name="digits"))

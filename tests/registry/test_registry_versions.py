@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 from tiny_store import NAME, RECIPE
 
 from pct_mlops.config import Recipe
 from pct_mlops.errors import ConfigError, RegistryError, RegistryNotFoundError, RegistryUnavailableError
 from pct_mlops.predictions import Predictions
-from pct_mlops.registry import Registry, is_reference, run_file
+from pct_mlops.registry import Registry, TrainingRun, is_reference, run_file
 
 
 def files_of(store, version):
@@ -242,3 +245,10 @@ def test_a_version_without_predictions_says_how_to_make_them(store):
     client.create_model_version("bare", f"models:/{made.model_id}")
     with pytest.raises(RegistryNotFoundError, match="make them with 'pct score bare/1 --split test'"):
         store.registry.predictions(store.registry.resolve("bare/1"))
+
+
+def test_a_model_without_room_for_its_export_is_refused_before_torch_ends_the_process(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=9_000_000))
+    run = TrainingRun(None, "", "")
+    with pytest.raises(RegistryError, match=r"has 9\.0 MB free, and registering .* takes 10\.0 MB .* set TMPDIR"):
+        run.register("digits", torch.nn.Linear(1000, 1000, bias=False), None, None, step=0, tags={})

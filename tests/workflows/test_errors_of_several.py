@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,9 +20,9 @@ from pct_mlops.workflows.runtime import distributed
 LIMIT = 60.0  # seconds after which the processes are taken to wait for each other for ever
 
 
-def launch(case, folder):
+def launch(case, folder, program="errors_worker.py", limit=LIMIT):
     """Two processes of the worker: exit code, what they said, and what each found."""
-    worker = Path(__file__).with_name("errors_worker.py")
+    worker = Path(__file__).with_name(program)
     command = [sys.executable, "-m", "pct_mlops.workflows.runtime.torchrun", "--standalone", "--nproc_per_node", "2"]
     environment = {
         **os.environ,
@@ -34,7 +35,7 @@ def launch(case, folder):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=LIMIT,
+        timeout=limit,
         check=False,
     )
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
@@ -72,6 +73,18 @@ def test_a_process_that_fails_alone_leaves_no_run_behind_that_seems_to_go_on(tmp
     client = Registry(f"sqlite:///{tmp_path / 'mlflow.db'}").client
     (run,) = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
     assert run.info.status == "KILLED"
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_data_worker_that_is_killed_ends_all_processes_within_half_a_minute(tmp_path, rank):
+    code, said, _ = launch(str(rank), tmp_path, "dying_worker.py", limit=180.0)
+    (line,) = [line for line in said if line.startswith("Error")]
+    assert (code, line[:64]) == (2, "Error: A worker process that reads examples was ended by SIGKILL")
+    assert time.time() - float((tmp_path / "died").read_text()) < 30
+    time.sleep(6)  # a worker looks every 5 seconds whether its process lives
+    alive = [path for path in tmp_path.glob("*.worker") if Path("/proc", path.stem).exists()]
+    assert alive == []
 
 
 class Others:

@@ -75,7 +75,9 @@ class Failure:
     @property
     def path(self) -> str:
         """File that an operating system's error is about, empty where none is named."""
-        names = [link.filename for link in self.links if isinstance(link, OSError) and link.filename]
+        # Of a copy, the second file is the one that is written.
+        errors = [link for link in self.links if isinstance(link, OSError)]
+        names = [link.filename2 or link.filename for link in errors if link.filename]
         return str(names[-1]) if names else ""
 
     @property

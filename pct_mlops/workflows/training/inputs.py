@@ -5,6 +5,7 @@ It asks no registry, and writes nothing but data sets that it downloads.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ class Inputs:
 
 def read_inputs(recipe: Recipe, accelerator: Accelerator) -> Inputs:
     """Build the inputs of a recipe. Raise PctError for everything that can be wrong with recipe or data."""
-    from pct_mlops.data import load_data
+    from pct_mlops.data import check_loading, load_data
 
     recipe = with_preset(recipe)
     splits = load_data(recipe.data, recipe.seed.data)
@@ -63,8 +64,18 @@ def read_inputs(recipe: Recipe, accelerator: Accelerator) -> Inputs:
             "teacher.store, or choose another loss."
         )
     model = _new_model(recipe, splits, accelerator)
+    check_loading(
+        splits,
+        recipe.data,
+        train_batch=recipe.optim.global_batch_size,
+        eval_batch=recipe.engine.eval_batch_size,
+        num_processes=accelerator.num_processes,
+        stores=recipe.teacher.store,
+    )
     loader = _train_loader(recipe, splits, accelerator)
     _check_parts(recipe, accelerator.num_processes)
+    if recipe.optim.global_batch_size // accelerator.num_processes == recipe.optim.gradient_accumulation:
+        _check_batch_of_one(model, splits.image_shape)
     return Inputs(recipe, splits, model, loader, objective, _digest(recipe, splits))
 
 
@@ -81,6 +92,22 @@ def _check_parts(recipe: Recipe, num_processes: int) -> None:
             "Members of a teacher learn their own features, and model.train=head prevents that: "
             "leave it out, or start from published weights (model.weights)."
         )
+
+
+def _check_batch_of_one(model: Classifier, shape: tuple[int, int, int]) -> None:
+    """Raise ConfigError where a layer cannot train on one example at a time."""
+    import torch
+
+    from pct_mlops.engine.step import batch_of_one
+
+    if any(isinstance(module, torch.nn.SyncBatchNorm) for module in model.modules()):
+        return  # it averages over the examples of all processes
+    trial = copy.deepcopy(model).cpu().train()  # a copy, because BatchNorm counts what it sees
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            trial(torch.zeros(1, *shape))
+    except ValueError as error:
+        raise batch_of_one(error) or error from error
 
 
 def _digest(recipe: Recipe, splits: Splits) -> str:

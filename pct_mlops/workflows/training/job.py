@@ -8,6 +8,7 @@ import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -255,19 +256,19 @@ class Training:
     def _evaluate(self, model: Any) -> Any:
         from pct_mlops.engine import EpochScore
 
-        right = self._right(self.parts.served(model))
+        logits = self._predict(self.parts.served(model), self.splits.val)
+        right = logits.argmax(axis=1) == self.splits.val.labels.numpy()
         accuracy = float(right.mean())
         metrics = {"val/accuracy": accuracy}
         if self._old_right is not None:
             metrics["val/nfr"] = float((self._old_right & ~right).mean())
             metrics["val/pfr"] = float((~self._old_right & right).mean())
-        return EpochScore(accuracy, metrics)
+        return EpochScore(accuracy if isfinite(abs(logits).max()) else nan, metrics)
 
     def _report(self, result: EpochResult) -> None:
-        loss = sum(result.losses) / len(result.losses)
         nfr = f", NFR {result.metrics['val/nfr']:.2%}" if "val/nfr" in result.metrics else ""
         logger.info(
-            f"epoch {result.epoch + 1}/{self.recipe.optim.epochs}: loss {loss:.4f}, "
+            f"epoch {result.epoch + 1}/{self.recipe.optim.epochs}: loss {sum(result.losses) / len(result.losses):.4f}, "
             f"val accuracy {result.metrics['val/accuracy']:.2%}{nfr}, {result.images_per_second:,.0f} images/s"
         )
 

@@ -18,7 +18,7 @@ from pct_mlops.config.base import read_yaml
 from pct_mlops.config.difference import Difference, differences
 from pct_mlops.explorer.queries import flip_pages, pairs
 from pct_mlops.explorer.queries.flip_pages import Asked
-from pct_mlops.explorer.queries.pairs import REFRESH, Pair, Table, VersionTable
+from pct_mlops.explorer.queries.pairs import BY_KEY, REFRESH, Pair, Table, VersionTable
 from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.single import ExamplePrediction, Neighbour, nearest, prediction_of, top_classes
 
@@ -49,13 +49,13 @@ class Past:
     problem: str = ""
 
 
-@st.cache_data(max_entries=500, show_spinner=False)
+@st.cache_data(max_entries=500, show_spinner=False, hash_funcs=BY_KEY)
 def row(pair: Pair, sample_id: str) -> FlipRow | None:
     """Return the example, whether its prediction changed or not, or None when no example has this id."""
     return pairs.comparison(pair).example(sample_id)
 
 
-@st.cache_data(max_entries=500, show_spinner=False)
+@st.cache_data(max_entries=500, show_spinner=False, hash_funcs=BY_KEY)
 def likeliest(pair: Pair, table: Table, sample_id: str) -> list[tuple[int, float]] | None:
     """Return (class, probability) of the five likeliest classes, or None where no logits are stored."""
     predictions = pairs.predictions(table)
@@ -67,7 +67,7 @@ def likeliest(pair: Pair, table: Table, sample_id: str) -> list[tuple[int, float
     return found and [(index if own == names else place[own[index]], share) for index, share in found]
 
 
-@st.cache_data(max_entries=200, show_spinner="Looking for similar examples…")
+@st.cache_data(max_entries=200, show_spinner="Looking for similar examples…", hash_funcs=BY_KEY)
 def neighbours(pair: Pair, sample_id: str) -> list[Neighbour] | None:
     """Return the examples with the most similar features of the new model, or None with none or too many stored."""
     return nearest(pairs.predictions(pair.new), sample_id)
@@ -84,7 +84,9 @@ def num_examples(pair: Pair) -> int:
 
 
 # A failure is cached too, but for seconds: a version that cannot be read is not read again at every click.
-@st.cache_data(ttl=REFRESH, max_entries=200, show_spinner="Looking the example up in the other versions…")
+@st.cache_data(
+    ttl=REFRESH, max_entries=200, show_spinner="Looking the example up in the other versions…", hash_funcs=BY_KEY
+)
 def example_history(pair: Pair, sample_id: str, newest: tuple[int, ...]) -> list[Past]:
     """Return the predictions of these versions of the new model for the example, in the order given."""
     assert isinstance(pair.new, VersionTable)

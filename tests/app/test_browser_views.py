@@ -85,7 +85,7 @@ def test_a_slider_decides_stands_in_the_address_and_is_undone_by_back(address, b
 def test_the_keyboard_reaches_every_mark(address, browser):
     page, failures = new_page(browser)
     page.goto(address)
-    area = page.get_by_role("link", name="Negative flips: ")
+    area = page.get_by_role("link", name="Negative flips:")
     expect(area).to_be_visible(timeout=SECONDS * 1000)
     said = area.get_attribute("aria-label")
     for _ in range(60):

@@ -107,7 +107,7 @@ def test_areas_are_shares_of_the_square_and_say_their_numbers():
 
     boxes = [
         dict(re.findall(r"(left|top|width|height):([\d.]+)%", style))
-        for style in re.findall(r'pct-area"[^>]*style="([^"]+)"', html)
+        for style in re.findall(r'"pct-area [^>]*style="([^"]+)"', html)
     ]
     sizes = [float(box["width"]) * float(box["height"]) / 100 for box in boxes]
     assert sizes == pytest.approx([72, 8, 15, 5], abs=0.01)

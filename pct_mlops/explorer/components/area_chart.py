@@ -6,26 +6,22 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pct_mlops.charts import count, percent
-from pct_mlops.explorer.components.chart_frame import chart_figure, chart_link, part
+from pct_mlops.explorer.components.chart_frame import chart_figure, chart_link
 
 if TYPE_CHECKING:
     from pct_mlops.comparison import FlipCounts
 
 STYLE = """
 .pct-areas ul{position:relative;height:300px;margin:50px 0!important}
-.pct-areas .pct-area{min-width:2px;min-height:2px;border:1px solid transparent}
-.pct-areas .pct-both_right .pct-area{background:rgba(134,160,182,.5)}
-.pct-areas .pct-negative .pct-area{background:var(--pct-lost)}
-.pct-areas .pct-positive .pct-area{background:var(--pct-won)}
-.pct-areas .pct-both_wrong .pct-area{background:#74808C}
-.pct-areas a:hover .pct-area,.pct-areas a:focus-visible .pct-area{border-color:currentColor;
-box-shadow:0 0 0 1px currentColor}
-.pct-areas a:hover .pct-corner u,.pct-areas a:focus-visible .pct-corner u{text-decoration:underline}
+.pct-areas .pct-area{position:absolute;display:block;box-sizing:border-box;min-width:2px;min-height:2px}
+.pct-areas .pct-both_right{background:rgba(134,160,182,.5)}.pct-areas .pct-negative{background:var(--pct-lost)}
+.pct-areas .pct-positive{background:var(--pct-won)}.pct-areas .pct-both_wrong{background:#74808C}
+.pct-areas .pct-area.pct-none-of{background:none}
+.pct-areas a:hover,.pct-areas a:focus-visible{box-shadow:0 0 0 2px currentColor;z-index:1}
+.pct-areas a:hover u,.pct-areas a:focus-visible u{text-decoration:underline!important}
 .pct-areas .pct-corner{position:absolute;white-space:nowrap;height:46px;display:flex;flex-direction:column}
 .pct-areas .pct-corner u{text-decoration:none}
 .pct-areas .pct-corner small{font-size:.78rem;opacity:.8}
-.pct-areas a:focus-visible{outline:0}
-.pct-areas a:focus-visible .pct-corner{outline:3px solid var(--pct-won);border-radius:3px}
 .pct-both_right .pct-corner{left:0;top:-48px;justify-content:flex-end}
 .pct-positive .pct-corner{right:0;top:-48px;justify-content:flex-end;text-align:right}
 .pct-negative .pct-corner{left:0;bottom:-48px}
@@ -65,8 +61,9 @@ def area_chart(counts: FlipCounts, num_changed: int, links: Mapping[str, str]) -
     items = []
     for kind, box in _boxes(counts).items():
         label, says = _words(kind, numbers[kind], counts.total, notes.get(kind, "") if numbers[kind] else "")
-        area = part("area", box) if numbers[kind] else ""
-        items.append(f"<li>{chart_link(links.get(kind, ''), says, area + label, f'pct-{kind}')}</li>")
+        style = ";".join(f"{name}:{100 * size:.2f}%" for name, size in box.items())
+        classes = f"pct-area pct-{kind}" + ("" if numbers[kind] else " pct-none-of")
+        items.append(f"<li>{chart_link(links.get(kind, ''), says, label, classes, style)}</li>")
     lost, won = counts.negative_flips, counts.positive_flips
     message = f"{count(lost)} of {count(counts.total)} examples ({percent(lost / counts.total)}) were right and are "
     message += f"wrong now. {count(won)} went the other way."

@@ -20,7 +20,15 @@ from pct_mlops.explorer.queries import flip_pages, pairs
 from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import BY_KEY, REFRESH, Pair, Table, VersionTable
 from pct_mlops.predictions import Predictions
-from pct_mlops.predictions.single import ExamplePrediction, Neighbour, nearest, prediction_of, top_classes
+from pct_mlops.predictions.single import (
+    ExamplePrediction,
+    Neighbour,
+    every_prediction,
+    nearest,
+    prediction_in,
+    prediction_of,
+    top_classes,
+)
 
 HISTORY = 12  # most versions of an example's history: the table of each must be read
 SMALL = 100_000  # examples; in larger tables the history is looked up only on request
@@ -102,11 +110,20 @@ def example_history(pair: Pair, sample_id: str, newest: tuple[int, ...]) -> list
     return found
 
 
-@st.cache_data(max_entries=5000, show_spinner=False)
+@st.cache_data(max_entries=5000, show_spinner=False, hash_funcs=BY_KEY)
 def _past(table: VersionTable, like: VersionTable, sample_id: str) -> ExamplePrediction | None:
     predictions = pairs.predictions(table)
-    same = predictions.info.digest == pairs.predictions(like).info.digest
-    return prediction_of(predictions, sample_id) if same else None
+    if predictions.info.digest != pairs.predictions(like).info.digest:
+        return None
+    if predictions.info.num_examples > SMALL:
+        return prediction_of(predictions, sample_id)
+    return prediction_in(_every_prediction(table), sample_id)
+
+
+# The arrow keys ask for one example after the other, in the tables of up to HISTORY versions each time.
+@st.cache_resource(max_entries=2 * HISTORY, show_spinner=False, hash_funcs=BY_KEY)
+def _every_prediction(table: VersionTable) -> pa.Table:
+    return every_prediction(pairs.predictions(table))
 
 
 def versions_on_screen(pair: Pair) -> set[int]:

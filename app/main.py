@@ -20,6 +20,7 @@ import streamlit as st
 
 from pct_mlops.errors import ConfigError, PctError
 from pct_mlops.explorer.components import link_script, missing_page
+from pct_mlops.explorer.garbage import keep_modules
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import pairs
 from pct_mlops.explorer.state import selection, url
@@ -74,6 +75,7 @@ def main() -> None:
             # Also where there is nothing to compare: the reader must get to the other pages.
             _draw_menu(menu, pages)
         page.run()
+        keep_modules(page.url_path)
     except PctError as error:
         _problem(error)
 

@@ -65,7 +65,6 @@ def main() -> None:
     unknown = missing_page.unknown_page([page.url_path for page in pages])
     page = st.navigation([*pages, *([unknown] if unknown else [])], position="hidden")
     menu = st.container(horizontal=True, key="menu", gap=None)
-    link_script.follow_links()
     url.open_notices()
     try:
         try:
@@ -78,6 +77,8 @@ def main() -> None:
         keep_modules(page.url_path)
     except PctError as error:
         _problem(error)
+    # Last, because its element leaves a gap.
+    link_script.follow_links()
 
 
 def _draw_menu(place: DeltaGenerator, pages: Sequence[st.Page]) -> None:

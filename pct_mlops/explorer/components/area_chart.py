@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pct_mlops.comparison import FlipCounts
 
 STYLE = """
-.pct-areas ul{position:relative;height:300px;margin:50px 0!important}
+.pct-areas ul{position:relative;height:300px;margin:50px 0 62px!important}
 .pct-areas .pct-area{position:absolute;display:block;box-sizing:border-box;min-width:2px;min-height:2px}
 .pct-areas .pct-both_right{background:rgba(134,160,182,.5)}.pct-areas .pct-negative{background:var(--pct-lost)}
 .pct-areas .pct-positive{background:var(--pct-won)}.pct-areas .pct-both_wrong{background:#74808C}

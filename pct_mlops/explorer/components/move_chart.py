@@ -70,8 +70,9 @@ def move_chart(points: Sequence[MovePoint], links: Sequence[str]) -> str:
         )
         items.append(f"<li>{chart_link(href, says, inside)}</li>")
     last, last_total = known[-1], totals[-1]
-    message = f"The last move, {last[0].title}, has an NFR of {percent(last[2])}. "
-    message += f"All {count(len(known))} together: {count(last_total)} negative flips."
+    which = "last" if len(known) > 1 else "only"
+    message = f"The {which} move, {last[0].title}, has an NFR of {percent(last[2])}. "
+    message += f"All {count(len(known))} together: {count(last_total)} negative flips." if len(known) > 1 else ""
     body = (
         '<p class="pct-heading" aria-hidden="true">NFR of each move, and below it the negative flips of all so far</p>'
         f'<div class="pct-plot"><div class="pct-side" aria-hidden="true">{_scales(top, most)}</div>'

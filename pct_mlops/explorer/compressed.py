@@ -1,4 +1,4 @@
-"""Compresses the scripts and styles of Streamlit's page, which Streamlit 1.5x and later sends as they are.
+"""Compresses the scripts and styles of Streamlit's page, which Streamlit sends as they are.
 
 Streamlit leaves that to a proxy. Most explorers have none, and the scripts are most of the first load. Each file is
 compressed once and then kept, because its name changes with its content.
@@ -29,27 +29,27 @@ class CompressedScripts:
         self._kept: dict[str, Message] = {}
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer a request: compressed if it is for a script or a style, else as the other server does."""
+        """Respond to a request: compressed if it is for a script or a style, else as the other server does."""
         if not _may_compress(scope):
             await self._app(scope, receive, send)
             return
         path = scope["path"]
         if path not in self._kept:
-            answer = _Answer(send)
-            await self._app(scope, receive, answer.take)
-            if answer.start is None or not _is_whole(answer.start):
+            response = _Response(send)
+            await self._app(scope, receive, response.take)
+            if response.start is None or not _is_whole(response.start):
                 return
-            made = await asyncio.to_thread(gzip.compress, bytes(answer.body), _LEVEL, mtime=0)
+            made = await asyncio.to_thread(gzip.compress, bytes(response.body), _LEVEL, mtime=0)
             if len(self._kept) >= MOST_KEPT:
                 self._kept.clear()
-            self._kept[path] = {"start": _compressed(answer.start, len(made)), "body": made}
+            self._kept[path] = {"start": _compressed(response.start, len(made)), "body": made}
         kept = self._kept[path]
         await send(kept["start"])
         await send({"type": "http.response.body", "body": kept["body"]})
 
 
-class _Answer:
-    """An answer of the other server. What is compressed is held back, and everything else is passed on as it comes."""
+class _Response:
+    """A response of the other server. What is compressed is held back, and everything else is passed on as it comes."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -69,19 +69,19 @@ def _may_compress(scope: MutableMapping[str, Any]) -> bool:
     if scope["type"] != "http" or scope["method"] != "GET" or "/static/" not in scope["path"]:
         return False
     asked = dict(scope["headers"])
-    # A request that names a state or a part of the file gets the answer of the other server.
+    # A request that names a state or a part of the file gets the response of the other server.
     return b"gzip" in asked.get(b"accept-encoding", b"") and not {b"range", b"if-none-match"} & asked.keys()
 
 
 def _is_whole(start: Message) -> bool:
-    """Tell whether an answer is a whole script or style that is not compressed yet."""
+    """Tell whether a response is a whole script or style that is not compressed yet."""
     headers = dict(start["headers"])
     kind = headers.get(b"content-type", b"")
     return start["status"] == 200 and b"content-encoding" not in headers and any(name in kind for name in _TYPES)
 
 
 def _compressed(start: Message, size: int) -> Message:
-    """Return the start of an answer with the headers of its compressed body."""
+    """Return the start of a response with the headers of its compressed body."""
     changed = (b"content-length", b"etag", b"accept-ranges")
     headers = [(name, value) for name, value in start["headers"] if name.lower() not in changed]
     headers += [(b"content-encoding", b"gzip"), (b"content-length", str(size).encode()), (b"vary", b"Accept-Encoding")]

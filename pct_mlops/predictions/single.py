@@ -108,7 +108,7 @@ def prediction_in(every: pa.Table, sample_id: str) -> ExamplePrediction | None:
 
 
 class _Source(NamedTuple):
-    """What stands behind FROM in a query of a table, and the parameters of the query that belong to it."""
+    """The FROM part of a query of a table, and the parameters of the query that belong to it."""
 
     relation: str
     parameters: dict[str, str]

@@ -103,7 +103,7 @@ def class_chart(rows: Sequence[ClassRates], what: str, href: Callable[[ClassRate
     is_far = any(_is_far(rate, side) for row in rows for rate, side in ((row.nfr, lost), (row.pfr, won)))
     heads = (
         '<div class="pct-head" aria-hidden="true"><span><span><b class="pct-won">◀</b> positive flips</span>'
-        '<span>negative flips <b class="pct-lost">▶</b></span></span><span>accuracy: ○ old ● new</span></div>'
+        '<span>negative flips <b class="pct-lost">▶</b></span></span><span>accuracy: ○&nbsp;old ●&nbsp;new</span></div>'
     )
     scale = f'<div class="pct-scale" aria-hidden="true"><span>{_ticks(-won.reach, lost.reach, 8)}</span>'
     scale += f"<span>{_ticks(low, high, 3)}</span></div>"

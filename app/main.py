@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 STYLE = """<style>
 [data-testid="stCaptionContainer"]{color:color-mix(in srgb,currentColor 75%,transparent);opacity:1}
 .stMainBlockContainer{padding-top:4.5rem}
+.st-key-link_script{position:absolute}
 [class*="st-key-onward"] a{border:1px solid rgba(128,128,128,.45);border-radius:8px;
 padding:.4rem .9rem}
 .st-key-menu{position:fixed;top:0;left:1rem;right:4rem;height:3.75rem;z-index:999991;width:auto;
@@ -65,6 +66,8 @@ def main() -> None:
     unknown = missing_page.unknown_page([page.url_path for page in pages])
     page = st.navigation([*pages, *([unknown] if unknown else [])], position="hidden")
     menu = st.container(horizontal=True, key="menu", gap=None)
+    with st.container(key="link_script"):
+        link_script.follow_links()
     url.open_notices()
     try:
         try:
@@ -77,8 +80,6 @@ def main() -> None:
         keep_modules(page.url_path)
     except PctError as error:
         _problem(error)
-    # Last, because its element leaves a gap.
-    link_script.follow_links()
 
 
 def _draw_menu(place: DeltaGenerator, pages: Sequence[st.Page]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from chromium import SECONDS, browser, explorer, follow, new_page
+from chromium import SECONDS, browser, explorer, follow, new_page, settled
 from playwright.sync_api import expect
 
 from pct_mlops.predictions import Predictions
@@ -39,6 +39,7 @@ def test_a_click_on_a_slice_leads_to_its_examples_and_back(address, browser):
     page.goto(f"{address}/slices")
     bar = page.get_by_role("link", name="hour: night, negative flips")
     expect(bar).to_be_visible(timeout=SECONDS * 1000)
+    settled(page)
     follow(page, bar)
 
     expect(page.get_by_role("heading", name="Which inputs flipped?")).to_be_visible()

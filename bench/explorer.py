@@ -56,6 +56,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TARGETS = {10_000: (2.0, 0.5), 1_000_000: (4.0, 1.0)}  # examples -> seconds of the first view and of a click
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 POLICY = "rules:\n  - {metric: nfr, max: 0.1}\n  - {metric: accuracy_change, min: -0.01}\n"
+PLOTLY = "16c032d"
 IMAGES = 50_000  # upper limit, because images for the largest tables would take gigabytes
 
 
@@ -228,7 +229,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--reviewers", type=int, default=10, help="sessions at once without a browser; 0: none")
     parser.add_argument("--browsers", type=int, default=10, help="reviewers at once in browsers; 0 leaves them out")
-    parser.add_argument("--against", metavar="REV", help="measure this revision too, after this checkout")
+    parser.add_argument(
+        "--against",
+        metavar="REV",
+        nargs="?",
+        const=PLOTLY,
+        help=f"measure a revision too, after this checkout; without a name, {PLOTLY}, whose charts Plotly drew",
+    )
     given = parser.parse_args()
     for num_examples, num_classes in zip(given.examples, given.classes, strict=True):
         with tempfile.TemporaryDirectory() as temporary:

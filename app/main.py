@@ -19,7 +19,8 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 import streamlit as st
 
 from pct_mlops.errors import ConfigError, PctError
-from pct_mlops.explorer.components import missing_page
+from pct_mlops.explorer.components import link_script, missing_page
+from pct_mlops.explorer.garbage import keep_modules
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import pairs
 from pct_mlops.explorer.state import selection, url
@@ -29,19 +30,18 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 # Less space above the title, links that look like buttons, and hints in a grey that is dark enough to read (5:1).
-# On a phone the menu takes two lines, and charts with names of classes or slices scroll sideways within themselves.
+# On a phone the menu takes two lines.
 STYLE = """<style>
 [data-testid="stCaptionContainer"]{color:color-mix(in srgb,currentColor 75%,transparent);opacity:1}
 .stMainBlockContainer{padding-top:4.5rem}
+.st-key-link_script{position:absolute}
 [class*="st-key-onward"] a{border:1px solid rgba(128,128,128,.45);border-radius:8px;
 padding:.4rem .9rem}
 .st-key-menu{position:fixed;top:0;left:1rem;right:4rem;height:3.75rem;z-index:999991;width:auto;
 flex-wrap:nowrap;align-items:center;overflow-x:auto}
 @media(max-width:900px){.st-key-menu{left:.25rem}.st-key-menu :has(>[data-testid="stIconMaterial"]){display:none}}
 @media(max-width:640px){.st-key-menu{flex-wrap:wrap;align-content:center;overflow:visible;right:3.25rem}
-.st-key-menu a{padding:.2rem .5rem;min-height:0}.st-key-menu p{font-size:.85rem;line-height:1.3}
-.st-key-bars,.st-key-matrix,.st-key-found_slices,[class*="st-key-column_"]{overflow-x:auto}
-:is(.st-key-bars,.st-key-matrix,.st-key-found_slices,[class*="st-key-column_"])>div{min-width:30rem}}
+.st-key-menu a{padding:.2rem .5rem;min-height:0}.st-key-menu p{font-size:.85rem;line-height:1.3}}
 </style>"""
 # Streamlit treats a folder "pages" differently: the first visitor who opens the address of a view would see that file
 # without this frame.
@@ -66,6 +66,8 @@ def main() -> None:
     unknown = missing_page.unknown_page([page.url_path for page in pages])
     page = st.navigation([*pages, *([unknown] if unknown else [])], position="hidden")
     menu = st.container(horizontal=True, key="menu", gap=None)
+    with st.container(key="link_script"):
+        link_script.follow_links()
     url.open_notices()
     try:
         try:
@@ -75,6 +77,7 @@ def main() -> None:
             # Also where there is nothing to compare: the reader must get to the other pages.
             _draw_menu(menu, pages)
         page.run()
+        keep_modules(page.url_path)
     except PctError as error:
         _problem(error)
 

@@ -1,14 +1,20 @@
-"""Measures how long a reviewer waits, with the explorer in a real Chromium over two tables of any size.
+"""Measures how much a reviewer loads and waits, with the explorer in a real Chromium over two tables of any size.
 
 The server is warm: somebody has opened the same pair before. Each round uses a fresh browser profile, which loads the
-page's own scripts again. A time runs from the click until the page shows what was asked for.
+page's own scripts again. A time runs from the click until the page shows what was asked for. The bytes of the first
+load are those on the wire, and those of an app of Streamlit with one title stand beside them.
 
-Then several reviewers work at once. First they are sessions without a browser, which measure the server alone. Then
+Then several reviewers may work at once. First they are sessions without a browser, which measure the server alone. Then
 they are browsers, which run on this machine too and take most of it. The server's processor time and memory are read
 from the system.
 
-    python bench/explorer.py [--examples 10000 1000000] [--classes 10 1000] [--rounds 5]
+    python bench/explorer.py [--examples 10000] [--classes 10] [--rounds 5] [--against REV]
                              [--reviewers 10] [--browsers 10]
+
+    python bench/explorer.py --examples 10000 1000000 --classes 10 1000
+    python bench/explorer.py --against main~20      # the same, then with that revision in a worktree of its own
+
+The tables are written by this checkout. A revision that cannot read them cannot be measured.
 
 Needs Chromium and the development extras.
 """
@@ -27,7 +33,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +45,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from light_sessions import Process
 from PIL import Image
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import async_playwright
+from reviewer_walk import FirstLoad, Wait, first_load, round_of
 from table_info import table_info
 
 from pct_mlops.predictions import Predictions
@@ -48,10 +56,8 @@ ROOT = Path(__file__).resolve().parents[1]
 TARGETS = {10_000: (2.0, 0.5), 1_000_000: (4.0, 1.0)}  # examples -> seconds of the first view and of a click
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 POLICY = "rules:\n  - {metric: nfr, max: 0.1}\n  - {metric: accuracy_change, min: -0.01}\n"
-MAX_WAIT = 60_000  # milliseconds
+PLOTLY = "16c032d"
 IMAGES = 50_000  # upper limit, because images for the largest tables would take gigabytes
-
-Step = Callable[[Page], Awaitable[None]]
 
 
 def make_tables(folder: Path, num_examples: int, num_classes: int) -> None:
@@ -101,16 +107,35 @@ def _save(path: Path, columns: dict[str, Any], num_classes: int, version: int) -
     pq.write_table(table.replace_schema_metadata(to_metadata(info)), path, row_group_size=100_000, compression="zstd")
 
 
-def start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """Start the explorer on the two files. Return the process and its address."""
+def start(folder: Path, root: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Start the explorer of a checkout on the two files. Return the process and its address."""
+    files = [str(folder / name) for name in ("old.parquet", "new.parquet")]
+    words = ["--images", str(folder / "images.parquet"), "--policy", str(folder / "policy.yaml"), "--headless"]
+    port = _free_port()
+    command = ["-m", "pct_mlops", "explore", *files, *words, "--port", str(port)]
+    return _started(command, port, folder, {"PYTHONPATH": str(root)})
+
+
+def start_empty(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Start an app of Streamlit that shows one title, with Streamlit's own settings."""
+    script = folder / "empty_app.py"
+    script.write_text("import streamlit as st\n\nst.title('Nothing else')\n")
+    port = _free_port()
+    words = ["--server.headless", "true", "--browser.gatherUsageStats", "false", "--server.port", str(port)]
+    return _started(["-m", "streamlit", "run", str(script), *words], port, folder, {})
+
+
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    files = [str(folder / name) for name in ("old.parquet", "new.parquet")]
-    words = ["--images", str(folder / "images.parquet"), "--policy", str(folder / "policy.yaml")]
-    command = [sys.executable, "-m", "pct_mlops", "explore", *files, *words, "--headless", "--port", str(port)]
+        return int(probe.getsockname()[1])
+
+
+def _started(
+    command: Sequence[str], port: int, folder: Path, variables: dict[str, str]
+) -> tuple[subprocess.Popen[bytes], str]:
     process = subprocess.Popen(
-        command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL
+        [sys.executable, *command], cwd=folder, env={**os.environ, **variables}, stdout=subprocess.DEVNULL
     )
     address = f"http://127.0.0.1:{port}"
     for _ in range(300):
@@ -120,133 +145,97 @@ def start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
         except OSError:
             time.sleep(0.1)
     process.kill()
-    sys.exit("The explorer did not start.")
+    sys.exit("The server did not start.")
 
 
-async def see(page: Page, selector: str) -> None:
-    await expect(page.locator(selector).first).to_be_visible(timeout=MAX_WAIT)
-
-
-async def to_examples(page: Page) -> None:
-    await page.get_by_test_id("stPageLink").filter(has_text="negative flips").first.click()
-    await see(page, "a.pct-tile")
-
-
-async def open_one(page: Page) -> None:
-    await page.locator("a.pct-tile").nth(2).click()
-    await see(page, ".pct-big")
-
-
-async def next_one(page: Page) -> None:
-    before = page.url
-    await page.get_by_role("button", name="Next").click()
-    await page.wait_for_function("url => location.href !== url", arg=before, timeout=MAX_WAIT)
-    await see(page, ".pct-big")
-
-
-async def to_gallery(page: Page) -> None:
-    await page.get_by_role("button", name="Gallery").click()
-    await see(page, "a.pct-tile")
-
-
-async def next_page(page: Page) -> None:
-    first = await page.locator(".pct-id").first.inner_text()
-    await page.get_by_role("button", name="Page 2", exact=True).click()
-    await expect(page.locator(".pct-id").first).not_to_have_text(first, timeout=MAX_WAIT)
-
-
-async def other_kind(page: Page) -> None:
-    first = await page.locator(".pct-id").first.inner_text()
-    await page.get_by_role("radio", name="Positive flips").click()
-    await expect(page.locator(".pct-id").first).not_to_have_text(first, timeout=MAX_WAIT)
-
-
-async def to_classes(page: Page) -> None:
-    await page.get_by_role("link", name="Classes").first.click()
-    await see(page, ".st-key-bars .barlayer .point path")
-
-
-async def to_overview(page: Page) -> None:
-    await page.get_by_role("link", name="Overview").first.click()
-    await see(page, ".st-key-areas .barlayer .point path")
-
-
-CLICKS: dict[str, Step] = {
-    "overview to examples": to_examples,
-    "open an example": open_one,
-    "next example": next_one,
-    "back to the gallery": to_gallery,
-    "page 2": next_page,
-    "positive flips": other_kind,
-    "to classes": to_classes,
-    "back to overview": to_overview,
-}
-
-
-async def first_view(context: BrowserContext, address: str) -> tuple[Page, float]:
-    """Open the address in a new tab. Return the page, and the seconds until it shows the numbers and the areas."""
-    page = await context.new_page()
-    began = time.perf_counter()
-    await page.goto(address)
-    await see(page, "[data-testid=stMetric]")
-    await see(page, ".st-key-areas .barlayer .point path")
-    return page, time.perf_counter() - began
-
-
-async def round_of(browser: Browser, address: str) -> dict[str, float]:
-    """Return the seconds of each wait of one reviewer, by step.
-
-    The round begins with a fresh profile, and ends with the same link in a new tab.
-    """
-    context = await browser.new_context(viewport={"width": 1280, "height": 900})
-    page, spent = await first_view(context, address)
-    times = {"first view": spent}
-    for name, step in CLICKS.items():
-        # A person looks first. Also, a click on a page that is still being drawn may be lost.
-        await page.wait_for_timeout(700)
-        began = time.perf_counter()
-        await step(page)
-        times[name] = time.perf_counter() - began
-    await page.close()
-    _, times["the link once more"] = await first_view(context, address)
-    await context.close()
-    return times
+@contextmanager
+def checkout(revision: str) -> Iterator[Path]:
+    """Check a revision out into a worktree of its own, which is removed afterwards."""
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary) / "checkout"
+        git = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run([*git, "add", "--detach", "--quiet", str(root), revision], check=True)
+        try:
+            yield root
+        finally:
+            subprocess.run([*git, "remove", "--force", str(root)], check=True)
 
 
 async def measure(address: str, server: Process, rounds: int, browsers: int) -> None:
-    """Measure reviewers in browsers: one after the other, then `browsers` at once."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    """Measure the first load, then reviewers in browsers: one after the other, then `browsers` at once."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         await round_of(browser, address)
+        _first_loads("first load with an empty cache", [await first_load(browser, address) for _ in range(rounds)])
         before, spent = server.memory, server.cpu
-        report("alone", [await round_of(browser, address) for _ in range(rounds)])
+        _waits("alone", [await round_of(browser, address, server) for _ in range(rounds)])
         print(f"  processor time of the server: {(server.cpu - spent) / rounds:.2f} s a reviewer")
         if browsers:
             spent = server.cpu
-            report(
-                f"{browsers} browsers at once",
-                await asyncio.gather(*(round_of(browser, address) for _ in range(browsers))),
-            )
+            found = await asyncio.gather(*(round_of(browser, address) for _ in range(browsers)))
+            _waits(f"{browsers} browsers at once", found)
             print(f"  processor time of the server: {(server.cpu - spent) / browsers:.2f} s a reviewer")
         print(f"  memory of the server: {before:,.0f} MB after one reviewer, {server.memory:,.0f} MB after all")
         await browser.close()
 
 
-def report(title: str, found: list[dict[str, float]]) -> None:
+async def measure_empty(address: str, rounds: int) -> None:
+    """Measure the first load of an app that shows one title."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        found = [await first_load(browser, address, ready="h1") for _ in range(rounds)]
+        _first_loads("an app of Streamlit with one title, with an empty cache", found)
+        await browser.close()
+
+
+def chromium() -> str | None:
+    """Return the path of the browser."""
+    return shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def _first_loads(title: str, found: Sequence[FirstLoad]) -> None:
+    sizes, verdicts, areas = (
+        statistics.median(getattr(one, name) for one in found) for name in ("num_bytes", "to_verdict", "to_areas")
+    )
+    print(f"{title}: {sizes / 1e6:.2f} MB, verdict after {verdicts:.2f} s, all after {areas:.2f} s (medians)")
+
+
+def _waits(title: str, found: Sequence[dict[str, Wait]]) -> None:
     print(title)
     for name in found[0]:
-        values = [times[name] for times in found]
-        print(f"  {name:<22} median {statistics.median(values):5.2f} s   slowest {max(values):5.2f} s")
+        values = [waits[name].seconds for waits in found]
+        line = f"  {name:<22} median {statistics.median(values):5.2f} s   slowest {max(values):5.2f} s"
+        server = [waits[name].server for waits in found if waits[name].server]
+        print(line + (f"   server {statistics.mean(server):5.3f} s" if server else ""))
+
+
+def _run(folder: Path, root: Path, given: argparse.Namespace) -> None:
+    process, address = start(folder, root)
+    try:
+        server = Process(process.pid)
+        if given.rounds:
+            asyncio.run(measure(address, server, given.rounds, given.browsers))
+        if given.reviewers:
+            asyncio.run(light_sessions.measure(address, server, given.reviewers))
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--examples", type=int, nargs="+", default=[10_000, 1_000_000])
-    parser.add_argument("--classes", type=int, nargs="+", default=[10, 1000])
+    parser.add_argument("--examples", type=int, nargs="+", default=[10_000])
+    parser.add_argument("--classes", type=int, nargs="+", default=[10])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--reviewers", type=int, default=10, help="sessions at once without a browser")
+    parser.add_argument("--reviewers", type=int, default=10, help="sessions at once without a browser; 0: none")
     parser.add_argument("--browsers", type=int, default=10, help="reviewers at once in browsers; 0 leaves them out")
+    parser.add_argument(
+        "--against",
+        metavar="REV",
+        nargs="?",
+        const=PLOTLY,
+        help=f"measure a revision too, after this checkout; without a name, {PLOTLY}, whose charts Plotly drew",
+    )
     given = parser.parse_args()
     for num_examples, num_classes in zip(given.examples, given.classes, strict=True):
         with tempfile.TemporaryDirectory() as temporary:
@@ -256,12 +245,16 @@ def main() -> None:
             if num_examples in TARGETS:
                 view, click = TARGETS[num_examples]
                 print(f"targets: first view {view} s, any click {click} s")
-            process, address = start(folder)
+            _run(folder, ROOT, given)
+            if given.against:
+                print(f"\nrevision {given.against}")
+                with checkout(given.against) as root:
+                    _run(folder, root, given)
+    if given.rounds:
+        with tempfile.TemporaryDirectory() as temporary:
+            process, address = start_empty(Path(temporary))
             try:
-                if given.rounds:
-                    asyncio.run(measure(address, Process(process.pid), given.rounds, given.browsers))
-                if given.reviewers:
-                    asyncio.run(light_sessions.measure(address, Process(process.pid), given.reviewers))
+                asyncio.run(measure_empty(address, given.rounds))
             finally:
                 process.terminate()
                 process.wait(timeout=20)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pct_mlops.charts import ClassRates, busiest, class_bars, count, flip_matrix, interval, percent
+from pct_mlops.charts import ClassRates, busiest, count, interval, percent
 from pct_mlops.comparison import FlipFilter
-from pct_mlops.explorer.components import clickable_chart, row_picker
-from pct_mlops.explorer.components.figure_cache import drawn
-from pct_mlops.explorer.components.filter_bar import KINDS
+from pct_mlops.explorer.components import row_picker
+from pct_mlops.explorer.components.bar_chart import class_chart
+from pct_mlops.explorer.components.html_table import folded_table
+from pct_mlops.explorer.components.matrix_chart import matrix_chart
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import class_labels, pairs
 from pct_mlops.explorer.queries.pairs import Pair
@@ -42,41 +43,28 @@ def classes() -> None:
 
 
 def draw_bars(pair: Pair, rows: list[ClassCounts], titles: list[str]) -> None:
-    """Draw the flip rates of each class as diverging bars. A click leads to the examples of the class."""
+    """Draw the flip rates of each class as diverging bars that lead to the examples of the class."""
     rates = pairs.class_rates(pair, tuple(rows[: row_picker.SHOWN]))
     st.subheader(
         "Flips per class",
         anchor=False,
-        help=f"Share of the examples of the class, whose number stands in brackets. {BOUNDS}",
+        help="Share of the examples of the class, whose number stands in brackets. Click a bar to see its examples. "
+        + BOUNDS,
     )
     row_picker.told(len(rates), len(rows), "classes")
-    clickable_chart.chart(
-        drawn(class_bars, rates),
-        key="bars",
-        shape=(int, str),
-        alt="Flip rates of each class with bounds, and its old and new accuracy. The table below holds the numbers.",
-        most=len(titles),
-        hint="Click a bar to get to the class's examples.",
-        leads=lambda clicked: _of_class(titles, *clicked),
-    )
-    clickable_chart.as_table(table(rates), "table")
+    st.html(class_chart(rates, "class", lambda row, kind: _address(titles, FlipFilter(kind, target=row.index))))
+    st.html(folded_table(table(rates)))
 
 
-def _of_class(titles: list[str], target: int, kind: str) -> tuple[str, dict[str, str]]:
-    wanted = FlipFilter(kind, target=target)
-    return f"{KINDS[kind].capitalize()} of class {titles[target]}", wanted.to_query(titles)
+def _address(titles: list[str], wanted: FlipFilter) -> str:
+    return selection.address("examples", **wanted.to_query(titles))
 
 
-def _of_cell(titles: list[str], target: int, prediction: int) -> tuple[str, dict[str, str]]:
-    wanted = FlipFilter(target=target, new_prediction=prediction)
-    return f"Flips from {titles[target]} to {titles[prediction]}", wanted.to_query(titles)
-
-
-def table(rates: list[ClassRates]) -> dict[str, list[Any]]:
-    """Return the columns of the class table, as text, so that the precision is that of the charts."""
+def table(rates: list[ClassRates]) -> dict[str, list[str]]:
+    """Return the columns of the class table, as text, so that the precision is that of the chart."""
     return {
         "class": [row.name for row in rates],
-        "support": [row.support for row in rates],
+        "support": [count(row.support) for row in rates],
         "accuracy, old → new": [_accuracies(row) for row in rates],
         "NFR": [percent(row.nfr.value) for row in rates],
         "NFR bounds": [interval(row.nfr.lower, row.nfr.upper) for row in rates],
@@ -91,11 +79,12 @@ def _accuracies(row: ClassRates) -> str:
 
 
 def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
-    """Draw negative flips by target class and wrong new prediction. A click leads to the examples of a cell."""
+    """Draw negative flips by target class and wrong new prediction. A cell leads to its examples."""
     st.subheader(
         "What the new model predicts instead",
         anchor=False,
-        help="Negative flips only. Rows: the target class. Columns: the wrong prediction of the new model.",
+        help="Negative flips only. Rows: the target class. Columns: the wrong prediction of the new model. "
+        "Click a cell to see its examples.",
     )
     cells = pairs.flip_cells(pair)
     if not cells:
@@ -115,14 +104,14 @@ def draw_matrix(pair: Pair, titles: list[str], needle: str) -> None:
             for found, what in ((rows, "target"), (columns, "prediction"))
         )
         st.caption(f"The {targets} and {predictions} with most negative flips.")
-    clickable_chart.chart(
-        drawn(flip_matrix, cells, rows, columns, titles),
-        key="matrix",
-        shape=(int, int),
-        alt="Number of negative flips by target class and wrong prediction of the new model.",
-        most=len(titles),
-        hint="Click a cell to get to its examples.",
-        leads=lambda clicked: _of_cell(titles, *clicked),
+    st.html(
+        matrix_chart(
+            cells,
+            rows,
+            columns,
+            titles,
+            lambda target, wrong: _address(titles, FlipFilter(target=target, new_prediction=wrong)),
+        )
     )
 
 

@@ -55,6 +55,7 @@ def examples() -> None:
         draw_nothing(asked)
         return
     page = pages(total)
+    draw_alike(pair, asked, total)
     rows = flip_pages.flips(pair, asked, page)
     draw_gallery(pair, rows, titles, draw_selection(pair, asked, rows, total))
     draw_export(pair, asked, total)
@@ -80,6 +81,16 @@ def pages(total: int) -> int:
         page = st.pagination(num_pages, key="page") if num_pages > 1 else 1
     selection.remember("1", page=str(page))
     return page
+
+
+def draw_alike(pair: Pair, asked: Asked, total: int) -> None:
+    """Say how many examples that both got wrong are not listed, because their prediction did not change."""
+    both = pairs.counts(pair).both_wrong
+    if asked.filter == FlipFilter("both_wrong") and both > total:
+        st.caption(
+            f"Both are wrong on {count(both)} examples = {count(total)} with another wrong prediction, listed here, + "
+            f"{count(both - total)} with the same one."
+        )
 
 
 def draw_selection(pair: Pair, asked: Asked, rows: list[FlipRow], total: int) -> frozenset[str] | None:
@@ -156,7 +167,10 @@ def draw_one(pair: Pair, sample_id: str, asked: Asked, titles: list[str]) -> Non
     selection.remember(example=sample_id)
     opener(LISTENER, open_clicked)
     walk(pair, sample_id, asked)
-    row = example_facts.row(pair, sample_id)
+    # The page of the gallery holds it, unless a link leads to an example that the filters leave out.
+    total = flip_pages.num_flips(pair, asked)
+    page = selection.asked_number("page", flip_pages.num_pages(total))
+    row = flip_pages.on_page(pair, asked, page, sample_id) or example_facts.row(pair, sample_id)
     if row is None:
         st.info(
             plain(f"There is no example '{sample_id[:200]}' in this evaluation set: go back to the gallery."),

@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pct_mlops.charts import count, flip_areas, interval, percent, points
+from pct_mlops.charts import count, interval, percent, points
+from pct_mlops.comparison import FlipFilter
 from pct_mlops.config.numbers import number_of
 from pct_mlops.errors import PctError
-from pct_mlops.explorer.components import example_html, verdict_banner, verdict_panel
-from pct_mlops.explorer.components.figure_cache import drawn
+from pct_mlops.explorer.components import area_chart, example_html, verdict_banner, verdict_panel
 from pct_mlops.explorer.markup import plain
-from pct_mlops.explorer.queries import example_facts, flip_causes, known_confidences, pairs
+from pct_mlops.explorer.queries import example_facts, flip_causes, flip_pages, known_confidences, pairs
+from pct_mlops.explorer.queries.flip_pages import Asked
 from pct_mlops.explorer.queries.pairs import Pair
 from pct_mlops.explorer.state import selection
 
 if TYPE_CHECKING:
-    from pct_mlops.comparison import FlipCounts
     from pct_mlops.gate import Decision
 
-AREAS, GO = "areas", "go_to_kind"
 HINTS = {
     "accuracy": "Share of examples whose prediction is the target.",
     "nfr": "Negative flip rate: share of all examples that the old model got right and the new one gets wrong.",
@@ -30,7 +29,8 @@ HINTS = {
     "Retraining leaves some systematic flips as well, which the last number says.",
     "bounds": "Each bound alone holds with 95% confidence.",
     "areas": "Area is the number of examples. Left: the old model was right. Top: the new model is right. "
-    "Click an area to see its examples, except where both are right.",
+    "Click an area to see its examples, except where both are right. Of those where both are wrong, the examples whose "
+    "prediction changed are listed.",
     "checks": f"Each rule of the policy, those on all examples first. A rule on classes is one row with its worst "
     f"class. {verdict_banner.KEY}",
     "changes": "Keys of the two recipes that differ, and what the tables say of the data they were scored on.",
@@ -39,7 +39,6 @@ HINTS = {
 
 def overview() -> None:
     """Draw the page."""
-    follow_click()
     pair = selection.current()
     counts = pairs.counts(pair)
     st.title("Did it get better everywhere?", anchor=False)
@@ -48,7 +47,7 @@ def overview() -> None:
     decision = verdict_panel.draw_verdict(pair)
     left, right = st.columns([1.15, 1], gap="large")
     with left:
-        draw_areas(counts)
+        draw_areas(pair)
     with right:
         st.subheader("In numbers", anchor=False, help=HINTS["bounds"])
         draw_metrics(pair)
@@ -72,30 +71,18 @@ def draw_class_change(pair: Pair) -> None:
         st.caption(plain(sentence))
 
 
-def draw_areas(counts: FlipCounts) -> None:
-    """Draw the 2x2 as areas. A click leads to the examples, except on those that both models got right."""
+def draw_areas(pair: Pair) -> None:
+    """Draw the 2x2 as areas that lead to their examples. The gallery lists no examples that both models got right."""
     st.subheader("Old predictions against new ones", anchor=False, help=HINTS["areas"])
-    st.plotly_chart(
-        drawn(flip_areas, counts),
-        key=AREAS,
-        alt="Both right, negative flips, positive flips and both wrong, as areas.",
-        on_select=clicked,
-        selection_mode="points",
-        config={"displayModeBar": False},
-    )
-
-
-def clicked() -> None:
-    """Remember which area was clicked. `follow_click` reads it when the page is drawn again."""
-    points_ = st.session_state[AREAS]["selection"]["points"]
-    st.session_state[GO] = points_[0]["customdata"][0] if points_ else None
-
-
-def follow_click() -> None:
-    """Switch to the examples of the clicked area. The gallery does not list examples that both models got right."""
-    kind = st.session_state.pop(GO, None)
-    if kind in ("negative", "positive", "both_wrong"):
-        st.switch_page("views/examples.py", query_params=selection.link_params(kind=kind))
+    counts, num_changed = pairs.counts(pair), flip_pages.num_flips(pair, Asked(FlipFilter("both_wrong")))
+    numbers = {
+        "negative": counts.negative_flips,
+        "positive": counts.positive_flips,
+        "both_wrong": num_changed,
+    }
+    found = (kind for kind, number in numbers.items() if number)
+    links = {kind: selection.address("examples", **FlipFilter(kind).to_query(())) for kind in found}
+    st.html(area_chart.area_chart(counts, num_changed, links))
 
 
 def go_on(view: str, label: str, icon: str, **extra: str) -> None:

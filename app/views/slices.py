@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pct_mlops.charts import EMPTY, SURE, class_bars, count, excess_bars, interval, percent, probability, slice_title
+from pct_mlops.charts import EMPTY, SURE, count, interval, percent, probability
 from pct_mlops.comparison import FlipFilter
 from pct_mlops.config import PctError
-from pct_mlops.explorer.components import clickable_chart, row_picker
-from pct_mlops.explorer.components.figure_cache import drawn
-from pct_mlops.explorer.components.filter_bar import KINDS
+from pct_mlops.explorer.components import row_picker
+from pct_mlops.explorer.components.bar_chart import class_chart, slice_chart
+from pct_mlops.explorer.components.html_table import folded_table
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import class_labels, pairs, slice_search
 from pct_mlops.explorer.queries.pairs import Pair
@@ -28,13 +28,14 @@ HOW = """A slice is a group of examples, such as the images of one camera. Name 
    slices: {file: slices.csv}
    ```
 2. The prediction tables carry such columns themselves: give them to `Predictions.from_arrays(..., slices=...)`."""
-CLICK = "Click a bar to get to the slice's examples."
 HINTS = {
     "found": "Each value of each column is compared with the rest of the examples. The bounds hold for all of them at "
     "once. p is the probability of such an excess by chance, corrected for the number of slices (Holm). Filled: surely "
-    "above the rest. Hollow: may be chance. In brackets: examples of the slice.",
+    "above the rest. Hollow: may be chance. In brackets: examples of the slice. "
+    "Click a bar to see its negative flips.",
     "column": "Share of the examples of the slice, whose number stands in brackets. The thin lines are bounds. Each "
-    "bound alone holds with 95% confidence, and is not corrected for the number of slices.",
+    "bound alone holds with 95% confidence, and is not corrected for the number of slices. Click a bar to see its "
+    "examples.",
 }
 
 
@@ -58,7 +59,7 @@ def slices() -> None:
 
 
 def draw_found(pair: Pair) -> None:
-    """Draw the slices that flip more than the rest. A click leads to the examples of a slice."""
+    """Draw the slices that flip more than the rest. A bar leads to the examples of its slice."""
     st.subheader("Slices that flip more than the rest", anchor=False, help=HINTS["found"])
     rows = slice_search.found(pair)
     if not any(row.p_value <= SURE for row in rows):
@@ -68,24 +69,16 @@ def draw_found(pair: Pair) -> None:
         )
     if not rows:
         return
-    clickable_chart.chart(
-        drawn(excess_bars, rows),
-        key="found_slices",
-        shape=(int,),
-        alt="Negative flip rate of each slice found with bounds, beside that of the rest. The table holds the numbers.",
-        most=len(rows),
-        hint=CLICK,
-        leads=lambda clicked: _of_slice(rows[clicked[0]]),
-    )
-    clickable_chart.as_table(found_table(rows), "found_table")
+    st.html(slice_chart(rows, lambda row: _address(FlipFilter(slice=(row.column, row.value)))))
+    st.html(folded_table(found_table(rows)))
 
 
-def found_table(rows: list[SliceExcess]) -> dict[str, list[Any]]:
+def found_table(rows: list[SliceExcess]) -> dict[str, list[str]]:
     """Return the columns of the table, as text, so that the precision is that of the charts."""
     return {
         "column": [row.column for row in rows],
         "value": [row.value for row in rows],
-        "support": [row.support for row in rows],
+        "support": [count(row.support) for row in rows],
         "NFR": [percent(row.nfr) for row in rows],
         "NFR bounds": [interval(row.lower, row.upper) for row in rows],
         "NFR of the rest": [percent(row.rest_nfr) for row in rows],
@@ -94,7 +87,7 @@ def found_table(rows: list[SliceExcess]) -> dict[str, list[Any]]:
 
 
 def draw_column(pair: Pair, columns: tuple[str, ...]) -> None:
-    """Draw the rates of every value of a column. A click leads to the examples of a value."""
+    """Draw the rates of every value of a column. A bar leads to the examples of its value."""
     st.subheader("By column", anchor=False, help=HINTS["column"])
     left, right = st.columns([1, 1.4], vertical_alignment="bottom")
     selection.restore("by", columns, columns[0])
@@ -115,28 +108,17 @@ def draw_column(pair: Pair, columns: tuple[str, ...]) -> None:
         return
     rates = slice_search.slice_rates(pair, column, tuple(rows[: row_picker.SHOWN]))
     row_picker.told(len(rates), len(rows), "values")
-    clickable_chart.chart(
-        drawn(class_bars, rates),
-        key=f"column_{columns.index(column)}",
-        shape=(int, str),
-        alt="Flip rates of each value with bounds, and its old and new accuracy.",
-        most=len(every),
-        hint=CLICK,
-        leads=lambda clicked: _of_value(column, every[clicked[0]].name, clicked[1]),
+    st.html(
+        class_chart(
+            rates,
+            "slice",
+            lambda row, kind: _address(FlipFilter(kind, slice=(column, every[row.index].name))),
+        )
     )
 
 
-def _of_slice(row: SliceExcess) -> tuple[str, dict[str, str]]:
-    return f"Negative flips of {slice_title(row, 40)}", _link(FlipFilter(slice=(row.column, row.value)))
-
-
-def _of_value(column: str, value: str, kind: str) -> tuple[str, dict[str, str]]:
-    label = f"{KINDS[kind].capitalize()} where {column} is {value or EMPTY}"
-    return label, _link(FlipFilter(kind, slice=(column, value)))
-
-
-def _link(wanted: FlipFilter) -> dict[str, str]:
-    return wanted.to_query((), {EMPTY: ""})
+def _address(wanted: FlipFilter) -> str:
+    return selection.address("examples", **wanted.to_query((), {EMPTY: ""}))
 
 
 slices()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlencode
 
 import streamlit as st
 
-from pct_mlops.charts import count, move_history, pareto
+from pct_mlops.charts import count, pareto
 from pct_mlops.explorer.components import clickable_chart
 from pct_mlops.explorer.components.figure_cache import drawn
 from pct_mlops.explorer.components.history_table import history_table
+from pct_mlops.explorer.components.move_chart import move_chart
 from pct_mlops.explorer.markup import plain
 from pct_mlops.explorer.queries import class_labels, pairs, version_rates
 from pct_mlops.explorer.queries.pairs import Pair, VersionTable
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pct_mlops.explorer.queries.version_rates import Progress
-    from pct_mlops.registry import Version
+    from pct_mlops.registry import Move, Version
 
 Read = TypeVar("Read")
 
@@ -105,7 +107,7 @@ def draw_versions(pair: Pair, table: VersionTable, found: list[Version], live: V
             key="pareto",
             alt="Accuracy against negative flip rate of each version, with the Pareto front.",
             most=MOST_VERSIONS,
-            shape=(int, int),
+            num_parts=2,
             hint="Click a version to compare it." if is_free else "",
         )
         if picked and is_free:
@@ -185,16 +187,18 @@ def draw_history(table: VersionTable) -> None:
     limit = _limit("moves", len(found))
     points = _with_progress(lambda say: version_rates.move_points(table.tracking_uri, table.name, found[-limit:], say))
     if any(point.nfr is not None for point in points):
-        st.plotly_chart(
-            drawn(move_history, points),
-            key="history",
-            alt="NFR of each move of production over time, and negative flips added up. The table holds the numbers.",
-            config={"displayModeBar": False},
-        )
+        st.html(move_chart(points, [_comparison_of(move, table.name) for move in found[-limit:]]))
     else:
         st.caption("No flips are known: no move has replaced a version whose predictions are stored.")
     st.html(history_table(found[-limit:], points))
     _more("moves", limit, len(found), " Flips are added up from the oldest of these.")
+
+
+def _comparison_of(move: Move, name: str) -> str:
+    """Return the address of the comparison of both versions of a move, "" where the page cannot compare others."""
+    if "model" not in st.query_params or move.from_version is None or move.to_version is None:
+        return ""
+    return "./?" + urlencode({"model": name, "old": move.from_version, "new": move.to_version})
 
 
 def draw_sweep(table: VersionTable, run_ids: list[str], titles: list[str]) -> None:

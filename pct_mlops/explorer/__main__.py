@@ -10,16 +10,24 @@ import sys
 def main() -> None:
     """Check the arguments, so that the terminal shows a mistake, and run Streamlit in this process."""
     import os
+    import signal
 
     from streamlit.web import cli
 
-    from pct_mlops.explorer.program import main_script
+    from pct_mlops.explorer.program import server_script
     from pct_mlops.explorer.state.options import read_options
 
     read_options(sys.argv[1:])
     # Predictions and images may be confidential: other machines reach them only if the user sets another address.
     os.environ.setdefault("STREAMLIT_SERVER_ADDRESS", "localhost")
-    cli.main(["run", str(main_script()), "--", *sys.argv[1:]], prog_name="streamlit")
+    # The server closes its connections first, and then sends the signal to itself again. To end it is no failure.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    cli.main(["run", str(server_script()), "--", *sys.argv[1:]], prog_name="streamlit")
+
+
+def _end(number: int, frame: object) -> None:
+    sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Finds the Streamlit program: beside the package in a checkout, inside the package once installed."""
+"""Finds the Streamlit program and its server: beside the package in a checkout, inside the package once installed."""
 
 from __future__ import annotations
 
@@ -14,3 +14,11 @@ def main_script() -> Path:
         if (folder / "main.py").is_file() and (folder / "views").is_dir():
             return folder / "main.py"
     raise DataError("The explorer is not installed here: run it from a checkout, or install pct-mlops.")
+
+
+def server_script() -> Path:
+    """Return the path of the program's server. An older Streamlit cannot start one, and gets main.py."""
+    import streamlit
+
+    found = main_script()
+    return found.with_name("server.py") if hasattr(streamlit, "App") else found

@@ -79,17 +79,15 @@ def settled(page: Page) -> None:
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
 
-def click_for_link(page: Page, mark: Locator, label: str, across: float = 0.5) -> None:
-    """Click a mark of a chart until its link appears, and follow it: a chart may show before it listens."""
-    link = page.get_by_test_id("stPageLink").filter(has_text=label)
-    expect(mark).to_be_attached(timeout=SECONDS * 1000)
-    mark.scroll_into_view_if_needed()
-    for _ in range(10):
-        box = mark.bounding_box()
-        assert box is not None
-        page.mouse.click(box["x"] + across * box["width"], box["y"] + box["height"] / 2)
-        with contextlib.suppress(AssertionError):
-            expect(link).to_be_visible(timeout=2000)
-            link.get_by_role("link").click()
-            return
-    pytest.fail(f"a click on the chart leads to no '{label}'")
+def follow(page: Page, mark: Locator, key: str = "") -> None:
+    """Follow a mark of a chart by the mouse, or by a key. The page is not loaded again: what a script keeps stays."""
+    page.evaluate("window.pctKept = true")
+    before = page.url
+    if key:
+        mark.focus()
+        page.keyboard.press(key)
+    else:
+        mark.click()
+    page.wait_for_function("before => location.href !== before", arg=before)
+    settled(page)
+    assert page.evaluate("window.pctKept === true"), "the whole page was loaded again"

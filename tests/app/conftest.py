@@ -7,8 +7,10 @@ import io
 import shutil
 import sys
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "registry"))
 
 import fresh_databases
 
-from pct_mlops.explorer.components import figure_cache
+from pct_mlops.explorer.components import figure_cache, link_script
 from pct_mlops.explorer.queries import pairs
 from pct_mlops.predictions import Predictions
 
@@ -149,12 +151,49 @@ def files(folder) -> tuple[Path, Path]:
 
 
 def shown_html(app: AppTest) -> str:
-    return "".join(element.proto.body for element in app.get("html"))
+    """The HTML of the page, without the one script of its own, in which nothing of the data stands."""
+    found = [element.proto for element in app.get("html")]
+    assert {proto.body for proto in found if proto.unsafe_allow_javascript} <= {link_script.SCRIPT}
+    return "".join(proto.body for proto in found if not proto.unsafe_allow_javascript)
 
 
 @pytest.fixture
 def html_of():
     return shown_html
+
+
+class Mark(NamedTuple):
+    """A mark of a chart: the view and the parameters that its link leads to, and what a screen reader says."""
+
+    view: str
+    query: dict[str, str]
+    says: str
+
+
+class MarkReader(HTMLParser):
+    """Reads the marks of charts as a browser does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[Mark] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        if "data-pct-go" in named:
+            address = urlsplit(named["href"])
+            self.found.append(Mark(address.path, dict(parse_qsl(address.query)), named["aria-label"]))
+
+
+@pytest.fixture
+def marks_of():
+    """The marks that are links, of all charts that are HTML, in their order."""
+
+    def found(app: AppTest) -> list[Mark]:
+        reader = MarkReader()
+        reader.feed(shown_html(app))
+        return reader.found
+
+    return found
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from chromium import SECONDS, browser, click_for_link, explorer, new_page
+from chromium import SECONDS, browser, explorer, follow, new_page, settled
 from playwright.sync_api import expect
 
 from pct_mlops.predictions import Predictions
@@ -37,8 +37,10 @@ def address(tmp_path, truth):
 def test_a_click_on_a_slice_leads_to_its_examples_and_back(address, browser):
     page, failures = new_page(browser)
     page.goto(f"{address}/slices")
-    bar = page.locator(".st-key-found_slices .barlayer .point path").first
-    click_for_link(page, bar, "hour: night", across=0.7)
+    bar = page.get_by_role("link", name="hour: night, negative flips")
+    expect(bar).to_be_visible(timeout=SECONDS * 1000)
+    settled(page)
+    follow(page, bar)
 
     expect(page.get_by_role("heading", name="Which inputs flipped?")).to_be_visible()
     page.wait_for_url("**column=hour&value=night**")
@@ -79,6 +81,23 @@ def test_a_slider_decides_stands_in_the_address_and_is_undone_by_back(address, b
     page.go_forward()
     expect(slider).to_have_value(moved)
     assert failures + other_failures == []
+
+
+def test_the_keyboard_reaches_every_mark(address, browser):
+    page, failures = new_page(browser)
+    page.goto(address)
+    area = page.get_by_role("link", name="Negative flips:")
+    expect(area).to_be_visible(timeout=SECONDS * 1000)
+    said = area.get_attribute("aria-label")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if area.evaluate("e => e === document.activeElement"):
+            break
+    assert area.evaluate("e => e === document.activeElement"), "Tab does not get to the areas"
+    follow(page, area, "Enter")
+    found = page.locator("strong").first.inner_text()
+    assert f": {found} of 400" in said
+    assert failures == []
 
 
 @pytest.mark.parametrize("width", [1280, 390])

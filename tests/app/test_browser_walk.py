@@ -6,13 +6,17 @@ import re
 import socket
 
 import pytest
-from chromium import SECONDS, browser, click_for_link, explorer, new_page, settled
+from chromium import SECONDS, browser, explorer, follow, new_page, settled
 from playwright.sync_api import Page, expect
 
 from pct_mlops.cli.main import main
 from pct_mlops.registry import Registry, reviews
 
 __all__ = ["browser"]
+# The script of the page that is loaded first.
+SIZES = """(() => { const entry = performance.getEntriesByType('resource').find((item) => /js.index/.test(item.name));
+return { sent: entry.encodedBodySize, whole: entry.decodedBodySize } })()"""
+SCRIPTS = "performance.getEntriesByType('resource').map((entry) => entry.name)"
 
 
 @pytest.fixture
@@ -60,7 +64,10 @@ def test_walk_from_the_link_of_the_gate_to_its_next_verdict(address, browser, de
     expect(page.get_by_text("PASS", exact=False).first).to_be_visible()
     page.get_by_role("link", name="Which classes lose").click()
     expect(page.get_by_role("heading", name="Which classes lose?")).to_be_visible()
-    click_for_link(page, page.locator(".st-key-matrix .scatterlayer .point").first, "Flips from")
+    assert not page.evaluate(f"({SCRIPTS}).some((name) => name.includes('Plotly'))"), "it is larger than all the rest"
+    sizes = page.evaluate(SIZES)
+    assert sizes["sent"] < sizes["whole"] / 3, "scripts are sent compressed"
+    follow(page, page.locator(".pct-cells td a").first, "Enter")
 
     expect(page.get_by_role("heading", name="Which inputs flipped?")).to_be_visible()
     seen = tiles(page)

@@ -161,7 +161,9 @@ def test_whatever_limit_a_policy_has_the_slider_holds_it_and_ends_where_a_limit_
         Rule.model_validate({**rule.model_dump(exclude_none=True), name: found.limit(end)})
 
 
-def test_files_that_a_policy_names_the_floor_and_pinned_examples_count(explore, files, folder, truth, comparison):
+def test_files_that_a_policy_names_the_floor_and_pinned_examples_count(
+    explore, files, folder, truth, comparison, marks_of
+):
     flipped = truth.ids[int(((truth.old == truth.labels) & (truth.new != truth.labels)).argmax())]
     (folder / "pinned.csv").write_text(f"sample_id\n{flipped}\n")
     rows = [f"{sample},{'night' if i % 3 else 'day'}" for i, sample in enumerate(truth.ids)]
@@ -179,7 +181,7 @@ def test_files_that_a_policy_names_the_floor_and_pinned_examples_count(explore, 
 
     app = explore(*files, "--policy", folder / "full.yaml", view="slices", by="hour")
     assert not app.exception
-    assert "hour: " in app.get("plotly_chart")[0].proto.spec or "night (" in app.get("plotly_chart")[0].proto.spec
+    assert any(mark.query.get("value") == "night" for mark in marks_of(app))
 
 
 def test_a_file_of_slices_that_does_not_fit_takes_nothing_else_away(explore, files, folder):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -35,49 +33,41 @@ def sliced(folder, truth):
     return tuple(paths)
 
 
-def chart(app, index):
-    return json.loads(app.get("plotly_chart")[index].proto.spec)
-
-
-def test_the_slice_that_loses_is_found_and_a_click_leads_to_its_examples(explore, sliced, links_of):
+def test_the_slice_that_loses_is_found_and_its_bar_leads_to_its_examples(explore, sliced, marks_of, html_of):
     app = explore(*sliced, view="slices")
 
     assert not app.exception
     assert not app.info
     first = compare(*map(Predictions.load, sliced)).find_slices()[0]
     assert (first.column, first.value) == ("hour", "night")
-    assert chart(app, 0)["layout"]["yaxis"]["ticktext"][0] == f"hour: night ({first.support})"
-    assert f"{first.nfr:.2%}" in chart(app, 0)["data"][0]["hovertext"][0]
-
-    app.session_state["found_slices"] = {"selection": {"points": [{"customdata": [0]}], "point_indices": []}}
-    app.run()
-    query = links_of(app)[0].proto.query_string
-    assert "column=hour" in query
-    assert "value=night" in query
+    mark = marks_of(app)[0]
+    assert mark.says.startswith(f"hour: night, negative flips: NFR {first.nfr:.2%}")
+    assert f"{first.flips} of {first.support} examples" in mark.says
+    assert mark.view == "examples"
+    assert mark.query == {"column": "hour", "value": "night"}
+    assert f"<small>({first.support})</small>" in html_of(app)
 
 
-def test_the_rates_of_a_column_are_those_of_the_comparison(explore, sliced, links_of):
+def test_the_rates_of_a_column_are_those_of_the_comparison(explore, sliced, marks_of, html_of):
     app = explore(*sliced, view="slices", by="hour", order="name")
 
     expected = compare(*map(Predictions.load, sliced)).estimate("nfr", slice=("hour", "night")).value
-    spec = chart(app, 1)
-    assert any(f"NFR {expected:.2%}" in text for trace in spec["data"] for text in trace["hovertext"])
-    assert "<img" not in app.get("plotly_chart")[1].proto.spec
+    marks = [mark for mark in marks_of(app) if mark.query.get("column") == "hour"]
+    assert any(mark.says.startswith(f"night, negative flips: NFR {expected:.2%}") for mark in marks)
+    assert {mark.query.get("kind", "negative") for mark in marks} >= {"negative", "all"}
+    assert "<img" not in html_of(app)
     assert app.query_params["order"] == "name"
 
-    app.session_state["column_0"] = {"selection": {"points": [{"customdata": [0, "all"]}], "point_indices": []}}
-    app.run()
-    assert "kind=all" in links_of(app)[0].proto.query_string
 
-
-def test_a_column_of_many_values_shows_the_first_and_can_be_searched(explore, sliced):
+def test_a_column_of_many_values_shows_the_first_and_can_be_searched(explore, sliced, html_of):
     app = explore(*sliced, view="slices", by="site")
     assert "The first 30 of 40" in " ".join(caption.value for caption in app.caption)
 
     app.text_input(key="find").set_value("site 39").run()
 
     assert app.query_params["find"] == "site 39"
-    assert len(chart(app, 1)["layout"]["yaxis"]["ticktext"]) == 1
+    assert html_of(app).count(">site 39 <small>") == 1
+    assert ">site 38 <small>" not in html_of(app)
     app.text_input(key="find").set_value("zebra").run()
     assert "No value contains" in app.info[-1].value
 

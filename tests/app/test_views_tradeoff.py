@@ -85,7 +85,7 @@ def test_versions_are_measured_against_production_and_against_the_one_before(exp
     assert app.expander[0].label == "3 versions left out"
 
 
-def test_moves_show_what_they_flipped_and_what_that_adds_up_to(explore, moved, files, html_of):
+def test_moves_show_what_they_flipped_and_what_that_adds_up_to(explore, moved, files, html_of, marks_of):
     app = open_on(explore, moved, model="zoo")
 
     forth = compare(*map(Predictions.load, files)).counts.negative_flips
@@ -96,13 +96,19 @@ def test_moves_show_what_they_flipped_and_what_that_adds_up_to(explore, moved, f
     assert f"{forth + back:,}</td>" in html
     assert "<script" not in html
     assert "&lt;script&gt;" in html
-    assert list(chart(app, 1)["data"][-1]["y"]) == [forth, forth + back]
+    marks = marks_of(app)
+    assert [mark.says.split(", ")[-1] for mark in marks] == [f"{forth} so far", f"{forth + back} so far"]
+    assert [mark.view for mark in marks] == ["./", "./"]
+    assert {mark.query["model"] for mark in marks} == {"zoo"}
+    assert [mark.says.split(", ")[0] for mark in marks] == [
+        f"{mark.query['old']} → {mark.query['new']}" for mark in marks
+    ]
 
 
 def test_a_stored_sweep_is_drawn(explore, moved):
     app = open_on(explore, moved, model="zoo")
 
-    texts = [text for trace in chart(app, 2)["data"] for text in trace.get("hovertext") or []]
+    texts = [text for trace in chart(app, 1)["data"] for text in trace.get("hovertext") or []]
     assert any("cna" in text and "accuracy 89.00%" in text for text in texts)
     titles = app.selectbox(key="sweep").options
     assert all("against version 1" in title for title in titles)

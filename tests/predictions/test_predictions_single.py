@@ -34,6 +34,13 @@ def test_the_row_of_an_example(table, arrays):
     assert single.prediction_of(table, "nowhere") is None
 
 
+def test_the_rows_of_all_examples_give_the_same(table):
+    every = single.every_prediction(table)
+
+    for sample_id in ("id '0", "id '7", f"id '{NUM - 1}", "nowhere"):
+        assert single.prediction_in(every, sample_id) == single.prediction_of(table, sample_id)
+
+
 def test_the_likeliest_classes_are_softmax_of_the_logits(table, arrays):
     logits = arrays[1][7].astype(np.float32).astype(np.float64)
     shares = np.exp(logits) / np.exp(logits).sum()

@@ -11,7 +11,7 @@ from pct_mlops.comparison import TextSearch, example_rows
 from pct_mlops.comparison.flips import MAX_NEEDLE
 from pct_mlops.errors import PctError
 from pct_mlops.explorer.queries import example_images, pairs
-from pct_mlops.explorer.queries.pairs import REFRESH, FileTable, Pair, VersionTable
+from pct_mlops.explorer.queries.pairs import BY_KEY, REFRESH, FileTable, Pair, VersionTable
 from pct_mlops.predictions.example_texts import TEXT_NAMES, Content, ExampleTexts, open_texts
 
 TILE_TEXT, WHOLE_TEXT = 600, 20_000  # characters that are read of a text for the gallery, and of one alone
@@ -100,7 +100,7 @@ def _read(texts: ExampleTexts, sample_ids: tuple[str, ...], whole: bool) -> dict
     return texts.read(sample_ids, max_text=TILE_TEXT, max_columns=TILE_COLUMNS)
 
 
-@st.cache_data(max_entries=200, show_spinner=False)
+@st.cache_data(max_entries=200, show_spinner=False, hash_funcs=BY_KEY)
 def _slice_rows(pair: Pair, sample_ids: tuple[str, ...]) -> dict[str, tuple[tuple[str, str], ...]]:
     return example_rows(pairs.comparison(pair), sample_ids)
 

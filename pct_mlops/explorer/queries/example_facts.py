@@ -18,9 +18,17 @@ from pct_mlops.config.base import read_yaml
 from pct_mlops.config.difference import Difference, differences
 from pct_mlops.explorer.queries import flip_pages, pairs
 from pct_mlops.explorer.queries.flip_pages import Asked
-from pct_mlops.explorer.queries.pairs import REFRESH, Pair, Table, VersionTable
+from pct_mlops.explorer.queries.pairs import BY_KEY, REFRESH, Pair, Table, VersionTable
 from pct_mlops.predictions import Predictions
-from pct_mlops.predictions.single import ExamplePrediction, Neighbour, nearest, prediction_of, top_classes
+from pct_mlops.predictions.single import (
+    ExamplePrediction,
+    Neighbour,
+    every_prediction,
+    nearest,
+    prediction_in,
+    prediction_of,
+    top_classes,
+)
 
 HISTORY = 12  # most versions of an example's history: the table of each must be read
 SMALL = 100_000  # examples; in larger tables the history is looked up only on request
@@ -49,13 +57,13 @@ class Past:
     problem: str = ""
 
 
-@st.cache_data(max_entries=500, show_spinner=False)
+@st.cache_data(max_entries=500, show_spinner=False, hash_funcs=BY_KEY)
 def row(pair: Pair, sample_id: str) -> FlipRow | None:
     """Return the example, whether its prediction changed or not, or None when no example has this id."""
     return pairs.comparison(pair).example(sample_id)
 
 
-@st.cache_data(max_entries=500, show_spinner=False)
+@st.cache_data(max_entries=500, show_spinner=False, hash_funcs=BY_KEY)
 def likeliest(pair: Pair, table: Table, sample_id: str) -> list[tuple[int, float]] | None:
     """Return (class, probability) of the five likeliest classes, or None where no logits are stored."""
     predictions = pairs.predictions(table)
@@ -67,7 +75,7 @@ def likeliest(pair: Pair, table: Table, sample_id: str) -> list[tuple[int, float
     return found and [(index if own == names else place[own[index]], share) for index, share in found]
 
 
-@st.cache_data(max_entries=200, show_spinner="Looking for similar examples…")
+@st.cache_data(max_entries=200, show_spinner="Looking for similar examples…", hash_funcs=BY_KEY)
 def neighbours(pair: Pair, sample_id: str) -> list[Neighbour] | None:
     """Return the examples with the most similar features of the new model, or None with none or too many stored."""
     return nearest(pairs.predictions(pair.new), sample_id)
@@ -84,7 +92,9 @@ def num_examples(pair: Pair) -> int:
 
 
 # A failure is cached too, but for seconds: a version that cannot be read is not read again at every click.
-@st.cache_data(ttl=REFRESH, max_entries=200, show_spinner="Looking the example up in the other versions…")
+@st.cache_data(
+    ttl=REFRESH, max_entries=200, show_spinner="Looking the example up in the other versions…", hash_funcs=BY_KEY
+)
 def example_history(pair: Pair, sample_id: str, newest: tuple[int, ...]) -> list[Past]:
     """Return the predictions of these versions of the new model for the example, in the order given."""
     assert isinstance(pair.new, VersionTable)
@@ -100,11 +110,20 @@ def example_history(pair: Pair, sample_id: str, newest: tuple[int, ...]) -> list
     return found
 
 
-@st.cache_data(max_entries=5000, show_spinner=False)
+@st.cache_data(max_entries=5000, show_spinner=False, hash_funcs=BY_KEY)
 def _past(table: VersionTable, like: VersionTable, sample_id: str) -> ExamplePrediction | None:
     predictions = pairs.predictions(table)
-    same = predictions.info.digest == pairs.predictions(like).info.digest
-    return prediction_of(predictions, sample_id) if same else None
+    if predictions.info.digest != pairs.predictions(like).info.digest:
+        return None
+    if predictions.info.num_examples > SMALL:
+        return prediction_of(predictions, sample_id)
+    return prediction_in(_every_prediction(table), sample_id)
+
+
+# The arrow keys ask for one example after the other, in the tables of up to HISTORY versions each time.
+@st.cache_resource(max_entries=2 * HISTORY, show_spinner=False, hash_funcs=BY_KEY)
+def _every_prediction(table: VersionTable) -> pa.Table:
+    return every_prediction(pairs.predictions(table))
 
 
 def versions_on_screen(pair: Pair) -> set[int]:

@@ -129,10 +129,17 @@ def _read_stored(path: Path, sample_ids: tuple[str, ...], largest: int) -> dict[
     places = ",".join("?" * len(sample_ids))
     query = f"SELECT sample_id, png FROM read_parquet(?) WHERE sample_id IN ({places}) AND octet_length(png) <= ?"
     try:
-        with sql.connect() as connection:
+        with _database().cursor() as connection:
+            sql.show_progress(connection)
             return dict(connection.execute(query, [glob.escape(str(path)), *sample_ids, largest]).fetchall())
     except duckdb.Error as error:
         raise DataError(f"The images in {path} cannot be read: give a Parquet file of sample_id and png.") from error
+
+
+# Opening a database takes longer than reading an image.
+@st.cache_resource(show_spinner=False)
+def _database() -> duckdb.DuckDBPyConnection:
+    return sql.connect()
 
 
 def _stored_file(pair: Pair) -> Path | None:

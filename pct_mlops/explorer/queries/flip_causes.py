@@ -8,7 +8,7 @@ import streamlit as st
 
 from pct_mlops.comparison import CauseSearch
 from pct_mlops.explorer.queries import pairs
-from pct_mlops.explorer.queries.pairs import REFRESH, Pair, VersionTable
+from pct_mlops.explorer.queries.pairs import BY_KEY, REFRESH, Pair, VersionTable
 from pct_mlops.workflows.runtime.retrainings import Retrainings, find_retrainings, noise_among_flips
 
 
@@ -29,7 +29,7 @@ def retrainings_of(old: pairs.Table) -> Retrainings:
     return find_retrainings(pairs.registry(old.tracking_uri), old.name, old.version, digest)
 
 
-@st.cache_data(ttl=REFRESH, show_spinner=False)
+@st.cache_data(ttl=REFRESH, show_spinner=False, hash_funcs=BY_KEY)
 def cause_words(pair: Pair) -> CauseWords:
     """Return how many negative flips are noise, or which command tells it."""
     stored = retrainings_of(pair.old)

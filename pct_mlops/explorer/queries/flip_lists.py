@@ -11,13 +11,13 @@ import streamlit as st
 from pct_mlops.comparison.flips import MAX_PAGE
 from pct_mlops.explorer.queries import flip_pages
 from pct_mlops.explorer.queries.flip_pages import PER_PAGE, Asked, Place
-from pct_mlops.explorer.queries.pairs import Pair
+from pct_mlops.explorer.queries.pairs import BY_KEY, Pair
 
 MAX_LISTED = 100_000  # most ids of a list; behind them the arrow keys still work
 
 
 # As a resource, because sessions share the ids and nobody changes them. A copy of many ids takes time at every click.
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=BY_KEY)
 def ordered_ids(pair: Pair, asked: Asked) -> tuple[str, ...]:
     """Return the ids of the selection in the gallery's order, at most MAX_LISTED."""
     found: list[str] = []

@@ -10,7 +10,7 @@ from pct_mlops.charts import EMPTY
 from pct_mlops.comparison import FlipFilter, FlipRow
 from pct_mlops.config import PctError
 from pct_mlops.explorer.queries.flip_causes import cause_search
-from pct_mlops.explorer.queries.pairs import Pair, comparison
+from pct_mlops.explorer.queries.pairs import BY_KEY, Pair, comparison
 
 PER_PAGE = 24
 
@@ -37,12 +37,12 @@ def slice_values(pair: Pair, column: str) -> dict[str, str] | None:
         return None
 
 
-@st.cache_data(max_entries=100)
+@st.cache_data(max_entries=100, hash_funcs=BY_KEY)
 def _slice_values(pair: Pair, column: str) -> dict[str, str]:
     return {found.value or EMPTY: found.value for found in comparison(pair).slices(column)}
 
 
-@st.cache_data(max_entries=500)
+@st.cache_data(max_entries=500, hash_funcs=BY_KEY)
 def num_flips(pair: Pair, asked: Asked) -> int:
     """Count the examples that a filter leaves."""
     return comparison(pair).num_flips(**vars(asked.filter))
@@ -53,10 +53,15 @@ def num_pages(total: int) -> int:
     return -(-total // PER_PAGE)
 
 
-@st.cache_data(max_entries=200)
+@st.cache_data(max_entries=200, hash_funcs=BY_KEY)
 def flips(pair: Pair, asked: Asked, page: int) -> list[FlipRow]:
     """Return the examples of a page, counted from 1."""
     return some_flips(pair, asked, limit=PER_PAGE, offset=PER_PAGE * (page - 1))
+
+
+def on_page(pair: Pair, asked: Asked, page: int, sample_id: str) -> FlipRow | None:
+    """Return the example where that page of the gallery holds it, else None."""
+    return next((row for row in flips(pair, asked, page) if row.sample_id == sample_id), None)
 
 
 def some_flips(pair: Pair, asked: Asked, *, limit: int, offset: int) -> list[FlipRow]:

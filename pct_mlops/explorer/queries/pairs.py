@@ -6,6 +6,8 @@ versions change, so they are cached for seconds only. Failures arrive as PctErro
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +85,15 @@ class Pair:
     texts: FileTable | None = None
 
 
+@functools.lru_cache(maxsize=256)
+def key_text(key: Pair | FileTable | VersionTable) -> str:
+    """Return a key as text, made once. Streamlit would take it apart at each of the many lookups of a page."""
+    return repr(key)
+
+
+BY_KEY: dict[str | type[Any], Callable[[Any], Any]] = dict.fromkeys((Pair, FileTable, VersionTable), key_text)
+
+
 def file_table(path: str | Path, reading: ReadOptions | None = None) -> FileTable:
     """Return a key for a file that changes when the file does, or raise TableError where it cannot be read."""
     try:
@@ -125,7 +136,7 @@ def _resolved(tracking_uri: str | None, text: str) -> VersionTable:
     return VersionTable(tracking_uri, version.name, version.version)
 
 
-@st.cache_resource(show_spinner="Reading predictions…", max_entries=32)
+@st.cache_resource(show_spinner="Reading predictions…", max_entries=32, hash_funcs=BY_KEY)
 def predictions(table: Table) -> Predictions:
     """Open the table. The file of a version is downloaded once."""
     if isinstance(table, FileTable):
@@ -134,7 +145,7 @@ def predictions(table: Table) -> Predictions:
     return Predictions.load(source.predictions(source.get(table.name, table.version)))
 
 
-@st.cache_resource(show_spinner="Joining the two tables…", max_entries=8)
+@st.cache_resource(show_spinner="Joining the two tables…", max_entries=8, hash_funcs=BY_KEY)
 def _comparison(old: Table, new: Table, slices: FileTable | None) -> Comparison:
     return compare(predictions(old), predictions(new), slices=Path(slices.path) if slices else None)
 
@@ -158,7 +169,7 @@ def policy_slices(path: str | None) -> FileTable | None:
         return None
 
 
-@st.cache_data(ttl=REFRESH, show_spinner=False)
+@st.cache_data(ttl=REFRESH, show_spinner=False, hash_funcs=BY_KEY)
 def slices_problem(pair: Pair) -> str | None:
     """Return why the file of slice columns cannot be joined, or None where it is joined or none was given."""
     if pair.slices is None:
@@ -185,19 +196,19 @@ def slice_columns(pair: Pair) -> tuple[str, ...]:
     return comparison(pair).slice_columns
 
 
-@st.cache_data(max_entries=32)
+@st.cache_data(max_entries=32, hash_funcs=BY_KEY)
 def class_titles(pair: Pair) -> list[str]:
     """Return the title of each class by its index. No two are equal."""
     return class_labels.unique(comparison(pair).new.class_names)
 
 
-@st.cache_data(max_entries=32)
+@st.cache_data(max_entries=32, hash_funcs=BY_KEY)
 def counts(pair: Pair) -> FlipCounts:
     """Return the 2x2 of the pair."""
     return comparison(pair).counts
 
 
-@st.cache_data(max_entries=32)
+@st.cache_data(max_entries=32, hash_funcs=BY_KEY)
 def estimates(pair: Pair, metrics: tuple[str, ...]) -> dict[str, Estimate]:
     """Return metric -> its value with bounds."""
     joined = comparison(pair)
@@ -223,7 +234,7 @@ def rates_of(joined: Comparison, row: ClassCounts, title: str, **part: Any) -> C
     return ClassRates(row.index, title, row.counts.total, *(joined.estimate(metric, **part) for metric in wanted))
 
 
-@st.cache_data(max_entries=32)
+@st.cache_data(max_entries=32, hash_funcs=BY_KEY)
 def class_change(pair: Pair) -> tuple[str, list[str]]:
     """Return the loss on the classes that the old model knows, and sentences on classes that not both models know.
 
@@ -258,7 +269,7 @@ def recorded_verdict(pair: Pair) -> str | None:
     return None
 
 
-@st.cache_data(ttl=REFRESH, show_spinner=False)
+@st.cache_data(ttl=REFRESH, show_spinner=False, hash_funcs=BY_KEY)
 def floor_of(pair: Pair) -> Floor | None:
     """Return the floor on the same examples: what retraining alone flips. None where it was not measured."""
     if not isinstance(pair.new, VersionTable):

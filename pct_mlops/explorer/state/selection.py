@@ -33,6 +33,7 @@ from pct_mlops.predictions import ReadOptions
 __all__ = [
     "NothingToShow",
     "UnknownInLink",
+    "address",
     "asked",
     "asked_number",
     "choose_pair",
@@ -86,6 +87,15 @@ def link_params(**extra: str | None) -> dict[str, str]:
     """Return the parameters of a link to a page on the same pair. Values of `extra` that are empty are left out."""
     kept = {name: st.query_params[name] for name in PAIR_NAMES if name in st.query_params}
     return {**kept, **{name: value for name, value in extra.items() if value}}
+
+
+def address(view: str, **extra: str | None) -> str:
+    """Return the address of a view of the same pair, "" for the Overview, as a link on a page of the explorer needs it.
+
+    It is relative, so that it is right behind a proxy too.
+    """
+    found = urlencode(link_params(**extra))
+    return f"{view or './'}?{found}" if found else view or "./"
 
 
 def query(**extra: str) -> str:

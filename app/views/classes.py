@@ -54,6 +54,7 @@ def draw_bars(pair: Pair, rows: list[ClassCounts], titles: list[str]) -> None:
     row_picker.told(len(rates), len(rows), "classes")
     st.html(class_chart(rates, "class", lambda row, kind: _address(titles, FlipFilter(kind, target=row.index))))
     st.html(folded_table(table(rates)))
+    row_picker.save_rates(len(rows), "classes", "class", lambda: pairs.class_rates(pair, tuple(rows)))
 
 
 def _address(titles: list[str], wanted: FlipFilter) -> str:

@@ -115,6 +115,7 @@ def draw_column(pair: Pair, columns: tuple[str, ...]) -> None:
             lambda row, kind: _address(FlipFilter(kind, slice=(column, every[row.index].name))),
         )
     )
+    row_picker.save_rates(len(rows), "values", column, lambda: slice_search.slice_rates(pair, column, tuple(rows)))
 
 
 def _address(wanted: FlipFilter) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 from pct_mlops.comparison import compare
 from pct_mlops.config import Policy
 from pct_mlops.explorer.components import verdict_banner
+from pct_mlops.explorer.queries import pairs
+from pct_mlops.explorer.queries.rates_csv import rates_csv
 from pct_mlops.gate import decide
 from pct_mlops.predictions import Predictions
 
@@ -102,8 +106,31 @@ def test_classes_draw_both_charts_and_keep_the_order_in_the_address(explore, fil
     assert row_names(html_of(app))[-1] == "bee"
     assert '<th scope="row"' in html_of(app)
     assert app.query_params["order"] == "name"
+    assert [button.label for button in app.get("download_button")] == ["Save as CSV"]
     app.button_group(key="order").set_value("pfr").run()
     assert app.query_params["order"] == "pfr"
+
+
+def test_the_rates_of_all_classes_are_saved_as_csv(make_table):
+    labels = np.array([0] * 8 + [1] * 2)
+    tables = [
+        make_table([str(i) for i in range(10)], labels, predicted, version, names=["a,b", "c", "d"])
+        for version, predicted in ((1, labels), (2, np.array([1] * 2 + [0] * 6 + [1] * 2)))
+    ]
+    comparison = compare(*tables)
+    rows = [pairs.rates_of(comparison, part, part.name, class_index=part.index) for part in comparison.classes()]
+
+    found = list(csv.DictReader(io.StringIO(rates_csv("class", lambda: rows).decode())))
+
+    assert [row["class"] for row in found] == ["a,b", "c", "d"]
+    assert (found[0]["examples"], found[0]["nfr"], found[0]["pfr"], found[0]["accuracy_new"]) == (
+        "8",
+        "0.25",
+        "0.0",
+        "0.75",
+    )
+    assert float(found[0]["nfr_lower"]) < 0.25 < float(found[0]["nfr_upper"])
+    assert found[2]["nfr"] == "", "a class without examples has no rate"
 
 
 def test_every_mark_leads_to_as_many_examples_as_it_says(explore, files, marks_of):
@@ -221,6 +248,7 @@ def test_of_many_classes_the_worst_are_shown_and_the_others_found(explore, folde
     app = explore(folder / "many1.parquet", folder / "many2.parquet", view="classes")
     said = " ".join(caption.value for caption in app.caption)
     assert "The first 30 of 40 classes" in said
+    assert app.get("download_button")[0].label == "All 40 as CSV"
     assert "The 1 target and 1 prediction with" in said
     assert row_names(html_of(app))[0] == "kind 07"
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pct_mlops.explorer.queries import class_labels
+from pct_mlops.explorer.queries.rates_csv import rates_csv
 from pct_mlops.explorer.state import selection
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
+
+    from pct_mlops.charts import ClassRates
 
 SHOWN = 30
 FIRST = "nfr"  # the default order
@@ -52,3 +57,23 @@ def told(num_shown: int, num_found: int, rows: str) -> None:
     """Say how many rows are shown where some are left out. `rows` is the word for them ("classes")."""
     if num_found > num_shown:
         st.caption(f"The first {num_shown} of {num_found:,} {rows} in this order.")
+
+
+def save_rates(num_found: int, rows: str, what: str, read: Callable[[], Sequence[ClassRates]]) -> None:
+    """Draw a button that saves the rates of all rows that were found, also of those that the chart leaves out.
+
+    Args:
+        num_found: Number of rows.
+        rows: The word for them ("classes"), which names the file.
+        what: Title of the first column.
+        read: Reads the rates, at the click.
+    """
+    st.download_button(
+        f"All {num_found:,} as CSV" if num_found > SHOWN else "Save as CSV",
+        functools.partial(rates_csv, what, read),
+        f"{rows}.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        help=f"The {rows} found above with examples, NFR, PFR and both accuracies as fractions, each with its bounds.",
+    )

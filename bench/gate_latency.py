@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from pct_mlops.predictions import Predictions
+from pct_mlops.registry import Registry, record_evidence
 
 TARGET = 1.5
 POLICY = """
@@ -73,6 +74,8 @@ def register(uri: str, folder: Path, name: str, table: Predictions, alias: str) 
         name, f"models:/{model.model_id}", run.info.run_id, model_id=model.model_id
     ).version
     client.set_registered_model_alias(name, alias, str(version))
+    registry = Registry(uri)
+    record_evidence(registry, registry.get(name, int(version)), "test")
 
 
 def prepare(folder: Path, num_examples: int, classes: list[int]) -> dict[str, list[str]]:

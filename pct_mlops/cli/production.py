@@ -114,8 +114,11 @@ def _accuracy(text: str | None) -> str:
 def verify(name: str, repair: bool, adopt: bool, reason: str | None, tracking_uri: str | None) -> None:
     """Check that production of NAME went through the gate.
 
-    Exit code 0: production is where its last recorded move put it. Exit code 1: somebody moved it past the gate, or a
-    move was cut off. Nothing else can be promoted until that is settled.
+    The evidence of its moves is read again and compared with what was judged: tables, weights and served models.
+
+    Exit code 0: production is where its last recorded move put it, and the evidence is what was judged. Exit code 1:
+    somebody moved it past the gate, a move was cut off, or evidence was changed. Nothing else can be promoted until a
+    move is settled. Evidence that was deleted is said.
 
     \b
     Examples:
@@ -124,6 +127,7 @@ def verify(name: str, repair: bool, adopt: bool, reason: str | None, tracking_ur
       pct verify fashion-mnist --adopt --reason "moved by hand while CI was down"
     """
     from pct_mlops import registry as production
+    from pct_mlops.reports.terminal import clean
 
     if adopt != (reason is not None) or (adopt and repair):
         raise ConfigError("--adopt and --reason TEXT belong together, and --repair stands alone.")
@@ -133,4 +137,9 @@ def verify(name: str, repair: bool, adopt: bool, reason: str | None, tracking_ur
         click.echo(f"Adopted: moves of production of {name} go on from here.")
     found = production.repair(registry, name) if repair else production.verify(registry, name)
     click.echo(found.sentence)
-    click.get_current_context().exit(0 if found.is_right else 1)
+    evidence = production.verify_evidence(registry, name)
+    for line in (*evidence.faults, *evidence.notes):
+        click.echo(clean(line))
+    if evidence.compared and not evidence.faults:
+        click.echo(f"The evidence is what was recorded: {evidence.compared:,} tables with their models were compared.")
+    click.get_current_context().exit(0 if found.is_right and not evidence.faults else 1)

@@ -120,6 +120,11 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
         )
     if lacking := unavailable_sentence(comparison):
         found.append(lacking)
+    stated = [info.title for info in (comparison.old, comparison.new) if info.confidences_stated]
+    if stated:
+        found.append(
+            f"The confidences of {' and '.join(stated)} are those that the file gave, not the softmax of its logits."
+        )
     return tuple(found)
 
 

@@ -95,6 +95,7 @@ def _mean_logits(
         columns=tuple(schema.names),
         num_members=old.num_members + new.num_members,
         predictions_stated=False,
+        confidences_stated=False,
         preprocessing=" + ".join(dict.fromkeys((old.preprocessing, new.preprocessing))),
     )
     reader = ScoreReader("logits", len(new.class_names), info.title)

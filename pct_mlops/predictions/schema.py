@@ -39,7 +39,7 @@ _KEY = "pct."
 _DIGEST = re.compile("[0-9a-f]{64}")
 # Unicode's categories of control characters, which would run in a terminal, and of half of a surrogate pair.
 _UNREADABLE = ("Cc", "Cs")
-_FLAGS = ("classes_from_data", "predictions_stated")  # written where they hold
+_FLAGS = ("classes_from_data", "predictions_stated", "confidences_stated")  # written where they hold
 _TEXT_KEYS = ("model_name", "model_version", "model_uri", "dataset", "split", "preprocessing", "digest")
 _OPTIONAL_KEYS = ("weights",)  # came after the first tables, which are readable without
 _KNOWN = "known_classes"  # written where the model knows fewer classes than the labels name
@@ -66,6 +66,7 @@ class TableInfo:
         path: of the file. It is empty before the table is saved.
         classes_from_data: whether the class names are those that occur. Another table of these classes may hold more.
         predictions_stated: whether predictions are what the model said and not where its logits are largest.
+        confidences_stated: whether confidences are what a file said and not the softmax of its logits.
         weights: sha256 of the weights or model files that made the predictions; empty where that is not known.
         known_classes: names of the classes that the model can predict; empty where these are all `class_names`.
 
@@ -91,6 +92,7 @@ class TableInfo:
     path: str = ""
     classes_from_data: bool = False
     predictions_stated: bool = False
+    confidences_stated: bool = False
     weights: str = ""
     known_classes: tuple[str, ...] = ()
 
@@ -188,6 +190,7 @@ def read_info(path: Path) -> TableInfo:
         path=str(path),
         classes_from_data=meta.get("classes_from_data") == "true",
         predictions_stated=meta.get("predictions_stated") == "true",
+        confidences_stated=meta.get("confidences_stated") == "true",
         known_classes=known,
         **{key: _shown(meta[key]) for key in _TEXT_KEYS},
         **{key: _shown(meta.get(key, "")) for key in _OPTIONAL_KEYS},

@@ -28,6 +28,8 @@ def are_probabilities(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 def to_logits(probabilities: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Return logits [N, C] whose softmax are the probabilities. For 0 the least positive float32 is taken."""
+    if probabilities.dtype.itemsize < 4:
+        probabilities = probabilities.astype(np.float32)  # half precision has no number as small as that
     return np.log(np.maximum(probabilities, _TINY)).astype(np.float32)
 
 

@@ -202,8 +202,8 @@ class Predictions:
     def check_rows(self) -> pairing.RowHashes:
         """Check that labels and predictions are classes, ids unique, and confidences in [0, 1], once a handle.
 
-        Up to logits.MAX_LOGITS logits of a file are read as well, and must agree with the predictions. Return the
-        hashes of the rows, by which two tables are found to hold the same ids and labels.
+        Up to logits.MAX_LOGITS logits of a file are read as well: predictions and confidences must be theirs. Return
+        the hashes of the rows, by which two tables are found to hold the same ids and labels.
         """
         if self._hashes is None:
             self._look_at_logits()
@@ -267,10 +267,9 @@ class Predictions:
 
     @property
     def _num_logits(self) -> int:
-        """Number of logits to check against the predictions. It is 0 where the model said something else."""
-        if "logits" not in self.info.columns or self.info.predictions_stated:
-            return 0
-        return self.info.num_examples * len(self.info.class_names)
+        """Number of logits to check. It is 0 where predictions and confidences are stated apart from them."""
+        number = self.info.num_examples * len(self.info.class_names)
+        return number if any(logits.claims_of(self.info)) else 0
 
     def _share(self, old: Predictions, condition: str) -> float:
         old, new = old.aligned(self)
@@ -284,14 +283,16 @@ class Predictions:
         """Start to check the logits in a thread. A table in memory needs no check, as it was made of its logits."""
         if self._look is None and self._path is not None and 0 < self._num_logits <= logits.MAX_LOGITS:
             pool = ThreadPoolExecutor(1)
-            self._look = pool.submit(logits.agree, self._path, len(self.info.class_names))
+            self._look = pool.submit(logits.agree, self._path, self.info)
             pool.shutdown(wait=False)
 
     def _check_logits(self) -> None:
-        """Raise PctError with the number of rows whose logits disagree with the prediction."""
+        """Raise PctError with the number of rows whose logits say something else."""
         with sql.connect() as connection:
             self.attach(connection, "mine", vectors=True)
-            logits.check(connection, "mine", len(self.info.class_names), self.what)
+            logits.check(connection, "mine", self.info, self.what)
+        if self._path is not None:
+            logits.check_confidences(self._path, self.info, self.what)
 
     def _digest(self) -> str:
         with sql.connect() as connection, sql.reading(self.what):

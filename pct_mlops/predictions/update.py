@@ -164,6 +164,7 @@ def updated(
         num_members=1,
         path="",
         predictions_stated=False,
+        confidences_stated=False,
         known_classes=_known_to_either(stored.info, new.info),
         preprocessing=" + ".join(dict.fromkeys((stored.info.preprocessing, new.info.preprocessing))),
     )

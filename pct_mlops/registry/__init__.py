@@ -2,8 +2,18 @@
 
 from pct_mlops.registry.artifacts import ModelFiles
 from pct_mlops.registry.evaluation import input_shape, log_evaluation
+from pct_mlops.registry.evidence_record import (
+    EVIDENCE_TAG,
+    EvidenceDigests,
+    check_evidence,
+    record_evidence,
+    record_with_model,
+    recorded_evidence,
+    stored_evidence,
+    write_evidence,
+)
 from pct_mlops.registry.logged_models import logged_model, logged_models
-from pct_mlops.registry.moves import Move, history, user
+from pct_mlops.registry.moves import Move, MoveEvidence, history, user
 from pct_mlops.registry.nested import (
     ChildRun,
     ParentRun,
@@ -23,6 +33,7 @@ from pct_mlops.registry.served_model import fetch_model
 from pct_mlops.registry.stored_floor import FLOOR_FOLDER, MEMBERS_FILE, Floor, floor_members, read_floor, store_floor
 from pct_mlops.registry.training_run import TrainingRun, add_predictions, make_experiment, training_run
 from pct_mlops.registry.verification import ProductionState, Verification, adopt, check_first, repair, verify
+from pct_mlops.registry.verified_evidence import EvidenceCheck, verify_evidence
 from pct_mlops.registry.version_facts import (
     TEXTS,
     THUMBNAILS,
@@ -34,6 +45,7 @@ from pct_mlops.registry.version_facts import (
 __all__ = [
     "CANDIDATE",
     "CANDIDATES",
+    "EVIDENCE_TAG",
     "FLOOR_FOLDER",
     "MEMBERS_FILE",
     "PREVIOUS",
@@ -42,9 +54,12 @@ __all__ = [
     "THUMBNAILS",
     "WEIGHTS_TAG",
     "ChildRun",
+    "EvidenceCheck",
+    "EvidenceDigests",
     "Floor",
     "ModelFiles",
     "Move",
+    "MoveEvidence",
     "ParentRun",
     "ProductionState",
     "Registry",
@@ -55,6 +70,7 @@ __all__ = [
     "add_predictions",
     "add_review",
     "adopt",
+    "check_evidence",
     "check_first",
     "close_child",
     "fetch_model",
@@ -73,7 +89,10 @@ __all__ = [
     "promote",
     "read_floor",
     "record_decision",
+    "record_evidence",
     "record_weights",
+    "record_with_model",
+    "recorded_evidence",
     "release",
     "repair",
     "reviews",
@@ -81,7 +100,10 @@ __all__ = [
     "run_file",
     "run_metric",
     "store_floor",
+    "stored_evidence",
     "training_run",
     "user",
     "verify",
+    "verify_evidence",
+    "write_evidence",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,6 +71,21 @@ class ModelFiles:
                     )
                 return self.here
             return target if target.is_dir() else fetch(self.location, target, self.tracking_uri)
+
+    def copy(self, path: str, target: Path) -> Path:
+        """Copy a file of the model to `target`, from the store as it is at this moment. Raise PctError for none."""
+        with said_plainly(f"reading {path} of {self.title}"):
+            if self.here is None:
+                return fetch(self.address(path), target, self.tracking_uri)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return Path(shutil.copyfile(self.here / path, target))
+
+    def has(self, path: str) -> bool:
+        """Tell whether the store holds a file of the model at this moment."""
+        with said_plainly(f"looking for {path} of {self.title}"):
+            if self.here is not None:
+                return (self.here / path).is_file()
+            return path in {item.path for item in self._list(path.rpartition("/")[0])}
 
     def add(self, file: Path, folder: str) -> None:
         """Store a local file below `folder` of the model, in the place of one of the same name."""

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pct_mlops.errors import PromotionError, RegistryError
 from pct_mlops.registry.registry import PREVIOUS, PRODUCTION, Registry
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # A running number follows, and a random part for moves made at the same moment. MLflow keeps no history of aliases.
 HISTORY_TAG = "pct.history."
 INTENT_TAG = "pct.move"  # a move that has begun: key and record of the entry that the history will get next
-MAX_RECORD = 4800  # characters; the registry's column for a registered model's tag holds 5,000
+# Characters. The registry's column for a registered model's tag holds 5,000, and an intent holds a record and its key.
+MAX_RECORD = 4940
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Move:
         when: ISO 8601 in UTC.
         reason: What the user gave as reason.
         override: It moved against the verdict.
+        split: The split that was judged, empty for none.
+        candidate_evidence: Digest of the candidate's evidence that was judged, empty for none.
+        baseline_evidence: The same of the baseline.
     """
 
     from_version: int | None
@@ -48,6 +52,9 @@ class Move:
     when: str
     reason: str
     override: bool = False
+    split: str = ""
+    candidate_evidence: str = ""
+    baseline_evidence: str = ""
 
     @property
     def text(self) -> str:
@@ -57,6 +64,17 @@ class Move:
             over = len(text) - MAX_RECORD
             raise PromotionError(f"The reason is {over:,} characters longer than the history can keep: shorten it.")
         return text
+
+
+class MoveEvidence(NamedTuple):
+    """Digests of the evidence on `split` that a move was decided on. That of the baseline is empty where there is none.
+
+    The digests are `pct_mlops.registry.evidence_record.EvidenceDigests.whole`.
+    """
+
+    split: str = ""
+    candidate: str = ""
+    baseline: str = ""
 
 
 @dataclass(frozen=True)

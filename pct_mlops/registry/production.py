@@ -2,7 +2,7 @@
 
 These steps are taken under the lock of the model:
 
-1. Read again what was judged.
+1. Read again what was judged: production, the version, and the evidence on both.
 2. Write down what is about to happen: the intent.
 3. Set the alias. This is the moment at which production moves. Read it back.
 4. Set `previous` and append the record.
@@ -14,12 +14,13 @@ set, and forgets one whose alias was not. The record's key is part of the intent
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from pct_mlops.errors import PctError, PromotionError
 from pct_mlops.registry.connection import missing, said_plainly, store_refused
 from pct_mlops.registry.lock import Lock, locked
-from pct_mlops.registry.moves import INTENT_TAG, Intent, Move, State, now, shown, user
+from pct_mlops.registry.moves import INTENT_TAG, Intent, Move, MoveEvidence, State, now, shown, user
 from pct_mlops.registry.registry import PREVIOUS, PRODUCTION, Registry, Version
 
 
@@ -33,6 +34,8 @@ def promote(
     report: str = "",
     reason: str = "",
     override: bool = False,
+    evidence: MoveEvidence = MoveEvidence(),  # noqa: B008 - it is immutable
+    check: Callable[[], None] = lambda: None,
 ) -> Move:
     """Move production from `baseline` to `version`, keep the old one as `previous`, and append to the history.
 
@@ -47,6 +50,8 @@ def promote(
         report: Address of the gate's report.
         reason: Kept in the history.
         override: It moves against the verdict.
+        evidence: Digests of what was judged, kept in the history.
+        check: Called under the lock before anything is written. It raises PctError where what was judged has changed.
 
     Returns:
         The record of the move.
@@ -64,12 +69,16 @@ def promote(
         when=now(),
         reason=reason,
         override=override,
+        split=evidence.split,
+        candidate_evidence=evidence.candidate,
+        baseline_evidence=evidence.baseline,
     )
     move.text  # noqa: B018 - too long a reason is said before anything is written
     with locked(registry, version.name, lambda state: _check(state, move)) as lock:
         state = recover(lock)
         _check(state, move)
         _still_there(registry, version)
+        check()
         # Others may have moved it while this one waited, and the record's times must be in the order of the moves.
         move = replace(move, when=now())
         _carry_out(lock, Intent(state.next_key(), move))

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from pct_mlops.errors import RegistryError
 from pct_mlops.registry.connection import Metric, MlflowException, mlflow, said_plainly
+from pct_mlops.registry.evidence_record import evidence_tags, record_evidence
+from pct_mlops.registry.logged_models import logged_model
 from pct_mlops.registry.registry import CANDIDATE, IMAGES_TAG, Registry, Version
 from pct_mlops.registry.termination import closed, opened, runs_closed_on_sigterm
 
@@ -111,6 +113,7 @@ class TrainingRun:
             )
             client = self.registry.client
             client.log_model_artifacts(info.model_id, str(folder))
+            tags = {**tags, **self._evidence(info.model_id, folder)}
             try:
                 client.create_registered_model(name)
             except MlflowException as error:
@@ -122,6 +125,12 @@ class TrainingRun:
             )
             client.set_registered_model_alias(name, CANDIDATE, str(made.version))
         return self.registry.get(name, int(made.version))
+
+    def _evidence(self, model_id: str, folder: Path) -> dict[str, str]:
+        """Return the tags that record the model's tables, which lie below `folder`, as its evidence."""
+        files = logged_model(self.registry, model_id)
+        splits = sorted(path.stem for path in (folder / "predictions").glob("*.parquet"))
+        return evidence_tags(files, splits) if files is not None else {}
 
     def store_images(self, name: str, digest: str, file: Path) -> None:
         """Keep the thumbnails of an evaluation set, once for all versions of the model."""
@@ -212,5 +221,6 @@ def make_experiment(registry: Registry, name: str, folder: Path) -> None:
 
 
 def add_predictions(registry: Registry, version: Version, file: Path) -> None:
-    """Store a predictions table with an existing version."""
+    """Store a predictions table with an existing version, and record it as the version's evidence."""
     registry.files(version).add(file, "predictions")
+    record_evidence(registry, version, file.stem)

@@ -45,10 +45,12 @@ def to_json(
     context: Mapping[str, Any] | None = None,
     *,
     promotion: Promotion | None = None,
+    digests: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the report of a decision.
 
-    `context` holds what only the caller knows, for example who decided, when, and at which commit.
+    `context` holds what only the caller knows, for example who decided, when, and at which commit. `digests` are those
+    of the evidence that was judged, by role.
     """
     found = _evidence(comparison, decision.confidence) if comparison else {}
     overridden = promotion is not None and promotion.override
@@ -69,6 +71,7 @@ def to_json(
         "apart": dict(decision.apart),
         "notes": list(decision.notes),
         "evidence": {role: str(tie) for role, tie in decision.ties.both().items()} if decision.ties else None,
+        "digests": dict(digests) if digests else None,
         **found,
         "context": dict(context or {}),
     }

@@ -13,7 +13,7 @@ import pytest
 from tiny_store import NAME
 
 from pct_mlops.predictions import Predictions
-from pct_mlops.registry import history
+from pct_mlops.registry import history, record_evidence
 
 
 def gate(store, candidate=f"{NAME}@candidate", policy="lenient", *words):
@@ -65,6 +65,7 @@ def replace(store, reference, ids, labels, logits, info, **changes):
     file = table.save(store.folder / "aside" / "test.parquet").path
     client.log_model_artifact(store.registry.model_id(version), str(file), "predictions")
     store.registry.forget(version, "predictions/test.parquet")
+    record_evidence(store.registry, version, "test")
 
 
 def test_bootstrap_promotes_when_there_is_no_production(store, capsys):
@@ -237,6 +238,7 @@ def test_a_first_version_whose_table_is_unsound_is_no_first_version(store, capsy
     index = rows.schema.get_field_index("confidence")
     pq.write_table(rows.set_column(index, "confidence", pa.array(shares, rows.schema.field(index).type)), path)
     store.registry.forget(store.registry.resolve("digits/2"), "predictions/test.parquet")
+    record_evidence(store.registry, store.registry.resolve("digits/2"), "test")
     before = store.state()
     assert gate(store, "digits/2", "lenient", "--promote") == 2
     assert "confidences outside 0 to 1" in said(capsys)

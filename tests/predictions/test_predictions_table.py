@@ -228,10 +228,11 @@ def test_names_do_not_run_in_a_terminal(tmp_path):
 
 def test_verify_notices_a_changed_label(tmp_path):
     path = tmp_path / "t.parquet"
-    table([0, 1, 2], [0, 1, 1]).save(path)
-    _rewritten(path, _set("label", [0, 1, 1], pa.int32()))
-    with pytest.raises(PctError, match="altered after it was written"):
-        Predictions.load(path).verify()
+    for keep, says in ((False, "altered after it was written"), (True, "confidence is not the softmax")):
+        table([0, 1, 2], [0, 1, 1], keep_logits=keep).save(path)
+        _rewritten(path, _set("label", [0, 1, 1], pa.int32()))
+        with pytest.raises(PctError, match=says):
+            Predictions.load(path).verify()
 
 
 def test_damage_in_the_middle_is_one_sentence(tmp_path):

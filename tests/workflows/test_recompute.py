@@ -85,7 +85,7 @@ def test_again_and_again_nothing_is_lost(store, tmp_path):
     assert sizes == sorted([whole // 2, whole // 4])
     # A table that nobody can read may say why: it is kept, too.
     (tmp_path / "test.parquet").write_bytes(b"PAR1 and nothing else")
-    put(store, "digits/1", tmp_path / "test.parquet")
+    store.registry.files(store.registry.get("digits", 1)).add(tmp_path / "test.parquet", "predictions")
     run(store)
     assert (folder / "test-unreadable.parquet").read_bytes() == b"PAR1 and nothing else"
     assert compare(*tables(store)).counts.total == whole

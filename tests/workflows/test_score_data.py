@@ -97,7 +97,9 @@ def test_scored_versions_of_others_are_tied_to_their_files(foreign, tmp_path, ca
     (tmp_path / "requirements.txt").write_text("another\n")
     files.add(tmp_path / "requirements.txt", "")
     capsys.readouterr()
-    assert foreign.pct("score", first, "--data", foreign.folder / "test.csv", "--allow-code") == 0, "copied before"
+    # What is recorded as evidence is read from the store, also where the model was copied before.
+    assert foreign.pct("score", first, "--data", foreign.folder / "test.csv", "--allow-code") == 2
+    assert "changed since its evidence was recorded" in capsys.readouterr().err
     again = type(foreign)(foreign.uri, foreign.folder)
     downloads.cache_clear()
     assert again.pct("score", first, "--data", foreign.folder / "test.csv", "--allow-code") == 2

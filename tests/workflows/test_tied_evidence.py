@@ -15,7 +15,7 @@ from pct_mlops.explorer.queries.pairs import Pair, VersionTable
 from pct_mlops.gate import Tie, Ties
 from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.with_info import save_with_info
-from pct_mlops.registry import WEIGHTS_TAG
+from pct_mlops.registry import WEIGHTS_TAG, add_predictions
 from pct_mlops.workflows.runtime.weights_digest import digest_of_files, model_paths, weights_digest
 
 
@@ -56,7 +56,7 @@ def test_a_table_of_other_weights_is_an_error(store, tmp_path):
     """Also one that the candidate took from another version with a better table."""
     registry = store.registry
     table = save_with_info(stored(store, 1), tmp_path / "test.parquet", model_name="nobody")
-    registry.files(version(store, 2)).add(table.path, "predictions")
+    add_predictions(registry, version(store, 2), table.path)
     code, report = judged(store, "--policy", store.policy("lenient"))
     assert (code, report["verdict"], report["error_code"]) == (2, "ERROR", "table")
     assert "digits/2 was made by other weights" in report["sentence"]

@@ -11,16 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pct_mlops.errors import TableError
 from pct_mlops.predictions import sql
-from pct_mlops.predictions.arrow_numbers import as_batch
+from pct_mlops.predictions.arrow_numbers import as_batch, numbers
 from pct_mlops.predictions.digest import digest_of
 from pct_mlops.predictions.foreign.class_indices import Classes, NoClassError, log_unknown_labels, settle_classes
 from pct_mlops.predictions.foreign.columns import Layout, as_number, as_text, as_vector, find_columns, is_nested
 from pct_mlops.predictions.foreign.open_raw import Raw, open_file, open_frame
 from pct_mlops.predictions.foreign.read_options import MAX_CLASSES, ReadOptions
+from pct_mlops.predictions.logits import is_rounding
 from pct_mlops.predictions.schema import (
     RESERVED,
     SCHEMA_VERSION,
@@ -86,7 +88,9 @@ def _convert(raw: Raw, options: ReadOptions, path: str, title: str) -> Temporary
     )
 
     def finish(info: TableInfo) -> TableInfo:
-        return info if reader is None else replace(info, predictions_stated=reader.finish())
+        if reader is None:
+            return info
+        return replace(info, predictions_stated=reader.finish(), confidences_stated=rows.confidences_stated)
 
     with sql.reading(raw.what):
         made = write_temporary(info, schema, rows.batches(schema, slices, reader), finish)
@@ -103,6 +107,7 @@ class _Rows:
             if name is not None and is_nested(raw.types[name]):
                 raise _several(raw.what, name, meaning)
         self.num_examples = 0
+        self.confidences_stated = False  # beside logits of which they are not the softmax, for example rescaled ones
         self._id = as_text(layout.sample_id, raw.types[layout.sample_id])
 
     def check(self) -> None:
@@ -209,8 +214,15 @@ class _Rows:
         for batch in self.raw.connection.sql(query).to_arrow_reader(size):
             columns: dict[str, Any] = {name: batch.column(name) for name in batch.schema.names}
             if reader is not None:
-                columns = {**reader.read(columns), **columns}
+                columns = {**(read := reader.read(columns)), **columns}
+                self._compare_confidences(columns, read)
             yield as_batch(columns, schema)
+
+    def _compare_confidences(self, columns: dict[str, Any], read: dict[str, Any]) -> None:
+        """Note where the file's own confidences are not those of its scores."""
+        for name in self._confidences():
+            same = is_rounding(numbers(columns[name]), read[name].astype(np.float64))
+            self.confidences_stated |= not same.all()
 
     def _class_columns(self) -> list[str]:
         return ["label"] if self.layout.prediction is None else ["label", "prediction"]

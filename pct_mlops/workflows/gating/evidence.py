@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ from pct_mlops.config import Policy
 from pct_mlops.errors import NotComparableError, PctError
 from pct_mlops.gate import ReviewState, Tie, Ties, apart_ids, review_state, tie_of
 from pct_mlops.predictions.foreign import is_foreign
-from pct_mlops.workflows.runtime.references import have_same_content, open_sources, version_predictions
+from pct_mlops.workflows.gating.judged_tables import JudgedTable, read_judged
+from pct_mlops.workflows.runtime.references import RESULT, have_same_content, open_sources, version_predictions
 from pct_mlops.workflows.runtime.retrainings import find_retrainings, noise_among_flips
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pct_mlops.registry import Floor, Registry, Version
 
 SAME_PREDICTIONS = "Both tables hold the same predictions: is the candidate's file a copy of the baseline's?"
+SAME_ANSWERS = "Both tables hold the same predictions: no example tells the two models apart."
 RESCORE = "or add --recompute to score both with their registered models on the candidate's evaluation set"
 
 
@@ -43,6 +46,7 @@ class Evidence:
         noise: How many of the negative flips retraining makes too, None where that was not measured.
         noise_lines: Sentences on it, which never change the verdict.
         alone: The candidate's table compared with itself, where there is no baseline and the policy has a minimum.
+        judged: The tables of versions that were read, by role.
     """
 
     new_uri: str
@@ -58,6 +62,7 @@ class Evidence:
     noise: FlipNoise | None = None
     noise_lines: tuple[str, ...] = ()
     alone: Comparison | None = None
+    judged: Mapping[str, JudgedTable] = field(default_factory=dict)
 
 
 def file_evidence(baseline: str, candidate: str, policy: Policy, reading: ReadOptions | None = None) -> Evidence:
@@ -89,14 +94,18 @@ def copy_problem(baseline: str, candidate: str, comparison: Comparison | None) -
         or comparison.is_copy
         or (same and _are_one(baseline, candidate, comparison))
     ):
-        text = f"{candidate} is the baseline itself or a copy of it: give the candidate's own predictions."
+        text = (
+            f"{candidate} is the baseline itself or a copy of it, so both are the same table: give the candidate's own "
+            "predictions."
+        )
         return NotComparableError(text), ""
     return None, SAME_PREDICTIONS if same else ""
 
 
 def _are_one(baseline: str, candidate: str, comparison: Comparison) -> bool:
     """Tell whether a file of another program is equal to the other one. A table of this package names its model."""
-    return any(is_foreign(Path(path)) for path in (baseline, candidate)) and are_equal(comparison)
+    others = (path for path in (baseline, candidate) if path.endswith(RESULT) or is_foreign(Path(path)))
+    return any(others) and are_equal(comparison)
 
 
 def version_evidence(
@@ -114,21 +123,22 @@ def version_evidence(
         )
         return replace(start, problem=problem, candidate=_info(registry, version, split))
     forced = recompute and policy.wanted_tie == "recomputed"
-    recomputed, lacking = _complete(registry, version, old, split, recompute=recompute, forced=forced)
-    if lacking:
-        return replace(start, problem=lacking, candidate=_info(registry, version, split))
-    old_table = version_predictions(registry, old, split) if old is not None else None
-    new_table = version_predictions(registry, version, split)
+    read, recomputed = _complete(registry, version, old, split, recompute=recompute, forced=forced)
+    if isinstance(read, PctError):
+        return replace(start, problem=read, candidate=_info(registry, version, split))
+    new_table = read["candidate"].table
+    old_table = read["baseline"].table if "baseline" in read else None
     review = _reviews(registry, version, old, target)
     ties = _ties((version, new_table), (old, old_table), recomputed)
     floor = _floor(registry, target, new_table)
-    found = replace(start, candidate=new_table.info, review=review, floor=floor, ties=ties)
+    found = replace(start, candidate=new_table.info, review=review, floor=floor, ties=ties, judged=read)
     if old_table is None:
         flaw = _flaw(new_table)
         alone = compare(new_table, new_table) if policy.bootstrap is not None and flaw is None else None
         return replace(found, problem=flaw, baseline_exists=False, alone=alone)
     comparison, differing = _compare(old_table, new_table, policy, review)
-    found = replace(found, comparison=comparison, problem=differing)
+    same = comparison is not None and have_same_predictions(comparison)
+    found = replace(found, comparison=comparison, problem=differing, remark=SAME_ANSWERS if same else "")
     return found if comparison is None or old is None else _with_noise(found, registry, old, old_table.info.digest)
 
 
@@ -170,21 +180,24 @@ def _is_same(registry: Registry, version: Version, old: Version) -> bool:
 
 def _complete(
     registry: Registry, version: Version, old: Version | None, split: str, *, recompute: bool, forced: bool
-) -> tuple[bool, PctError | None]:
+) -> tuple[dict[str, JudgedTable] | PctError, bool]:
     """Score the versions again where that is asked for and needed, or `forced`.
 
-    Returns whether that was done, and what is missing after it.
+    Returns the tables by role, or the error that says what is missing after it, and whether they were scored.
     """
-    problem = _missing(registry, version, old, split)
-    if forced or (problem and old is not None and recompute):
+    read = _read(registry, version, old, split)
+    failed = isinstance(read, PctError)
+    if forced or (failed and old is not None and recompute):
         # This loads models, and so torch. Import it only where it is asked for and needed.
         from pct_mlops.workflows.gating.rescore import recompute as score_both
 
         score_both(registry, old, version, split=split)
-        return True, _missing(registry, version, old, split)
-    if problem and old is not None:
-        problem = problem.reworded(f"{str(problem).rstrip('.')}, {RESCORE}.")
-    return False, problem
+        again = [registry.get(item.name, item.version) if item else None for item in (version, old)]
+        return _read(registry, again[0] or version, again[1], split), True
+    if isinstance(read, PctError):
+        text = str(read).rstrip(".")
+        read = read.reworded(f"{text}, {RESCORE}." if old is not None else f"{text}.")
+    return read, False
 
 
 def _ties(
@@ -199,24 +212,20 @@ def _ties(
     return Ties(tie(*candidate), tie(old, table) if old is not None and table is not None else None)
 
 
-def _missing(registry: Registry, version: Version, old: Version | None, split: str) -> PctError | None:
-    """Return the error for a table that cannot be read, or for two about different examples.
-
-    Return None when both can be compared.
-    """
-    tables = []
-    for item in (version, old):
+def _read(registry: Registry, version: Version, old: Version | None, split: str) -> dict[str, JudgedTable] | PctError:
+    """Return the tables by role, or the error for one that cannot be used or for two about different examples."""
+    tables: dict[str, JudgedTable] = {}
+    for role, item in (("candidate", version), ("baseline", old)):
         if item is None:
             continue
-        if registry.download(item, f"predictions/{split}.parquet") is None:
-            from pct_mlops.registry import no_predictions
-
-            return no_predictions(item, split)
         try:
-            tables.append(version_predictions(registry, item, split))
+            tables[role] = read_judged(registry, item, split)
         except PctError as error:
-            return error.reworded(f"The predictions of {item.uri} on {split} cannot be used: {error}")
-    return None if old is None else _other_examples((old, tables[1]), (version, tables[0]))
+            return error
+    if old is None:
+        return tables
+    new_table, old_table = (tables[role].table for role in ("candidate", "baseline"))
+    return _other_examples((old, old_table), (version, new_table)) or tables
 
 
 def _other_examples(baseline: tuple[Version, Predictions], candidate: tuple[Version, Predictions]) -> PctError | None:

@@ -12,12 +12,14 @@ from pct_mlops.gate import Verdict, decide
 from pct_mlops.predictions import ReadOptions
 from pct_mlops.reports import ComparedPair, Promotion
 from pct_mlops.workflows.gating.evidence import file_evidence, version_evidence
+from pct_mlops.workflows.gating.judged_tables import digest_notes
 from pct_mlops.workflows.gating.outcome import OVERRIDABLE, Outcome
 from pct_mlops.workflows.gating.pinned_examples import fixed_blockers, with_ids
 from pct_mlops.workflows.gating.promotion import (
     Plan,
     before_move,
     ending_of,
+    fix_evidence,
     move_production,
     release_candidate,
     write_record,
@@ -37,7 +39,7 @@ class GateRun:
         stage    Write the reports aside, as of a run that moves nothing.
           |      A report that cannot be written is known before anything is recorded or moved.
         move     Record the decision, copy the candidate if need be, stage again, move production.
-          |      The record comes first, so that a move always points at one.
+          |      The record comes first, so that a move always points at one. Under the lock the evidence is read again.
         commit   Put the reports into their places.
                  This is last, so that no file says PASS where the run ended in an error.
 
@@ -144,6 +146,7 @@ class GateRun:
         if evidence.remark:
             # In the sentence, it stands at the head of every report.
             decision = replace(decision, sentence=f"{decision.sentence} {evidence.remark}")
+        decision = replace(decision, notes=(*decision.notes, *digest_notes(evidence.judged)))
         if plan is None:
             pair = ComparedPair(self.baseline or "", self.candidate)
             return self._with_flips(Outcome.of(decision, evidence, pair), None)
@@ -180,8 +183,9 @@ class GateRun:
             report = before_move(outcome.report)
             report_uri = write_record(plan, plan.version, report, for_good=outcome.moves)
             outcome = replace(outcome, report_uri=report_uri)
+            fix_evidence(plan.registry, outcome.judged.values())
             if outcome.moves:
-                released = release_candidate(plan, report)
+                released = release_candidate(plan, report, outcome.judged)
                 outcome = outcome.done(released.uri)
             if self.pin is not None and outcome.comparison is not None and outcome.decision.verdict is Verdict.PASS:
                 fixed = fixed_blockers(plan.registry, {plan.version.name, plan.target}, outcome.comparison)
@@ -189,7 +193,8 @@ class GateRun:
                 outcome, more = replace(outcome, pinned=number), {self.pin: text} if number else {}
             self.files.stage(outcome, more)
             if outcome.moves:
-                outcome = replace(outcome, move=move_production(plan, released, outcome.report, report_uri))
+                made = move_production(plan, released, outcome.report, report_uri, outcome.judged)
+                outcome = replace(outcome, move=made)
         except (PctError, KeyboardInterrupt) as error:
             end = ending_of(plan, released, str(error) or "interrupted.", has_begun=bool(outcome.moved_to))
             outcome = outcome.failed(end.sentence, end.moved, getattr(error, "code", None))

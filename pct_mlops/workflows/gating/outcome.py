@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.gate import Decision, Verdict
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pct_mlops.registry import Floor, Move
     from pct_mlops.reports import ShownFlip
     from pct_mlops.workflows.gating.evidence import Evidence
+    from pct_mlops.workflows.gating.judged_tables import JudgedTable
 
 PROMOTING = (Verdict.PASS, Verdict.BOOTSTRAP)
 OVERRIDABLE = (Verdict.FAIL, Verdict.INCONCLUSIVE)
@@ -40,6 +41,7 @@ class Outcome:
         new_model: The name of the model to promote into, where the registry has no model of that name.
         moves: True when production is to move: that was asked for, and the decision passed or is overridden.
         shown_flips: Negative flips with their images or texts, for the HTML report.
+        judged: The tables of versions that the decision was drawn from, by role.
     """
 
     decision: Decision
@@ -58,6 +60,7 @@ class Outcome:
     new_model: str = ""
     moves: bool = False
     shown_flips: tuple[ShownFlip, ...] = ()
+    judged: Mapping[str, JudgedTable] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -80,7 +83,13 @@ class Outcome:
         return cls(
             decision,
             evidence.comparison,
-            to_json(decision, evidence.comparison, context, promotion=promotion),
+            to_json(
+                decision,
+                evidence.comparison,
+                context,
+                promotion=promotion,
+                digests={role: item.to_json() for role, item in evidence.judged.items()},
+            ),
             evidence.new_uri,
             evidence.old_uri,
             pair,
@@ -89,6 +98,7 @@ class Outcome:
             promotion=promotion,
             new_model=new_model,
             moves=promotion is not None and (promotion.override or decision.verdict in PROMOTING),
+            judged=evidence.judged,
         )
 
     @property

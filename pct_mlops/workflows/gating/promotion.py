@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pct_mlops.config import PctError
+from pct_mlops.errors import RegistryForbiddenError
 
 if TYPE_CHECKING:
     from pct_mlops.registry import Move, Registry, Version
+    from pct_mlops.workflows.gating.judged_tables import JudgedTable
 
 
 class Plan(NamedTuple):
@@ -46,6 +50,10 @@ def write_record(plan: Plan, version: Version, report: dict[str, Any], *, for_go
         "gate.baseline_version": str(plan.old.version) if plan.old else "",
         "gate.policy_digest": report["policy"]["digest"],
     }
+    # Emptied where this decision judged no evidence, so that none of an earlier one is taken for it.
+    for role in ("candidate", "baseline"):
+        found = (report["digests"] or {}).get(role)
+        tags[f"gate.{role}_evidence"] = found["whole"] if found else ""
     promotion = report["promotion"]
     # The override of an earlier decision does not apply to this one, so its tag is emptied.
     if promotion is not None or "gate.override" in version.tags:
@@ -53,20 +61,44 @@ def write_record(plan: Plan, version: Version, report: dict[str, Any], *, for_go
     return record_decision(plan.registry, version, tags, metrics, report, for_good=for_good)
 
 
-def release_candidate(plan: Plan, report: dict[str, Any]) -> Version:
+def fix_evidence(registry: Registry, judged: Iterable[JudgedTable]) -> None:
+    """Record the evidence that was judged and never recorded before, so that a later change of it is found.
+
+    Whoever may judge a version need not be allowed to write to it. Then this decision's report alone names its digest.
+    """
+    from pct_mlops.registry import write_evidence
+
+    for item in judged:
+        if not item.is_recorded:
+            with suppress(RegistryForbiddenError):
+                write_evidence(registry, item.version, item.split, item.digests)
+
+
+def release_candidate(plan: Plan, report: dict[str, Any], judged: Mapping[str, JudgedTable]) -> Version:
     """Return the version that production is to move to: the candidate, or its copy, which carries the same record."""
-    from pct_mlops.registry import release
+    from pct_mlops.registry import release, write_evidence
 
     if plan.version.name == plan.target:
         return plan.version
     copy = release(plan.registry, plan.version, plan.target)
     write_record(plan, copy, report, for_good=True)
+    candidate = judged["candidate"]
+    write_evidence(plan.registry, copy, candidate.split, candidate.digests)
     return copy
 
 
-def move_production(plan: Plan, released: Version, report: dict[str, Any], report_uri: str) -> Move:
-    """Move production to `released`, as its report says."""
-    from pct_mlops.registry import promote
+def move_production(
+    plan: Plan, released: Version, report: dict[str, Any], report_uri: str, judged: Mapping[str, JudgedTable]
+) -> Move:
+    """Move production to `released`, as its report says, if the evidence is still what was judged."""
+    from pct_mlops.registry import MoveEvidence, check_evidence, promote
+
+    candidate, baseline = judged["candidate"], judged.get("baseline")
+
+    def check() -> None:
+        check_evidence(plan.registry, released, candidate.split, candidate.digests)
+        if baseline is not None:
+            check_evidence(plan.registry, baseline.version, baseline.split, baseline.digests)
 
     return promote(
         plan.registry,
@@ -77,6 +109,10 @@ def move_production(plan: Plan, released: Version, report: dict[str, Any], repor
         report=report_uri,
         reason=report["promotion"]["reason"],
         override=report["promotion"]["override"],
+        evidence=MoveEvidence(
+            candidate.split, candidate.digests.whole, baseline.digests.whole if baseline is not None else ""
+        ),
+        check=check,
     )
 
 

@@ -13,6 +13,7 @@ from pct_mlops.config import FileClasses, ModelConfig
 from pct_mlops.config.commands import train_command
 from pct_mlops.errors import ConfigError, DataError, RegistryNotFoundError
 from pct_mlops.registry import PRODUCTION, Registry, Version
+from pct_mlops.registry.model_digests import FILES
 from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.session import Session
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 logger = main_process_logger(__name__)
 
 LEGACY = (".tar", ".pt", ".pth", ".ckpt", ".bin", ".safetensors")  # files that hold weights and do not say of what
-FILES = ("architecture.json", "model.safetensors")
 
 
 @dataclass(frozen=True)

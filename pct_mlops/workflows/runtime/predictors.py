@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pct_mlops.registry.model_digests import FILES
 from pct_mlops.registry.served_model import ModelInputs, inputs_of, load_folder, predicted
-from pct_mlops.workflows.runtime.model_weights import FILES
 
 if TYPE_CHECKING:
     import numpy as np

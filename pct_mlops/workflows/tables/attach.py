@@ -102,7 +102,7 @@ def _attach(
     registry: Registry, found: Version, table: Predictions, split: str, given: Mapping[str, Any], *, replace: bool
 ) -> Attached:
     """Store a checked table and what is `given` to show beside it."""
-    from pct_mlops.registry import record_weights
+    from pct_mlops.registry import record_evidence, record_weights
 
     files = registry.files(found)
     before = _table_of_production(registry, found, split)
@@ -118,6 +118,7 @@ def _attach(
             _tie(stored.table.info, digest),
             *_show_examples(registry, found, table.info, shown, replace=replace),
         ]
+    record_evidence(registry, found, split)
     record_weights(registry, found, digest)
     notes.append(_beside_production(before, stored.table.info))
     step = f"pct gate {found.name}/{found.version} --policy policy.yaml" if split == "test" else ""

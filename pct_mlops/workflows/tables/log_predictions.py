@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import tempfile
 from pathlib import Path
@@ -58,14 +59,17 @@ def log_predictions(
     run, model = _RUN.match(address), _MODEL.match(address)
     if not (run or model):
         return attach(address, predictions, split, replace=replace, tracking_uri=tracking_uri)
-    from pct_mlops.registry import Registry
+    from pct_mlops.registry import Registry, record_with_model
 
     table = checked_table(predictions, ReadOptions(split=split))
     registry = Registry(tracking_uri)
     files = _only_model(registry, run[1]) if run else _model(registry, model[1] if model else "")
     words = {"model_name": "", "model_version": "", "model_uri": files.title}
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
-        return store_table(files, table, split, replace=replace, aside=Path(folder), **words)
+        stored = store_table(files, table, split, replace=replace, aside=Path(folder), **words)
+    left = record_with_model(registry, files, split)
+    notes = (f"The gate will refuse {', '.join(left)}: you may not record this table as its evidence.",) if left else ()
+    return dataclasses.replace(stored, notes=(*stored.notes, *notes))
 
 
 def _address(target: Any) -> str:

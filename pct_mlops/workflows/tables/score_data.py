@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.errors import ConfigError, DataError
-from pct_mlops.registry import Registry, record_weights
+from pct_mlops.registry import Registry, record_evidence, record_weights
 from pct_mlops.workflows.runtime.example_data import Examples, read_examples
 from pct_mlops.workflows.runtime.model_inputs import fitted, input_names
 from pct_mlops.workflows.runtime.model_outputs import join_outputs, table_of_outputs
@@ -73,6 +73,7 @@ def score_data(
         return save_with_info(table, output, weights=digest, **words)
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
         stored = store_table(files, table, split, replace=True, aside=Path(folder), weights=digest, **words)
+    record_evidence(registry, version, split)
     record_weights(registry, version, digest)
     return stored.table
 

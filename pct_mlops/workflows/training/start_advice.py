@@ -7,7 +7,7 @@ import json
 from pct_mlops.config import ModelConfig
 from pct_mlops.errors import PctError
 from pct_mlops.registry import PRODUCTION, Registry
-from pct_mlops.workflows.runtime.model_weights import FILES
+from pct_mlops.registry.model_digests import FILES
 
 # Keys of the record that say which weights a model has. The others say what it is trained and evaluated on.
 SAME = ("name", "kwargs", "image_shape", "embedding_dim", "classifier")

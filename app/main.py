@@ -77,7 +77,8 @@ def main() -> None:
             # Also where there is nothing to compare: the reader must get to the other pages.
             _draw_menu(menu, pages)
         page.run()
-        keep_modules(page.url_path)
+        if page is not unknown:
+            keep_modules(page.url_path)
     except PctError as error:
         _problem(error)
 

@@ -205,7 +205,7 @@ def _waits(title: str, found: Sequence[dict[str, Wait]]) -> None:
     for name in found[0]:
         values = [waits[name].seconds for waits in found]
         line = f"  {name:<22} median {statistics.median(values):5.2f} s   slowest {max(values):5.2f} s"
-        server = [waits[name].server for waits in found if waits[name].server]
+        server = [spent for waits in found if (spent := waits[name].server) is not None]
         print(line + (f"   server {statistics.mean(server):5.3f} s" if server else ""))
 
 

@@ -28,7 +28,7 @@ class Wait:
     """Seconds until the page showed what was asked for, and of processor time of the server until it was complete."""
 
     seconds: float
-    server: float = 0.0
+    server: float | None = None  # where it was not measured
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ async def _timed(page: Page, step: Step, server: Process | None, times: int) -> 
         seconds += time.perf_counter() - began
         await complete(page)
         await page.wait_for_timeout(150)  # the button of the next step listens only when the page is drawn
-    return Wait(seconds / times, (server.cpu - before) / times if server else 0.0)
+    return Wait(seconds / times, (server.cpu - before) / times if server else None)
 
 
 async def first_load(browser: Browser, address: str, ready: str = AREAS) -> FirstLoad:

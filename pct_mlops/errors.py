@@ -149,7 +149,9 @@ def error_of(code: str, text: str) -> PctError:
 def is_disk_full(error: BaseException) -> bool:
     """Tell whether an error, or one that it was made from, says that a disk or a quota is full."""
     link: BaseException | None = error
-    while link is not None:
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:  # an error may be its own cause
+        seen.add(id(link))
         if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
         if _FULL.search(str(link)) and "shared memory" not in str(link):

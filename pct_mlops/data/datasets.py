@@ -105,7 +105,7 @@ def _idx_files(folder: Path) -> dict[str, Path] | None:
     return None
 
 
-def check_room(error: Exception, name: str, folder: Path) -> None:
+def _check_download_room(error: Exception, name: str, folder: Path) -> None:
     """Raise OutputError where the download of a data set failed for lack of space."""
     if is_disk_full(error):
         raise OutputError(
@@ -140,7 +140,7 @@ def _fashion_files(root: Path | None) -> dict[str, Path]:
                     _download_fashion(DOWNLOADS)
                     files = _idx_files(DOWNLOADS)
         except (OSError, RuntimeError, ImportError) as error:
-            check_room(error, "Fashion-MNIST", DOWNLOADS)
+            _check_download_room(error, "Fashion-MNIST", DOWNLOADS)
             reason = reason_of(error)
         if files is None:
             raise DataError(
@@ -212,7 +212,7 @@ def _cifar(config: DataConfig, seed: int, kind: str, statistics: Statistics) -> 
                 images, class_names = np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)), list(data.classes)
                 parts.append(array_split(name, images, np.array(data.targets), range(len(images)), config.image_size))
     except (OSError, RuntimeError, EOFError) as error:
-        check_room(error, kind, root)
+        _check_download_room(error, kind, root)
         raise DataError(
             f"{kind} cannot be read from {root} ({reason_of(error)}): set data.root to the folder that holds "
             "torchvision's copy, or leave it empty and allow the download."

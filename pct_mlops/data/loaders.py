@@ -131,7 +131,7 @@ class EvalLoader:
         else:
             if augmented:
                 _import_transforms()
-            load = Load(batch_size, split.pixels.shape, len(self))
+            load = Load(min(batch_size, len(self._rows)), split.pixels.shape, len(self))
             self._source = StreamSource(split, config.num_workers, device, keep_workers=False, load=load)
 
     def __len__(self) -> int:

@@ -141,7 +141,9 @@ def plain_worker_errors(batches: Any) -> Iterator[None]:
         yield
     except Exception as error:
         workers = getattr(batches, "_workers", ())
-        if workers and _TOO_MANY_FILES.search(str(error)):
+        if not workers or isinstance(error, PctError):
+            raise
+        if _TOO_MANY_FILES.search(str(error)):
             raise DataError(_too_many_files()) from error
         # A broken connection comes before the news of the death.
         wait([worker.sentinel for worker in workers], timeout=PATIENCE)

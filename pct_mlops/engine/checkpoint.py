@@ -148,13 +148,15 @@ class Checkpoints:
             content = json.loads((path / STATE).read_text(encoding="utf-8"))
             if content.pop("format", 1) != FORMAT:
                 refuse_pickles(path)
-            return Record(
+            record = Record(
                 path,
                 content.pop("fingerprint"),
                 content.pop("num_processes"),
                 made_from=content.pop("made_from"),
                 state=FitState(**content),
             )
+            _check_record(record)
+            return record
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(_damaged(path, f"{STATE}: {error}")) from error
 
@@ -198,6 +200,13 @@ class Checkpoints:
             **asdict(state),
         }
         _write_synced(folder / STATE, json.dumps(record))
+
+
+def _check_record(record: Record) -> None:
+    """Raise ValueError for a record whose values are of another type than those that were written."""
+    numbers = (record.state.epoch, record.state.step, record.num_processes)
+    if not isinstance(record.made_from, Mapping) or not all(type(number) is int for number in numbers):
+        raise ValueError("it holds values of another type than a training writes")
 
 
 def _parts(run: Step) -> dict[str, Any]:
@@ -277,7 +286,8 @@ def _damaged(path: Path, reason: str) -> str:
 def _unwritable(path: Path, error: Exception) -> OutputError:
     return OutputError(
         f"The checkpoint {path} cannot be written ({getattr(error, 'strerror', None) or reason_of(error)}): make room "
-        "there, or set engine.checkpoint_dir to another place; --resume goes on from the checkpoint before it."
+        "there, or move its folder to another disk and set engine.checkpoint_dir; --resume goes on from the checkpoint "
+        "before it, if there is one."
     )
 
 

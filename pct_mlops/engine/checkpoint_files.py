@@ -79,7 +79,9 @@ def _packed(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         return {"tuple": _packed(list(value), name, tensors)}
     if isinstance(value, Mapping):  # in pairs, because JSON would turn the numbers of an optimiser's keys into texts
         parts = [[key, _packed(item, f"{name}/{key}".lstrip("/"), tensors)] for key, item in value.items()]
-        return {"pairs": parts}
+        if all(key is None or isinstance(key, bool | int | float | str) for key in value):
+            return {"pairs": parts}
+        name, value = f"{name} has a key that", next(key for key in value if not isinstance(key, int | float | str))
     raise ConfigError(
         f"A checkpoint keeps tensors, numbers and texts, and the state {name} is of the type "
         f"{type(value).__name__}: let its state_dict() return those alone."

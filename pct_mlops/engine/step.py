@@ -67,7 +67,9 @@ class Step:
         try:
             new = self.model(batch.images)
         except ValueError as error:
-            raise batch_of_one(error) or error from error
+            if (found := batch_of_one(error)) is None:
+                raise
+            raise found from error
         old = None
         if self.teacher is not None:
             with torch.no_grad(), self.accelerator.autocast():

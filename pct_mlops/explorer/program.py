@@ -17,8 +17,5 @@ def main_script() -> Path:
 
 
 def server_script() -> Path:
-    """Return the path of the program's server. An older Streamlit cannot start one, and gets main.py."""
-    import streamlit
-
-    found = main_script()
-    return found.with_name("server.py") if hasattr(streamlit, "App") else found
+    """Return the path of the program's server, or raise DataError where the program is missing."""
+    return main_script().with_name("server.py")

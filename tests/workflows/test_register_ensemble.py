@@ -24,7 +24,7 @@ from pct_mlops.config import PctError, Recipe
 from pct_mlops.models import Architecture, build_model, load_classifier, save_classifier
 from pct_mlops.predictions import Predictions
 from pct_mlops.registry import WEIGHTS_TAG, TrainingRun, history, training_run
-from pct_mlops.workflows.runtime.weights_digest import weights_digest
+from pct_mlops.registry.model_digests import weights_digest
 from pct_mlops.workflows.studies.floor import measure_floor
 from pct_mlops.workflows.training.train import train
 

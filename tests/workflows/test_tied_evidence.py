@@ -16,7 +16,7 @@ from pct_mlops.gate import Tie, Ties
 from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.with_info import save_with_info
 from pct_mlops.registry import WEIGHTS_TAG, add_predictions
-from pct_mlops.workflows.runtime.weights_digest import digest_of_files, model_paths, weights_digest
+from pct_mlops.registry.model_digests import digest_of_files, model_paths, weights_digest
 
 
 def version(store, number):

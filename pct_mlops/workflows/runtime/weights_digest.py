@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 from pct_mlops.errors import DataError
 from pct_mlops.registry import WEIGHTS_TAG
-from pct_mlops.registry.model_digests import digest_of_files, model_paths, weights_digest
+from pct_mlops.registry.model_digests import weights_digest
 
 if TYPE_CHECKING:
     from pct_mlops.registry import Registry, Version
-
-__all__ = ["digest_of_files", "model_paths", "version_digest", "weights_digest"]
 
 
 def version_digest(registry: Registry, version: Version) -> str:

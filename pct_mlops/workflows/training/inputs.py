@@ -107,7 +107,9 @@ def _check_batch_of_one(model: Classifier, shape: tuple[int, int, int]) -> None:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             trial(torch.zeros(1, *shape))
     except ValueError as error:
-        raise batch_of_one(error) or error from error
+        if (found := batch_of_one(error)) is None:
+            raise
+        raise found from error
 
 
 def _digest(recipe: Recipe, splits: Splits) -> str:

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from pct_mlops.workflows.training.components import Assembled
 
 logger = main_process_logger(__name__)
-PLACE = "set engine.checkpoint_dir to another place; --resume goes on from the last checkpoint"
+PLACE = (
+    "move its folder to another disk and set engine.checkpoint_dir; --resume goes on from a checkpoint that is there"
+)
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,8 @@ class Training:
             checkpoints.clear()
             shutil.rmtree(best, ignore_errors=True)
         else:
-            say_resume(checkpoints, self.recipe, asked=not self.own_folder)
+            beside = self.recipe.engine.checkpoint_dir is None
+            say_resume(checkpoints, self.recipe, asked=not self.own_folder, beside=beside)
         # The recipe makes the folder a model that can be scored. One that is there may be of another training.
         if not checkpoints.complete():
             self.recipe.write(self.folder / "recipe.yaml")

@@ -12,9 +12,8 @@ from pct_mlops.errors import PctError
 from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.with_info import save_with_info
 from pct_mlops.registry import PRODUCTION, WEIGHTS_TAG, Registry, TrainingRun, Version
-from pct_mlops.registry.model_digests import FILES
+from pct_mlops.registry.model_digests import FILES, digest_of_files
 from pct_mlops.workflows.runtime.model_outputs import kind_of_scores
-from pct_mlops.workflows.runtime.weights_digest import digest_of_files
 from pct_mlops.workflows.training.job import Trained
 from pct_mlops.workflows.training.plugin_versions import plugins_of
 from pct_mlops.workflows.training.thumbnails import write_thumbnails

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -46,13 +47,15 @@ def fingerprint_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def say_resume(checkpoints: Checkpoints, recipe: Recipe, *, asked: bool) -> None:
+def say_resume(checkpoints: Checkpoints, recipe: Recipe, *, asked: bool, beside: bool = True) -> None:
     """Say after which epoch a resume goes on, or why it starts at the first one.
 
     Args:
         checkpoints: Those of the training.
         recipe: Its recipe.
         asked: The user asked for a resume. Without it, say nothing where there is no checkpoint.
+        beside: The folders beside this one are trainings of the same model. Those beside a folder that the user named may
+            be anybody's.
 
     Raises:
         DataError: The newest checkpoint is damaged, of another recipe, or of an older version.
@@ -60,7 +63,7 @@ def say_resume(checkpoints: Checkpoints, recipe: Recipe, *, asked: bool) -> None
     found = checkpoints.newest()
     if found is None:
         if asked:
-            _say_start(checkpoints, recipe)
+            _say_start(checkpoints, recipe, beside=beside)
         return
     if found.fingerprint != checkpoints.fingerprint:
         changed, other = _changes(found, checkpoints.made_from)
@@ -78,13 +81,14 @@ def say_complete(checkpoints: Checkpoints, recipe: Recipe) -> None:
     logger.info(f"Resumes after epoch {epochs} of {epochs} from {checkpoints.folder}: nothing is left to train.")
 
 
-def _say_start(checkpoints: Checkpoints, recipe: Recipe) -> None:
+def _say_start(checkpoints: Checkpoints, recipe: Recipe, *, beside: bool) -> None:
     """Warn that there is nothing to resume, and describe the nearest checkpoint of another recipe."""
-    beside = sorted({path.parents[1] for path in checkpoints.folder.parent.glob("*/epoch-*/state.json")})
-    _refuse_older(beside, recipe)
-    place = checkpoints.folder.parent if beside else checkpoints.folder
+    around = checkpoints.folder.parent.glob("*/epoch-*/state.json") if beside else ()
+    found = sorted({path.parents[1] for path in around})
+    _refuse_older(found, recipe)
+    place = checkpoints.folder.parent if found else checkpoints.folder
     text = f"--resume found no checkpoint of this recipe in {place}: starts at epoch {recipe.optim.start_epoch + 1}."
-    logger.warning(text + _nearest(beside, checkpoints))
+    logger.warning(text + _nearest(found, checkpoints))
 
 
 def _nearest(folders: Sequence[Path], checkpoints: Checkpoints) -> str:
@@ -100,14 +104,17 @@ def _nearest(folders: Sequence[Path], checkpoints: Checkpoints) -> str:
         return ""
     record = min(found, key=lambda item: item[:2])[2]
     changed, other = _changes(record, checkpoints.made_from)
-    num_epochs = _recipe_in(record).get("optim", {}).get("epochs", record.state.epoch)
+    optim = _recipe_in(record).get("optim")
+    num_epochs = optim.get("epochs") if isinstance(optim, Mapping) else None
+    num_epochs = num_epochs if isinstance(num_epochs, int) else record.state.epoch
     recipe = record.folder.parent / "recipe.yaml"
     if other:
         end = f"It cannot be gone on with: {'; '.join(other)}."
     elif record.state.epoch >= num_epochs:
         end = f"It is complete, and its model is {record.folder.parent / 'best'}."
     else:
-        end = f"Go on with it by 'pct train {recipe} --resume'." if recipe.is_file() else ""
+        command = shlex.join(["pct", "train", str(recipe), "--resume"])
+        end = f"Go on with it: {command}" if recipe.is_file() else ""
     differs = f"differs in {changed}" if changed else "has the same recipe"
     return f" The nearest one {differs}: {record.folder}, {_position(record.state, num_epochs)}. {end}".rstrip()
 
@@ -143,8 +150,8 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _recipe_in(record: Record) -> Mapping[str, Any]:
-    """Return the recipe of a checkpoint. Its file may hold anything."""
-    return _recipe_of(record.made_from) if isinstance(record.made_from, Mapping) else {}
+    """Return the recipe of a checkpoint. What its file calls a recipe may be anything."""
+    return _recipe_of(record.made_from)
 
 
 def _recipe_of(content: Mapping[str, Any]) -> Mapping[str, Any]:

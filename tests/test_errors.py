@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import pickle
 from pathlib import Path
@@ -16,7 +17,7 @@ from pct_mlops import errors
 from pct_mlops.cli import main
 from pct_mlops.comparison import compare
 from pct_mlops.config import PctError, Policy, Recipe
-from pct_mlops.errors import error_of, reason_of
+from pct_mlops.errors import error_of, is_disk_full, reason_of
 from pct_mlops.explorer.state.selection import NothingToShow
 from pct_mlops.gate.scopes import _NoneLarge
 from pct_mlops.predictions import Predictions
@@ -245,3 +246,11 @@ def code_of_gate(candidate):
     properties = {item.get("name"): item.get("value") for item in ElementTree.parse("report.xml").iter("property")}
     assert properties.get("error_code") == report["error_code"]
     return report["error_code"], [check["error_code"] for check in report["checks"]]
+
+
+def test_an_error_that_is_its_own_cause_is_looked_at_once():
+    error = ValueError("shapes do not fit")
+    error.__cause__ = error
+    assert not is_disk_full(error)
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert is_disk_full(error)

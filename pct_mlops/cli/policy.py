@@ -78,7 +78,8 @@ def _number(parameter: click.Parameter, word: str, read: float | str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        name, example = parameter.opts[0], "0,-0.5,+1" if "change" in parameter.opts[0] else "0.5%,1%"
+        name = parameter.opts[0]
+        example = {"--accuracy-change": "0,-0.5,+1", "--churn": "1%"}.get(name, "0.5%,1%")
         raise ConfigError(f"{name} holds '{word.strip()}', which is not a number: write for example {name} {example}.")
     return number
 
@@ -92,7 +93,7 @@ def _rate(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.argument("policy")
 @click.option("--like", required=True, metavar="OLD", help="The model in use: a version or a file of its predictions.")
 @click.option("--candidates", type=int, default=200, show_default=True, metavar="N", help="Tries of each kind.")
-@click.option("--churn", callback=_rate, metavar="RATE", help="NFR of an equal.  [default: that of pct floor, or 1%]")
+@click.option("--churn", callback=_rate, metavar="RATE", help="NFR of one as good.  [default: of pct floor, or 1%]")
 @click.option("--nfr", callback=_rates, metavar="LIST", help="True rates, as 0.5%,1%.  [default: around each limit]")
 @click.option("--accuracy-change", callback=_points, metavar="LIST", help="True changes in points, as 0,-0.5,+1.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of the random numbers.")

@@ -23,13 +23,13 @@ _ROUNDING = 1e-9
 class FlipWeights(NamedTuple):
     """Weights by example [N].
 
-    `leaves` is that of a negative flip of a right example. `returns` is that of a positive flip of a wrong one, and
-    `strays` that of another wrong prediction.
+    `negative_flip` is that of a right example, `positive_flip` that of a wrong one, and `other_change` that of another
+    wrong prediction.
     """
 
-    leaves: Floats
-    returns: Floats
-    strays: Floats
+    negative_flip: Floats
+    positive_flip: Floats
+    other_change: Floats
 
 
 def flip_weights(read: Mapping[str, Any], is_right: npt.NDArray[np.bool_], info: TableInfo) -> FlipWeights:
@@ -40,8 +40,8 @@ def flip_weights(read: Mapping[str, Any], is_right: npt.NDArray[np.bool_], info:
     target = np.asarray(read["old_label_confidence"], np.float64) if "label_confidence" in info.columns else None
     if target is None and own is not None:
         # The target is the prediction where that is right. Where it is wrong, nothing is known of the target.
-        leaves = np.maximum(np.where(is_right, 1 - own, 1.0), _LEAST_WEIGHT)
-        return FlipWeights(leaves, same, other)
+        negative_flip = np.maximum(np.where(is_right, 1 - own, 1.0), _LEAST_WEIGHT)
+        return FlipWeights(negative_flip, same, other)
     if target is None or own is None:
         return FlipWeights(same, same, other)
     return FlipWeights(

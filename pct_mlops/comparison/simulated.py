@@ -146,11 +146,11 @@ class Population:
         """
         check_possible(nfr, accuracy_change, self.accuracy, self.error)
         num, gained = len(self.labels), nfr + accuracy_change
-        lost, _ = scaled_chances(self.weights.leaves, self.is_right, nfr * num)
-        returned, factor = scaled_chances(self.weights.returns, ~self.is_right, gained * num)
+        lost, _ = scaled_chances(self.weights.negative_flip, self.is_right, nfr * num)
+        returned, factor = scaled_chances(self.weights.positive_flip, ~self.is_right, gained * num)
         flip = lost + returned
-        strays = np.where(self.is_right, 0.0, np.minimum(factor * self.weights.strays, 1.0))
-        return Chances(flip, np.minimum(flip + strays, 1.0))
+        other_change = np.where(self.is_right, 0.0, np.minimum(factor * self.weights.other_change, 1.0))
+        return Chances(flip, np.minimum(flip + other_change, 1.0))
 
     def draw(self, chances: Chances, generator: np.random.Generator) -> Comparison:
         """Return the comparison of the old model with a candidate, on examples drawn with replacement."""

@@ -155,7 +155,9 @@ class Checkpoints:
                 made_from=content.pop("made_from"),
                 state=FitState(**content),
             )
-            _check_record(record)
+            numbers = (record.num_processes, record.state.epoch, record.state.step)
+            if not isinstance(record.made_from, Mapping) or not all(type(number) is int for number in numbers):
+                raise ValueError("it holds values of another type than a training writes")
             return record
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(_damaged(path, f"{STATE}: {error}")) from error
@@ -200,13 +202,6 @@ class Checkpoints:
             **asdict(state),
         }
         _write_synced(folder / STATE, json.dumps(record))
-
-
-def _check_record(record: Record) -> None:
-    """Raise ValueError for a record whose values are of another type than those that were written."""
-    numbers = (record.state.epoch, record.state.step, record.num_processes)
-    if not isinstance(record.made_from, Mapping) or not all(type(number) is int for number in numbers):
-        raise ValueError("it holds values of another type than a training writes")
 
 
 def _parts(run: Step) -> dict[str, Any]:
@@ -286,8 +281,7 @@ def _damaged(path: Path, reason: str) -> str:
 def _unwritable(path: Path, error: Exception) -> OutputError:
     return OutputError(
         f"The checkpoint {path} cannot be written ({getattr(error, 'strerror', None) or reason_of(error)}): make room "
-        "there, or move its folder to another disk and set engine.checkpoint_dir; --resume goes on from the checkpoint "
-        "before it, if there is one."
+        "there, or move its folder to another disk, set engine.checkpoint_dir and go on with --resume."
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pct_mlops.config.numbers import percent, points
 from pct_mlops.errors import ConfigError
 from pct_mlops.gate.decision import Check, Verdict
+from pct_mlops.gate.explain import CHURN
 from pct_mlops.gate.rules import check_rule
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class CandidateKind:
 
 
 def chosen_kinds(nfr: Sequence[float], accuracy_change: Sequence[float], churn: float) -> list[CandidateKind]:
-    """Return the equal, and every combination of the rates that a user names."""
+    """Return a candidate as good as the old model, and every combination of the rates that a user names."""
     rates, changes = list(nfr) or [churn], list(accuracy_change) or [0.0]
     named = [
         CandidateKind(f"NFR {percent(rate)}, accuracy {points(change)}", rate, change)
@@ -50,7 +51,7 @@ def chosen_kinds(nfr: Sequence[float], accuracy_change: Sequence[float], churn: 
 
 
 def kinds_around_limits(rules: TriedRules, population: Population, churn: float) -> list[CandidateKind]:
-    """Return the equal and candidates around the limit of each rule."""
+    """Return a candidate as good as the old model, and candidates around the limit of each rule."""
     found = [CandidateKind(EQUAL, churn, 0.0)]
     for number in rules.numbers:
         found += WorseningPath(rules, number, population, churn).around()
@@ -81,7 +82,7 @@ class WorseningPath:
         rules: the rules that are tried.
         number: of the rule.
         population: the old model's examples.
-        churn: NFR of an equal.
+        churn: NFR of a candidate as good as the old model.
     """
 
     def __init__(self, rules: TriedRules, number: int, population: Population, churn: float) -> None:
@@ -162,19 +163,25 @@ class WorseningPath:
         return low
 
 
-def checked_churn(churn: float | None, default: float, population: Population) -> float:
-    """Return the NFR of an equal. Raise ConfigError for one that equals cannot have on these examples."""
+def checked_churn(churn: float | None, floor: float | None, population: Population) -> tuple[float, str]:
+    """Return the NFR of a candidate as good as the old model, and in words where it comes from.
+
+    Raise ConfigError for one that such a candidate cannot have on these examples.
+    """
     if population.error == 0:
         raise ConfigError(
             "The old model is right on every example, so nothing can flip without a loss of accuracy: try the policy "
             "on a harder table."
         )
     most = min(population.accuracy, population.error)
+    if churn is None and floor:
+        source = "the floor of plain retraining"
+        return min(floor, most), source if floor <= most else f"{source}, lowered to what these examples allow"
     if churn is None:
-        return min(default, most / 2)
+        return min(CHURN, most / 2), "the default"
     if not 0 < churn <= most:
         raise ConfigError(
             f"--churn should be above 0% and at most {percent(most)}, and it is {percent(churn)}: a candidate as good "
             "as the old model gains as many examples as it loses."
         )
-    return churn
+    return churn, "as given"

@@ -102,7 +102,8 @@ def _check_rules(
     rules: Sequence[Rule], comparison: Comparison, confidence: float, floor: float | None
 ) -> tuple[list[Check], list[NotJudged]]:
     found = [check_rule(rule, comparison, confidence, floor) for rule in rules]
-    return [check for checks, _ in found for check in checks], [item for _, small in found for item in small]
+    checks = [replace(check, rule=number) for number, (made, _) in enumerate(found, start=1) for check in made]
+    return checks, [item for _, small in found for item in small]
 
 
 def _worst(checks: list[Check]) -> Verdict:

@@ -63,6 +63,8 @@ class Check:
             FAIL; None unless a check among several looks bad.
         error_code: code of the PctError that made the check an ERROR; None for any other reason.
         on: part of the examples that is judged: all, shared (labels that the old model knows) or new.
+        rule: number of the policy's rule that made the check, from 1; None for what no rule asks.
+        is_maximum: whether the limit is a maximum; None where that is not known.
 
     Example:
         >>> from pct_mlops import Check, Verdict
@@ -85,6 +87,8 @@ class Check:
     corrected_bound: float | None = None
     error_code: str | None = None
     on: str = "all"
+    rule: int | None = None
+    is_maximum: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,11 @@ def distance(check: Check) -> float | None:
 def is_at_most(check: Check) -> bool:
     """Tell whether the limit is a maximum.
 
-    A check with `bound: point` does not record that. It follows from the side on which the value lies and from whether
-    the check passed. A value on the limit could be either, and counts as under a maximum.
+    A check that was made elsewhere may not say that. With `bound: point` it then follows from the side on which the
+    value lies and from whether the check passed. A value on the limit could be either, and counts as under a maximum.
     """
+    if check.is_maximum is not None:
+        return check.is_maximum
     if check.bound != "point":
         return check.bound == "upper"
     if check.value is None or check.limit is None or check.value == check.limit:

@@ -15,7 +15,6 @@ from pct_mlops.errors import ConfigError
 from pct_mlops.gate.candidate_kinds import CandidateKind, checked_churn, chosen_kinds, kinds_around_limits
 from pct_mlops.gate.decide import decide
 from pct_mlops.gate.decision import Decision, Verdict
-from pct_mlops.gate.explain import CHURN
 from pct_mlops.gate.trial_rules import CheckName, TriedRules, not_passed, tried_rules
 from pct_mlops.gate.trial_sentences import drawing_sentence, limit_sentences, pinned_sentence
 
@@ -86,7 +85,7 @@ class PolicyTrial:
 
     @property
     def sentence(self) -> str:
-        """The result in plain words: how often an equal passes, and a candidate on the limit of each rule."""
+        """The result in plain words: how often candidates pass that are as good as the old model, or on a limit."""
         first = self.rows[0]
         own = "".join(f", on the limit of {self.rules.title(number)}," for number in first.kind.on_limits)
         text = f"A candidate as good as the old model{own} passes in {_passes(first)} of 100 tries"
@@ -124,7 +123,7 @@ def try_policy(
         candidates: number of tries of each kind.
         nfr: true rates to try, as fractions; by default around each limit.
         accuracy_change: true changes of accuracy to try, as fractions.
-        churn: NFR of an equal; None: the floor, else 1 %, and at most half of the old model's errors.
+        churn: NFR of a candidate as good as the old model; None: the floor, else 1 % or half of the old model's errors.
         floor: NFR of plain retraining.
         seed: of the random numbers.
         advance: called with the numbers of tries done and of all.
@@ -146,8 +145,7 @@ def try_policy(
     """
     _check_numbers(candidates, seed, old)
     population = _population(policy, old)
-    source = "as given" if churn is not None else "the floor of plain retraining" if floor else "the default"
-    churn = checked_churn(churn, floor or CHURN, population)
+    churn, source = checked_churn(churn, floor, population)
     rules, same = _judged(policy, population, floor)
     around = [] if nfr or accuracy_change else kinds_around_limits(rules, population, churn)
     kinds = around or chosen_kinds(nfr, accuracy_change, churn)
@@ -230,4 +228,5 @@ def _resampling(rows: Sequence[TrialRow]) -> str:
     if not number:
         return ""
     error = next(row.error for row in rows if row.error)
-    return f"{number:,} tries were an ERROR, because the drawn test set could not be judged. For example: {error}"
+    what = "1 try was" if number == 1 else f"{number:,} tries were"
+    return f"{what} an ERROR, because the drawn test set could not be judged. For example: {error}"

@@ -78,13 +78,13 @@ class RuleGroup:
 def by_rule(checks: Sequence[Check]) -> list[RuleGroup]:
     """Return a group for each rule. Rules on all examples come first, and among them the worst.
 
-    Checks do not say which rule made them. What the checks of one rule share is taken for it.
+    Where checks do not say which rule made them, what the checks of one rule share is taken for it.
     """
-    found: dict[tuple[object, ...], list[Check]] = {}
+    found: dict[object, list[Check]] = {}
     for check in checks:
         column = check.slice[0] if check.slice is not None else None
-        key = (check.metric, check.on, check.bound, check.limit, check.class_name is not None, column)
-        found.setdefault(key, []).append(check)
+        shared = (check.metric, check.on, check.bound, check.limit, check.class_name is not None, column)
+        found.setdefault(shared if check.rule is None else check.rule, []).append(check)
     groups = [RuleGroup(tuple(sorted(group, key=worst_check_first))) for group in found.values()]
     return sorted(groups, key=lambda group: (not group.is_global, worst_check_first(group.worst)))
 

@@ -104,6 +104,7 @@ class _RuleCheck:
             support=scope.support,
             slice=scope.slice,
             on=scope.on,
+            is_maximum=self.rule.is_maximum,
         )
 
     def zone(self, estimate: Estimate) -> Verdict:

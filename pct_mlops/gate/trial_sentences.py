@@ -87,13 +87,14 @@ def drawing_sentence(population: Population) -> str:
 
 
 def pinned_sentence(policy: Policy, population: Population, churn: float) -> str:
-    """Say how likely an equal flips a pinned example. Return "" where none is pinned."""
+    """Say how likely a candidate as good as the old model flips a pinned example. Return "" where none is pinned."""
     ids = policy.pinned_ids
     if not ids:
         return ""
     chances = population.chances(churn).flip[population.named & population.is_right]
     absent = len(ids) - int(population.named.sum())
-    lacking = f" {absent:,} of them are not in the table, which the gate calls an ERROR." if absent else ""
+    are = "is" if absent == 1 else "are"
+    lacking = f" {absent:,} of them {are} not in the table, which the gate calls an ERROR." if absent else ""
     return (
         f"Pinned examples are left out of the table. By the same draw, a candidate as good as the old model flips none "
         f"of the {len(ids):,} with a chance of {percent(float(np.prod(1 - chances)))}.{lacking}"

@@ -79,10 +79,21 @@ def promote(
         _check(state, move)
         _still_there(registry, version)
         check()
+        _in_time(lock)
         # Others may have moved it while this one waited, and the record's times must be in the order of the moves.
         move = replace(move, when=now())
         _carry_out(lock, Intent(state.next_key(), move))
     return move
+
+
+def _in_time(lock: Lock) -> None:
+    """Raise PromotionError where what was read under the lock left too little of the lease to move anything."""
+    if lock.clock.at_most > lock.lease / 2:
+        raise PromotionError(
+            f"Reading the evidence again took more than {lock.lease / 2:.0f} seconds, half of the time that a move of "
+            f"{lock.name} may hold the registry's lock, so nothing was moved: set PCT_PROMOTION_LEASE to more than "
+            f"{lock.lease:.0f} seconds."
+        )
 
 
 def rollback(registry: Registry, name: str, reason: str) -> Move:

@@ -13,10 +13,10 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pct_mlops.config.metric_names import METRIC_INFO
-from pct_mlops.gate import Check, RuleGroup, by_rule, is_at_most, part_sentence, ruler, rules_sentence
+from pct_mlops.gate import Check, RuleGroup, is_at_most, part_sentence, ruler, rules_sentence
 from pct_mlops.gate.sentences import value_text
 from pct_mlops.reports.class_change import class_change_lines
-from pct_mlops.reports.rule_lines import too_small_parts
+from pct_mlops.reports.rule_lines import too_small_parts, worst_rule_first
 from pct_mlops.reports.terminal import STYLES, clean, metric_text
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def to_html(decision: Decision, comparison: Comparison | None = None, contents: 
     page = contents or HtmlContents()
     pair, explorer = page.pair, page.explorer
     mark, style = STYLES[str(decision.verdict)]
-    groups = by_rule(decision.checks)
-    small = too_small_parts(decision.not_judged)
+    groups = worst_rule_first(decision)
+    small = too_small_parts(decision.not_judged, _MOST_SMALL)
     return _template().render(
         decision=decision,
         mark=mark,
@@ -114,8 +114,7 @@ def to_html(decision: Decision, comparison: Comparison | None = None, contents: 
         metrics=_metrics(decision, comparison) if comparison else [],
         classes=_classes(decision, comparison) if comparison else [],
         change=class_change_lines(comparison, decision.confidence) if comparison else [],
-        small=[_cut(part, _MOST_NAME) for part in small[:_MOST_SMALL]],
-        num_more_small=max(len(small) - _MOST_SMALL, 0),
+        small=[*small.named, *small.others],
         flips=_tiles(page.flips[:MOST_FLIPS], pair, explorer),
     )
 

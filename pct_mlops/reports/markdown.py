@@ -128,8 +128,10 @@ def _checks(decision: Decision, room: int) -> str:
 
 
 def _not_judged(decision: Decision, room: int) -> str:
-    names = [markdown_text(part) for part in too_small_parts(decision.not_judged)]
-    return _fitted("\nNot judged, too few examples: ", names, ", ", room, "that are too small")
+    named, others = too_small_parts(decision.not_judged)
+    # What counts the others stands first, so that a list that is cut still has it.
+    parts = [markdown_text(part) for part in (*others, *named)]
+    return _fitted("\nNot judged, too few examples: ", parts, ", ", room, "that are too small")
 
 
 def _fitted(head: str, items: Sequence[str], separator: str, room: int, more: str) -> str:

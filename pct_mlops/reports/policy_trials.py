@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pct_mlops.config.numbers import percent, points
 from pct_mlops.gate import Verdict
+from pct_mlops.gate.policy_trial import VERDICTS
 from pct_mlops.reports.markdown import markdown_text
 from pct_mlops.reports.methods import markdown_cell
 from pct_mlops.reports.terminal import clean
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pct_mlops.gate import PolicyTrial, TrialRow
 
 TRIAL_VERSION = 1  # increased when a key is removed or changes its meaning
-_VERDICTS = (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.ERROR)
 
 
 def render_trial(trial: PolicyTrial) -> RenderableType:
@@ -59,7 +59,7 @@ def _shown(trial: PolicyTrial) -> tuple[Verdict, ...]:
     """Return the verdicts that get a column: ERROR only where there is one."""
     return tuple(
         verdict
-        for verdict in _VERDICTS
+        for verdict in VERDICTS
         if verdict is not Verdict.ERROR or any(row.counts[verdict] for row in trial.rows)
     )
 
@@ -116,7 +116,7 @@ def trial_to_json(trial: PolicyTrial) -> dict[str, Any]:
 
 def _row_json(row: TrialRow) -> dict[str, Any]:
     shares = {
-        str(verdict): dict(zip(("share", "lower", "upper"), row.share(verdict), strict=True)) for verdict in _VERDICTS
+        str(verdict): dict(zip(("share", "lower", "upper"), row.share(verdict), strict=True)) for verdict in VERDICTS
     }
     return {
         "kind": row.kind.title,

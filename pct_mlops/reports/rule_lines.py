@@ -52,17 +52,31 @@ def worst_rule_first(decision: Decision) -> list[RuleGroup]:
     return sorted(by_rule(decision.checks), key=lambda group: WORST_FIRST.index(group.worst.verdict))
 
 
-def too_small_parts(not_judged: Sequence[NotJudged]) -> list[str]:
+class TooSmall(NamedTuple):
+    """The classes and slices that were too small to judge: those to name, and words that count all others."""
+
+    named: list[str]
+    others: list[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.named or self.others)
+
+
+def too_small_parts(not_judged: Sequence[NotJudged], most: int | None = None) -> TooSmall:
     """Return the classes and slices that were too small to judge, those with most negative flips first.
 
-    Those that have no negative flip or no example are only counted, in the last items.
+    Those that have no negative flip or no example are only counted, and so are those after the first `most`.
     """
     some = [item for item in not_judged if item.support and item.negative_flips != 0]
-    said = [f"{item.name} ({_flipped(item)})" for item in sorted(some, key=lambda item: -(item.negative_flips or 0))]
+    some.sort(key=lambda item: -(item.negative_flips or 0))
+    named = [f"{item.name} ({_flipped(item)})" for item in some[:most]]
     empty = sum(not item.support for item in not_judged)
-    if calm := len(not_judged) - len(some) - empty:
-        said.append(f"{calm:,} without a negative flip")
-    return [*said, f"{empty:,} without examples"] if empty else said
+    counts = {
+        "more": len(some) - len(named),
+        "without a negative flip": len(not_judged) - len(some) - empty,
+        "without examples": empty,
+    }
+    return TooSmall(named, [f"{number:,} {words}" for words, number in counts.items() if number])
 
 
 def _flipped(item: NotJudged) -> str:

@@ -78,10 +78,8 @@ def _remarks(decision: Decision) -> list[RenderableType]:
         counted = ", ".join(f"{count:,} {mark}" for mark, count in decision.apart.items())
         parts.append(Text(clean(f"Counted apart, as reviewers marked them: {counted}."), style="bold"))
     if decision.not_judged:
-        small = too_small_parts(decision.not_judged)
-        more = len(small) - _MAX_NOT_JUDGED
-        text = f"Not judged, too few examples: {', '.join(small[:_MAX_NOT_JUDGED])}"
-        text += f" and {more:,} more" if more > 0 else ""
+        named, others = too_small_parts(decision.not_judged, _MAX_NOT_JUDGED)
+        text = f"Not judged, too few examples: {', '.join([*named, *others])}"
         parts.append(Text(clean(text), style="dim"))
     return parts + [Text(clean(note), style="dim") for note in decision.notes]
 

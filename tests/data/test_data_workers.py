@@ -84,6 +84,9 @@ def test_a_training_looks_ahead_at_all_that_it_will_load(
     check_loading(splits, STREAM, train_batch=20, eval_batch=20, num_processes=1)
     for batches in ({"train_batch": 400, "eval_batch": 4}, {"train_batch": 4, "eval_batch": 400}):
         check_loading(splits, STREAM, **batches, num_processes=1)  # 40 images at most
+    monkeypatch.setattr(workers, "_free_bytes", lambda: 5 * 40 * 3 * 224 * 224)
+    check_loading(splits, STREAM, train_batch=4, eval_batch=400, num_processes=1)
+    eval_loader(split, STREAM, batch_size=400)  # what passed before the training passes in it
     large = STREAM.model_copy(update={"num_workers": 9})
     monkeypatch.setattr(workers, "_free_bytes", lambda: 20 * 3 * 224 * 224)
     for batches in ({"train_batch": 40, "eval_batch": 1}, {"train_batch": 1, "eval_batch": 40}):

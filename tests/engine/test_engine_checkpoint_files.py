@@ -95,6 +95,14 @@ def test_what_is_neither_a_tensor_nor_plain_is_refused(tmp_path: Path, value: An
         write_state(tmp_path, {"teacher": {"past": value}})
 
 
+@pytest.mark.parametrize("key", [("a", 1), torch.float32])
+def test_a_key_that_is_not_plain_is_refused(tmp_path: Path, key: Any) -> None:
+    with pytest.raises(
+        PctError, match=rf"the state teacher has a key that is of the type {type(key).__name__}: let its"
+    ):
+        write_state(tmp_path, {"teacher": {key: 1}})
+
+
 def test_the_scale_of_half_precision_goes_on(tmp_path: Path) -> None:
     """As with fp16 on a GPU, with the scaler on the CPU."""
 

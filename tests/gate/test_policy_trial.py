@@ -92,7 +92,7 @@ def test_rates_are_those_that_were_asked_for(old):
 def test_examples_on_which_the_old_model_hesitates_flip_first(old):
     population = Population.of(old)
     chance = population.chances(0.02).flip[population.is_right]
-    weight = population.weights.leaves[population.is_right]
+    weight = population.weights.negative_flip[population.is_right]
     order = np.argsort(weight)
     assert (np.diff(chance[order]) >= -1e-12).all()
     assert chance[order[-1]] > 10 * chance[order[0]]
@@ -254,7 +254,7 @@ def test_pinned_examples_get_the_chance_that_an_equal_keeps_them(old, tmp_path):
     population = Population.of(old, ids=["test/1", "test/2"])
     assert population.named.sum() == 2
     kept = np.prod(1 - population.chances(0.01).flip[population.named & population.is_right])
-    assert f"flips none of the 3 with a chance of {kept:.2%}. 1 of them are not in the table" in trial.notes[-1]
+    assert f"flips none of the 3 with a chance of {kept:.2%}. 1 of them is not in the table" in trial.notes[-1]
 
 
 def test_the_floor_is_the_churn_and_the_limit_relative_to_it(old):

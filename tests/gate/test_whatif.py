@@ -51,7 +51,11 @@ def test_what_is_written_is_read_as_the_same_policy(policy, tmp_path):
 
 
 def test_a_rule_alone_gives_the_checks_that_it_gives_among_others(policy, comparison):
-    alone = [check for rule in policy.rules for check in check_rule(rule, comparison, policy.confidence)[0]]
+    alone = [
+        replace(check, rule=number)
+        for number, rule in enumerate(policy.rules, start=1)
+        for check in check_rule(rule, comparison, policy.confidence)[0]
+    ]
 
     assert decide(policy, comparison).checks == tuple(alone)
 

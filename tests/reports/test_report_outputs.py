@@ -225,7 +225,7 @@ def test_markdown_is_bounded_and_says_how_many_more(limit):
     decision, comparison = judged("FAIL")
     names = [f"class {i} {'é' * 200}" for i in range(4000)]
     checks = [
-        replace(decision.checks[0], limit=place / 4000, class_name=name, sentence=f"class_nfr of '{name}'.")
+        replace(decision.checks[0], rule=place + 1, class_name=name, sentence=f"class_nfr of '{name}'.")
         for place, name in enumerate(names)
     ]
     small = tuple(NotJudged("class_nfr", name, 3, 100, slice=None) for name in names)
@@ -247,7 +247,7 @@ def test_markdown_is_bounded_and_says_how_many_more(limit):
 def test_the_sentence_about_a_list_that_does_not_fit_fits():
     """Wherever the list before it ends: limits by every byte of a row."""
     decision, _ = judged("FAIL")
-    checks = tuple(replace(decision.checks[0], sentence="x", limit=place / 1500) for place in range(1500))
+    checks = tuple(replace(decision.checks[0], sentence="x", rule=place + 1) for place in range(1500))
     small = (NotJudged("class_nfr", "name" * 50, 3, 100, slice=None),) * 1500
     long = replace(decision, checks=checks, not_judged=small)
     sizes = {limit: len(to_markdown(long, limit=limit).encode()) for limit in range(3000, 3020)}

@@ -12,6 +12,7 @@ from tiny_store import RECIPE, heard
 from pct_mlops.config import PctError, Recipe
 from pct_mlops.config.base import apply_overrides
 from pct_mlops.engine import Checkpoints
+from pct_mlops.errors import DataError
 from pct_mlops.workflows.training.job import Training
 from pct_mlops.workflows.training.resuming import _settings, fingerprint_of, say_resume
 
@@ -71,6 +72,33 @@ def test_nothing_there_is_said_only_to_those_who_asked(tmp_path):
     assert text.startswith(f"--resume found no checkpoint of this recipe in {tmp_path}")
     assert text.endswith(": starts at epoch 1.")
     assert said(tmp_path, "optim.start_epoch=1").endswith(": starts at epoch 2.")
+
+
+def test_folders_beside_one_that_the_user_named_are_nobody_s_business(tmp_path):
+    left(tmp_path, "optim.lr=0.2")
+    left(tmp_path, pickled=True)
+    recipe = recipe_of("optim.lr=0.3")
+    with heard() as lines:
+        say_resume(checkpoints_of(tmp_path, recipe), recipe, asked=True, beside=False)
+    own = checkpoints_of(tmp_path, recipe).folder
+    assert lines == [f"--resume found no checkpoint of this recipe in {own}: starts at epoch 1."]
+
+
+@pytest.mark.parametrize("made_from", [[1], "abc", {"recipe": {"optim": [1]}}, {"recipe": {"optim": {"epochs": "x"}}}])
+def test_a_neighbour_s_record_of_any_type_stops_nothing(tmp_path, made_from):
+    folder = left(tmp_path, "optim.lr=0.2")
+    record = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps({**record, "made_from": made_from}))
+    assert said(tmp_path).startswith("--resume found no checkpoint of this recipe")
+
+
+@pytest.mark.parametrize("wrong", [{"made_from": [1]}, {"epoch": "2"}, {"step": None}, {"num_processes": 1.5}])
+def test_an_own_record_of_another_type_is_damaged(tmp_path, wrong):
+    folder = left(tmp_path)
+    record = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps({**record, **wrong}))
+    with pytest.raises(DataError, match=r"is damaged \(state.json: it holds values of another type"):
+        said(tmp_path)
 
 
 def test_the_nearest_checkpoint_is_named_with_what_differs_and_how_to_go_on(tmp_path):
@@ -188,6 +216,6 @@ def test_a_full_disk_when_the_best_weights_are_written_is_a_sentence(tmp_path, m
     )
     best = tmp_path / "best"
     best.mkdir()
-    with pytest.raises(PctError, match=r"cannot be written \(.*No space left on device.*\): make room there, or set"):
+    with pytest.raises(PctError, match=r"cannot be written \(.*No space left on device.*\): make room there, or move"):
         Training._keep_best(training, None, 0)
     assert best.is_dir()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Sequence
 from pathlib import Path
 
-import duckdb
 import streamlit as st
 
 from pct_mlops.charts import count
@@ -15,8 +13,8 @@ from pct_mlops.explorer.queries import image_files
 from pct_mlops.explorer.queries.image_files import Picture, in_pixels
 from pct_mlops.explorer.queries.pairs import REFRESH, Pair, VersionTable, predictions, registry
 from pct_mlops.explorer.queries.png import png_size
-from pct_mlops.predictions import sql
 from pct_mlops.predictions.reading_ids import FROM_FILES
+from pct_mlops.predictions.stored_images import read_pngs
 
 LARGEST_TILE, LARGEST_IMAGE = 256 * 1024, 8 * 1024**2  # bytes of a stored PNG in the gallery, and alone
 TILE, LARGE = 192, 1024  # pixels of the longer side of a file's image in the gallery, and alone
@@ -126,20 +124,7 @@ def _stored(pair: Pair, sample_ids: tuple[str, ...], largest: int = LARGEST_TILE
 
 @st.cache_data(max_entries=50, max_size="64MB", show_spinner="Reading images…")
 def _read_stored(path: Path, sample_ids: tuple[str, ...], largest: int) -> dict[str, bytes]:
-    places = ",".join("?" * len(sample_ids))
-    query = f"SELECT sample_id, png FROM read_parquet(?) WHERE sample_id IN ({places}) AND octet_length(png) <= ?"
-    try:
-        with _database().cursor() as connection:
-            sql.show_progress(connection)
-            return dict(connection.execute(query, [glob.escape(str(path)), *sample_ids, largest]).fetchall())
-    except duckdb.Error as error:
-        raise DataError(f"The images in {path} cannot be read: give a Parquet file of sample_id and png.") from error
-
-
-# Opening a database takes longer than reading an image.
-@st.cache_resource(show_spinner=False)
-def _database() -> duckdb.DuckDBPyConnection:
-    return sql.connect()
+    return read_pngs(path, sample_ids, largest)
 
 
 def _stored_file(pair: Pair) -> Path | None:

@@ -133,8 +133,9 @@ def version_evidence(
     floor = _floor(registry, target, new_table)
     found = replace(start, candidate=new_table.info, review=review, floor=floor, ties=ties, judged=read)
     if old_table is None:
-        flaw = _flaw(new_table)
-        alone = compare(new_table, new_table) if policy.bootstrap is not None and flaw is None else None
+        flaw, alone = _flaw(new_table), None
+        if policy.bootstrap is not None and flaw is None:
+            alone, flaw = _compare(new_table, new_table, policy)
         return replace(found, problem=flaw, baseline_exists=False, alone=alone)
     comparison, differing = _compare(old_table, new_table, policy, review)
     same = comparison is not None and have_same_predictions(comparison)

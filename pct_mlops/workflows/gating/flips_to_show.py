@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from pct_mlops.errors import PctError
-from pct_mlops.predictions import sql
 from pct_mlops.predictions.example_texts import open_texts
+from pct_mlops.predictions.stored_images import read_pngs
 from pct_mlops.reports import MOST_FLIPS, MOST_TEXT, ShownFlip
 
 if TYPE_CHECKING:
@@ -68,17 +65,12 @@ def _shown(
 
 
 def _pngs(path: Path | None, rows: Sequence[FlipRow]) -> dict[str, bytes]:
-    if path is None or not rows:
+    if path is None:
         return {}
-    places = ",".join("?" * len(rows))
-    query = f"SELECT sample_id, png FROM read_parquet(?) WHERE sample_id IN ({places}) AND octet_length(png) <= ?"
-    ids = [row.sample_id for row in rows]
     try:
-        with sql.connect() as connection:
-            found = connection.execute(query, [glob.escape(str(path)), *ids, _LARGEST_IMAGE]).fetchall()
-    except duckdb.Error:
+        return read_pngs(path, [row.sample_id for row in rows], _LARGEST_IMAGE)
+    except PctError:
         return {}
-    return {sample_id: bytes(png) for sample_id, png in found}
 
 
 def _texts(path: Path | None, rows: Sequence[FlipRow]) -> dict[str, str]:

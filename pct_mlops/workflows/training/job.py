@@ -35,9 +35,7 @@ if TYPE_CHECKING:
     from pct_mlops.workflows.training.components import Assembled
 
 logger = main_process_logger(__name__)
-PLACE = (
-    "move its folder to another disk and set engine.checkpoint_dir; --resume goes on from a checkpoint that is there"
-)
+PLACE = "move its folder to another disk, set engine.checkpoint_dir and go on with --resume"
 
 
 @dataclass(frozen=True)

@@ -54,8 +54,8 @@ def say_resume(checkpoints: Checkpoints, recipe: Recipe, *, asked: bool, beside:
         checkpoints: Those of the training.
         recipe: Its recipe.
         asked: The user asked for a resume. Without it, say nothing where there is no checkpoint.
-        beside: The folders beside this one are trainings of the same model. Those beside a folder that the user named may
-            be anybody's.
+        beside: The folders beside this one are trainings of the same model. Those beside a folder that the user named
+            may be anybody's.
 
     Raises:
         DataError: The newest checkpoint is damaged, of another recipe, or of an older version.
@@ -114,7 +114,7 @@ def _nearest(folders: Sequence[Path], checkpoints: Checkpoints) -> str:
         end = f"It is complete, and its model is {record.folder.parent / 'best'}."
     else:
         command = shlex.join(["pct", "train", str(recipe), "--resume"])
-        end = f"Go on with it: {command}" if recipe.is_file() else ""
+        end = f"Go on with it by '{command}'." if recipe.is_file() else ""
     differs = f"differs in {changed}" if changed else "has the same recipe"
     return f" The nearest one {differs}: {record.folder}, {_position(record.state, num_epochs)}. {end}".rstrip()
 

@@ -166,7 +166,7 @@ def test_nothing_moves_on_another_model(tmp_path, file, says):
         (folder.folder / own / "x").write_text("written by pct")
     check_evidence(folder, VERSION, "test", judged)
     (folder.folder / file).write_text("another")
-    with pytest.raises(PromotionError, match=f"The {says} of models:/pets/3 was changed"):
+    with pytest.raises(PromotionError, match=f"The {says} of models:/pets/3 (was|were) changed"):
         check_evidence(folder, VERSION, "test", judged)
 
 

@@ -10,7 +10,7 @@ from pct_mlops.config import EngineConfig, Recipe
 from pct_mlops.errors import DataError, NotComparableError, RegistryNotFoundError
 from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.with_info import with_info
-from pct_mlops.registry import Registry, Version, add_predictions, record_weights
+from pct_mlops.registry import Registry, Version, add_predictions, check_model, not_recorded, record_weights
 from pct_mlops.workflows.runtime.distributed import main_process_logger
 from pct_mlops.workflows.runtime.model_weights import Weights, classifier_files, other_classes
 from pct_mlops.workflows.runtime.predict_split import logits_of
@@ -37,6 +37,8 @@ def recompute(registry: Registry, old: Version | None, new: Version, *, split: s
             f"{new.uri} carries no recipe, so its evaluation set is unknown: score both with 'pct score MODEL --data "
             "FILE', or bring their predictions with 'pct attach'."
         )
+    for version in filter(None, (old, new)):
+        check_model(registry, version, split)
     session = Session(make_accelerator(EngineConfig()), registry)
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as temporary:
         made: list[tuple[Version, Predictions]] = []
@@ -48,9 +50,11 @@ def recompute(registry: Registry, old: Version | None, new: Version, *, split: s
         for version, table in made:
             keep_former(registry.files(version), split)
             assert table.path is not None
-            add_predictions(registry, version, table.path)
+            left = add_predictions(registry, version, table.path)
             record_weights(registry, version, table.info.weights)
             logger.info(f"{version.uri}: {table.info.num_examples:,} examples of {split} scored again.")
+            if left:
+                logger.warning(not_recorded(left))
 
 
 def _check_same_examples(tables: Sequence[Predictions], new: Version) -> None:

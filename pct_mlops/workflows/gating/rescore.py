@@ -37,8 +37,6 @@ def recompute(registry: Registry, old: Version | None, new: Version, *, split: s
             f"{new.uri} carries no recipe, so its evaluation set is unknown: score both with 'pct score MODEL --data "
             "FILE', or bring their predictions with 'pct attach'."
         )
-    for version in filter(None, (old, new)):
-        check_model(registry, version, split)
     session = Session(make_accelerator(EngineConfig()), registry)
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as temporary:
         made: list[tuple[Version, Predictions]] = []
@@ -47,10 +45,11 @@ def recompute(registry: Registry, old: Version | None, new: Version, *, split: s
             folder = Path(temporary) / str(len(made))
             made.append((version, table.save(folder / f"{split}.parquet")))
         _check_same_examples([table for _, table in made], new)
-        for version, table in made:
+        models = [check_model(registry, version, split) for version, _ in made]
+        for (version, table), model in zip(made, models, strict=True):
             keep_former(registry.files(version), split)
             assert table.path is not None
-            left = add_predictions(registry, version, table.path)
+            left = add_predictions(registry, version, table.path, model)
             record_weights(registry, version, table.info.weights)
             logger.info(f"{version.uri}: {table.info.num_examples:,} examples of {split} scored again.")
             if left:

@@ -51,8 +51,9 @@ class EvidenceDigests:
         return json.dumps(asdict(self))
 
     def changed(self, now: EvidenceDigests) -> str:
-        """Name the first part that is another one now. Return "" where none is."""
-        parts = ((TABLE, "table"), (WEIGHTS, "weights"), (SERVED, "served"))
+        """Name a part that is another one now. Return "" where none is."""
+        # The model first: where it is another one, no table that is scored or attached again helps.
+        parts = ((WEIGHTS, "weights"), (SERVED, "served"), (TABLE, "table"))
         return next((words for words, part in parts if getattr(self, part) != getattr(now, part)), "")
 
 

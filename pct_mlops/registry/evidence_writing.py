@@ -162,7 +162,7 @@ def not_recorded(addresses: Sequence[str]) -> str:
         return ""
     return (
         f"The table could not be recorded as evidence of {', '.join(addresses)}, and the gate refuses a table other "
-        "than the recorded one: let somebody who may edit these store it again."
+        "than the recorded one."
     )
 
 

@@ -221,3 +221,5 @@ def test_a_file_of_known_bytes_is_not_read_again(tmp_path, monkeypatch):
     assert judged.changed(judged) == ""
     other = EvidenceDigests(judged.table, "another file", judged.weights, judged.served)
     assert (judged.changed(other), judged.whole) == ("", other.whole)
+    another = EvidenceDigests("another table", "another file", judged.weights, "another served model")
+    assert judged.changed(another) == "served model", "a new table would not help"

@@ -9,7 +9,7 @@ import click
 
 from pct_mlops.cli.options import empty_is_none, tracking_uri
 from pct_mlops.cli.streams import show
-from pct_mlops.config.numbers import percent
+from pct_mlops.config.numbers import number_of, percent
 from pct_mlops.errors import ConfigError
 
 
@@ -118,7 +118,7 @@ def verify(name: str, repair: bool, adopt: bool, reason: str | None, tracking_ur
 
     Exit code 0: production is where its last recorded move put it, and the evidence is what was judged. Exit code 1:
     somebody moved it past the gate, a move was cut off, or evidence was changed. Nothing else can be promoted until a
-    move is settled. Evidence that was deleted is said.
+    move is settled. Deleted evidence is listed.
 
     \b
     Examples:
@@ -141,5 +141,6 @@ def verify(name: str, repair: bool, adopt: bool, reason: str | None, tracking_ur
     for line in (*evidence.faults, *evidence.notes):
         click.echo(clean(line))
     if evidence.compared and not evidence.faults:
-        click.echo(f"The evidence is what was recorded: {evidence.compared:,} tables with their models were compared.")
+        tables = number_of(evidence.compared, "table")
+        click.echo(f"The evidence is what was recorded ({tables} compared, weights and served models included).")
     click.get_current_context().exit(0 if found.is_right and not evidence.faults else 1)

@@ -6,11 +6,20 @@ from pct_mlops.registry.evidence_record import (
     EVIDENCE_TAG,
     EvidenceDigests,
     check_evidence,
-    record_evidence,
-    record_with_model,
+    find_record,
+    other_model,
     recorded_evidence,
     stored_evidence,
+    was_changed,
+)
+from pct_mlops.registry.evidence_writing import (
+    check_logged_model,
+    check_model,
+    not_recorded,
+    record_evidence,
+    record_with_model,
     write_evidence,
+    write_first_evidence,
 )
 from pct_mlops.registry.logged_models import logged_model, logged_models
 from pct_mlops.registry.moves import Move, MoveEvidence, history, user
@@ -72,9 +81,12 @@ __all__ = [
     "adopt",
     "check_evidence",
     "check_first",
+    "check_logged_model",
+    "check_model",
     "close_child",
     "fetch_model",
     "find_child",
+    "find_record",
     "floor_members",
     "history",
     "input_shape",
@@ -84,7 +96,9 @@ __all__ = [
     "logged_models",
     "make_experiment",
     "no_predictions",
+    "not_recorded",
     "open_child",
+    "other_model",
     "parent_run",
     "promote",
     "read_floor",
@@ -105,5 +119,7 @@ __all__ = [
     "user",
     "verify",
     "verify_evidence",
+    "was_changed",
     "write_evidence",
+    "write_first_evidence",
 ]

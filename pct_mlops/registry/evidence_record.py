@@ -1,4 +1,4 @@
-"""Records what a version's evidence is made of: its table, its weights and its served model, each by a digest.
+"""Reads what is recorded of a version's evidence: its table, its weights and its served model, each by a digest.
 
 The gate compares what it reads with the record, so that a table that was replaced without `pct` is found.
 """
@@ -8,15 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from pct_mlops.errors import DataError, PctError, PromotionError, RegistryError
+from pct_mlops.errors import PctError, PromotionError, RegistryError
 from pct_mlops.predictions.content_digest import content_digest
 from pct_mlops.registry.artifacts import ModelFiles
-from pct_mlops.registry.connection import said_plainly
+from pct_mlops.registry.connection import missing, said_plainly
 from pct_mlops.registry.model_digests import digest_of_files, stored_digests
 from pct_mlops.registry.registry import Registry, Version
 
@@ -51,9 +51,17 @@ class EvidenceDigests:
         return json.dumps(asdict(self))
 
     def changed(self, now: EvidenceDigests) -> str:
-        """Name the first part that is another one now. Return "" where none is."""
-        parts = ((TABLE, "table"), (WEIGHTS, "weights"), (SERVED, "served"))
+        """Name a part that is another one now. Return "" where none is."""
+        # The model first: where it is another one, no table that is scored or attached again helps.
+        parts = ((WEIGHTS, "weights"), (SERVED, "served"), (TABLE, "table"))
         return next((words for words, part in parts if getattr(self, part) != getattr(now, part)), "")
+
+
+class EvidenceRecord(NamedTuple):
+    """Digests that were recorded, and the address of the version or logged model whose tag holds them."""
+
+    digests: EvidenceDigests
+    owner: str
 
 
 class TableCopy(NamedTuple):
@@ -63,39 +71,80 @@ class TableCopy(NamedTuple):
     digests: EvidenceDigests
 
 
-def recorded_evidence(registry: Registry, version: Version, split: str) -> EvidenceDigests | None:
-    """Return what was recorded of a version's evidence, None where nothing was.
+def find_record(registry: Registry, version: Version, split: str) -> EvidenceRecord | None:
+    """Find what was recorded of a version's evidence. Return None where nothing was.
 
     The version's own tag counts before that of its logged model, which whoever may edit the experiment can change.
     """
     key = EVIDENCE_TAG + split
-    text = version.tags.get(key) or _tags_of_model(registry, version).get(key)
-    if not text:
-        return None
+    if text := version.tags.get(key):
+        return read_record(text, split, version.uri)
+    model_id, tags = model_tags(registry, version)
+    return read_record(tags[key], split, f"models:/{model_id}") if tags.get(key) else None
+
+
+def recorded_evidence(registry: Registry, version: Version, split: str) -> EvidenceDigests | None:
+    """Return the digests that `find_record` finds, None where nothing was recorded."""
+    found = find_record(registry, version, split)
+    return None if found is None else found.digests
+
+
+def model_tags(registry: Registry, version: Version) -> tuple[str, Mapping[str, str]]:
+    """Return the id and the tags of a version's logged model. Both are empty where there is none, or none any more."""
+    model_id = registry.find_model_id(version)
+    if model_id is None:
+        return "", {}
+    try:
+        with said_plainly(f"reading the model of {version.uri}"):
+            return model_id, dict(registry.client.get_logged_model(model_id).tags or {})
+    except PctError as error:
+        # Any other failure may hide a record, so nothing is judged without it.
+        if not missing(error):
+            raise
+        return "", {}
+
+
+def recorded_splits(tags: Iterable[str]) -> set[str]:
+    """Return the splits whose evidence is recorded in these tags."""
+    return {key.removeprefix(EVIDENCE_TAG) for key in tags if key.startswith(EVIDENCE_TAG)}
+
+
+def read_record(text: str, split: str, owner: str) -> EvidenceRecord:
+    """Read a record from the text of the tag that `owner` carries. Raise RegistryError where it was changed by hand."""
     try:
         known = json.loads(text)
-        return EvidenceDigests(known["table"], known["file"], known["weights"], known["served"])
+        digests = EvidenceDigests(known["table"], known["file"], known["weights"], known["served"])
     except (ValueError, TypeError, KeyError) as error:
         raise RegistryError(
-            f"The tag {key} of {version.uri} was changed by hand: restore its text, or delete the tag."
+            f"The tag {EVIDENCE_TAG}{split} of {owner} was changed by hand: restore its text, or delete the tag."
         ) from error
+    return EvidenceRecord(digests, owner)
 
 
-def _tags_of_model(registry: Registry, version: Version) -> Mapping[str, str]:
-    try:
-        model_id = registry.model_id(version)
-        with said_plainly(f"reading the model of {version.uri}"):
-            return dict(registry.client.get_logged_model(model_id).tags or {})
-    except PctError:
-        return {}  # made of a run or a path, or the logged model was deleted
+def was_changed(part: str, uri: str) -> str:
+    """Begin the sentence that says which part of a model's evidence was changed."""
+    return f"The {part} of {uri} {'were' if part == WEIGHTS else 'was'} changed"
+
+
+def other_model(split: str, owner: str) -> str:
+    """Say what to do about weights or a served model that are not those that `owner` records."""
+    return (
+        "register the model again as a new version, or, where the change is right, delete the tag "
+        f"{EVIDENCE_TAG}{split} of {owner}"
+    )
 
 
 def stored_evidence(
-    files: ModelFiles, split: str, folder: Path, known: EvidenceDigests | None = None
+    files: ModelFiles,
+    split: str,
+    folder: Path,
+    known: EvidenceDigests | None = None,
+    model: tuple[str, str] | None = None,
 ) -> TableCopy | None:
     """Copy a model's table on a split into `folder`, and return it with its digests. Return None where there is none.
 
-    All of it is read from the store at this moment. `known` spares reading the rows of a file of the same bytes.
+    All of it is read from the store at this moment. `known` spares reading the rows of a file of the same bytes, and
+    `model` (`stored_digests`) hashing the files of the model again.
     """
     path = f"predictions/{split}.parquet"
     if not files.has(path):
@@ -109,68 +158,7 @@ def stored_evidence(
             table = content_digest(copied)
         except PctError as error:
             raise error.reworded(str(error).replace(str(copied), files.address(path))) from error
-    return TableCopy(copied, EvidenceDigests(table, digest, *stored_digests(files)))
-
-
-def record_evidence(registry: Registry, version: Version, split: str) -> None:
-    """Record the table that a version carries on a split as its evidence, in the place of what was recorded before.
-
-    Raises:
-        PctError: The weights or the served model are not those that were recorded.
-    """
-    found = registry.get(version.name, version.version)
-    before = recorded_evidence(registry, found, split)
-    with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
-        made = stored_evidence(registry.files(found), split, Path(folder), before)
-    if made is None:
-        return
-    changed = "" if before is None else before.changed(made.digests)
-    if changed in (WEIGHTS, SERVED):
-        raise DataError(
-            f"The {changed} of {found.uri} changed since its evidence was recorded: register the model again, or, "
-            f"where the change is right, delete the tag {EVIDENCE_TAG}{split} of the version."
-        )
-    write_evidence(registry, found, split, made.digests)
-
-
-def write_evidence(registry: Registry, version: Version, split: str, digests: EvidenceDigests) -> None:
-    """Write the digests on the version."""
-    with said_plainly(f"recording the evidence of {version.uri}"):
-        registry.client.set_model_version_tag(
-            version.name, str(version.version), f"{EVIDENCE_TAG}{split}", digests.text
-        )
-
-
-def evidence_tags(files: ModelFiles, splits: list[str]) -> dict[str, str]:
-    """Return the tags that record the evidence of a model on each of `splits`."""
-    found = {}
-    with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
-        for split in splits:
-            made = stored_evidence(files, split, Path(folder))
-            if made is not None:
-                found[EVIDENCE_TAG + split] = made.digests.text
-    return found
-
-
-def record_with_model(registry: Registry, files: ModelFiles, split: str) -> list[str]:
-    """Record the table of a logged model as evidence of it, and of the versions that were made of it.
-
-    Returns:
-        The addresses of the versions whose record could not be changed: the gate refuses these.
-    """
-    tags, model_id = evidence_tags(files, [split]), files.title.removeprefix("models:/")
-    with said_plainly(f"recording the evidence of {files.title}"):
-        registry.client.set_logged_model_tags(model_id, tags)
-        made = registry.client.search_model_versions(f"source_path='{files.title}'")
-    left = []
-    for item in made:
-        try:
-            with said_plainly(f"recording the evidence of {item.name}/{item.version}"):
-                for key, text in tags.items():
-                    registry.client.set_model_version_tag(item.name, str(item.version), key, text)
-        except PctError:
-            left.append(f"models:/{item.name}/{item.version}")
-    return left
+    return TableCopy(copied, EvidenceDigests(table, digest, *(model or stored_digests(files))))
 
 
 def check_evidence(registry: Registry, version: Version, split: str, judged: EvidenceDigests) -> None:
@@ -185,4 +173,4 @@ def check_evidence(registry: Registry, version: Version, split: str, judged: Evi
             ) from None
     changed = TABLE if now is None else judged.changed(now.digests)
     if changed:
-        raise PromotionError(f"The {changed} of {version.uri} was changed since the gate judged: run 'pct gate' again.")
+        raise PromotionError(f"{was_changed(changed, version.uri)} since the gate judged: run 'pct gate' again.")

@@ -173,7 +173,14 @@ class Registry:
         return self._get(name, aliases[alias], aliases)
 
     def model_id(self, version: Version) -> str:
-        """Return the id of the logged model behind a version. Raise PctError when there is none.
+        """Return the id of the logged model behind a version. Raise PctError when there is none."""
+        found = self.find_model_id(version)
+        if found is None:
+            raise RegistryError(f"{version.uri} is no version of a logged model: its files are at {version.source}.")
+        return found
+
+    def find_model_id(self, version: Version) -> str | None:
+        """Return the id of the logged model behind a version, None when there is none.
 
         For a copy, the place of its files tells. A copy also names the version that it was made from. But that one may
         have been deleted, and another one made under its name and number.
@@ -181,9 +188,7 @@ class Registry:
         match = re.match(r"^models:/(m-[0-9a-f]+)$", version.source)
         if match is None and REFERENCE.match(version.source):
             match = re.search(r"/(m-[0-9a-f]+)/artifacts/?$", self._location(version))
-        if match is None:
-            raise RegistryError(f"{version.uri} is no version of a logged model: its files are at {version.source}.")
-        return match[1]
+        return match[1] if match else None
 
     def origin(self, version: Version) -> Version | None:
         """Return the version that this one was copied from. None: it is no copy, or its source is gone or replaced."""

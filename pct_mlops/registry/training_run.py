@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pct_mlops.errors import RegistryError
 from pct_mlops.registry.connection import Metric, MlflowException, mlflow, said_plainly
-from pct_mlops.registry.evidence_record import evidence_tags, record_evidence
+from pct_mlops.registry.evidence_writing import check_model, evidence_tags, record_evidence
 from pct_mlops.registry.logged_models import logged_model
 from pct_mlops.registry.registry import CANDIDATE, IMAGES_TAG, Registry, Version
 from pct_mlops.registry.termination import closed, opened, runs_closed_on_sigterm
@@ -220,7 +220,20 @@ def make_experiment(registry: Registry, name: str, folder: Path) -> None:
             registry.client.create_experiment(name, artifact_location=folder.as_uri())
 
 
-def add_predictions(registry: Registry, version: Version, file: Path) -> None:
-    """Store a predictions table with an existing version, and record it as the version's evidence."""
+def add_predictions(
+    registry: Registry, version: Version, file: Path, model: tuple[str, str] | None = None
+) -> list[str]:
+    """Store a predictions table with an existing version, and record it as the version's evidence.
+
+    Args:
+        registry: That holds the version.
+        version: To store the table with.
+        file: The table, named after its split.
+        model: What `check_model` returned. None checks before anything is stored.
+
+    Returns:
+        The addresses of other versions with the same files whose record could not be changed.
+    """
+    model = model or check_model(registry, version, file.stem)
     registry.files(version).add(file, "predictions")
-    record_evidence(registry, version, file.stem)
+    return record_evidence(registry, version, file.stem, model)

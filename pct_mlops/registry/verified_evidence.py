@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -11,11 +11,15 @@ from typing import NamedTuple
 from pct_mlops.errors import PctError
 from pct_mlops.predictions.content_digest import content_digest
 from pct_mlops.registry.evidence_record import (
-    EVIDENCE_TAG,
     TABLE,
     EvidenceDigests,
+    find_record,
+    model_tags,
+    other_model,
     recorded_evidence,
+    recorded_splits,
     stored_evidence,
+    was_changed,
 )
 from pct_mlops.registry.moves import Move, State, shown
 from pct_mlops.registry.registry import CANDIDATE, PREVIOUS, PRODUCTION, Registry, Version
@@ -74,16 +78,18 @@ class _Checked:
 
     def version(self, version: Version) -> None:
         """Compare what a version carries now with what is recorded on it."""
-        for split in _splits(version.tags):
-            known, now = recorded_evidence(self.registry, version, split), self._read(version, split)
+        _, of_model = model_tags(self.registry, version)
+        for split in sorted(recorded_splits(version.tags) | recorded_splits(of_model)):
+            known, now = find_record(self.registry, version, split), self._read(version, split)
             if known is None:
                 continue
             if now is None:
                 self._absent(version, split)
-            elif changed := known.changed(now):
+            elif changed := known.digests.changed(now):
+                again = "score the version again" if changed == TABLE else other_model(split, known.owner)
                 self.faults.append(
-                    f"The {changed} of {version.uri} was changed since its evidence on {split} was recorded: "
-                    "put back what was judged, or score the version again."
+                    f"{was_changed(changed, version.uri)} since its evidence on {split} was recorded: put back what "
+                    f"was judged, or {again}."
                 )
             else:
                 self.compared += 1
@@ -101,7 +107,7 @@ class _Checked:
                 known = recorded_evidence(self.registry, version, move.split)
                 changed = (known.changed(now) if known is not None else "") or TABLE
                 self.faults.append(
-                    f"The {changed} of {version.uri} was changed since the move from {shown(move.from_version)} to "
+                    f"{was_changed(changed, version.uri)} since the move from {shown(move.from_version)} to "
                     f"{shown(move.to_version)} ({move.when}, {move.verdict}) was decided on it."
                 )
 
@@ -139,7 +145,3 @@ class _Checked:
                 except PctError:
                     continue
             yield replace(now, table=table).whole
-
-
-def _splits(tags: Iterable[str]) -> list[str]:
-    return sorted(key.removeprefix(EVIDENCE_TAG) for key in tags if key.startswith(EVIDENCE_TAG))

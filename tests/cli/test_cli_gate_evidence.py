@@ -11,11 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from tiny_store import NAME
 
+from pct_mlops.errors import DataError
 from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.with_info import save_with_info
-from pct_mlops.registry import history
+from pct_mlops.registry import add_predictions, history
 from pct_mlops.workflows.gating import gate_run
 
 
@@ -204,6 +208,7 @@ def test_versions_of_earlier_releases_are_judged_and_fixed_from_then_on(store, c
     assert store.pct(*words) == 0
     text = said(capsys)
     assert "The evidence of models:/digits/2 and models:/digits/1 was not recorded before it was judged." in text
+    assert "It is judged as it is, and recorded now where you may write to the version." in text
     assert store.pct(*words) == 0
     assert "was not recorded" not in said(capsys)
     forge(store, 1, lost=30)
@@ -211,14 +216,26 @@ def test_versions_of_earlier_releases_are_judged_and_fixed_from_then_on(store, c
     assert "The table of predictions of models:/digits/1 was changed" in said(capsys)
 
 
-@pytest.mark.parametrize(("file", "says"), [("model.safetensors", "weights"), ("MLmodel", "served model")])
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [("model.safetensors", "weights of models:/digits/1 were"), ("MLmodel", "served model of models:/digits/1 was")],
+)
 def test_another_model_behind_the_same_table_is_refused(store, capsys, file, says):
+    """And no table is stored for it: scoring again would record another model's predictions."""
+    new = Predictions.load(path_of(store, 2)).save(store.folder / "new.parquet")
     path = store.registry.download(store.registry.get(NAME, 1), file)
     path.write_bytes(path.read_bytes() + b"\n")
-    assert promote(store) == 2
-    text = said(capsys)
-    assert f"The {says} of models:/digits/1 was changed since its evidence on test was recorded" in text
-    assert "register the model again" in text
+    before = store.state()
+    for words in ((), ("--recompute",)):
+        assert promote(store, "lenient", *words) == 2
+        text = said(capsys)
+        assert f"The {says} changed since its evidence on test was recorded" in text
+        assert "delete the tag pct.evidence.test of models:/digits/1" in text
+        assert "--recompute" not in text
+    assert store.pct("attach", f"{NAME}/1", new.path, "--replace") == 2
+    with pytest.raises(DataError, match=f"The {says} changed since its evidence was recorded: register the model"):
+        add_predictions(store.registry, store.registry.get(NAME, 1), new.path.rename(store.folder / "test.parquet"))
+    assert store.state() == before
 
 
 def test_what_was_replaced_with_pct_is_no_fault_and_what_was_deleted_is_said(store, capsys):
@@ -235,3 +252,45 @@ def test_what_was_replaced_with_pct_is_no_fault_and_what_was_deleted_is_said(sto
     path_of(store, 2).unlink()
     assert store.pct("verify", NAME) == 1
     assert "models:/digits/2 carries no table on test" in said(capsys)
+
+
+def released(store):
+    """Production of a model of its own, which is a copy of digits/2. Return the next table of digits/2."""
+    words = ("--policy", store.policy("lenient"), "--into", "shop", "--promote")
+    assert store.pct("gate", f"{NAME}/2", *words) == 0
+    table = Predictions.load(path_of(store, 2))
+    return save_with_info(table, store.folder / "new.parquet", preprocessing="another").path
+
+
+def test_a_copy_is_recorded_with_the_version_whose_files_it_shares(store, capsys):
+    """Production stays right when the table is replaced through the version that it was copied from."""
+    new = released(store)
+    assert store.pct("attach", f"{NAME}/2", new, "--replace") == 0
+    capsys.readouterr()
+    assert store.pct("verify", "shop") == 0, said(capsys)
+    assert "The evidence is what was recorded (2 tables compared, weights and served models included)." in said(capsys)
+    words = ("--policy", store.policy("lenient"), "--into", "shop")
+    assert store.pct("gate", f"{NAME}/1", *words) == 0
+    # The other way round: through the copy.
+    again = save_with_info(Predictions.load(path_of(store, 2)), store.folder / "again.parquet", preprocessing="third")
+    assert store.pct("attach", "shop/1", again.path, "--replace") == 0
+    records = {store.registry.get(*place).tags["pct.evidence.test"] for place in ((NAME, 2), ("shop", 1))}
+    assert len(records) == 1
+    assert store.pct("verify", "shop") == 0
+    # A table that was replaced without pct is found through the copy, too.
+    forge(store, 2, lost=30)
+    assert store.pct("verify", "shop") == 1
+    assert "The table of predictions of models:/shop/1 was changed" in said(capsys)
+
+
+def test_a_copy_that_one_may_not_write_to_is_named(store, capsys, monkeypatch):
+    new, write = released(store), MlflowClient.set_model_version_tag
+
+    def refused(self, name, *arguments):
+        if name == "shop":
+            raise MlflowException("no", PERMISSION_DENIED)
+        return write(self, name, *arguments)
+
+    monkeypatch.setattr(MlflowClient, "set_model_version_tag", refused)
+    assert store.pct("attach", f"{NAME}/2", new, "--replace") == 0
+    assert "The table could not be recorded as evidence of models:/shop/1" in said(capsys)

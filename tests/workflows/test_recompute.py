@@ -128,3 +128,14 @@ def test_data_that_a_model_cannot_see(store):
     with pytest.raises(PctError, match="digits/1 knows none of the classes of digits"):
         run(store)
     assert store.state() == before
+
+
+def test_nothing_is_stored_for_one_when_the_other_is_another_model(store, tmp_path):
+    registry = store.registry
+    put(store, "digits/1", smaller(store, "digits/1", tmp_path))
+    served = registry.download(registry.get("digits", 2), "MLmodel")
+    served.write_text(f"{served.read_text()}\n")
+    before = store.state()
+    with pytest.raises(PctError, match="The served model of models:/digits/2 was changed"):
+        run(store)
+    assert store.state() == before

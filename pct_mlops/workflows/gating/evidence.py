@@ -14,7 +14,7 @@ from pct_mlops.config import Policy
 from pct_mlops.errors import NotComparableError, PctError
 from pct_mlops.gate import ReviewState, Tie, Ties, apart_ids, review_state, tie_of
 from pct_mlops.predictions.foreign import is_foreign
-from pct_mlops.workflows.gating.judged_tables import JudgedTable, read_judged
+from pct_mlops.workflows.gating.judged_tables import JudgedTable, OtherModelError, read_judged
 from pct_mlops.workflows.runtime.references import RESULT, have_same_content, open_sources, version_predictions
 from pct_mlops.workflows.runtime.retrainings import find_retrainings, noise_among_flips
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pct_mlops.registry import Floor, Registry, Version
 
 SAME_PREDICTIONS = "Both tables hold the same predictions: is the candidate's file a copy of the baseline's?"
-SAME_ANSWERS = "Both tables hold the same predictions: no example tells the two models apart."
+NO_DIFFERENCE = "Both tables hold the same predictions: no example tells the two models apart."
 RESCORE = "or add --recompute to score both with their registered models on the candidate's evaluation set"
 
 
@@ -139,7 +139,7 @@ def version_evidence(
         return replace(found, problem=flaw, baseline_exists=False, alone=alone)
     comparison, differing = _compare(old_table, new_table, policy, review)
     same = comparison is not None and have_same_predictions(comparison)
-    found = replace(found, comparison=comparison, problem=differing, remark=SAME_ANSWERS if same else "")
+    found = replace(found, comparison=comparison, problem=differing, remark=NO_DIFFERENCE if same else "")
     return found if comparison is None or old is None else _with_noise(found, registry, old, old_table.info.digest)
 
 
@@ -187,6 +187,8 @@ def _complete(
     Returns the tables by role, or the error that says what is missing after it, and whether they were scored.
     """
     read = _read(registry, version, old, split)
+    if isinstance(read, OtherModelError):
+        return read.reworded(f"{str(read).rstrip('.')}."), False  # predictions of another model are none of this one
     failed = isinstance(read, PctError)
     if forced or (failed and old is not None and recompute):
         # This loads models, and so torch. Import it only where it is asked for and needed.

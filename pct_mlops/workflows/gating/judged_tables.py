@@ -31,6 +31,7 @@ class JudgedTable:
         table: A private copy, which goes with this handle.
         digests: Of the copy, and of the version's weights and served model at that moment.
         is_recorded: The digests were recorded before. Those of a version of an earlier release were not.
+        is_on_version: The version itself carries the record, and not its logged model alone.
     """
 
     version: Version
@@ -38,11 +39,16 @@ class JudgedTable:
     table: Predictions
     digests: EvidenceDigests
     is_recorded: bool
+    is_on_version: bool
 
     def to_json(self) -> dict[str, Any]:
         """Return the digests for the report."""
         parts = {key: getattr(self.digests, key) for key in ("whole", "table", "weights", "served")}
         return {**parts, "recorded": self.is_recorded}
+
+
+class OtherModelError(TableError):
+    """Weights or served model are not those that were recorded with the table, so that no scoring helps."""
 
 
 def read_judged(registry: Registry, version: Version, split: str) -> JudgedTable:
@@ -51,17 +57,18 @@ def read_judged(registry: Registry, version: Version, split: str) -> JudgedTable
     Raises:
         PctError: There is no table, it is damaged, or table, weights or served model are not those that were recorded.
     """
-    from pct_mlops.registry import no_predictions, recorded_evidence, stored_evidence
+    from pct_mlops.registry import find_record, no_predictions, stored_evidence
 
-    known = recorded_evidence(registry, version, split)
+    record = find_record(registry, version, split)
+    known = None if record is None else record.digests
     folder = tempfile.mkdtemp(prefix="pct-mlops-")
     try:
         with _said_of(version, split):
             made = stored_evidence(registry.files(version), split, Path(folder), known)
         if made is None:
             raise no_predictions(version, split)
-        if known is not None and (changed := known.changed(made.digests)):
-            raise _changed(version, split, changed)
+        if record is not None and (changed := record.digests.changed(made.digests)):
+            raise _changed(version, split, changed, record.owner)
         with _said_of(version, split):
             table = _opened(registry, version, made.path, split)
             if known is None and table.info.num_examples * len(table.info.class_names) > MAX_LOGITS:
@@ -70,7 +77,8 @@ def read_judged(registry: Registry, version: Version, split: str) -> JudgedTable
         shutil.rmtree(folder, ignore_errors=True)
         raise
     weakref.finalize(table, shutil.rmtree, folder, ignore_errors=True)
-    return JudgedTable(version, split, table, made.digests, known is not None)
+    is_on_version = record is not None and record.owner == version.uri
+    return JudgedTable(version, split, table, made.digests, record is not None, is_on_version)
 
 
 @contextmanager
@@ -93,17 +101,14 @@ def _opened(registry: Registry, version: Version, path: Path, split: str) -> Pre
     return Predictions(replace(info, model_uri=version.uri), path=path)
 
 
-def _changed(version: Version, split: str, what: str) -> TableError:
-    from pct_mlops.registry import EVIDENCE_TAG
+def _changed(version: Version, split: str, what: str, owner: str) -> TableError:
+    from pct_mlops.registry import other_model, was_changed
 
     name = f"{version.name}/{version.version}"
     own = "" if split == "test" else f" --split {split}"
-    found = f"The {what} of {version.uri} was changed since its evidence on {split} was recorded"
+    found = f"{was_changed(what, version.uri)} since its evidence on {split} was recorded"
     if what != "table of predictions":
-        return TableError(
-            f"{found}: register the model again as a new version, or, where the change is right, delete the tag "
-            f"{EVIDENCE_TAG}{split} of the version"
-        )
+        return OtherModelError(f"{found}: {other_model(split, owner)}")
     return TableError(
         f"{found}: score it again with 'pct score {name}{own}', or attach the right table with 'pct attach {name} FILE"
         f"{own} --replace'"
@@ -120,6 +125,6 @@ def digest_notes(judged: Mapping[str, JudgedTable]) -> tuple[str, ...]:
         return (f"Digests of the evidence: {shown}.",)
     return (
         f"Digests of the evidence: {shown}.",
-        f"The evidence of {' and '.join(new)} was not recorded before it was judged. It is judged as it is, and a "
-        "later change will be found.",
+        f"The evidence of {' and '.join(new)} was not recorded before it was judged. It is judged as it is, and "
+        "recorded now where you may write to the version.",
     )

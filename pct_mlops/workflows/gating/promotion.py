@@ -62,16 +62,17 @@ def write_record(plan: Plan, version: Version, report: dict[str, Any], *, for_go
 
 
 def fix_evidence(registry: Registry, judged: Iterable[JudgedTable]) -> None:
-    """Record the evidence that was judged and never recorded before, so that a later change of it is found.
+    """Record the evidence that was judged on each version that has no record of its own, so that a change is found.
 
-    Whoever may judge a version need not be allowed to write to it. Then this decision's report alone names its digest.
+    A record of the logged model does not count: whoever may edit the experiment can change it with the table. Whoever
+    may judge a version need not be allowed to write to it. Then this decision's report alone names its digest.
     """
-    from pct_mlops.registry import write_evidence
+    from pct_mlops.registry import write_first_evidence
 
     for item in judged:
-        if not item.is_recorded:
+        if not item.is_on_version:
             with suppress(RegistryForbiddenError):
-                write_evidence(registry, item.version, item.split, item.digests)
+                write_first_evidence(registry, item.version, item.split, item.digests)
 
 
 def release_candidate(plan: Plan, report: dict[str, Any], judged: Mapping[str, JudgedTable]) -> Version:

@@ -10,7 +10,7 @@ from pct_mlops.config import EngineConfig, Recipe
 from pct_mlops.errors import DataError, NotComparableError, RegistryNotFoundError
 from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.with_info import with_info
-from pct_mlops.registry import Registry, Version, add_predictions, record_weights
+from pct_mlops.registry import Registry, Version, add_predictions, check_model, not_recorded, record_weights
 from pct_mlops.workflows.runtime.distributed import main_process_logger
 from pct_mlops.workflows.runtime.model_weights import Weights, classifier_files, other_classes
 from pct_mlops.workflows.runtime.predict_split import logits_of
@@ -45,12 +45,15 @@ def recompute(registry: Registry, old: Version | None, new: Version, *, split: s
             folder = Path(temporary) / str(len(made))
             made.append((version, table.save(folder / f"{split}.parquet")))
         _check_same_examples([table for _, table in made], new)
-        for version, table in made:
+        models = [check_model(registry, version, split) for version, _ in made]
+        for (version, table), model in zip(made, models, strict=True):
             keep_former(registry.files(version), split)
             assert table.path is not None
-            add_predictions(registry, version, table.path)
+            left = add_predictions(registry, version, table.path, model)
             record_weights(registry, version, table.info.weights)
             logger.info(f"{version.uri}: {table.info.num_examples:,} examples of {split} scored again.")
+            if left:
+                logger.warning(not_recorded(left))
 
 
 def _check_same_examples(tables: Sequence[Predictions], new: Version) -> None:

@@ -102,13 +102,13 @@ def _attach(
     registry: Registry, found: Version, table: Predictions, split: str, given: Mapping[str, Any], *, replace: bool
 ) -> Attached:
     """Store a checked table and what is `given` to show beside it."""
-    from pct_mlops.registry import record_evidence, record_weights
+    from pct_mlops.registry import check_model, not_recorded, record_evidence, record_weights
 
     files = registry.files(found)
     before = _table_of_production(registry, found, split)
     table = _in_the_order_of(before, table)
     words = {"model_name": found.name, "model_version": str(found.version), "model_uri": found.uri}
-    digest = _made_by(table.info, registry, found)
+    digest, model = _made_by(table.info, registry, found), check_model(registry, found, split)
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
         aside = Path(folder)
         shown = _prepared(table, aside, given["thumbnails"], given["texts"])
@@ -118,9 +118,9 @@ def _attach(
             _tie(stored.table.info, digest),
             *_show_examples(registry, found, table.info, shown, replace=replace),
         ]
-    record_evidence(registry, found, split)
+    left = record_evidence(registry, found, split, model)
     record_weights(registry, found, digest)
-    notes.append(_beside_production(before, stored.table.info))
+    notes += [*([not_recorded(left)] if left else []), _beside_production(before, stored.table.info)]
     step = f"pct gate {found.name}/{found.version} --policy policy.yaml" if split == "test" else ""
     return dataclasses.replace(stored, notes=tuple(notes), next_step=step)
 

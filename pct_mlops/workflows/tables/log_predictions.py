@@ -59,16 +59,17 @@ def log_predictions(
     run, model = _RUN.match(address), _MODEL.match(address)
     if not (run or model):
         return attach(address, predictions, split, replace=replace, tracking_uri=tracking_uri)
-    from pct_mlops.registry import Registry, record_with_model
+    from pct_mlops.registry import Registry, check_logged_model, not_recorded, record_with_model
 
     table = checked_table(predictions, ReadOptions(split=split))
     registry = Registry(tracking_uri)
     files = _only_model(registry, run[1]) if run else _model(registry, model[1] if model else "")
     words = {"model_name": "", "model_version": "", "model_uri": files.title}
+    logged = check_logged_model(registry, files, split)
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
         stored = store_table(files, table, split, replace=replace, aside=Path(folder), **words)
-    left = record_with_model(registry, files, split)
-    notes = (f"The gate will refuse {', '.join(left)}: you may not record this table as its evidence.",) if left else ()
+    left = record_with_model(registry, files, split, logged)
+    notes = (not_recorded(left),) if left else ()
     return dataclasses.replace(stored, notes=(*stored.notes, *notes))
 
 

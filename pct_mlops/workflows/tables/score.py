@@ -15,8 +15,8 @@ from pct_mlops.config.recipe import named_code
 from pct_mlops.errors import ConfigError, DataError
 from pct_mlops.predictions import Predictions
 from pct_mlops.predictions.with_info import with_info
-from pct_mlops.registry import Registry, Version, add_predictions, record_weights
-from pct_mlops.workflows.runtime.distributed import on_main
+from pct_mlops.registry import Registry, Version, add_predictions, check_model, not_recorded, record_weights
+from pct_mlops.workflows.runtime.distributed import main_process_logger, on_main
 from pct_mlops.workflows.runtime.model_weights import (
     architecture_of,
     fetch_weights,
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from pct_mlops.data import Split, Splits
     from pct_mlops.models import Classifier
     from pct_mlops.workflows.runtime.model_weights import Weights
+
+logger = main_process_logger(__name__)
 
 
 def score(
@@ -110,11 +112,14 @@ def _warn(uri: str, known: Sequence[str], logits: NDArray[np.float32], chosen: S
 def _store(registry: Registry | None, version: Version, table: Predictions, split: str) -> None:
     """Store the table with the version. One that it replaces stays under another name."""
     assert registry is not None
+    made_by = check_model(registry, version, split)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{split}.parquet"
         table.save(file)
         keep_former(registry.files(version), split)
-        add_predictions(registry, version, file)
+        left = add_predictions(registry, version, file, made_by)
+    if left:
+        logger.warning(not_recorded(left))
     record_weights(registry, version, table.info.weights)
 
 

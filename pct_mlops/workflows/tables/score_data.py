@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pct_mlops.errors import ConfigError, DataError
-from pct_mlops.registry import Registry, record_evidence, record_weights
+from pct_mlops.registry import Registry, check_model, not_recorded, record_evidence, record_weights
+from pct_mlops.workflows.runtime.distributed import main_process_logger
 from pct_mlops.workflows.runtime.example_data import Examples, read_examples
 from pct_mlops.workflows.runtime.model_inputs import fitted, input_names
 from pct_mlops.workflows.runtime.model_outputs import join_outputs, table_of_outputs
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pct_mlops.registry.served_model import ModelInputs
 
 BATCH = 1024
+logger = main_process_logger(__name__)
 
 
 def score_data(
@@ -71,9 +73,11 @@ def score_data(
         from pct_mlops.predictions.with_info import save_with_info
 
         return save_with_info(table, output, weights=digest, **words)
+    model = check_model(registry, version, split)
     with tempfile.TemporaryDirectory(prefix="pct-mlops-") as folder:
         stored = store_table(files, table, split, replace=True, aside=Path(folder), weights=digest, **words)
-    record_evidence(registry, version, split)
+    if left := record_evidence(registry, version, split, model):
+        logger.warning(not_recorded(left))
     record_weights(registry, version, digest)
     return stored.table
 

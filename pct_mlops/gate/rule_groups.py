@@ -74,6 +74,20 @@ class RuleGroup:
         about = f" (about {round(statistics.median(sizes)):,} examples each)" if sizes else ""
         return f"{self.worst.metric}: {', '.join(said)}{about}"
 
+    @property
+    def full_sentence(self) -> str:
+        """The same with what the rule allows, where it makes several checks."""
+        if len(self.checks) == 1:
+            return self.sentence
+        return f"{self.sentence}{f'; {self.demand}' if self.demand else ''}."
+
+    @property
+    def listed(self) -> tuple[Check, ...]:
+        """Checks to list below the sentence: none for one, all that do not pass, or where all do the closest one."""
+        if len(self.checks) == 1:
+            return ()
+        return tuple(check for check in self.checks if check.verdict is not Verdict.PASS) or (self.worst,)
+
 
 def by_rule(checks: Sequence[Check]) -> list[RuleGroup]:
     """Return a group for each rule. Rules on all examples come first, and among them the worst.

@@ -120,18 +120,17 @@ def to_html(decision: Decision, comparison: Comparison | None = None, contents: 
 
 
 def _rule(group: RuleGroup) -> dict[str, Any]:
-    worst, several = group.worst, len(group.checks) > 1
-    demand = f"; {group.demand}" if several and group.demand else ""
-    against = [check for check in group.checks if check.verdict != "PASS"] or [worst]
+    worst, parts = group.worst, group.listed
+    mark, style = STYLES[str(worst.verdict)]
     return {
-        "mark": STYLES[str(worst.verdict)][0],
-        "style": STYLES[str(worst.verdict)][1],
+        "mark": mark,
+        "style": style,
         "verdict": str(worst.verdict),
-        "sentence": f"{group.sentence}{demand}." if several else group.sentence,
+        "sentence": group.full_sentence,
         "bar": _bar(worst),
-        "worst": group.name if several else "",
-        "parts": [f"{STYLES[str(c.verdict)][0]} {part_sentence(c)}" for c in against[:_MOST_PARTS]] if several else [],
-        "num_more": max(len(against) - _MOST_PARTS, 0),
+        "worst": group.name if parts else "",
+        "parts": [f"{STYLES[str(check.verdict)][0]} {part_sentence(check)}" for check in parts[:_MOST_PARTS]],
+        "num_more": max(len(parts) - _MOST_PARTS, 0),
     }
 
 

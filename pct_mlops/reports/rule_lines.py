@@ -33,16 +33,9 @@ def rule_lines(groups: Sequence[RuleGroup], worst: int = WORST) -> list[RuleLine
     """
     lines: list[RuleLine] = []
     for group in groups:
-        verdict = group.worst.verdict
-        if len(group.checks) == 1:
-            lines.append(RuleLine(group.sentence, verdict))
-            continue
-        demand = f"; {group.demand}" if group.demand else ""
-        lines.append(RuleLine(f"{group.sentence}{demand}.", verdict))
-        against = [check for check in group.checks if check.verdict != "PASS"]
-        listed = against[:worst] or [group.worst]
-        lines += [RuleLine(part_sentence(check), check.verdict, is_part=True) for check in listed]
-        if (left := len(against) - worst) > 0:
+        lines.append(RuleLine(group.full_sentence, group.worst.verdict))
+        lines += [RuleLine(part_sentence(check), check.verdict, is_part=True) for check in group.listed[:worst]]
+        if (left := len(group.listed) - worst) > 0:
             lines.append(RuleLine(f"and {left:,} more, none worse: see the JSON report", None, is_part=True))
     return lines
 
